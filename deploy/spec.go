@@ -1,0 +1,116 @@
+package deploy
+
+import (
+	"encoding/json"
+	"net/netip"
+	"regexp"
+	"strings"
+)
+
+// The providers.
+const (
+	ProviderIBMVPC = "ibm_vpc" // orders and releases servers in an IBM Cloud VPC
+	ProviderRack   = "rack"    // own hardware that network-boots
+	ProviderScript = "script"  // a host that a deployment script configures
+)
+
+// Spec is what was asked for, in words that hold for every provider. It is
+// stored as the deployment's config; it carries no secrets.
+type Spec struct {
+	Provider         string          `json:"provider"`
+	ServerProfile    string          `json:"server_profile,omitempty"`
+	Zone             string          `json:"zone,omitempty"`
+	ManagementSubnet string          `json:"management_subnet,omitempty"` // id or name
+	WorkloadSubnets  []string        `json:"workload_subnets,omitempty"`  // ids or names
+	ManagementIP     string          `json:"management_ip,omitempty"`
+	DNSServers       []string        `json:"dns_servers,omitempty"`
+	MAC              string          `json:"mac,omitempty"`       // rack: the boot interface
+	Installer        string          `json:"installer,omitempty"` // artifact name; empty = the server's default
+	Storage          json.RawMessage `json:"storage,omitempty"`   // storage_config of the node configuration
+	Power            json.RawMessage `json:"power,omitempty"`     // rack: how the machine is switched
+	ClusterRole      string          `json:"cluster_role,omitempty"`
+	ClusterType      string          `json:"cluster_type,omitempty"`
+	ClusterOperation string          `json:"cluster_operation,omitempty"`
+}
+
+// NodeNameMax is the longest node name, in characters.
+const NodeNameMax = 40
+
+var (
+	nodeName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
+	letter   = regexp.MustCompile(`[a-z]`)
+	macAddr  = regexp.MustCompile(`^([0-9a-f]{2}:){5}[0-9a-f]{2}$`)
+)
+
+// CheckNodeName tells what is wrong with a node's name: it must be an RFC 1123
+// label in lower case, at most 40 characters, with at least one letter.
+func CheckNodeName(field, name string) []FieldError {
+	switch {
+	case name == "":
+		return []FieldError{{field, CodeRequired, "is required"}}
+	case len(name) > NodeNameMax:
+		return []FieldError{{field, CodeOutOfRange, "is longer than 40 characters"}}
+	case !nodeName.MatchString(name) || !letter.MatchString(name):
+		return []FieldError{{field, CodeInvalid, "must be lower-case letters, digits and hyphens, begin and end with a letter or digit, and contain a letter (RFC 1123)"}}
+	}
+	return nil
+}
+
+// CheckIP tells what is wrong with an address; empty is allowed.
+func CheckIP(field, ip string) []FieldError {
+	if ip == "" {
+		return nil
+	}
+	if a, err := netip.ParseAddr(ip); err != nil || a.Zone() != "" {
+		return []FieldError{{field, CodeInvalid, "is not an IP address"}}
+	}
+	return nil
+}
+
+// NormalMAC gives a MAC address in lower case with colons; ok is false if it
+// is none.
+func NormalMAC(s string) (mac string, ok bool) {
+	mac = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(s)), "-", ":")
+	return mac, macAddr.MatchString(mac)
+}
+
+// Check tells every bad field of a spec; prefix is put before field names.
+func (s Spec) Check(prefix string) []FieldError {
+	var bad []FieldError
+	add := func(field string, code Code, msg string) {
+		bad = append(bad, FieldError{prefix + field, code, msg})
+	}
+	switch s.Provider {
+	case ProviderIBMVPC:
+		if s.ServerProfile == "" {
+			add("server_profile", CodeRequired, "is required")
+		}
+	case ProviderRack:
+		if s.MAC == "" {
+			add("mac", CodeRequired, "is required for a rack machine")
+		}
+		if s.ManagementIP == "" {
+			add("management_ip", CodeRequired, "is required for a rack machine")
+		}
+	default:
+		add("provider", CodeInvalid, "must be ibm_vpc or rack")
+	}
+	if s.MAC != "" {
+		if _, ok := NormalMAC(s.MAC); !ok {
+			add("mac", CodeInvalid, "is not a MAC address")
+		}
+	}
+	for name, v := range map[string]string{"server_profile": s.ServerProfile, "zone": s.Zone, "management_subnet": s.ManagementSubnet, "installer": s.Installer} {
+		if len(v) > 128 {
+			add(name, CodeOutOfRange, "is longer than 128 characters")
+		}
+	}
+	bad = append(bad, CheckIP(prefix+"management_ip", s.ManagementIP)...)
+	if len(s.WorkloadSubnets) > 7 {
+		add("workload_subnets", CodeOutOfRange, "at most 7 (a server has at most 8 PCI attachments)")
+	}
+	for _, d := range s.DNSServers {
+		bad = append(bad, CheckIP(prefix+"dns_servers", d)...)
+	}
+	return bad
+}
