@@ -1,0 +1,45 @@
+import react from '@vitejs/plugin-react';
+import { defineConfig } from 'vitest/config';
+
+// The Go server that `npm run dev` forwards to; the mock server of dev/ listens
+// on the same port, so that either can stand behind the dev server.
+const backend = process.env.SLIPWAY_URL ?? 'http://127.0.0.1:8080';
+
+export default defineConfig({
+  base: '/monitoring/',
+  plugins: [react()],
+  build: {
+    outDir: 'dist',
+    emptyOutDir: true,
+    // Nothing is inlined as data: URLs, so that "default-src 'self'" is enough.
+    assetsInlineLimit: 0,
+    // The polyfill is an inline-able helper for browsers older than this app supports.
+    modulePreload: { polyfill: false },
+    target: 'es2023',
+    sourcemap: false,
+    rolldownOptions: {
+      output: {
+        codeSplitting: {
+          groups: [
+            { name: 'react', test: /node_modules\/(react|react-dom|scheduler)\// },
+            { name: 'graphql', test: /node_modules\/(@apollo|graphql|graphql-ws|rxjs|optimism|@wry)\// },
+          ],
+        },
+      },
+    },
+  },
+  server: {
+    port: 5173,
+    proxy: {
+      '/api': backend,
+      '/graphql': { target: backend, ws: true },
+    },
+  },
+  test: {
+    environment: 'happy-dom',
+    setupFiles: ['src/test/setup.ts'],
+    include: ['src/**/*.test.{ts,tsx}'],
+    restoreMocks: true,
+    css: { modules: { classNameStrategy: 'non-scoped' } },
+  },
+});
