@@ -39,7 +39,7 @@ type Report struct {
 type Receipt struct {
 	NodeID       int64
 	DeploymentID int64
-	EventID      int64 // 0 for a duplicate
+	EventID      int64 // of the event, or of the one it duplicates
 	Sequence     int   // of the event, or of the one it duplicates
 	Position     int64
 	Phase        string // where the deployment is now

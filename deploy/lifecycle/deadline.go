@@ -1,0 +1,184 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/phase"
+)
+
+// sweepLimit bounds one sweep; the next one goes on.
+const sweepLimit = 500
+
+// Sweep lets passed deadlines act and marks silent machines as stale. Every
+// replica may sweep: the decision is made again under the deployment's lock.
+func (w *Writer) Sweep(ctx context.Context) error {
+	due, err := w.column(ctx, `SELECT deployment_id FROM phase_runs WHERE finished_at IS NULL AND clock_stopped_at IS NULL AND deadline_at <= $1 ORDER BY deadline_at LIMIT $2`, w.now(), sweepLimit)
+	if err != nil {
+		return fmt.Errorf("lifecycle: looking for passed deadlines: %w", err)
+	}
+	for _, id := range due {
+		if err := w.Do(ctx, []int64{id}, nil, func(tx *Tx) error { return tx.timeOut(id) }); err != nil {
+			return err
+		}
+	}
+	silent, err := w.column(ctx, `SELECT n.id FROM nodes n JOIN phase_runs r ON r.deployment_id = n.current_deployment_id
+		WHERE r.finished_at IS NULL AND n.state = 'running' AND n.stale = $1 AND r.ordinal BETWEEN $2 AND $3
+		AND COALESCE(n.last_seen_at, r.entered_at) < $4 AND r.entered_at < $4 LIMIT $5`,
+		false, ordinal(phase.FoundationStart), ordinal(phase.PostInstall), w.now().Add(-w.opts.StaleAfter), sweepLimit)
+	if err != nil {
+		return fmt.Errorf("lifecycle: looking for silent machines: %w", err)
+	}
+	for _, id := range silent {
+		if err := w.Do(ctx, nil, []int64{id}, func(tx *Tx) error { return tx.markStale(id) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ordinal(k phase.Key) int {
+	d, _ := phase.Lookup(k)
+	return d.Ordinal
+}
+
+func (w *Writer) column(ctx context.Context, query string, args ...any) ([]int64, error) {
+	rows, err := w.store.Read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		out = append(out, id)
+	}
+	return out, rows.Err()
+}
+
+func (tx *Tx) markStale(id int64) error {
+	n, err := tx.node(id)
+	if err != nil || n.stale || !n.current.Valid {
+		return err
+	}
+	d, _, err := tx.deployment(n.current.Int64)
+	if err != nil {
+		return err
+	}
+	def, _ := phase.Lookup(d.phase)
+	if d.open == nil || d.state != phase.Running || def.Owner != phase.OwnerMachine {
+		return nil
+	}
+	limit := tx.at.Add(-tx.w.opts.StaleAfter)
+	if d.open.entered.After(limit) || n.lastSeen != nil && n.lastSeen.After(limit) {
+		return nil
+	}
+	n.stale, n.dirty = true, true
+	return nil
+}
+
+// timeOut lets the open phase's deadline act if it has passed: another try,
+// or the end of the deployment.
+func (tx *Tx) timeOut(deploymentID int64) error {
+	d, n, err := tx.deployment(deploymentID)
+	if err != nil {
+		return err
+	}
+	if d.open == nil || d.open.deadline == nil || d.open.deadline.After(tx.at) || d.open.stoppedAt != nil || d.maintenance {
+		return nil
+	}
+	def, _ := phase.Lookup(d.open.phase)
+	limit := tx.w.opts.Deadline(d.provider, d.profile, def)
+	v := phase.TimeOut(d.facts(), d.open.tries)
+	for _, m := range v.Moves {
+		message := fmt.Sprintf("%s did not end within %s (try %d of %d)", m.Phase, limit, d.open.tries, def.Retries+1)
+		if d.open.evidence != "" {
+			message += "; last: " + d.open.evidence
+		}
+		r := Report{Message: message, Code: "deadline_passed", OccurredAt: tx.at, Source: deploy.SourceOrchestrator, Actor: deploy.System}
+		if m.Status == phase.Waiting {
+			d.open.tries++
+			deadline := tx.at.Add(limit)
+			d.open.deadline = &deadline
+		}
+		tx.move(d, m, message, nil)
+		e := tx.event(d, m.Phase, m.Status, r, "")
+		e.outcome = Accepted
+		if m.Status == phase.TimedOut {
+			tx.fail(d, r, m.Phase)
+			d.failure.sequence = e.sequence
+			d.finished = &tx.at
+		}
+		d.state, e.state = v.State, v.State
+	}
+	tx.mirror(d, n)
+	if d.open != nil {
+		tx.enqueue(d)
+	}
+	return nil
+}
+
+// Recover gives machines the time that all of Slipway was away: open phases
+// of machine and boot get downtime plus grace, the longest back-off of the
+// machines' own reporting.
+func (w *Writer) Recover(ctx context.Context, downtime, grace time.Duration) error {
+	if downtime <= 0 {
+		return nil
+	}
+	open, err := w.column(ctx, `SELECT deployment_id FROM phase_runs WHERE finished_at IS NULL AND deadline_at IS NOT NULL`)
+	if err != nil {
+		return fmt.Errorf("lifecycle: looking for open phases: %w", err)
+	}
+	for _, id := range open {
+		err := w.Do(ctx, []int64{id}, nil, func(tx *Tx) error {
+			d, _, err := tx.deployment(id)
+			if err != nil || d.open == nil || d.open.deadline == nil {
+				return err
+			}
+			if def, _ := phase.Lookup(d.open.phase); def.Owner == phase.OwnerWorkflow && def.Key != phase.MonitoringStart {
+				return nil
+			}
+			deadline := d.open.deadline.Add(downtime + grace)
+			d.open.deadline, d.open.dirty, d.dirty = &deadline, true, true
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Await records what the open phase waits for, since when, and the last
+// thing learnt about it. It makes no event; it is what "stuck" is told from.
+func (tx *Tx) Await(deploymentID int64, key phase.Key, awaiting, evidence string) error {
+	d, n, err := tx.deployment(deploymentID)
+	if err != nil || d.open == nil || d.open.phase != key {
+		return err
+	}
+	if d.open.awaiting == awaiting && d.open.evidence == evidence {
+		return nil
+	}
+	if d.open.awaiting != awaiting {
+		d.open.awaitSince = &tx.at
+	}
+	d.open.awaiting, d.open.evidence, d.open.dirty, d.dirty, n.dirty = awaiting, evidence, true, true, true
+	return nil
+}
+
+// OpenPhase tells where a deployment stands, under its lock.
+func (tx *Tx) OpenPhase(deploymentID int64) (key phase.Key, attempt, tries int, state phase.State, err error) {
+	d, _, err := tx.deployment(deploymentID)
+	if err != nil {
+		return "", 0, 0, "", err
+	}
+	if d.open != nil {
+		tries = d.open.tries
+	}
+	return d.phase, d.attempt, tries, d.state, nil
+}

@@ -1,0 +1,190 @@
+package lifecycle
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/slipwayhq/slipway/deploy"
+)
+
+// Learn records what was learnt about a node's machine; the fleet stream
+// shows it.
+func (w *Writer) Learn(ctx context.Context, f NodeFacts) error {
+	return w.Do(ctx, nil, []int64{f.NodeID}, func(tx *Tx) error { return tx.Learn(f) })
+}
+
+// Learn records f in this transaction.
+func (tx *Tx) Learn(f NodeFacts) error {
+	n, err := tx.node(f.NodeID)
+	if err != nil {
+		return err
+	}
+	tx.facts(n, f)
+	return nil
+}
+
+func (tx *Tx) facts(n *nodeRow, f NodeFacts) {
+	set := func(field *sql.NullString, v string) {
+		if v != "" && field.String != v {
+			*field, n.dirty = sql.NullString{String: v, Valid: true}, true
+		}
+	}
+	set(&n.serverID, f.ServerID)
+	set(&n.serverStatus, f.ServerStatus)
+	set(&n.managementIP, f.ManagementIP)
+	set(&n.workloadIP, f.WorkloadIP)
+	set(&n.hostKey, f.SSHHostKey)
+	set(&n.bootID, f.BootID)
+	if f.SSHPort != 0 && n.sshPort.Int64 != int64(f.SSHPort) {
+		n.sshPort, n.dirty = sql.NullInt64{Int64: int64(f.SSHPort), Valid: true}, true
+	}
+	if len(f.MACs) > 0 && !slices.Equal(n.macs, f.MACs) {
+		n.macs, n.dirty = f.MACs, true
+		set(&n.mac, f.MACs[0])
+	}
+}
+
+// RegisterNode makes a node without deploying it.
+func (w *Writer) RegisterNode(ctx context.Context, in NewNode) (nodeID int64, err error) {
+	if in.Provider == "" {
+		in.Provider = deploy.ProviderRack
+	}
+	if in.Provider != deploy.ProviderRack && in.Provider != deploy.ProviderIBMVPC {
+		return 0, deploy.Invalid([]deploy.FieldError{{Field: "provider", Code: deploy.CodeInvalid, Message: "must be ibm_vpc or rack"}})
+	}
+	bad := deploy.CheckNodeName("name", in.Name)
+	bad = append(bad, deploy.CheckIP("management_ip", in.ManagementIP)...)
+	for i, m := range in.MACs {
+		mac, ok := deploy.NormalMAC(m)
+		if !ok {
+			bad = append(bad, deploy.FieldError{Field: fmt.Sprintf("mac_addresses.%d", i), Code: deploy.CodeInvalid, Message: "is not a MAC address"})
+			continue
+		}
+		in.MACs[i] = mac
+	}
+	bad = append(bad, checkLabels(in.Labels)...)
+	if err := deploy.Invalid(bad); err != nil {
+		return 0, err
+	}
+	err = w.Do(ctx, nil, nil, func(tx *Tx) error {
+		n, err := tx.insertNode(in.Name, in.Provider, in.ServerProfile, in.ManagementIP, in.MACs, in.ClusterName, in.Labels)
+		if err == nil {
+			nodeID = n.id
+		}
+		return err
+	})
+	return nodeID, w.named(err)
+}
+
+// insertNode makes the row of a node whose name, address and MAC nobody holds.
+func (tx *Tx) insertNode(name, provider, profile, ip string, macs []string, cluster string, labels map[string]string) (*nodeRow, error) {
+	mac := ""
+	if len(macs) > 0 {
+		mac = macs[0]
+	}
+	var taken string
+	err := tx.sql.QueryRowContext(tx.ctx, `SELECT CASE WHEN name=$1 THEN 'name' WHEN management_ip=$2 THEN 'management_ip' ELSE 'mac' END
+		FROM nodes WHERE name=$1 OR management_ip=$2 OR mac=$3 ORDER BY 1 DESC LIMIT 1`, name, nullText(ip), nullText(mac)).Scan(&taken)
+	switch {
+	case err == nil:
+		return nil, inUse(taken, name)
+	case !errors.Is(err, sql.ErrNoRows):
+		return nil, fmt.Errorf("lifecycle: looking for the name %q: %w", name, err)
+	}
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	if macs == nil {
+		macs = []string{}
+	}
+	var id int64
+	err = tx.sql.QueryRowContext(tx.ctx, `INSERT INTO nodes (name, provider, server_profile, management_ip, mac, mac_addresses, cluster_name, labels,
+		deployment_status, state, stale, version, changed_position, created_at, updated_at)
+		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,'pending','',$9,0,0,$10,$10) RETURNING id`,
+		name, provider, profile, nullText(ip), nullText(mac), mustJSON(macs), nullText(cluster), mustJSON(labels), false, tx.at).Scan(&id)
+	if err != nil {
+		return nil, fmt.Errorf("lifecycle: inserting node %q: %w", name, err)
+	}
+	n, err := tx.node(id)
+	if err == nil {
+		n.dirty = true
+	}
+	return n, err
+}
+
+// UpdateNode renames or labels a node, if it is still the version that the
+// caller saw.
+func (w *Writer) UpdateNode(ctx context.Context, c NodeChange) error {
+	var bad []deploy.FieldError
+	if c.Name != nil {
+		bad = deploy.CheckNodeName("name", *c.Name)
+	}
+	bad = append(bad, checkLabels(c.Labels)...)
+	if err := deploy.Invalid(bad); err != nil {
+		return err
+	}
+	err := w.Do(ctx, nil, []int64{c.ID}, func(tx *Tx) error {
+		n, err := tx.node(c.ID)
+		if err != nil {
+			return err
+		}
+		if n.version != c.ExpectedVersion {
+			return &deploy.Error{Code: deploy.CodeVersionMismatch, Message: fmt.Sprintf("the node is at version %d, not %d", n.version, c.ExpectedVersion), Hint: "read it again and repeat the change", Retryable: true}
+		}
+		if c.Name != nil && *c.Name != n.name {
+			var other int64
+			err := tx.sql.QueryRowContext(tx.ctx, `SELECT id FROM nodes WHERE name=$1`, *c.Name).Scan(&other)
+			if err == nil {
+				return inUse("name", *c.Name)
+			}
+			if !errors.Is(err, sql.ErrNoRows) {
+				return fmt.Errorf("lifecycle: looking for the name: %w", err)
+			}
+			n.name, n.dirty = *c.Name, true
+		}
+		if c.Labels != nil {
+			n.labels, n.dirty = c.Labels, true
+		}
+		return nil
+	})
+	return w.named(err)
+}
+
+func inUse(what, name string) error {
+	switch what {
+	case "name":
+		return &deploy.Error{Code: deploy.CodeNameInUse, Message: fmt.Sprintf("a node named %s exists; nothing of it was touched", name), Hint: "choose another name, or deploy the existing node again",
+			Fields: []deploy.FieldError{{Field: "name", Code: deploy.CodeNameInUse, Message: "is in use"}}}
+	case "management_ip":
+		return &deploy.Error{Code: deploy.CodeAlreadyExists, Message: "another node holds this management address", Fields: []deploy.FieldError{{Field: "management_ip", Code: deploy.CodeAlreadyExists, Message: "is held by another node"}}}
+	}
+	return &deploy.Error{Code: deploy.CodeAlreadyExists, Message: "another node has this MAC address", Fields: []deploy.FieldError{{Field: "mac", Code: deploy.CodeAlreadyExists, Message: "belongs to another node"}}}
+}
+
+// named turns a lost race for a unique name into the answer that the check
+// before it would have given.
+func (w *Writer) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	constraint, ok := w.store.IsUnique(err)
+	if !ok {
+		return err
+	}
+	switch {
+	case contains(constraint, "one_active"):
+		return &deploy.Error{Code: deploy.CodeRunActive, Message: "the node has an active deployment"}
+	case contains(constraint, "idempotency"):
+		return &deploy.Error{Code: deploy.CodeConflict, Message: "the same request is being worked on", Retryable: true}
+	case contains(constraint, "management_ip"):
+		return inUse("management_ip", "")
+	case contains(constraint, "mac"):
+		return inUse("mac", "")
+	case contains(constraint, "name"):
+		return inUse("name", "that name")
+	}
+	return err
+}

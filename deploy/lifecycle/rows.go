@@ -1,0 +1,221 @@
+package lifecycle
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/phase"
+)
+
+// depRow is a deployment, locked and held in memory for one transaction.
+type depRow struct {
+	id, nodeID      int64
+	batchID         sql.NullInt64
+	number, attempt int
+	state           string
+	phase           string
+	phaseStatus     phase.Status
+	provider        string
+	profile         string
+	skip            []string
+	maintenance     bool
+	sequence        int
+	boots, reboots  int
+	failure         *failure
+	started         *time.Time
+	finished        *time.Time
+	open            *runRow
+	closed          []*runRow // runs changed or made in this transaction and closed
+	dirty           bool
+}
+
+type failure struct {
+	phase, code, message, hint string
+	retryable                  bool
+	sequence                   int
+	at                         time.Time
+}
+
+// runRow is a phase run; id 0 = not yet inserted.
+type runRow struct {
+	id           int64
+	attempt      int
+	phase        string
+	status       phase.Status
+	tries        int
+	progress     sql.NullInt64
+	message      string
+	lastHash     string
+	lastSequence int
+	awaiting     string
+	evidence     string
+	awaitSince   *time.Time
+	entered      time.Time
+	started      *time.Time
+	finished     *time.Time
+	deadline     *time.Time
+	stoppedAt    *time.Time
+	stoppedMS    int64
+	dirty        bool
+}
+
+// nodeRow is a node, locked and held in memory for one transaction.
+type nodeRow struct {
+	id           int64
+	name         string
+	provider     string
+	profile      string
+	managementIP sql.NullString
+	workloadIP   sql.NullString
+	mac          sql.NullString
+	macs         []string
+	labels       map[string]string
+	status       string
+	state        string
+	current      sql.NullInt64
+	serverID     sql.NullString
+	serverStatus sql.NullString
+	hostKey      sql.NullString
+	bootID       sql.NullString
+	sshPort      sql.NullInt64
+	stale        bool
+	version      int
+	lastSeen     *time.Time
+	dirty        bool // shown by the stream: version and position move
+	touched      bool // only last_seen_at moved
+}
+
+// eventRow is a row of deployment_history that flush will insert.
+type eventRow struct {
+	id, position   int64
+	dep            *depRow
+	sequence       int
+	attempt        int
+	phase          string
+	status         phase.Status
+	message        string
+	outcome        Outcome
+	refusedCode    string
+	source         deploy.Source
+	actor          string
+	progress       *int
+	serverStatus   string
+	details        json.RawMessage
+	logTail        string
+	idempotencyKey string
+	hash           string
+	state          string
+	occurred       time.Time
+	receipt        *Receipt
+}
+
+const depColumns = `id, node_id, batch_id, number, attempt, state, phase, phase_status, provider, skip_phases, maintenance,
+	sequence, boots, reboots, failure_phase, failure_code, failure_message, failure_hint, failure_retryable, failure_sequence, failed_at,
+	started_at, finished_at`
+
+func scanDep(rows *sql.Rows) (*depRow, error) {
+	d := &depRow{}
+	var skip []byte
+	var f struct {
+		phase, code, message, hint sql.NullString
+		retryable                  sql.NullBool
+		sequence                   sql.NullInt64
+		at                         *time.Time
+	}
+	err := rows.Scan(&d.id, &d.nodeID, &d.batchID, &d.number, &d.attempt, &d.state, &d.phase, &d.phaseStatus, &d.provider, &skip, &d.maintenance,
+		&d.sequence, &d.boots, &d.reboots, &f.phase, &f.code, &f.message, &f.hint, &f.retryable, &f.sequence, &f.at,
+		&d.started, &d.finished)
+	if err != nil {
+		return nil, fmt.Errorf("lifecycle: reading a deployment: %w", err)
+	}
+	if len(skip) > 0 {
+		if err := json.Unmarshal(skip, &d.skip); err != nil {
+			return nil, fmt.Errorf("lifecycle: deployment %d: skip_phases: %w", d.id, err)
+		}
+	}
+	if f.at != nil {
+		d.failure = &failure{f.phase.String, f.code.String, f.message.String, f.hint.String, f.retryable.Bool, int(f.sequence.Int64), *f.at}
+	}
+	return d, nil
+}
+
+const runColumns = `id, deployment_id, attempt, phase, status, tries, progress, message, last_hash, last_sequence,
+	awaiting, evidence, awaiting_since, entered_at, started_at, finished_at, deadline_at, clock_stopped_at, stopped_ms`
+
+func scanRun(rows *sql.Rows) (deploymentID int64, r *runRow, err error) {
+	r = &runRow{}
+	err = rows.Scan(&r.id, &deploymentID, &r.attempt, &r.phase, &r.status, &r.tries, &r.progress, &r.message, &r.lastHash, &r.lastSequence,
+		&r.awaiting, &r.evidence, &r.awaitSince, &r.entered, &r.started, &r.finished, &r.deadline, &r.stoppedAt, &r.stoppedMS)
+	if err != nil {
+		return 0, nil, fmt.Errorf("lifecycle: reading a phase run: %w", err)
+	}
+	return deploymentID, r, nil
+}
+
+const nodeColumns = `id, name, provider, server_profile, management_ip, workload_ip, mac, mac_addresses, labels, deployment_status, state,
+	current_deployment_id, server_id, server_status, ssh_host_key, boot_id, ssh_port, stale, version, last_seen_at`
+
+func scanNode(rows *sql.Rows) (*nodeRow, error) {
+	n := &nodeRow{}
+	var macs, labels []byte
+	err := rows.Scan(&n.id, &n.name, &n.provider, &n.profile, &n.managementIP, &n.workloadIP, &n.mac, &macs, &labels, &n.status, &n.state,
+		&n.current, &n.serverID, &n.serverStatus, &n.hostKey, &n.bootID, &n.sshPort, &n.stale, &n.version, &n.lastSeen)
+	if err != nil {
+		return nil, fmt.Errorf("lifecycle: reading a node: %w", err)
+	}
+	if len(macs) > 0 {
+		if err := json.Unmarshal(macs, &n.macs); err != nil {
+			return nil, fmt.Errorf("lifecycle: node %d: mac_addresses: %w", n.id, err)
+		}
+	}
+	if len(labels) > 0 {
+		if err := json.Unmarshal(labels, &n.labels); err != nil {
+			return nil, fmt.Errorf("lifecycle: node %d: labels: %w", n.id, err)
+		}
+	}
+	return n, nil
+}
+
+// in renders "(1,2,3)" of numbers that are ours, sorted and distinct.
+func in(ids []int64) string {
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	var b strings.Builder
+	b.WriteByte('(')
+	for i, id := range ids {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "%d", id)
+	}
+	b.WriteByte(')')
+	return b.String()
+}
+
+func nullJSON(v json.RawMessage) any {
+	if len(v) == 0 {
+		return nil
+	}
+	return string(v)
+}
+
+func nullText(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func mustJSON(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("lifecycle: encoding %T: %v", v, err)) // only our own types of strings come here
+	}
+	return string(b)
+}
