@@ -1,3 +1,5 @@
+import { fileURLToPath } from 'node:url';
+
 import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vitest/config';
 
@@ -5,9 +7,19 @@ import { defineConfig } from 'vitest/config';
 // on the same port, so that either can stand behind the dev server.
 const backend = process.env.SLIPWAY_URL ?? 'http://127.0.0.1:8080';
 
+// The Go package embeds dist/ and must compile before the app was ever built:
+// the committed marker file survives a build that empties the directory.
+const keepMarker = {
+  name: 'keep-marker',
+  generateBundle(this: { emitFile(file: { type: 'asset'; fileName: string; source: string }): void }) {
+    this.emitFile({ type: 'asset', fileName: '.gitkeep', source: '' });
+  },
+};
+
 export default defineConfig({
   base: '/monitoring/',
-  plugins: [react()],
+  plugins: [react(), keepMarker],
+  resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
   build: {
     outDir: 'dist',
     emptyOutDir: true,

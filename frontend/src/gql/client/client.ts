@@ -1,0 +1,45 @@
+import { ApolloClient, ApolloLink, HttpLink } from '@apollo/client';
+import { ErrorLink } from '@apollo/client/link/error';
+import { OperationTypeNode } from 'graphql';
+
+import { createCache } from './cache';
+
+/** What the client needs from its surroundings. */
+export interface ClientOptions {
+  /** Carries the subscriptions. */
+  socket: ApolloLink;
+  /** Called when the server no longer knows who is asking. */
+  onSignedOut: () => void;
+  /** For tests; the browser's own otherwise. */
+  fetch?: typeof fetch;
+}
+
+/** Whether an error says that the caller is not, or no longer, signed in. */
+export function isUnauthenticated(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return false;
+  const { statusCode, errors } = error as { statusCode?: number; errors?: readonly { extensions?: { code?: unknown } }[] };
+  return statusCode === 401 || (errors ?? []).some((each) => String(each.extensions?.code).toLowerCase() === 'unauthenticated');
+}
+
+/** Builds the one client of the app: queries over HTTP, subscriptions over the socket. */
+export function createClient({ socket, onSignedOut, fetch }: ClientOptions): ApolloClient {
+  const http = new HttpLink({
+    uri: '/graphql',
+    credentials: 'same-origin',
+    headers: { accept: 'application/graphql-response+json, application/json' },
+    ...(fetch ? { fetch } : {}),
+  });
+  const signedOut = new ErrorLink(({ error }) => {
+    if (isUnauthenticated(error)) onSignedOut();
+  });
+  return new ApolloClient({
+    cache: createCache(),
+    link: ApolloLink.split(
+      ({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
+      socket,
+      ApolloLink.from([signedOut, http]),
+    ),
+    queryDeduplication: true,
+    devtools: { enabled: false },
+  });
+}

@@ -1,0 +1,91 @@
+import type { DeploymentState, FleetRowFragment, PhaseStatus } from '@/gql/generated/graphql';
+
+/**
+ * What a row, a deployment or a phase run is, for a person: one kind, one
+ * shape, one word, one colour. Never colour alone.
+ */
+export type StatusKind =
+  | 'registered'
+  | 'queued'
+  | 'waiting'
+  | 'running'
+  | 'stalled'
+  | 'succeeded'
+  | 'failed'
+  | 'canceling'
+  | 'canceled'
+  | 'cleaning'
+  | 'cleaned'
+  | 'skipped'
+  | 'unknown';
+
+export const statusWords: Record<StatusKind, string> = {
+  registered: 'Registered',
+  queued: 'Queued',
+  waiting: 'Waiting',
+  running: 'Running',
+  stalled: 'Stalled',
+  succeeded: 'Deployed',
+  failed: 'Failed',
+  canceling: 'Canceling',
+  canceled: 'Canceled',
+  cleaning: 'Cleaning up',
+  cleaned: 'Cleaned up',
+  skipped: 'Skipped',
+  unknown: 'Unknown',
+};
+
+const byState: Record<DeploymentState, StatusKind> = {
+  QUEUED: 'queued',
+  RUNNING: 'running',
+  SUCCEEDED: 'succeeded',
+  FAILED: 'failed',
+  CANCELING: 'canceling',
+  CANCELED: 'canceled',
+  CLEANING_UP: 'cleaning',
+  CLEANED_UP: 'cleaned',
+};
+
+/** The kind of a deployment's state; a state of a newer server is unknown, not an error. */
+export function stateKind(state: DeploymentState | null | undefined): StatusKind {
+  if (state == null) return 'registered';
+  return (byState as Partial<Record<string, StatusKind>>)[state] ?? 'unknown';
+}
+
+/** The kind of a machine's row: the state of its deployment, unless no sign of life makes it stalled. */
+export function rowKind(row: Pick<FleetRowFragment, 'state' | 'stale'>): StatusKind {
+  const kind = stateKind(row.state);
+  return row.stale && (kind === 'running' || kind === 'canceling' || kind === 'cleaning') ? 'stalled' : kind;
+}
+
+const byStatus: Record<PhaseStatus, StatusKind> = {
+  WAITING: 'waiting',
+  IN_PROGRESS: 'running',
+  SUCCEEDED: 'succeeded',
+  FAILED: 'failed',
+  TIMED_OUT: 'failed',
+  SKIPPED: 'skipped',
+  CANCELED: 'canceled',
+};
+
+const statusWordsOfRuns: Record<PhaseStatus, string> = {
+  WAITING: 'Waiting',
+  IN_PROGRESS: 'Running',
+  SUCCEEDED: 'Done',
+  FAILED: 'Failed',
+  TIMED_OUT: 'Timed out',
+  SKIPPED: 'Skipped',
+  CANCELED: 'Canceled',
+};
+
+/** Kind and word of a phase run's status. */
+export function phaseStatus(status: PhaseStatus): { kind: StatusKind; word: string } {
+  const kind = (byStatus as Partial<Record<string, StatusKind>>)[status] ?? 'unknown';
+  const word = (statusWordsOfRuns as Partial<Record<string, string>>)[status] ?? statusWords.unknown;
+  return { kind, word };
+}
+
+/** Whether nothing more happens to such a deployment by itself. */
+export function isOver(state: DeploymentState): boolean {
+  return state === 'SUCCEEDED' || state === 'FAILED' || state === 'CANCELED' || state === 'CLEANED_UP';
+}

@@ -1,0 +1,37 @@
+import type { ApolloClient } from '@apollo/client';
+
+/** One subscription with its polling twin and what to do with what they bring. */
+export interface Channel {
+  /** For messages to people who read logs. */
+  readonly name: string;
+  /** Where to resume; null to begin at the beginning. */
+  cursor: string | null;
+  /** Subscribes after the cursor. Messages go to `message`; `ended` is called when the subscription has ended by itself. */
+  open(client: ApolloClient, sink: ChannelSink): () => void;
+  /** Applies a message; called inside one cache batch. */
+  apply(message: StreamedMessage): void;
+  /** One poll; resolves when its answer has been applied. */
+  poll(client: ApolloClient, applyInBatch: ApplyInBatch): Promise<PollResult>;
+  /** Tells listeners outside the cache, after the batch. */
+  settled?(): void;
+}
+
+/** Runs work in one cache batch; false when the answer came too late to be of use. */
+export type ApplyInBatch = (work: () => void) => boolean;
+
+/** What every message of a stream has; the rest is the channel's own business. */
+export interface StreamedMessage {
+  __typename: string;
+  cursor: string;
+  at: string;
+}
+
+export interface ChannelSink {
+  message(message: StreamedMessage): void;
+  ended(error: unknown): void;
+}
+
+export interface PollResult {
+  /** The server's time of the answer, when it says so. */
+  at: string | null;
+}

@@ -1,0 +1,286 @@
+import type { ApolloClient } from '@apollo/client';
+
+import { observeServerTime } from '@/lib/clock';
+import type { Store } from '@/lib/store';
+import { Batcher } from './batcher';
+import type { ApplyInBatch, Channel, StreamedMessage } from './channel';
+import type { Connection } from './connection';
+import { Fleet } from './fleet';
+import { FleetChannel } from './fleetChannel';
+import { NodeChannel, type NodeListener } from './nodeChannel';
+import { heartbeatSeconds } from './operations';
+import { createStreamStatus, type StreamMode, type StreamStatus } from './status';
+
+/** After this many failed connects in a row the same data comes by queries. */
+const failuresBeforePolling = 3;
+const pollEvery = 5000;
+/** A connected stream that says nothing for this long is given up. */
+const silence = heartbeatSeconds * 2500;
+/** A resumed stream that has nothing to replay says nothing; after this it counts as caught up. */
+const quietIsLive = 3000;
+
+export interface StreamOptions {
+  client: ApolloClient;
+  connection: Connection;
+  /** Asks the server whether the sign-in still holds; called when connects fail. */
+  checkSession: () => void;
+}
+
+interface Opened {
+  channel: Channel;
+  close: (() => void) | null;
+  caughtUp: boolean;
+  errors: number;
+  retry: ReturnType<typeof setTimeout> | undefined;
+}
+
+interface Arrived {
+  opened: Opened;
+  message: StreamedMessage;
+}
+
+/**
+ * Owns the page's two subscriptions, outside React: keeps their cursors, applies
+ * what arrives in one cache batch per frame, resumes after a lost connection,
+ * polls while there is none, and says all this in `status`.
+ */
+export class Stream {
+  readonly status: Store<StreamStatus> = createStreamStatus();
+  readonly fleet = new Fleet();
+
+  private readonly options: StreamOptions;
+  private readonly channels = new Set<Opened>();
+  private readonly batcher = new Batcher<Arrived>((items) => this.applyAll(items));
+  private connected = false;
+  private running = false;
+  private polling: ReturnType<typeof setTimeout> | undefined;
+  private pollingEra = 0;
+  private pollFailed = false;
+  private silent: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: StreamOptions) {
+    this.options = options;
+  }
+
+  /** Connects and follows the fleet. */
+  start(): void {
+    if (this.running) return;
+    this.running = true;
+    const channel = new FleetChannel(this.options.client, this.fleet);
+    this.channels.add({ channel, close: null, caughtUp: false, errors: 0, retry: undefined });
+    this.options.connection.start({
+      up: () => this.up(),
+      down: () => this.down(),
+      connecting: () => this.show(),
+      refused: () => this.options.checkSession(),
+    });
+    globalThis.addEventListener('online', this.hurry);
+    document.addEventListener('visibilitychange', this.hurryWhenVisible);
+  }
+
+  stop(): void {
+    if (!this.running) return;
+    this.running = false;
+    globalThis.removeEventListener('online', this.hurry);
+    document.removeEventListener('visibilitychange', this.hurryWhenVisible);
+    for (const opened of this.channels) this.close(opened);
+    this.channels.clear();
+    this.batcher.clear();
+    clearTimeout(this.silent);
+    this.stopPolling();
+    this.connected = false;
+    this.options.connection.stop();
+  }
+
+  /** Follows the events of one machine from a cursor on; the returned function ends it. */
+  watchNode(nodeId: string, cursor: string | null, listener: NodeListener): () => void {
+    const channel = new NodeChannel(this.options.client, nodeId, cursor, listener);
+    const opened: Opened = { channel, close: null, caughtUp: false, errors: 0, retry: undefined };
+    this.channels.add(opened);
+    if (this.connected) this.open(opened);
+    return () => {
+      this.close(opened);
+      this.channels.delete(opened);
+      this.show();
+    };
+  }
+
+  /** Connects now instead of at the end of the pause. */
+  readonly hurry = (): void => this.options.connection.backoff.hurry();
+
+  private readonly hurryWhenVisible = (): void => {
+    if (document.visibilityState === 'visible') this.hurry();
+  };
+
+  private up(): void {
+    this.connected = true;
+    this.stopPolling();
+    this.heard();
+    for (const opened of this.channels) this.open(opened);
+    this.show();
+  }
+
+  private down(): void {
+    this.connected = false;
+    clearTimeout(this.silent);
+    // Whatever arrived counts, so that the cursors are those of what is shown.
+    this.batcher.flush();
+    for (const opened of this.channels) this.close(opened);
+    const { failures } = this.options.connection.backoff;
+    // A refused upgrade looks like any other failure to a browser; only the
+    // session can tell. Asked at the first and then at every third.
+    if (failures % failuresBeforePolling === 1) this.options.checkSession();
+    if (failures >= failuresBeforePolling) this.startPolling();
+    this.show();
+  }
+
+  private open(opened: Opened): void {
+    if (opened.close) return;
+    opened.caughtUp = false;
+    opened.close = opened.channel.open(this.options.client, {
+      message: (message) => {
+        this.heard();
+        clearTimeout(opened.retry);
+        this.batcher.push({ opened, message });
+      },
+      ended: (error) => this.ended(opened, error),
+    });
+    opened.retry = setTimeout(() => {
+      if (opened.channel.cursor === null) return;
+      opened.caughtUp = true;
+      this.show();
+    }, quietIsLive);
+  }
+
+  private close(opened: Opened): void {
+    clearTimeout(opened.retry);
+    const { close } = opened;
+    opened.close = null;
+    opened.caughtUp = false;
+    close?.();
+  }
+
+  // A subscription that ended while the connection stands: begin it again, later
+  // each time, and from the beginning when its cursor may be the reason.
+  private ended(opened: Opened, error: unknown): void {
+    this.batcher.flush();
+    this.close(opened);
+    if (!this.connected) return;
+    opened.errors += 1;
+    if (error !== null && opened.errors >= 2 && opened.channel instanceof FleetChannel) opened.channel.cursor = null;
+    const pause = Math.min(30_000, 1000 * 2 ** Math.min(opened.errors - 1, 5));
+    opened.retry = setTimeout(() => {
+      if (this.connected && this.channels.has(opened)) this.open(opened);
+    }, pause);
+    this.show();
+  }
+
+  private heard(): void {
+    clearTimeout(this.silent);
+    this.silent = setTimeout(() => {
+      if (this.connected) this.options.connection.terminate();
+    }, silence);
+  }
+
+  private applyAll(items: readonly Arrived[]): void {
+    const touched = new Set<Channel>();
+    let asOf: string | null = null;
+    this.options.client.cache.batch({
+      update: () => {
+        for (const { opened, message } of items) {
+          // A channel that was given up meanwhile has no reader any more.
+          if (!this.channels.has(opened)) continue;
+          opened.channel.apply(message);
+          opened.errors = 0;
+          opened.caughtUp = caughtUp(opened, message);
+          touched.add(opened.channel);
+          asOf = message.at;
+        }
+      },
+    });
+    for (const channel of touched) channel.settled?.();
+    if (asOf !== null) this.learn(asOf);
+    this.show();
+  }
+
+  private learn(at: string): void {
+    observeServerTime(at);
+    this.status.update((status) => (status.asOf !== null && status.asOf >= at ? status : { ...status, asOf: at }));
+  }
+
+  private startPolling(): void {
+    if (this.polling !== undefined) return;
+    const era = ++this.pollingEra;
+    const round = async (): Promise<void> => {
+      const began = Date.now();
+      await this.pollOnce();
+      // Polling may have ended, and even begun again, while this round was under way.
+      if (this.polling === undefined || this.pollingEra !== era) return;
+      // A large fleet takes long to read; the server gets at least nine times that in peace.
+      const pause = Math.max(pollEvery, 9 * (Date.now() - began));
+      this.polling = setTimeout(() => void round(), pause);
+    };
+    this.polling = setTimeout(() => void round(), 0);
+  }
+
+  private stopPolling(): void {
+    clearTimeout(this.polling);
+    this.polling = undefined;
+    this.pollFailed = false;
+  }
+
+  private async pollOnce(): Promise<void> {
+    try {
+      for (const opened of [...this.channels]) {
+        const applyInBatch: ApplyInBatch = (work) => {
+          // Too late when the socket came back or the reader went: the stream knows better.
+          if (this.connected || !this.channels.has(opened)) return false;
+          this.options.client.cache.batch({ update: work });
+          opened.channel.settled?.();
+          return true;
+        };
+        const { at } = await opened.channel.poll(this.options.client, applyInBatch);
+        if (at !== null && !this.connected) this.learn(at);
+      }
+      this.pollFailed = false;
+    } catch {
+      // Shown as offline; the next round tries again.
+      this.pollFailed = true;
+    }
+    this.show();
+  }
+
+  private show(): void {
+    if (!this.running) return;
+    const { nextAttemptAt } = this.options.connection.backoff;
+    const mode = this.mode();
+    this.status.update((status) =>
+      status.mode === mode && status.nextAttemptAt === nextAttemptAt ? status : { ...status, mode, nextAttemptAt },
+    );
+  }
+
+  private mode(): StreamMode {
+    if (this.connected) return [...this.channels].every(({ caughtUp }) => caughtUp) ? 'live' : 'catching-up';
+    if (this.polling !== undefined) return this.pollFailed ? 'offline' : 'polling';
+    if (this.options.connection.backoff.failures === 0) return 'connecting';
+    return 'reconnecting';
+  }
+}
+
+function caughtUp(opened: Opened, message: StreamedMessage): boolean {
+  switch (message.__typename) {
+    case 'FleetSnapshotPage':
+      return (message as StreamedMessage & { last: boolean }).last;
+    case 'DeploymentEventBatch':
+      return (message as StreamedMessage & { caughtUp: boolean }).caughtUp;
+    case 'StreamReset':
+      // The fleet's snapshot follows; events go on live.
+      return !(opened.channel instanceof FleetChannel);
+    case 'FleetDelta':
+    case 'StreamHeartbeat':
+      // Within a snapshot these do not make it whole.
+      return opened.channel.cursor !== null || !(opened.channel instanceof FleetChannel);
+    default:
+      return opened.caughtUp;
+  }
+}
