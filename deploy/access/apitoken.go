@@ -43,12 +43,16 @@ func (s *Service) CreateToken(ctx context.Context, n NewToken) (secret string, t
 	}
 	now := s.clock()
 	secret = newSecret(kindAPI)
-	q := s.write.Token.Create().SetKind(kindAPI).SetHash(digest(secret)).SetName(n.Name).
-		SetRole(string(n.Role)).SetCreatedBy(n.CreatedBy).SetCreatedAt(now)
-	if n.For > 0 {
-		q.SetExpiresAt(now.Add(n.For))
-	}
-	row, err := q.Save(ctx)
+	var row *ent.Token
+	err = s.inTx(ctx, func(tx *ent.Client) (err error) {
+		q := tx.Token.Create().SetKind(kindAPI).SetHash(digest(secret)).SetName(n.Name).
+			SetRole(string(n.Role)).SetCreatedBy(n.CreatedBy).SetCreatedAt(now)
+		if n.For > 0 {
+			q.SetExpiresAt(now.Add(n.For))
+		}
+		row, err = q.Save(ctx)
+		return err
+	})
 	if err != nil {
 		return "", Token{}, fmt.Errorf("create token: %w", err)
 	}
@@ -111,19 +115,20 @@ func (s *Service) RevokeToken(ctx context.Context, id int64) error {
 }
 
 func (s *Service) revoke(ctx context.Context, kind string, id int64) error {
-	n, err := s.write.Token.Update().Where(token.ID(id), token.Kind(kind), token.RevokedAtIsNil()).
-		SetRevokedAt(s.clock()).Save(ctx)
+	there := true
+	err := s.inTx(ctx, func(tx *ent.Client) error {
+		n, err := tx.Token.Update().Where(token.ID(id), token.Kind(kind), token.RevokedAtIsNil()).
+			SetRevokedAt(s.clock()).Save(ctx)
+		if err != nil || n > 0 {
+			return err
+		}
+		there, err = tx.Token.Query().Where(token.ID(id), token.Kind(kind)).Exist(ctx)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("revoke token: %w", err)
 	}
 	s.cache.drop(func(p *Principal) bool { return p.TokenID == id })
-	if n > 0 {
-		return nil
-	}
-	there, err := s.write.Token.Query().Where(token.ID(id), token.Kind(kind)).Exist(ctx)
-	if err != nil {
-		return fmt.Errorf("revoke token: %w", err)
-	}
 	if !there {
 		return deploy.Errorf(deploy.CodeNotFound, "there is no token %d", id)
 	}

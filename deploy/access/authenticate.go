@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/slipwayhq/slipway/deploy/phase"
 	"github.com/slipwayhq/slipway/ent"
 	"github.com/slipwayhq/slipway/ent/deployment"
 	"github.com/slipwayhq/slipway/ent/token"
@@ -78,7 +79,7 @@ func (s *Service) machine(ctx context.Context, p *Principal, row *ent.Token, now
 	if err != nil {
 		return fmt.Errorf("look up deployment of a report token: %w", err)
 	}
-	if !active[d.State] {
+	if !phase.Active(d.State) {
 		p.Ended = true
 		if d.FinishedAt != nil && now.After(d.FinishedAt.Add(EndedFor)) {
 			return errUnauthenticated()
@@ -89,9 +90,6 @@ func (s *Service) machine(ctx context.Context, p *Principal, row *ent.Token, now
 	}
 	return nil
 }
-
-// active names the states in which a deployment's machine may act.
-var active = map[string]bool{"queued": true, "running": true, "canceling": true, "cleaning_up": true}
 
 // inUse gives a copy of p for the caller, slides a session, and notes the use.
 func (s *Service) inUse(p *Principal, now time.Time) (*Principal, error) {

@@ -7,5 +7,6 @@
 // The package says who somebody is (Principal) and what a role may do. What is
 // allowed where is decided by the faces that ask.
 //
-// It may import deploy, ent and golang.org/x/time/rate; no HTTP, no GraphQL.
+// It may import deploy, deploy/phase, deploy/store, ent and golang.org/x/time/rate;
+// no HTTP, no GraphQL.
 package access

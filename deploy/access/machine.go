@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/slipwayhq/slipway/deploy/phase"
 	"github.com/slipwayhq/slipway/ent"
 	"github.com/slipwayhq/slipway/ent/deployment"
 	"github.com/slipwayhq/slipway/ent/token"
@@ -14,8 +15,11 @@ import (
 // before stay valid. It is part of the URL that the machine boots from.
 func (s *Service) CreateLocator(ctx context.Context, nodeID, deploymentID int64) (locator string, err error) {
 	locator = newSecret(kindLocator)
-	err = s.write.Token.Create().SetKind(kindLocator).SetHash(digest(locator)).SetNodeID(nodeID).
-		SetDeploymentID(deploymentID).SetCreatedAt(s.clock()).Exec(ctx)
+	now := s.clock()
+	err = s.inTx(ctx, func(tx *ent.Client) error {
+		return tx.Token.Create().SetKind(kindLocator).SetHash(digest(locator)).SetNodeID(nodeID).
+			SetDeploymentID(deploymentID).SetCreatedAt(now).Exec(ctx)
+	})
 	if err != nil {
 		return "", fmt.Errorf("create boot locator: %w", err)
 	}
@@ -52,7 +56,7 @@ func (s *Service) Locate(ctx context.Context, locator string) (Located, error) {
 		return Located{}, fmt.Errorf("look up deployment of a boot locator: %w", err)
 	}
 	s.touch(row.ID, use{at: s.clock()})
-	return Located{NodeID: *row.NodeID, DeploymentID: *row.DeploymentID, Active: active[d.State]}, nil
+	return Located{NodeID: *row.NodeID, DeploymentID: *row.DeploymentID, Active: phase.Active(d.State)}, nil
 }
 
 // CreateReportToken mints the secret that a machine reports with, bound to its
@@ -61,8 +65,11 @@ func (s *Service) Locate(ctx context.Context, locator string) (Located, error) {
 // may never arrive.
 func (s *Service) CreateReportToken(ctx context.Context, nodeID, deploymentID int64, attempt int, nodeName string) (secret string, err error) {
 	secret = newSecret(kindReport)
-	err = s.write.Token.Create().SetKind(kindReport).SetHash(digest(secret)).SetName(nodeName).SetNodeID(nodeID).
-		SetDeploymentID(deploymentID).SetAttempt(attempt).SetCreatedAt(s.clock()).Exec(ctx)
+	now := s.clock()
+	err = s.inTx(ctx, func(tx *ent.Client) error {
+		return tx.Token.Create().SetKind(kindReport).SetHash(digest(secret)).SetName(nodeName).SetNodeID(nodeID).
+			SetDeploymentID(deploymentID).SetAttempt(attempt).SetCreatedAt(now).Exec(ctx)
+	})
 	if err != nil {
 		return "", fmt.Errorf("create report token: %w", err)
 	}
@@ -72,7 +79,7 @@ func (s *Service) CreateReportToken(ctx context.Context, nodeID, deploymentID in
 // firstUse marks a report token as used and takes back the older ones of its
 // deployment.
 func (s *Service) firstUse(ctx context.Context, row *ent.Token, now time.Time) error {
-	err := s.inTx(ctx, func(tx *ent.Tx) error {
+	err := s.inTx(ctx, func(tx *ent.Client) error {
 		n, err := tx.Token.Update().Where(token.ID(row.ID), token.FirstUsedAtIsNil(), token.RevokedAtIsNil()).
 			SetFirstUsedAt(now).SetLastUsedAt(now).Save(ctx)
 		if err != nil || n == 0 {

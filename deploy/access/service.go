@@ -2,13 +2,14 @@ package access
 
 import (
 	"context"
-	"errors"
+	"database/sql"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/store"
 	"github.com/slipwayhq/slipway/ent"
 	"github.com/slipwayhq/slipway/ent/token"
 )
@@ -36,9 +37,10 @@ const (
 // Service gives out, checks and takes back secrets. It is safe for concurrent
 // use by many.
 type Service struct {
-	read, write *ent.Client
-	now         func() time.Time
-	log         *slog.Logger
+	store *store.Store
+	read  *ent.Client
+	now   func() time.Time
+	log   *slog.Logger
 
 	cache *cache
 
@@ -61,10 +63,9 @@ func WithClock(now func() time.Time) Option { return func(s *Service) { s.now = 
 // WithLogger sets where trouble of the background work is logged.
 func WithLogger(log *slog.Logger) Option { return func(s *Service) { s.log = log } }
 
-// New makes a Service on a database. read may be a pool for reading only; write
-// is the pool that changes go through. They may be the same.
-func New(read, write *ent.Client, opts ...Option) *Service {
-	s := &Service{read: read, write: write, now: time.Now, log: slog.Default(), used: map[int64]use{}}
+// New makes a Service on a database.
+func New(st *store.Store, opts ...Option) *Service {
+	s := &Service{store: st, read: st.Ent(), now: time.Now, log: slog.Default(), used: map[int64]use{}}
 	for _, o := range opts {
 		o(s)
 	}
@@ -117,7 +118,7 @@ func (s *Service) Flush(ctx context.Context) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	err := s.inTx(ctx, func(tx *ent.Tx) error {
+	err := s.inTx(ctx, func(tx *ent.Client) error {
 		for id, u := range batch {
 			q := tx.Token.Update().Where(token.ID(id)).SetLastUsedAt(u.at)
 			if !u.expires.IsZero() {
@@ -146,29 +147,22 @@ func (s *Service) Flush(ctx context.Context) error {
 // tokens are kept: who had one must stay visible.
 func (s *Service) Sweep(ctx context.Context) error {
 	old := s.clock().Add(-keepDead)
-	_, err := s.write.Token.Delete().
-		Where(token.KindIn(kindSignIn, kindSession), token.Or(token.ExpiresAtLT(old), token.RevokedAtLT(old))).
-		Exec(ctx)
+	err := s.inTx(ctx, func(tx *ent.Client) error {
+		_, err := tx.Token.Delete().
+			Where(token.KindIn(kindSignIn, kindSession), token.Or(token.ExpiresAtLT(old), token.RevokedAtLT(old))).
+			Exec(ctx)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("remove old tokens: %w", err)
 	}
 	return nil
 }
 
-// inTx runs f in a transaction of the writing pool. f must use tx only: the
-// pool may have one connection.
-func (s *Service) inTx(ctx context.Context, f func(tx *ent.Tx) error) error {
-	tx, err := s.write.Tx(ctx)
-	if err != nil {
-		return err
-	}
-	if err := f(tx); err != nil {
-		if rerr := tx.Rollback(); rerr != nil {
-			err = errors.Join(err, rerr)
-		}
-		return err
-	}
-	return tx.Commit()
+// inTx runs f in a transaction of the writing pool. f must use its client only:
+// the pool may have one connection.
+func (s *Service) inTx(ctx context.Context, f func(tx *ent.Client) error) error {
+	return s.store.InTx(ctx, func(tx *sql.Tx) error { return f(s.store.EntTx(tx)) })
 }
 
 // errUnauthenticated says no more than this to whoever has a bad secret.

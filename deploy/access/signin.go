@@ -18,8 +18,10 @@ func (s *Service) CreateSignIn(ctx context.Context, name string, role Role, crea
 	}
 	now := s.clock()
 	code = newSecret(kindSignIn)
-	err = s.write.Token.Create().SetKind(kindSignIn).SetHash(digest(code)).SetName(name).SetRole(string(role)).
-		SetCreatedBy(createdBy).SetCreatedAt(now).SetExpiresAt(now.Add(SignInFor)).Exec(ctx)
+	err = s.inTx(ctx, func(tx *ent.Client) error {
+		return tx.Token.Create().SetKind(kindSignIn).SetHash(digest(code)).SetName(name).SetRole(string(role)).
+			SetCreatedBy(createdBy).SetCreatedAt(now).SetExpiresAt(now.Add(SignInFor)).Exec(ctx)
+	})
 	if err != nil {
 		return "", fmt.Errorf("create sign-in code: %w", err)
 	}
@@ -36,7 +38,7 @@ func (s *Service) SignIn(ctx context.Context, code string) (session string, p *P
 	now := s.clock()
 	sum := digest(code)
 	session = newSecret(kindSession)
-	err = s.inTx(ctx, func(tx *ent.Tx) error {
+	err = s.inTx(ctx, func(tx *ent.Client) error {
 		row, err := tx.Token.Query().Where(token.Hash(sum), token.Kind(kindSignIn)).Only(ctx)
 		if ent.IsNotFound(err) {
 			return errUnauthenticated()
