@@ -1,0 +1,88 @@
+-- Create "deployments" table
+CREATE TABLE `deployments` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `number` integer NOT NULL, `attempt` integer NOT NULL DEFAULT (1), `state` text NOT NULL, `phase` text NOT NULL, `phase_status` text NOT NULL, `provider` text NOT NULL, `skip_phases` json NULL, `maintenance` bool NOT NULL DEFAULT (false), `config` json NOT NULL, `sequence` integer NOT NULL DEFAULT (0), `boots` integer NOT NULL DEFAULT (0), `reboots` integer NOT NULL DEFAULT (0), `requested_by_kind` text NOT NULL, `requested_by` text NOT NULL, `idempotency_key` text NULL, `request_hash` text NOT NULL DEFAULT (''), `failure_phase` text NULL, `failure_code` text NULL, `failure_message` text NULL, `failure_hint` text NULL, `failure_retryable` bool NULL, `failure_sequence` integer NULL, `failed_at` datetime NULL, `version` integer NOT NULL DEFAULT (1), `created_at` datetime NOT NULL, `updated_at` datetime NOT NULL, `started_at` datetime NULL, `finished_at` datetime NULL, `batch_id` integer NULL, `node_id` integer NOT NULL, CONSTRAINT `deployments_deployment_batches_deployments` FOREIGN KEY (`batch_id`) REFERENCES `deployment_batches` (`id`) ON DELETE SET NULL, CONSTRAINT `deployments_nodes_deployments` FOREIGN KEY (`node_id`) REFERENCES `nodes` (`id`) ON DELETE NO ACTION, CONSTRAINT `deployments_counters` CHECK (number >= 1 AND attempt >= 1 AND sequence >= 0 AND version >= 1), CONSTRAINT `deployments_state` CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'canceling', 'canceled', 'cleaning_up', 'cleaned_up')));
+-- Create index "deployment_node_id_number" to table: "deployments"
+CREATE UNIQUE INDEX `deployment_node_id_number` ON `deployments` (`node_id`, `number`);
+-- Create index "deployments_one_active" to table: "deployments"
+CREATE UNIQUE INDEX `deployments_one_active` ON `deployments` (`node_id`) WHERE state IN ('queued', 'running', 'canceling', 'cleaning_up');
+-- Create index "deployment_requested_by_idempotency_key" to table: "deployments"
+CREATE UNIQUE INDEX `deployment_requested_by_idempotency_key` ON `deployments` (`requested_by`, `idempotency_key`);
+-- Create index "deployment_created_at_id" to table: "deployments"
+CREATE INDEX `deployment_created_at_id` ON `deployments` (`created_at`, `id`);
+-- Create index "deployment_state" to table: "deployments"
+CREATE INDEX `deployment_state` ON `deployments` (`state`);
+-- Create index "deployment_batch_id" to table: "deployments"
+CREATE INDEX `deployment_batch_id` ON `deployments` (`batch_id`);
+-- Create "deployment_batches" table
+CREATE TABLE `deployment_batches` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `name` text NULL, `total` integer NOT NULL DEFAULT (0), `max_parallel` integer NOT NULL DEFAULT (10), `stop_on_failure_count` integer NULL, `requested_by_kind` text NOT NULL, `requested_by` text NOT NULL, `idempotency_key` text NULL, `request_hash` text NOT NULL DEFAULT (''), `created_at` datetime NOT NULL, CONSTRAINT `deployment_batches_sizes` CHECK (total >= 0 AND max_parallel >= 1));
+-- Create index "deploymentbatch_requested_by_idempotency_key" to table: "deployment_batches"
+CREATE UNIQUE INDEX `deploymentbatch_requested_by_idempotency_key` ON `deployment_batches` (`requested_by`, `idempotency_key`);
+-- Create "deployment_history" table
+CREATE TABLE `deployment_history` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `position` integer NOT NULL, `node_id` integer NOT NULL, `batch_id` integer NULL, `sequence` integer NOT NULL, `attempt` integer NOT NULL, `phase` text NOT NULL, `status` text NOT NULL, `message` text NOT NULL DEFAULT (''), `outcome` text NOT NULL, `refused_code` text NULL, `source` text NOT NULL, `actor` text NOT NULL DEFAULT (''), `progress` integer NULL, `server_status` text NULL, `details` json NULL, `log_tail` text NULL, `idempotency_key` text NULL, `hash` text NOT NULL DEFAULT (''), `state` text NOT NULL, `occurred_at` datetime NOT NULL, `recorded_at` datetime NOT NULL, `deployment_id` integer NOT NULL, CONSTRAINT `deployment_history_deployments_events` FOREIGN KEY (`deployment_id`) REFERENCES `deployments` (`id`) ON DELETE NO ACTION, CONSTRAINT `deployment_history_counters` CHECK (position >= 1 AND sequence >= 1 AND attempt >= 1), CONSTRAINT `deployment_history_outcome` CHECK (outcome IN ('accepted', 'step', 'refused')), CONSTRAINT `deployment_history_progress` CHECK (progress IS NULL OR (progress >= 0 AND progress <= 100)), CONSTRAINT `deployment_history_state` CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'canceling', 'canceled', 'cleaning_up', 'cleaned_up')));
+-- Create index "deploymentevent_position" to table: "deployment_history"
+CREATE UNIQUE INDEX `deploymentevent_position` ON `deployment_history` (`position`);
+-- Create index "deploymentevent_deployment_id_sequence" to table: "deployment_history"
+CREATE UNIQUE INDEX `deploymentevent_deployment_id_sequence` ON `deployment_history` (`deployment_id`, `sequence`);
+-- Create index "deployment_history_idempotency" to table: "deployment_history"
+CREATE UNIQUE INDEX `deployment_history_idempotency` ON `deployment_history` (`deployment_id`, `idempotency_key`) WHERE idempotency_key IS NOT NULL AND outcome <> 'refused';
+-- Create index "deploymentevent_node_id_position" to table: "deployment_history"
+CREATE INDEX `deploymentevent_node_id_position` ON `deployment_history` (`node_id`, `position`);
+-- Create index "deploymentevent_recorded_at" to table: "deployment_history"
+CREATE INDEX `deploymentevent_recorded_at` ON `deployment_history` (`recorded_at`);
+-- Create "nodes" table
+CREATE TABLE `nodes` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `name` text NOT NULL, `provider` text NOT NULL, `server_profile` text NOT NULL DEFAULT (''), `management_ip` text NULL, `workload_ip` text NULL, `mac` text NULL, `mac_addresses` json NULL, `cluster_name` text NULL, `labels` json NULL, `deployment_status` text NOT NULL DEFAULT ('pending'), `state` text NOT NULL DEFAULT (''), `current_deployment_id` integer NULL, `server_id` text NULL, `server_status` text NULL, `ssh_host_key` text NULL, `boot_id` text NULL, `ssh_port` integer NULL, `stale` bool NOT NULL DEFAULT (false), `version` integer NOT NULL DEFAULT (1), `changed_position` integer NOT NULL DEFAULT (0), `last_seen_at` datetime NULL, `created_at` datetime NOT NULL, `updated_at` datetime NOT NULL, CONSTRAINT `nodes_state` CHECK (state = '' OR state IN ('queued', 'running', 'succeeded', 'failed', 'canceling', 'canceled', 'cleaning_up', 'cleaned_up')), CONSTRAINT `nodes_version` CHECK (version >= 1));
+-- Create index "node_name" to table: "nodes"
+CREATE UNIQUE INDEX `node_name` ON `nodes` (`name`);
+-- Create index "node_management_ip" to table: "nodes"
+CREATE UNIQUE INDEX `node_management_ip` ON `nodes` (`management_ip`);
+-- Create index "node_mac" to table: "nodes"
+CREATE UNIQUE INDEX `node_mac` ON `nodes` (`mac`);
+-- Create index "node_changed_position" to table: "nodes"
+CREATE INDEX `node_changed_position` ON `nodes` (`changed_position`);
+-- Create index "node_created_at_id" to table: "nodes"
+CREATE INDEX `node_created_at_id` ON `nodes` (`created_at`, `id`);
+-- Create index "node_updated_at_id" to table: "nodes"
+CREATE INDEX `node_updated_at_id` ON `nodes` (`updated_at`, `id`);
+-- Create index "node_state" to table: "nodes"
+CREATE INDEX `node_state` ON `nodes` (`state`);
+-- Create index "node_cluster_name" to table: "nodes"
+CREATE INDEX `node_cluster_name` ON `nodes` (`cluster_name`);
+-- Create "node_tombstones" table
+CREATE TABLE `node_tombstones` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `name` text NOT NULL, `changed_position` integer NOT NULL, `removed_at` datetime NOT NULL);
+-- Create index "nodetombstone_changed_position" to table: "node_tombstones"
+CREATE INDEX `nodetombstone_changed_position` ON `node_tombstones` (`changed_position`);
+-- Create "phase_runs" table
+CREATE TABLE `phase_runs` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `attempt` integer NOT NULL, `phase` text NOT NULL, `ordinal` integer NOT NULL, `status` text NOT NULL, `tries` integer NOT NULL DEFAULT (1), `progress` integer NULL, `message` text NOT NULL DEFAULT (''), `last_hash` text NOT NULL DEFAULT (''), `last_sequence` integer NOT NULL DEFAULT (0), `awaiting` text NOT NULL DEFAULT (''), `evidence` text NOT NULL DEFAULT (''), `awaiting_since` datetime NULL, `entered_at` datetime NOT NULL, `started_at` datetime NULL, `finished_at` datetime NULL, `deadline_at` datetime NULL, `clock_stopped_at` datetime NULL, `stopped_ms` integer NOT NULL DEFAULT (0), `deployment_id` integer NOT NULL, CONSTRAINT `phase_runs_deployments_phase_runs` FOREIGN KEY (`deployment_id`) REFERENCES `deployments` (`id`) ON DELETE NO ACTION, CONSTRAINT `phase_runs_counters` CHECK (attempt >= 1 AND tries >= 1 AND stopped_ms >= 0), CONSTRAINT `phase_runs_progress` CHECK (progress IS NULL OR (progress >= 0 AND progress <= 100)));
+-- Create index "phaserun_deployment_id_attempt_phase" to table: "phase_runs"
+CREATE UNIQUE INDEX `phaserun_deployment_id_attempt_phase` ON `phase_runs` (`deployment_id`, `attempt`, `phase`);
+-- Create index "phase_runs_one_open" to table: "phase_runs"
+CREATE UNIQUE INDEX `phase_runs_one_open` ON `phase_runs` (`deployment_id`) WHERE finished_at IS NULL;
+-- Create index "phase_runs_due" to table: "phase_runs"
+CREATE INDEX `phase_runs_due` ON `phase_runs` (`deadline_at`) WHERE finished_at IS NULL;
+-- Create index "phaserun_phase_finished_at" to table: "phase_runs"
+CREATE INDEX `phaserun_phase_finished_at` ON `phase_runs` (`phase`, `finished_at`);
+-- Create "replicas" table
+CREATE TABLE `replicas` (`id` text NOT NULL, `host` text NOT NULL DEFAULT (''), `started_at` datetime NOT NULL, `heartbeat_at` datetime NOT NULL, PRIMARY KEY (`id`));
+-- Create index "replica_heartbeat_at" to table: "replicas"
+CREATE INDEX `replica_heartbeat_at` ON `replicas` (`heartbeat_at`);
+-- Create "resources" table
+CREATE TABLE `resources` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `created_by` integer NOT NULL, `held_by` integer NOT NULL, `provider` text NOT NULL, `kind` text NOT NULL, `role` text NOT NULL DEFAULT (''), `name` text NOT NULL, `generation` integer NOT NULL DEFAULT (1), `state` text NOT NULL, `cloud_id` text NULL, `details` json NULL, `last_error` text NOT NULL DEFAULT (''), `created_at` datetime NOT NULL, `updated_at` datetime NOT NULL, `node_id` integer NOT NULL, CONSTRAINT `resources_nodes_resources` FOREIGN KEY (`node_id`) REFERENCES `nodes` (`id`) ON DELETE NO ACTION, CONSTRAINT `resources_state` CHECK (state IN ('intent', 'doubtful', 'present', 'releasing', 'gone')));
+-- Create index "resource_provider_kind_name" to table: "resources"
+CREATE UNIQUE INDEX `resource_provider_kind_name` ON `resources` (`provider`, `kind`, `name`);
+-- Create index "resource_node_id_kind" to table: "resources"
+CREATE INDEX `resource_node_id_kind` ON `resources` (`node_id`, `kind`);
+-- Create index "resource_held_by" to table: "resources"
+CREATE INDEX `resource_held_by` ON `resources` (`held_by`);
+-- Create "settings" table
+CREATE TABLE `settings` (`id` text NOT NULL, `value` text NOT NULL, `updated_at` datetime NOT NULL, PRIMARY KEY (`id`));
+-- Create "stranger_reports" table
+CREATE TABLE `stranger_reports` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `code` text NOT NULL, `remote` text NOT NULL, `path` text NOT NULL, `summary` text NOT NULL DEFAULT (''), `recorded_at` datetime NOT NULL);
+-- Create "stream_counter" table
+CREATE TABLE `stream_counter` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `position` integer NOT NULL DEFAULT (0), `epoch` text NOT NULL, CONSTRAINT `stream_counter_one_row` CHECK (id = 1));
+-- Create "tokens" table
+CREATE TABLE `tokens` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `kind` text NOT NULL, `hash` text NOT NULL, `name` text NOT NULL DEFAULT (''), `role` text NOT NULL DEFAULT (''), `node_id` integer NULL, `deployment_id` integer NULL, `attempt` integer NULL, `created_by` text NOT NULL DEFAULT (''), `created_at` datetime NOT NULL, `expires_at` datetime NULL, `first_used_at` datetime NULL, `last_used_at` datetime NULL, `revoked_at` datetime NULL, CONSTRAINT `tokens_kind` CHECK (kind IN ('api', 'session', 'signin', 'report', 'locator')), CONSTRAINT `tokens_role` CHECK (role IN ('', 'viewer', 'operator', 'admin')));
+-- Create index "token_hash" to table: "tokens"
+CREATE UNIQUE INDEX `token_hash` ON `tokens` (`hash`);
+-- Create index "token_kind_created_at" to table: "tokens"
+CREATE INDEX `token_kind_created_at` ON `tokens` (`kind`, `created_at`);
+-- Create index "token_deployment_id_kind" to table: "tokens"
+CREATE INDEX `token_deployment_id_kind` ON `tokens` (`deployment_id`, `kind`);
