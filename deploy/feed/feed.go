@@ -1,0 +1,246 @@
+package feed
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lib/pq"
+
+	"github.com/slipwayhq/slipway/deploy/store"
+)
+
+// Options tune a Feed; zero values are the defaults.
+type Options struct {
+	// Ring is how many events, and how many node changes, stay in memory:
+	// the bound of how far behind a live stream may be. Default 8192.
+	Ring int
+	// Poll repairs a lost wake-up. Default 1 s.
+	Poll time.Duration
+	// Page is the most rows of one read and of one batch. Default 256.
+	Page   int
+	Logger *slog.Logger
+}
+
+// Feed reads what is committed and hands it to every stream.
+type Feed struct {
+	store *store.Store
+	opts  Options
+	epoch string
+	wake  chan struct{}
+	ready chan struct{}
+
+	mu      sync.RWMutex
+	head    int64 // every event and change up to here is in the rings or in the database
+	floor   int64 // positions at or below it are no longer kept
+	events  ring[*Event]
+	changes ring[Change]
+	moved   chan struct{} // closed when head moves
+	stale   time.Time     // since when the database has not answered; zero = it does
+
+	streams atomic.Int64
+}
+
+// Change is a node that changed, or was removed, at a position.
+type Change struct {
+	NodeID   int64
+	Position int64
+	Removed  bool
+}
+
+// New makes a Feed; Run must be called for it to work.
+func New(st *store.Store, opts Options) *Feed {
+	if opts.Ring == 0 {
+		opts.Ring = 8192
+	}
+	if opts.Poll == 0 {
+		opts.Poll = time.Second
+	}
+	if opts.Page == 0 {
+		opts.Page = 256
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	return &Feed{store: st, opts: opts, wake: make(chan struct{}, 1), ready: make(chan struct{}), moved: make(chan struct{}),
+		events: ring[*Event]{max: opts.Ring}, changes: ring[Change]{max: opts.Ring}}
+}
+
+// Wake tells the feed that something was committed.
+func (f *Feed) Wake(int64) {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run reads until ctx ends. It returns an error only if the first read fails.
+func (f *Feed) Run(ctx context.Context) error {
+	if err := f.begin(ctx); err != nil {
+		return err
+	}
+	close(f.ready)
+	if url := f.store.PostgresURL(); url != "" {
+		listener := pq.NewListener(url, 100*time.Millisecond, 10*time.Second, func(_ pq.ListenerEventType, err error) {
+			if err != nil {
+				f.opts.Logger.Warn("the feed's listener lost its connection; polling goes on", "error", err)
+			}
+			f.Wake(0)
+		})
+		defer listener.Close()
+		if err := listener.Listen("slipway_feed"); err != nil && ctx.Err() == nil {
+			f.opts.Logger.Warn("the feed cannot listen; polling goes on", "error", err)
+		}
+		go func() {
+			for range listener.NotificationChannel() {
+				f.Wake(0)
+			}
+		}()
+	}
+	poll := time.NewTicker(f.opts.Poll)
+	defer poll.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.wake:
+		case <-poll.C:
+		}
+		if err := f.read(ctx); err != nil && ctx.Err() == nil {
+			f.opts.Logger.Warn("the feed could not read", "error", err)
+			f.mu.Lock()
+			if f.stale.IsZero() {
+				f.stale = time.Now()
+			}
+			f.mu.Unlock()
+		}
+	}
+}
+
+// Ready is closed once the feed knows its place.
+func (f *Feed) Ready() <-chan struct{} { return f.ready }
+
+// StaleSince tells since when the database has not answered; ok is false
+// while it does.
+func (f *Feed) StaleSince() (since time.Time, ok bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.stale, !f.stale.IsZero()
+}
+
+// Head is the cursor of the newest committed change.
+func (f *Feed) Head() Cursor {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return Cursor{f.epoch, f.head}
+}
+
+// Cursor is the cursor of a position in this database's stream.
+func (f *Feed) Cursor(position int64) Cursor { return Cursor{f.epoch, position} }
+
+// Streams is how many streams are open.
+func (f *Feed) Streams() int64 { return f.streams.Load() }
+
+func (f *Feed) begin(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.store.Read.QueryRowContext(ctx, `SELECT epoch, position FROM stream_counter WHERE id = 1`).Scan(&f.epoch, &f.head); err != nil {
+		return fmt.Errorf("feed: reading the stream counter: %w", err)
+	}
+	f.events.base, f.changes.base = f.head, f.head
+	return f.readFloor(ctx)
+}
+
+// readFloor reads up to which position retention has removed events.
+func (f *Feed) readFloor(ctx context.Context) error {
+	var text string
+	err := f.store.Read.QueryRowContext(ctx, `SELECT value FROM settings WHERE id = 'stream_floor'`).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err == nil {
+		f.floor, err = strconv.ParseInt(text, 10, 64)
+	}
+	if err != nil {
+		return fmt.Errorf("feed: reading the stream's floor: %w", err)
+	}
+	return nil
+}
+
+// read takes in what was committed since the last read. The counter is read
+// first: all that is at or below it is visible to the reads that follow.
+func (f *Feed) read(ctx context.Context) error {
+	var head int64
+	if err := f.store.Read.QueryRowContext(ctx, `SELECT position FROM stream_counter WHERE id = 1`).Scan(&head); err != nil {
+		return fmt.Errorf("feed: reading the stream counter: %w", err)
+	}
+	f.mu.RLock()
+	last := f.head
+	f.mu.RUnlock()
+	for last < head {
+		events, err := f.readEvents(ctx, last, head, Filter{}, f.opts.Page)
+		if err != nil {
+			return err
+		}
+		upTo := head
+		if len(events) == f.opts.Page {
+			upTo = events[len(events)-1].Position
+		}
+		changes, err := f.readChanges(ctx, last, upTo, 0)
+		if err != nil {
+			return err
+		}
+		f.publish(upTo, events, changes)
+		last = upTo
+	}
+	f.mu.Lock()
+	f.stale = time.Time{}
+	f.mu.Unlock()
+	return nil
+}
+
+func (f *Feed) publish(head int64, events []*Event, changes []Change) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range events {
+		f.events.add(e.Position, e)
+	}
+	for _, c := range changes {
+		f.changes.add(c.Position, c)
+	}
+	f.head = head
+	close(f.moved)
+	f.moved = make(chan struct{})
+}
+
+// readChanges reads node changes in (after, upTo], oldest first; limit 0 =
+// all. A node that changed again since is found at its newer position.
+func (f *Feed) readChanges(ctx context.Context, after, upTo int64, limit int) ([]Change, error) {
+	query := `SELECT id, changed_position, 0 FROM nodes WHERE changed_position > $1 AND changed_position <= $2
+		UNION ALL SELECT id, changed_position, 1 FROM node_tombstones WHERE changed_position > $1 AND changed_position <= $2 ORDER BY 2`
+	if limit > 0 {
+		query += fmt.Sprintf(" LIMIT %d", limit)
+	}
+	rows, err := f.store.Read.QueryContext(ctx, query, after, upTo)
+	if err != nil {
+		return nil, fmt.Errorf("feed: reading node changes: %w", err)
+	}
+	defer rows.Close()
+	var out []Change
+	for rows.Next() {
+		var c Change
+		var removed int
+		if err := rows.Scan(&c.NodeID, &c.Position, &removed); err != nil {
+			return nil, fmt.Errorf("feed: reading node changes: %w", err)
+		}
+		c.Removed = removed == 1
+		out = append(out, c)
+	}
+	return out, rows.Err()
+}

@@ -1,0 +1,387 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// ResetReason says why a stream starts anew.
+type ResetReason string
+
+// The reasons.
+const (
+	ResetNone          ResetReason = ""
+	ResetCursorExpired ResetReason = "cursor_expired"
+	ResetCursorUnknown ResetReason = "cursor_unknown"
+	ResetSlowConsumer  ResetReason = "slow_consumer"
+)
+
+// Batch is the next piece of a stream of events. Exactly one of these holds:
+// Reset is set; Heartbeat is set; or Events (which may be empty when CaughtUp
+// is told for the first time).
+type Batch struct {
+	Events    []*Event
+	CaughtUp  bool
+	Heartbeat bool
+	Reset     ResetReason
+	Cursor    Cursor // resume after this
+}
+
+// EventStream is one reader's place in the events. It is not safe for
+// concurrent use.
+type EventStream struct {
+	feed      *Feed
+	filter    Filter
+	heartbeat time.Duration
+	position  int64
+	live      bool // it has caught up once: from now on it must keep up
+	told      bool // the reader knows that it has caught up
+	reset     ResetReason
+	active    map[int64]bool // deployments that the filter names and that have not ended; nil = not watched
+	checked   bool
+	finished  bool
+	closed    bool
+}
+
+// Events opens a stream of events. after nil = only what comes from now on.
+// With after, what came since is replayed first. heartbeat is the longest
+// silence; 0 = none is sent. Close must be called.
+func (f *Feed) Events(filter Filter, after *Cursor, heartbeat time.Duration) *EventStream {
+	s := &EventStream{feed: f, filter: filter, heartbeat: heartbeat}
+	s.position, s.reset = f.place(after)
+	s.told = after == nil
+	s.live = after == nil
+	if len(filter.DeploymentIDs) > 0 {
+		s.active = map[int64]bool{}
+	}
+	f.streams.Add(1)
+	return s
+}
+
+// place checks a cursor against this stream and gives where to start.
+func (f *Feed) place(after *Cursor) (int64, ResetReason) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	switch {
+	case after == nil:
+		return f.head, ResetNone
+	case after.Epoch != f.epoch || after.Position > f.head:
+		return f.head, ResetCursorUnknown
+	case after.Position < f.floor:
+		return f.head, ResetCursorExpired
+	}
+	return after.Position, ResetNone
+}
+
+// Close ends the stream.
+func (s *EventStream) Close() {
+	if !s.closed {
+		s.closed = true
+		s.feed.streams.Add(-1)
+	}
+}
+
+// Next waits for the next batch. It gives io.EOF when the filter names
+// deployments and all of them have ended, after their last event was given.
+func (s *EventStream) Next(ctx context.Context) (Batch, error) {
+	if s.finished {
+		return Batch{}, io.EOF
+	}
+	if s.reset != ResetNone {
+		b := Batch{Reset: s.reset, Cursor: s.feed.Cursor(s.position)}
+		s.reset, s.live, s.told = ResetNone, true, true
+		return b, nil
+	}
+	var beat <-chan time.Time
+	if s.heartbeat > 0 {
+		t := time.NewTimer(s.heartbeat)
+		defer t.Stop()
+		beat = t.C
+	}
+	for {
+		batch, wait, err := s.step(ctx)
+		if err != nil || wait == nil {
+			return batch, err
+		}
+		select {
+		case <-wait:
+		case <-beat:
+			return Batch{Heartbeat: true, Cursor: s.feed.Cursor(s.position)}, nil
+		case <-ctx.Done():
+			return Batch{}, ctx.Err()
+		}
+	}
+}
+
+// step gives a batch, or what to wait for.
+func (s *EventStream) step(ctx context.Context) (Batch, <-chan struct{}, error) {
+	f := s.feed
+	for {
+		f.mu.RLock()
+		head, moved := f.head, f.moved
+		events, inRing := f.events.after(s.position, f.opts.Page)
+		f.mu.RUnlock()
+		if !inRing {
+			if s.live {
+				s.position = head
+				return Batch{Reset: ResetSlowConsumer, Cursor: f.Cursor(head)}, nil, nil
+			}
+			var err error
+			if events, err = f.readEvents(ctx, s.position, head, s.filter, f.opts.Page); err != nil {
+				return Batch{}, nil, err
+			}
+		}
+		if len(events) == f.opts.Page {
+			s.position = events[len(events)-1].Position
+		} else {
+			s.position = head
+		}
+		caughtUp := s.position == head
+		s.live = s.live || caughtUp
+		chosen := s.choose(events)
+		if caughtUp {
+			if err := s.watch(ctx); err != nil {
+				return Batch{}, nil, err
+			}
+		}
+		s.finished = caughtUp && s.active != nil && s.checked && len(s.active) == 0
+		if len(chosen) > 0 || caughtUp && !s.told || s.finished {
+			s.told = s.told || caughtUp
+			return Batch{Events: chosen, CaughtUp: caughtUp, Cursor: f.Cursor(s.position)}, nil, nil
+		}
+		if caughtUp {
+			return Batch{}, moved, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return Batch{}, nil, err
+		}
+	}
+}
+
+func (s *EventStream) choose(events []*Event) []*Event {
+	var chosen []*Event
+	for _, e := range events {
+		if s.checked && s.active != nil && contains(s.filter.DeploymentIDs, e.DeploymentID) {
+			if Ended(e.State) {
+				delete(s.active, e.DeploymentID)
+			} else {
+				s.active[e.DeploymentID] = true
+			}
+		}
+		if s.filter.Match(e) {
+			chosen = append(chosen, e)
+		}
+	}
+	return chosen
+}
+
+func contains(ids []int64, id int64) bool {
+	for _, have := range ids {
+		if have == id {
+			return true
+		}
+	}
+	return false
+}
+
+// watch learns, once, which of the named deployments have not ended. It reads
+// after the stream has caught up; what ends later is seen in the events.
+func (s *EventStream) watch(ctx context.Context) error {
+	if s.active == nil || s.checked {
+		return nil
+	}
+	rows, err := s.feed.store.Read.QueryContext(ctx, `SELECT id, state FROM deployments WHERE id IN `+list(s.filter.DeploymentIDs))
+	if err != nil {
+		return fmt.Errorf("feed: reading the states of deployments: %w", err)
+	}
+	defer rows.Close()
+	active := map[int64]bool{}
+	for rows.Next() {
+		var id int64
+		var state string
+		if err := rows.Scan(&id, &state); err != nil {
+			return fmt.Errorf("feed: reading the states of deployments: %w", err)
+		}
+		if !Ended(state) {
+			active[id] = true
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	// A state read here may be newer than the stream's place: its last events
+	// are still to come, so go on until they were seen.
+	var newest int64
+	err = s.feed.store.Read.QueryRowContext(ctx, `SELECT COALESCE(MAX(position), 0) FROM deployment_history WHERE deployment_id IN `+list(s.filter.DeploymentIDs)).Scan(&newest)
+	if err != nil {
+		return fmt.Errorf("feed: reading the newest event: %w", err)
+	}
+	if newest > s.position {
+		return nil
+	}
+	s.active, s.checked = active, true
+	return nil
+}
+
+// NodeBatch is the next piece of a stream of node changes. Exactly one holds:
+// Reset, Heartbeat, or nodes.
+type NodeBatch struct {
+	Changed   []int64 // distinct, in the order of their newest change
+	Removed   []int64
+	CaughtUp  bool
+	Heartbeat bool
+	Reset     ResetReason
+	Cursor    Cursor
+}
+
+// NodeStream is one reader's place in the node changes. It is not safe for
+// concurrent use.
+type NodeStream struct {
+	feed      *Feed
+	heartbeat time.Duration
+	position  int64
+	live      bool
+	reset     ResetReason
+	closed    bool
+}
+
+// Nodes opens a stream of node changes; see Events.
+func (f *Feed) Nodes(after *Cursor, heartbeat time.Duration) *NodeStream {
+	s := &NodeStream{feed: f, heartbeat: heartbeat, live: after == nil}
+	s.position, s.reset = f.place(after)
+	f.streams.Add(1)
+	return s
+}
+
+// Close ends the stream.
+func (s *NodeStream) Close() {
+	if !s.closed {
+		s.closed = true
+		s.feed.streams.Add(-1)
+	}
+}
+
+// Next waits for the next changes; several of one node are one.
+func (s *NodeStream) Next(ctx context.Context) (NodeBatch, error) {
+	f := s.feed
+	if s.reset != ResetNone {
+		b := NodeBatch{Reset: s.reset, Cursor: f.Cursor(s.position)}
+		s.reset, s.live = ResetNone, true
+		return b, nil
+	}
+	var beat <-chan time.Time
+	if s.heartbeat > 0 {
+		t := time.NewTimer(s.heartbeat)
+		defer t.Stop()
+		beat = t.C
+	}
+	for {
+		f.mu.RLock()
+		head, moved := f.head, f.moved
+		changes, inRing := f.changes.after(s.position, f.opts.Page)
+		f.mu.RUnlock()
+		if !inRing {
+			if s.live {
+				s.position = head
+				return NodeBatch{Reset: ResetSlowConsumer, Cursor: f.Cursor(head)}, nil
+			}
+			var err error
+			if changes, err = f.readChanges(ctx, s.position, head, f.opts.Page); err != nil {
+				return NodeBatch{}, err
+			}
+		}
+		if len(changes) == f.opts.Page {
+			s.position = changes[len(changes)-1].Position
+		} else {
+			s.position = head
+		}
+		if len(changes) > 0 {
+			b := coalesce(changes)
+			b.CaughtUp, b.Cursor = s.position == head, f.Cursor(s.position)
+			s.live = s.live || b.CaughtUp
+			return b, nil
+		}
+		s.live = true
+		select {
+		case <-moved:
+		case <-beat:
+			return NodeBatch{Heartbeat: true, Cursor: f.Cursor(s.position)}, nil
+		case <-ctx.Done():
+			return NodeBatch{}, ctx.Err()
+		}
+	}
+}
+
+func coalesce(changes []Change) NodeBatch {
+	var b NodeBatch
+	seen := map[int64]bool{}
+	for i := len(changes) - 1; i >= 0; i-- {
+		c := changes[i]
+		if seen[c.NodeID] {
+			continue
+		}
+		seen[c.NodeID] = true
+		if c.Removed {
+			b.Removed = append(b.Removed, c.NodeID)
+		} else {
+			b.Changed = append(b.Changed, c.NodeID)
+		}
+	}
+	return b
+}
+
+// Page is one read of the events after a cursor, for those who poll.
+type Page struct {
+	Events  []*Event
+	HasMore bool
+	Reset   ResetReason
+	Cursor  Cursor
+}
+
+// Read gives the events after a cursor, at most first of them. after nil =
+// from the beginning.
+func (f *Feed) Read(ctx context.Context, filter Filter, after *Cursor, first int) (Page, error) {
+	if first < 1 {
+		return Page{}, errors.New("feed: a page has at least one event")
+	}
+	start := f.Cursor(0)
+	if after != nil {
+		start = *after
+	}
+	position, reset := f.place(&start)
+	if after == nil && reset == ResetCursorExpired {
+		f.mu.RLock()
+		position, reset = f.floor, ResetNone
+		f.mu.RUnlock()
+	}
+	page := Page{Reset: reset, Cursor: f.Cursor(position)}
+	if reset != ResetNone {
+		return page, nil
+	}
+	head := f.Head().Position
+	for {
+		events, err := f.readEvents(ctx, position, head, filter, f.opts.Page)
+		if err != nil {
+			return page, err
+		}
+		for _, e := range events {
+			if !filter.Match(e) {
+				continue
+			}
+			if len(page.Events) == first {
+				page.HasMore = true
+				page.Cursor = f.Cursor(page.Events[first-1].Position)
+				return page, nil
+			}
+			page.Events = append(page.Events, e)
+		}
+		if len(events) < f.opts.Page {
+			page.Cursor = f.Cursor(head)
+			return page, nil
+		}
+		position = events[len(events)-1].Position
+	}
+}
