@@ -82,8 +82,11 @@ func (s *Store) sqliteDSN(use sqliteUse) string {
 		// Written as sortable text in UTC; the default would be Go's own format.
 		"_time_format": {"sqlite"},
 		"_timezone":    {"UTC"},
-		// The log is cut back after a large transaction.
-		"_pragma": {"journal_size_limit(67108864)", "temp_store(memory)"},
+		"_pragma": {
+			"journal_size_limit(67108864)", // the log is cut back after a large transaction
+			"temp_store(memory)",
+			"recursive_triggers(1)", // else INSERT OR REPLACE deletes history behind the trigger's back
+		},
 	}
 	if use == reading {
 		q.Set("mode", "ro")

@@ -3,6 +3,7 @@ package migrations
 import (
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 
 	"ariga.io/atlas/sql/postgres"
@@ -112,8 +113,12 @@ func DiffHook(besides ...string) schema.DiffHook {
 
 var castsAndParentheses = regexp.MustCompile(`::[a-z]+( varying)?(\[\])?|[() ]`)
 
+// anyOf turns PostgreSQL's spelling of an IN list back into it.
+var anyOf = strings.NewReplacer("=ANYARRAY[", "IN", "]", "")
+
 // onlySpelling reports whether a change is that of an index whose two
-// conditions are the same but for casts, parentheses and blanks.
+// conditions are the same but for casts, parentheses, blanks and the spelling
+// of lists.
 func onlySpelling(c atlas.Change) bool {
 	m, ok := c.(*atlas.ModifyIndex)
 	if !ok || m.Change != atlas.ChangeAttr {
@@ -122,7 +127,7 @@ func onlySpelling(c atlas.Change) bool {
 	condition := func(i *atlas.Index) string {
 		for _, a := range i.Attrs {
 			if p, ok := a.(*postgres.IndexPredicate); ok {
-				return castsAndParentheses.ReplaceAllString(p.P, "")
+				return anyOf.Replace(castsAndParentheses.ReplaceAllString(p.P, ""))
 			}
 		}
 		return ""
