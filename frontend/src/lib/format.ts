@@ -75,7 +75,7 @@ export function formatFull(iso: string): string {
 export function formatPercent(fraction: number): string {
   if (!Number.isFinite(fraction)) return '–';
   const percent = Math.min(100, Math.max(0, fraction * 100));
-  return `${percent >= 100 ? 100 : Math.min(99, Math.floor(percent))} %`;
+  return `${percent >= 100 ? 100 : Math.min(99, Math.floor(percent + 1e-9))} %`;
 }
 
 /** "1 node", "3 nodes". */

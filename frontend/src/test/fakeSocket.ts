@@ -37,8 +37,8 @@ export class FakeSocket {
   send(data: string): void {
     const frame = JSON.parse(data) as Frame;
     this.sent.push(frame);
-    if (frame.type === 'connection_init') this.receive({ type: 'connection_ack' });
-    // Never before send() has returned, as in life.
+    // Answers never arrive before send() has returned, as in life.
+    if (frame.type === 'connection_init') queueMicrotask(() => this.receive({ type: 'connection_ack' }));
     if (frame.type === 'ping' && this.answersPings) queueMicrotask(() => this.receive({ type: 'pong' }));
   }
 

@@ -121,8 +121,7 @@ export function createCache(): VersionedCache {
         // A row knows less of a failure than the deployment's page does; the rest
         // is kept while it is the same failure.
         merge(existing: Partial<DeploymentFailure> | null | undefined, incoming: Partial<DeploymentFailure>) {
-          if (existing == null) return incoming;
-          return existing.at === incoming.at ? { ...existing, ...incoming } : { logTail: null, ...incoming };
+          return existing?.at === incoming.at ? { ...existing, ...incoming } : { logTail: null, ...incoming };
         },
       },
       Deployment: {
