@@ -1,0 +1,243 @@
+package query
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/phase"
+	"github.com/slipwayhq/slipway/ent"
+	"github.com/slipwayhq/slipway/ent/deployment"
+	"github.com/slipwayhq/slipway/ent/deploymentevent"
+	"github.com/slipwayhq/slipway/ent/node"
+	"github.com/slipwayhq/slipway/ent/phaserun"
+)
+
+// HistoryRow is one row of deployment_history in the words of the REST face;
+// the event stream sends the same.
+type HistoryRow struct {
+	Phase        string          `json:"phase"`
+	Status       string          `json:"status"`
+	Message      string          `json:"message"`
+	Timestamp    time.Time       `json:"timestamp" doc:"Slipway's clock."`
+	OccurredAt   time.Time       `json:"occurred_at" doc:"The reporter's clock."`
+	NodeID       int64           `json:"node_id"`
+	DeploymentID int64           `json:"deployment_id"`
+	Attempt      int             `json:"attempt"`
+	Sequence     int             `json:"sequence" doc:"1, 2, 3 … within the deployment, without gaps."`
+	EventID      int64           `json:"event_id"`
+	Cursor       string          `json:"cursor" doc:"Place in the stream; opaque."`
+	State        string          `json:"state" doc:"Of the deployment after this row."`
+	Outcome      string          `json:"outcome" enum:"accepted,step,refused"`
+	RefusedCode  *string         `json:"refused_code,omitempty"`
+	Source       string          `json:"source"`
+	Actor        string          `json:"actor,omitempty"`
+	Progress     *int            `json:"progress,omitempty"`
+	ServerStatus *string         `json:"server_status,omitempty"`
+	Details      json.RawMessage `json:"details,omitempty"`
+	LogTail      *string         `json:"log_tail,omitempty"`
+
+	Position int64 `json:"-"`
+}
+
+// Row gives an event in the words of the REST face, without its cursor.
+func Row(e *ent.DeploymentEvent) HistoryRow {
+	return HistoryRow{
+		Phase: e.Phase, Status: e.Status, Message: e.Message, Timestamp: e.RecordedAt, OccurredAt: e.OccurredAt,
+		NodeID: e.NodeID, DeploymentID: e.DeploymentID, Attempt: e.Attempt, Sequence: e.Sequence, EventID: e.ID,
+		State: e.State, Outcome: e.Outcome, RefusedCode: e.RefusedCode, Source: e.Source, Actor: e.Actor,
+		Progress: e.Progress, ServerStatus: e.ServerStatus, Details: e.Details, LogTail: e.LogTail, Position: e.Position,
+	}
+}
+
+// HistoryOf says whose history it is.
+type HistoryOf struct {
+	NodeID   int64
+	NodeName string
+	ServerIP *string
+}
+
+// HistoryFilter narrows a history.
+type HistoryFilter struct {
+	DeploymentID   int64 // 0 = all of the node's
+	After          int64 // position; rows up to it are left out
+	IncludeRefused bool
+}
+
+// FindNode finds the node that a hint names; not_found if there is none.
+func (s *Statuses) FindNode(ctx context.Context, hint MachineHint) (HistoryOf, error) {
+	q := s.read.Node.Query()
+	if hint.NodeID != 0 {
+		q.Where(node.ID(hint.NodeID))
+	} else {
+		q.Where(node.ManagementIP(hint.IP))
+	}
+	n, err := q.Select(node.FieldID, node.FieldName, node.FieldManagementIP).Only(ctx)
+	if ent.IsNotFound(err) {
+		return HistoryOf{}, deploy.Errorf(deploy.CodeNotFound, "there is no such node")
+	}
+	if err != nil {
+		return HistoryOf{}, fmt.Errorf("read node: %w", err)
+	}
+	return HistoryOf{NodeID: n.ID, NodeName: n.Name, ServerIP: n.ManagementIP}, nil
+}
+
+// History reads up to limit rows of a node's history, the oldest first.
+func (s *Statuses) History(ctx context.Context, nodeID int64, f HistoryFilter, limit int) ([]HistoryRow, error) {
+	q := s.read.DeploymentEvent.Query().Where(deploymentevent.NodeID(nodeID))
+	if f.After > 0 {
+		q.Where(deploymentevent.PositionGT(f.After))
+	}
+	if f.DeploymentID != 0 {
+		q.Where(deploymentevent.DeploymentID(f.DeploymentID))
+	}
+	if !f.IncludeRefused {
+		q.Where(deploymentevent.OutcomeNEQ("refused"))
+	}
+	rows, err := q.Order(ent.Asc(deploymentevent.FieldPosition)).Limit(limit).All(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read history of node %d: %w", nodeID, err)
+	}
+	out := make([]HistoryRow, len(rows))
+	for i, e := range rows {
+		out[i] = Row(e)
+	}
+	return out, nil
+}
+
+// Summary is the fleet in numbers.
+type Summary struct {
+	TotalNodes         int            `json:"total_nodes"`
+	StatusBreakdown    map[string]int `json:"status_breakdown" doc:"Nodes by deployment_status."`
+	ActiveDeployments  []SummaryLine  `json:"active_deployments" doc:"The newest 500."`
+	ActiveTotal        int            `json:"active_total"`
+	RecentDeployments  []SummaryLine  `json:"recent_deployments" doc:"The ten that were ordered last and have ended."`
+	LastUpdated        *time.Time     `json:"last_updated" doc:"The last change of any node."`
+	DurationP50Seconds *float64       `json:"duration_p50_seconds" doc:"Of those that succeeded in the last 30 days; null with fewer than five."`
+	DurationP95Seconds *float64       `json:"duration_p95_seconds"`
+}
+
+// Line is the summary as a shell prints it.
+func (s Summary) Line() string {
+	return fmt.Sprintf("%d nodes, %d active deployments", s.TotalNodes, s.ActiveTotal)
+}
+
+// SummaryLine is a deployment in the summary.
+type SummaryLine struct {
+	NodeID           int64     `json:"node_id"`
+	NodeName         string    `json:"node_name"`
+	DeploymentID     int64     `json:"deployment_id"`
+	DeploymentNumber int       `json:"deployment_number"`
+	State            string    `json:"state"`
+	CurrentPhase     string    `json:"current_phase"`
+	Status           string    `json:"status"`
+	ProgressPercent  float64   `json:"progress_percent"`
+	Message          string    `json:"message"`
+	Timestamp        time.Time `json:"timestamp" doc:"Its last change."`
+}
+
+const (
+	summaryActive = 500
+	summaryRecent = 10
+	summaryRows   = 5000
+)
+
+var activeStates = []string{phase.Queued, phase.Running, phase.Canceling, phase.CleaningUp}
+
+// Summary counts and lists.
+func (s *Statuses) Summary(ctx context.Context) (Summary, error) {
+	out := Summary{StatusBreakdown: map[string]int{}}
+	var counts []struct {
+		DeploymentStatus string `json:"deployment_status"`
+		Count            int    `json:"count"`
+	}
+	err := s.read.Node.Query().GroupBy(node.FieldDeploymentStatus).Aggregate(ent.Count()).Scan(ctx, &counts)
+	if err != nil {
+		return out, fmt.Errorf("count nodes: %w", err)
+	}
+	for _, c := range counts {
+		out.StatusBreakdown[c.DeploymentStatus] = c.Count
+		out.TotalNodes += c.Count
+	}
+	newest, err := s.read.Node.Query().Order(ent.Desc(node.FieldUpdatedAt)).Select(node.FieldUpdatedAt).First(ctx)
+	switch {
+	case err == nil:
+		out.LastUpdated = &newest.UpdatedAt
+	case !ent.IsNotFound(err):
+		return out, fmt.Errorf("read last change: %w", err)
+	}
+	active := s.read.Deployment.Query().Where(deployment.StateIn(activeStates...))
+	if out.ActiveTotal, err = active.Clone().Count(ctx); err != nil {
+		return out, fmt.Errorf("count active deployments: %w", err)
+	}
+	if out.ActiveDeployments, err = lines(ctx, active, summaryActive, true); err != nil {
+		return out, err
+	}
+	ended := s.read.Deployment.Query().Where(deployment.StateNotIn(activeStates...))
+	if out.RecentDeployments, err = lines(ctx, ended, summaryRecent, false); err != nil {
+		return out, err
+	}
+	return out, s.durations(ctx, &out)
+}
+
+// lines reads the newest of a set of deployments. Of active ones only the open
+// phase run is read, of ended ones all, since the last of them counts.
+func lines(ctx context.Context, q *ent.DeploymentQuery, limit int, open bool) ([]SummaryLine, error) {
+	rows, err := q.WithNode().WithPhaseRuns(func(r *ent.PhaseRunQuery) {
+		if open {
+			r.Where(phaserun.FinishedAtIsNil())
+		}
+		r.Order(ent.Asc(phaserun.FieldID))
+	}).Order(ent.Desc(deployment.FieldID)).Limit(limit).All(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read deployments: %w", err)
+	}
+	out := make([]SummaryLine, len(rows))
+	for i, d := range rows {
+		var run *ent.PhaseRun
+		for _, r := range d.Edges.PhaseRuns {
+			if r.Phase == d.Phase {
+				run = r
+			}
+		}
+		l := SummaryLine{
+			NodeID: d.NodeID, DeploymentID: d.ID, DeploymentNumber: d.Number, State: d.State, CurrentPhase: d.Phase,
+			Status: d.PhaseStatus, ProgressPercent: math.Round(1000*phase.Progress(Facts(d), share(run), nil)) / 10, Timestamp: d.UpdatedAt,
+		}
+		if d.Edges.Node != nil {
+			l.NodeName = d.Edges.Node.Name
+		}
+		switch {
+		case d.FailureMessage != nil:
+			l.Message = *d.FailureMessage
+		case run != nil:
+			l.Message = run.Message
+		}
+		out[i] = l
+	}
+	return out, nil
+}
+
+// durations adds how long successful deployments took.
+func (s *Statuses) durations(ctx context.Context, out *Summary) error {
+	rows, err := s.read.Deployment.Query().
+		Where(deployment.State(phase.Succeeded), deployment.StartedAtNotNil(), deployment.FinishedAtGT(s.now().Add(-typicalWindow))).
+		Order(ent.Desc(deployment.FieldID)).Limit(summaryRows).
+		Select(deployment.FieldStartedAt, deployment.FieldFinishedAt).All(ctx)
+	if err != nil {
+		return fmt.Errorf("read durations: %w", err)
+	}
+	if len(rows) < typicalSamples {
+		return nil
+	}
+	took := make([]time.Duration, len(rows))
+	for i, d := range rows {
+		took[i] = d.FinishedAt.Sub(*d.StartedAt)
+	}
+	p50, p95 := seconds(Percentile(took, 50)), seconds(Percentile(took, 95))
+	out.DurationP50Seconds, out.DurationP95Seconds = &p50, &p95
+	return nil
+}

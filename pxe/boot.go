@@ -1,0 +1,261 @@
+package pxe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/lifecycle"
+	"github.com/slipwayhq/slipway/deploy/phase"
+	"github.com/slipwayhq/slipway/deploy/query"
+	"github.com/slipwayhq/slipway/pxe/artifact"
+)
+
+// StepBootBlocked is the step that tells people that a machine asked for its
+// boot script and Slipway had none to give.
+const StepBootBlocked = "boot_blocked"
+
+// boot answers GET /boot/d/{locator}: the machine that has this URL is the one
+// it was made for. HEAD tells nothing and does nothing.
+func (h *Handler) boot(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead {
+		script(w, r, "")
+		return
+	}
+	text, err := h.bootScript(r)
+	if err != nil {
+		h.log.ErrorContext(r.Context(), "boot script could not be made", "remote", remote(r), "error", err)
+		text = h.again(r, Screen{Who: "this machine", Lines: []string{"the boot script cannot be made at the moment"}})
+	}
+	script(w, r, text)
+}
+
+// bootScript decides and renders. An error is trouble of ours.
+func (h *Handler) bootScript(r *http.Request) (string, error) {
+	ctx := r.Context()
+	at, err := h.secrets.Locate(ctx, r.PathValue("locator"))
+	if deploy.HasCode(err, deploy.CodeUnauthenticated) {
+		h.strangers.Stranger(ctx, string(deploy.CodeUnauthenticated), remote(r), "/boot/d/", "boot request with an unknown locator")
+		return StopScript(Screen{Who: "machine at " + remote(r), Lines: []string{
+			"this boot address is not known here", "it may be mistyped, or its deployment was removed",
+		}})
+	}
+	if err != nil {
+		return "", err
+	}
+	ins, blocked := h.environment(r)
+	if blocked != nil && at.Active {
+		return h.block(ctx, r, at.DeploymentID, blocked)
+	}
+	a, err := h.lifecycle.Boot(ctx, lifecycle.BootRequest{DeploymentID: at.DeploymentID, Remote: remote(r), MAC: bootMAC(r)})
+	if err != nil {
+		return "", err
+	}
+	screen := Screen{
+		Who: fmt.Sprintf("node %s (%s), deployment %d, attempt %d", a.NodeName, globalID(a.NodeID), a.Number, a.Attempt),
+	}
+	if a.Message != "" {
+		screen.Lines = append(screen.Lines, a.Message)
+	}
+	switch a.Decision {
+	case phase.BootInstall, phase.BootAgain, phase.BootAttempt:
+		if blocked != nil { // it became active between the two looks
+			return h.block(ctx, r, at.DeploymentID, blocked)
+		}
+		return h.install(ctx, ins, screen, a)
+	case phase.BootWait:
+		return h.again(r, screen), nil
+	case phase.BootDisk:
+		return DiskScript(screen)
+	default: // stop, fail, and whatever may be added: nothing is ever installed by default
+		return StopScript(screen)
+	}
+}
+
+// environment finds what the install script needs of the server's side.
+func (h *Handler) environment(r *http.Request) (Install, error) {
+	base, err := h.base(r)
+	if err != nil {
+		return Install{}, err
+	}
+	ins := Install{Base: base, KernelArgs: h.set.KernelArgs}
+	if ins.Kernel, err = h.usable(h.set.Kernel); err != nil {
+		return Install{}, err
+	}
+	if ins.Initrd, err = h.usable(h.set.Initrd); err != nil {
+		return Install{}, err
+	}
+	return ins, nil
+}
+
+// usable finds an artifact that can be served.
+func (h *Handler) usable(name string) (artifact.Artifact, error) {
+	a, err := h.artifacts.Get(name)
+	if errors.Is(err, artifact.ErrNotFound) {
+		return a, &deploy.Error{
+			Code: deploy.CodeUpstreamUnavailable, Message: fmt.Sprintf("artifact %s is not in the catalogue", name),
+			Hint: "register it, or set another name", Retryable: true,
+		}
+	}
+	if err != nil {
+		return a, err
+	}
+	if a.Broken != "" {
+		return a, &deploy.Error{
+			Code: deploy.CodeUpstreamUnavailable, Message: fmt.Sprintf("artifact %s cannot be served: %s", name, a.Broken),
+			Hint: "register it again", Retryable: true,
+		}
+	}
+	return a, nil
+}
+
+// block tells machine and people why nothing can be installed yet.
+func (h *Handler) block(ctx context.Context, r *http.Request, deploymentID int64, why error) (string, error) {
+	e, ok := deploy.AsError(why)
+	if !ok {
+		return "", why
+	}
+	h.log.ErrorContext(ctx, "a machine cannot be booted", "deployment", deploymentID, "reason", e.Message)
+	_, err := h.lifecycle.Report(ctx, lifecycle.Report{
+		DeploymentID: deploymentID, Phase: StepBootBlocked, Status: phase.InProgress,
+		Message:        "the machine asks for its boot script, but " + e.Message,
+		IdempotencyKey: StepBootBlocked + ":" + e.Message, // said once, however often it asks
+		Source:         deploy.SourceBootService, Actor: deploy.System, As: phase.ByBoot,
+	})
+	if err != nil {
+		if _, refused := deploy.AsError(err); !refused {
+			return "", err
+		}
+	}
+	return h.again(r, Screen{Who: "machine at " + remote(r), Lines: []string{e.Message}}), nil
+}
+
+// install mints the report token and renders.
+func (h *Handler) install(ctx context.Context, ins Install, s Screen, a lifecycle.BootAnswer) (string, error) {
+	token, err := h.secrets.CreateReportToken(ctx, a.NodeID, a.DeploymentID, a.Attempt, a.NodeName)
+	if err != nil {
+		return "", err
+	}
+	ins.Screen, ins.Token, ins.IP = s, token, a.ManagementIP
+	ins.Lines = append(ins.Lines, fmt.Sprintf("address %s, kernel %s, initrd %s", a.ManagementIP, ins.Kernel.Name, ins.Initrd.Name))
+	return ins.Script()
+}
+
+// again is the script that asks at the same URL once more; a stop if even that
+// is not possible.
+func (h *Handler) again(r *http.Request, s Screen) string {
+	base, err := h.base(r)
+	if err == nil {
+		var text string
+		if text, err = WaitScript(s, base+r.URL.EscapedPath()); err == nil {
+			return text
+		}
+	}
+	s.Lines = append(s.Lines, "restart the machine to try again")
+	text, err := StopScript(s)
+	if err != nil {
+		return "#!ipxe\necho Slipway: internal error\n"
+	}
+	return text
+}
+
+// bootMAC is the boot interface as iPXE may add it to the URL.
+func bootMAC(r *http.Request) string {
+	mac, ok := deploy.NormalMAC(r.URL.Query().Get("mac"))
+	if !ok {
+		return ""
+	}
+	return mac
+}
+
+// named answers GET /boot/config, which old URLs and racks use: it says which
+// machine this is. It changes nothing and carries no secret, because whoever
+// asks has proven nothing.
+func (h *Handler) named(w http.ResponseWriter, r *http.Request) {
+	hint, given := bootHint(r)
+	m, err := h.machines.FindMachine(r.Context(), hint)
+	var text string
+	switch {
+	case deploy.HasCode(err, deploy.CodeNotFound):
+		if r.Method != http.MethodHead {
+			h.strangers.Stranger(r.Context(), string(deploy.CodeNotFound), remote(r), r.URL.Path, "boot request of an unknown machine: "+given)
+		}
+		text, err = StopScript(Screen{Who: "unknown machine, " + given, Lines: []string{
+			"no node has this address, id or interface", "register it, then restart the machine",
+		}})
+	case err != nil:
+		h.log.ErrorContext(r.Context(), "boot request could not be answered", "remote", remote(r), "error", err)
+		text, err = h.again(r, Screen{Who: "this machine", Lines: []string{"Slipway cannot answer at the moment"}}), nil
+	default:
+		text, err = namedScript(m)
+	}
+	if err != nil {
+		h.log.ErrorContext(r.Context(), "boot script could not be made", "error", err)
+		text = "#!ipxe\necho Slipway: internal error\n"
+	}
+	script(w, r, text)
+}
+
+// namedScript is the answer to a machine that is known and has proven nothing.
+func namedScript(m query.Machine) (string, error) {
+	s := Screen{Who: fmt.Sprintf("node %s (%s), %s", m.NodeName, globalID(m.NodeID), stateText(m))}
+	d := phase.DecideBoot(phase.BootFacts{Provider: m.Provider, State: m.State, Open: m.Phase, Reboots: m.Reboots})
+	if d == phase.BootDisk {
+		return DiskScript(s)
+	}
+	s.Lines = []string{"this address installs nothing; a deployment has a boot address of its own"}
+	return StopScript(s)
+}
+
+func stateText(m query.Machine) string {
+	if m.State == "" {
+		return "never deployed"
+	}
+	return fmt.Sprintf("deployment %d %s", m.Number, m.State)
+}
+
+// bootHint is what the machine said about itself, and the same in words.
+func bootHint(r *http.Request) (query.MachineHint, string) {
+	q := r.URL.Query()
+	var hint query.MachineHint
+	var said []string
+	if v := q.Get("node_id"); v != "" {
+		said = append(said, "node_id "+clip(v))
+		n, err := strconv.ParseInt(strings.TrimPrefix(v, "node_"), 10, 64)
+		if err == nil && n > 0 {
+			hint.NodeID = n
+			return hint, said[0]
+		}
+	}
+	if v := q.Get("mgmt_ip"); v != "" {
+		said = append(said, "mgmt_ip "+clip(v))
+		if len(deploy.CheckIP("", v)) == 0 {
+			hint.IP = v
+			return hint, strings.Join(said, ", ")
+		}
+	}
+	if v := q.Get("mac"); v != "" {
+		said = append(said, "mac "+clip(v))
+		if mac, ok := deploy.NormalMAC(v); ok {
+			hint.MAC = mac
+			return hint, strings.Join(said, ", ")
+		}
+	}
+	if len(said) == 0 {
+		hint.IP = remote(r)
+		said = append(said, "address "+hint.IP)
+	}
+	return hint, strings.Join(said, ", ")
+}
+
+// clip shortens what a stranger sent.
+func clip(s string) string {
+	if len(s) > 64 {
+		return s[:64] + "..."
+	}
+	return s
+}

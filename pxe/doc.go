@@ -1,0 +1,10 @@
+// Package pxe is the face that machines see while they boot: iPXE scripts at
+// /boot/d/{locator} and /boot/config, the node configuration at
+// /boot/server/{ip}, artifacts at /boot/images/{name} and shell scripts at
+// /boot/scripts/{name}. What a machine must do is decided by deploy/lifecycle;
+// this package finds out who asks and puts the answer into words that firmware
+// understands.
+//
+// It may import deploy and its sub-packages and its own sub-packages (artifact,
+// nodeconfig, scripts); no server, no graph, no provider.
+package pxe
