@@ -1,0 +1,221 @@
+package health_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/slipwayhq/slipway/deploy/health"
+	"golang.org/x/crypto/ssh"
+)
+
+const (
+	oldBoot = "11111111-2222-3333-4444-555555555555"
+	newBoot = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
+	readID  = "cat /proc/sys/kernel/random/boot_id"
+)
+
+// short keeps the cases with a silent peer short; the others end long before.
+var short = health.Timeouts{Dial: 5 * time.Second, Banner: 300 * time.Millisecond, Auth: 300 * time.Millisecond, Command: 300 * time.Millisecond}
+
+type world struct {
+	key    ssh.Signer
+	server *server
+	target health.Target
+}
+
+func newWorld(t *testing.T) *world {
+	key, host := newSigner(t), newSigner(t)
+	return &world{
+		key: key,
+		server: &server{
+			hostKeys: []ssh.Signer{host}, allowed: key.PublicKey(), user: "root",
+			commands: map[string]answer{readID: {output: newBoot + "\n"}},
+		},
+		target: health.Target{Host: "127.0.0.1", HostKey: line(host), BootIDBefore: oldBoot},
+	}
+}
+
+func TestCheck(t *testing.T) {
+	cases := []struct {
+		name      string
+		change    func(t *testing.T, w *world)
+		timeouts  health.Timeouts
+		want      health.Class
+		permanent bool
+		bootID    string
+		says      string
+	}{
+		{name: "right machine, restarted", want: health.ClassOK, bootID: newBoot},
+		{name: "boot id before not known", change: func(_ *testing.T, w *world) { w.target.BootIDBefore = "" }, want: health.ClassOK, bootID: newBoot},
+		{name: "another user", change: func(_ *testing.T, w *world) { w.target.User, w.server.user = "nutanix", "nutanix" }, want: health.ClassOK, bootID: newBoot},
+		{name: "not restarted", change: func(_ *testing.T, w *world) { w.target.BootIDBefore = newBoot }, want: health.ClassNotRestarted, bootID: newBoot},
+		{name: "no boot id, but commands run", change: func(_ *testing.T, w *world) {
+			w.server.commands = map[string]answer{"true": {}}
+		}, want: health.ClassOK},
+		{name: "boot id is no boot id", change: func(_ *testing.T, w *world) {
+			w.server.commands = map[string]answer{readID: {output: strings.Repeat("x y ", 5000)}, "true": {}}
+		}, want: health.ClassOK},
+		{name: "no command runs", change: func(_ *testing.T, w *world) { w.server.commands = nil }, want: health.ClassCommandFailed, says: "true"},
+		{name: "command hangs", change: func(_ *testing.T, w *world) {
+			w.server.commands[readID] = answer{hang: true}
+		}, timeouts: short, want: health.ClassTimeout, says: readID},
+		{name: "wrong host key", change: func(t *testing.T, w *world) { w.target.HostKey = line(newSigner(t)) }, want: health.ClassWrongHost, permanent: true, says: "another host key"},
+		{name: "host key of another type", change: func(t *testing.T, w *world) { w.target.HostKey = line(newECDSA(t)) }, want: health.ClassWrongHost, permanent: true, says: "ecdsa-sha2-nistp256"},
+		{name: "several host keys, ours among them", change: func(t *testing.T, w *world) {
+			other := newECDSA(t)
+			w.server.hostKeys = append([]ssh.Signer{other}, w.server.hostKeys...)
+		}, want: health.ClassOK, bootID: newBoot},
+		{name: "no host key reported", change: func(_ *testing.T, w *world) { w.target.HostKey = "" }, want: health.ClassWrongHost, permanent: true, says: "not reported"},
+		{name: "host key is garbage", change: func(_ *testing.T, w *world) { w.target.HostKey = "ssh-ed25519 AAAA" }, want: health.ClassWrongHost, permanent: true},
+		{name: "key not accepted", change: func(t *testing.T, w *world) { w.server.allowed = newSigner(t).PublicKey() }, want: health.ClassAuthFailed, says: "user root"},
+		{name: "login hangs", change: func(_ *testing.T, w *world) { w.server.hangAuth = make(chan struct{}) }, timeouts: short, want: health.ClassTimeout, says: "logging in"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			if c.change != nil {
+				c.change(t, w)
+			}
+			w.target.Port = w.server.start(t)
+			checker := &health.Checker{Key: w.key, Timeouts: c.timeouts}
+			got := checker.Check(t.Context(), w.target)
+			if got.Class != c.want || got.Permanent() != c.permanent || got.BootID != c.bootID || !strings.Contains(got.Message, c.says) {
+				t.Fatalf("got %+v (permanent %v), want %s", got, got.Permanent(), c.want)
+			}
+			if got.OK() == (got.Hint != "") {
+				t.Fatalf("a failure has a hint and a success has none: %+v", got)
+			}
+			if ran := w.server.commandsRan(); c.want == health.ClassWrongHost && len(ran) > 0 {
+				t.Fatalf("commands %q were sent to a machine that is not ours", ran)
+			}
+		})
+	}
+}
+
+// A wrong machine must not even be offered our key.
+func TestWrongHostSeesNoLogin(t *testing.T) {
+	w := newWorld(t)
+	asked := make(chan struct{}, 1)
+	config := &ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) {
+		asked <- struct{}{}
+		return nil, errors.New("no")
+	}}
+	config.AddHostKey(newSigner(t))
+	done := make(chan struct{})
+	w.target.Port = serve(t, func(conn net.Conn) {
+		defer close(done)
+		defer conn.Close()
+		if _, _, _, err := ssh.NewServerConn(conn, config); err == nil {
+			t.Error("somebody logged in")
+		}
+	})
+	if got := (&health.Checker{Key: w.key}).Check(t.Context(), w.target); got.Class != health.ClassWrongHost {
+		t.Fatalf("got %+v", got)
+	}
+	<-done
+	if len(asked) > 0 {
+		t.Fatal("our key was offered to a machine with a wrong host key")
+	}
+}
+
+func TestSilentAndStrangePeers(t *testing.T) {
+	t.Run("accepts and never speaks", func(t *testing.T) {
+		w := newWorld(t)
+		w.target.Port = serve(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+		got := (&health.Checker{Key: w.key, Timeouts: short}).Check(t.Context(), w.target)
+		if got.Class != health.ClassTimeout || !strings.Contains(got.Message, "handshake") {
+			t.Fatalf("got %+v", got)
+		}
+	})
+	t.Run("speaks something else", func(t *testing.T) {
+		w := newWorld(t)
+		w.target.Port = serve(t, func(conn net.Conn) {
+			defer conn.Close()
+			_, _ = conn.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n" + strings.Repeat("garbage\r\n", 10000)))
+			_, _ = io.Copy(io.Discard, conn)
+		})
+		got := (&health.Checker{Key: w.key}).Check(t.Context(), w.target)
+		if got.Class != health.ClassProtocol {
+			t.Fatalf("got %+v", got)
+		}
+	})
+	t.Run("closes at once", func(t *testing.T) {
+		w := newWorld(t)
+		w.target.Port = serve(t, func(conn net.Conn) { conn.Close() })
+		got := (&health.Checker{Key: w.key}).Check(t.Context(), w.target)
+		if got.Class != health.ClassProtocol && got.Class != health.ClassUnreachable {
+			t.Fatalf("got %+v", got)
+		}
+	})
+	t.Run("nothing listens", func(t *testing.T) {
+		w := newWorld(t)
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.target.Port = l.Addr().(*net.TCPAddr).Port
+		l.Close()
+		got := (&health.Checker{Key: w.key}).Check(t.Context(), w.target)
+		if got.Class != health.ClassRefused {
+			t.Fatalf("got %+v", got)
+		}
+	})
+}
+
+func TestDialFailures(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want health.Class
+	}{
+		"no route":  {&net.OpError{Op: "dial", Err: syscall.EHOSTUNREACH}, health.ClassUnreachable},
+		"refused":   {&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, health.ClassRefused},
+		"timed out": {&net.OpError{Op: "dial", Err: syscall.ETIMEDOUT}, health.ClassTimeout},
+		"deadline":  {context.DeadlineExceeded, health.ClassTimeout},
+		"odd":       {errors.New("proxy says no"), health.ClassUnreachable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			var asked []string
+			checker := &health.Checker{Key: w.key, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+				if _, ok := ctx.Deadline(); !ok {
+					t.Error("the dial has no deadline")
+				}
+				asked = append(asked, network+" "+address)
+				return nil, c.err
+			}}
+			w.target.Host = "fd00::7"
+			got := checker.Check(t.Context(), w.target)
+			if got.Class != c.want || got.Permanent() {
+				t.Fatalf("got %+v, want %s", got, c.want)
+			}
+			if !slices.Equal(asked, []string{"tcp [fd00::7]:22"}) {
+				t.Fatalf("dialled %q", asked)
+			}
+		})
+	}
+}
+
+// A caller that gives up ends the check at once, whatever the peer does.
+func TestCanceledWhileSilent(t *testing.T) {
+	w := newWorld(t)
+	accepted := make(chan struct{})
+	w.target.Port = serve(t, func(conn net.Conn) {
+		close(accepted)
+		_, _ = io.Copy(io.Discard, conn)
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-accepted
+		cancel()
+	}()
+	if got := (&health.Checker{Key: w.key}).Check(ctx, w.target); got.Class != health.ClassCanceled || got.Permanent() {
+		t.Fatalf("got %+v", got)
+	}
+}
