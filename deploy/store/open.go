@@ -19,6 +19,9 @@ import (
 // processes open for the first time at once.
 const busyRetry = 20 * time.Millisecond
 
+// openPatience bounds those attempts.
+const openPatience = 15 * time.Second
+
 func (s *Store) openSQLite(ctx context.Context) (err error) {
 	if err := os.MkdirAll(filepath.Dir(s.path), 0o750); err != nil {
 		return fmt.Errorf("making the folder of the SQLite file: %w", err)
@@ -39,19 +42,19 @@ func (s *Store) openSQLite(ctx context.Context) (err error) {
 	if s.Write, err = openPool("sqlite", s.sqliteDSN(writing), 1); err != nil {
 		return err
 	}
-	if err := pingSQLite(ctx, s.Write, s.opts.BusyTimeout); err != nil {
+	if err := pingSQLite(ctx, s.Write); err != nil {
 		return err
 	}
 	if s.Read, err = openPool("sqlite", s.sqliteDSN(reading), s.opts.ReadConns); err != nil {
 		return err
 	}
-	return pingSQLite(ctx, s.Read, s.opts.BusyTimeout)
+	return pingSQLite(ctx, s.Read)
 }
 
 // pingSQLite opens the first connection. Switching a new file to WAL does not
 // wait for locks, whatever the busy timeout, so this waits in its place.
-func pingSQLite(ctx context.Context, db *sql.DB, patience time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func pingSQLite(ctx context.Context, db *sql.DB) error {
+	ctx, cancel := context.WithTimeout(ctx, openPatience)
 	defer cancel()
 	for {
 		err := db.PingContext(ctx)

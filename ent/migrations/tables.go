@@ -1,13 +1,8 @@
 package migrations
 
 import (
-	"regexp"
-	"slices"
-	"strings"
 	"sync"
 
-	"ariga.io/atlas/sql/postgres"
-	atlas "ariga.io/atlas/sql/schema"
 	"entgo.io/ent/dialect/entsql"
 	"entgo.io/ent/dialect/sql/schema"
 
@@ -75,63 +70,4 @@ var addChecks = sync.OnceFunc(func() {
 func Tables() []*schema.Table {
 	addChecks()
 	return migrate.Tables
-}
-
-// DiffHook corrects Atlas' comparison of a migrated database with the model:
-// the Unmodelled tables, and those named besides, stay where they are, and a
-// partial index whose condition PostgreSQL merely spells in another way is not
-// a change (its spelling of an IN list differs each time it is read back).
-func DiffHook(besides ...string) schema.DiffHook {
-	keep := map[string]bool{}
-	for _, name := range append(besides, Unmodelled...) {
-		keep[name] = true
-	}
-	return func(next schema.Differ) schema.Differ {
-		return schema.DiffFunc(func(current, desired *atlas.Schema) ([]atlas.Change, error) {
-			changes, err := next.Diff(current, desired)
-			if err != nil {
-				return nil, err
-			}
-			out := changes[:0]
-			for _, c := range changes {
-				switch c := c.(type) {
-				case *atlas.DropTable:
-					if keep[c.T.Name] {
-						continue
-					}
-				case *atlas.ModifyTable:
-					if c.Changes = slices.DeleteFunc(c.Changes, onlySpelling); len(c.Changes) == 0 {
-						continue
-					}
-				}
-				out = append(out, c)
-			}
-			return out, nil
-		})
-	}
-}
-
-var castsAndParentheses = regexp.MustCompile(`::[a-z]+( varying)?(\[\])?|[() ]`)
-
-// anyOf turns PostgreSQL's spelling of an IN list back into it.
-var anyOf = strings.NewReplacer("=ANYARRAY[", "IN", "]", "")
-
-// onlySpelling reports whether a change is that of an index whose two
-// conditions are the same but for casts, parentheses, blanks and the spelling
-// of lists.
-func onlySpelling(c atlas.Change) bool {
-	m, ok := c.(*atlas.ModifyIndex)
-	if !ok || m.Change != atlas.ChangeAttr {
-		return false
-	}
-	condition := func(i *atlas.Index) string {
-		for _, a := range i.Attrs {
-			if p, ok := a.(*postgres.IndexPredicate); ok {
-				return anyOf.Replace(castsAndParentheses.ReplaceAllString(p.P, ""))
-			}
-		}
-		return ""
-	}
-	from, to := condition(m.From), condition(m.To)
-	return from != "" && from == to
 }
