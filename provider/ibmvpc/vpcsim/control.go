@@ -1,0 +1,143 @@
+package vpcsim
+
+import (
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+)
+
+// State is what has happened in the simulated account so far.
+type State struct {
+	// ServersCreated, VNIsCreated, ReservedIPsCreated and DNSRecordsCreated count everything ever made, the deleted
+	// included; the provider's own reserved IPs are never counted.
+	ServersCreated     int `json:"servers_created"`
+	VNIsCreated        int `json:"vnis_created"`
+	ReservedIPsCreated int `json:"reserved_ips_created"`
+	DNSRecordsCreated  int `json:"dns_records_created"`
+	// LiveServers, VNIs, ReservedIPs and DNSRecords count what there is now.
+	LiveServers int `json:"live_servers"`
+	VNIs        int `json:"vnis"`
+	ReservedIPs int `json:"reserved_ips"`
+	DNSRecords  int `json:"dns_records"`
+	// PowerOns counts how often hardware was switched on.
+	PowerOns int `json:"power_ons"`
+	// Calls counts the calls by the SDK's name of the operation, refused ones included.
+	Calls map[string]int `json:"calls"`
+	// Servers are the live servers in order of creation.
+	Servers []ServerState `json:"servers"`
+	// Addresses and Records tell what is reserved and resolvable now, for people and for tests.
+	Addresses []AddressState `json:"addresses"`
+	Records   []RecordState  `json:"records"`
+}
+
+// ServerState is one live server.
+type ServerState struct {
+	ID            string   `json:"id"`
+	Name          string   `json:"name"`
+	Zone          string   `json:"zone"`
+	Profile       string   `json:"profile"`
+	Status        string   `json:"status"`
+	StatusReasons []string `json:"status_reasons"`
+	Powered       bool     `json:"powered"`
+	PowerOns      int      `json:"power_ons"`
+	IP            string   `json:"ip"`
+	MAC           string   `json:"mac"`
+	UserData      string   `json:"user_data"`
+}
+
+// AddressState is one reserved IP that is not the provider's. VNI is empty for an unbound one.
+type AddressState struct {
+	Address string `json:"address"`
+	Name    string `json:"name"`
+	VNI     string `json:"vni"`
+}
+
+// RecordState is one DNS record.
+type RecordState struct {
+	Type string `json:"type"`
+	Name string `json:"name"`
+	Data string `json:"data"`
+}
+
+// counters count what is made, over the simulator's life.
+type counters struct {
+	servers, vnis, reservedIPs, records, powerOns int
+	calls                                         map[string]int
+}
+
+// State returns the present state.
+func (s *Simulator) State() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state()
+}
+
+func (s *Simulator) state() State {
+	servers := list(s.servers, func(*server) bool { return true })
+	slices.SortFunc(servers, func(a, b *server) int { return int(a.seq - b.seq) })
+	addresses := list(s.reservedIPs, func(ip *reservedIP) bool { return ip.owner == ownerUser })
+	slices.SortFunc(addresses, func(a, b *reservedIP) int { return a.address.Compare(b.address) })
+	records := list(s.records, func(*dnsRecord) bool { return true })
+	slices.SortFunc(records, func(a, b *dnsRecord) int { return int(a.seq - b.seq) })
+	return State{
+		ServersCreated: s.counts.servers, VNIsCreated: s.counts.vnis, ReservedIPsCreated: s.counts.reservedIPs,
+		DNSRecordsCreated: s.counts.records, LiveServers: len(servers), VNIs: len(s.vnis), ReservedIPs: len(addresses),
+		DNSRecords: len(records), PowerOns: s.counts.powerOns, Calls: maps.Clone(s.counts.calls),
+		Servers: render(servers, serverState), Addresses: render(addresses, addressState),
+		Records: render(records, func(r *dnsRecord) RecordState { return RecordState{r.kind, r.name, r.data} }),
+	}
+}
+
+func serverState(sv *server) ServerState {
+	v := sv.attachments[0].vni
+	return ServerState{
+		ID: sv.id, Name: sv.name, Zone: sv.zone, Profile: sv.profile.name, Status: sv.status,
+		StatusReasons: render(sv.reasons, func(r statusReason) string { return r.Code }),
+		Powered:       sv.powered, PowerOns: sv.powerOns, IP: v.primary().address.String(), MAC: v.mac, UserData: sv.userData,
+	}
+}
+
+func addressState(ip *reservedIP) AddressState {
+	a := AddressState{Address: ip.address.String(), Name: ip.name}
+	if ip.vni != nil {
+		a.VNI = ip.vni.name
+	}
+	return a
+}
+
+// controlRoutes are the simulator's own, outside IBM's paths.
+func (s *Simulator) controlRoutes() {
+	s.mux.HandleFunc("GET /_sim/state", func(w http.ResponseWriter, _ *http.Request) {
+		s.write(w, newTrace(), http.StatusOK, s.State())
+	})
+	s.mux.HandleFunc("GET /_sim/faults", func(w http.ResponseWriter, _ *http.Request) {
+		s.write(w, newTrace(), http.StatusOK, map[string]any{"faults": s.Faults()})
+	})
+	s.mux.HandleFunc("POST /_sim/faults", s.postFault)
+	s.mux.HandleFunc("DELETE /_sim/faults", func(w http.ResponseWriter, _ *http.Request) {
+		s.ClearFaults()
+		s.write(w, newTrace(), http.StatusNoContent, nil)
+	})
+	s.mux.HandleFunc("DELETE /_sim/faults/{id}", func(w http.ResponseWriter, r *http.Request) {
+		s.ClearFaults(r.PathValue("id"))
+		s.write(w, newTrace(), http.StatusNoContent, nil)
+	})
+}
+
+// postFault arms one fault. Unlike IBM's paths it refuses unknown fields: a misspelt fault would never strike.
+func (s *Simulator) postFault(w http.ResponseWriter, r *http.Request) {
+	decoder := json.NewDecoder(io.LimitReader(r.Body, maxBody))
+	decoder.DisallowUnknownFields()
+	var f Fault
+	err := decoder.Decode(&f)
+	if err == nil {
+		f.ID, err = s.AddFault(f)
+	}
+	if err != nil {
+		s.fail(w, newTrace(), &apiError{Status: http.StatusBadRequest, Code: codeBadRequest, Message: err.Error()})
+		return
+	}
+	s.write(w, newTrace(), http.StatusCreated, map[string]string{"id": f.ID})
+}
