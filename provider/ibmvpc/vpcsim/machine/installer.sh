@@ -1,0 +1,115 @@
+#!/bin/sh
+# A stand-in for a hypervisor's installer: small, but nothing in it is pretended.
+# It writes the hypervisor's image on the boot disk and the image of the
+# controller VM on the first data disk (on the boot disk, behind the hypervisor,
+# when there is none), reads both back and compares, and lays out the installed
+# system's root directory.
+#
+# Arguments: [--hypervisor FILE] [--cvm FILE]   names in SLIPWAY_ARTIFACT_DIR
+# Environment: what foundation-init.sh gives to installers.
+
+set -eu
+
+steps=@STEPS@ # parts in which an image is written
+pause=@PAUSE@ # seconds after each part
+block=4096
+behind=16384 # blocks on the boot disk that are the hypervisor's
+
+fail() {
+	echo "installer.sh: $*" >&2
+	if [ -n "${SLIPWAY_ERROR_FILE:-}" ]; then
+		printf '%s\n' "$*" >"$SLIPWAY_ERROR_FILE"
+	fi
+	exit 1
+}
+
+# tell PERCENT TEXT shows progress, also to the server; nobody waits for that.
+tell() {
+	echo "installer.sh: $1 % $2"
+	if [ -r "${SLIPWAY_REPORT:-}" ]; then
+		SLIPWAY_PATIENCE=0 sh "$SLIPWAY_REPORT" installation in_progress "$2" --progress "$1" || :
+	fi
+}
+
+# usable DISK is true for something that can be written like a disk.
+usable() {
+	[ -b "$1" ] || [ -f "$1" ]
+}
+
+# write IMAGE DISK SEEK FROM TO writes and verifies an image, SEEK blocks into
+# the disk; progress goes from FROM to TO percent.
+write() {
+	image=$SLIPWAY_ARTIFACT_DIR/$1 disk=$2 seek=$3 from=$4 to=$5
+	bytes=$(wc -c <"$image")
+	blocks=$(((bytes + block - 1) / block))
+	part=$(((blocks + steps - 1) / steps))
+	done=1 # the first block is what makes a disk bootable, so it goes last
+	while [ "$done" -lt "$blocks" ]; do
+		dd if="$image" of="$disk" bs="$block" skip="$done" seek="$((seek + done))" count="$part" conv=notrunc 2>/dev/null ||
+			fail "cannot write $1 on $disk"
+		done=$((done + part))
+		if [ "$done" -gt "$blocks" ]; then
+			done=$blocks
+		fi
+		tell "$((from + (to - from) * done / blocks))" "writing $1 on ${disk##*/}"
+		sleep "$pause"
+	done
+	dd if="$image" of="$disk" bs="$block" seek="$seek" count=1 conv=notrunc 2>/dev/null || fail "cannot write $1 on $disk"
+	want=$(sha256sum <"$image")
+	have=$(dd if="$disk" bs="$block" skip="$seek" count="$blocks" 2>/dev/null | head -c "$bytes" | sha256sum)
+	if [ "$want" != "$have" ]; then
+		fail "$1 is not what $disk gives back (sha256 ${have%% *}, expected ${want%% *})"
+	fi
+}
+
+# lay_out makes the installed system's root. On a real machine it is the file
+# system of the image that was written; the stand-in has none to mount.
+lay_out() {
+	target=${SLIPWAY_TARGET:-$SLIPWAY_ROOT/target}
+	rm -rf "$target"
+	mkdir -p "$target/etc/ssh" "$target/root" "$target/home" "$target/var/log" "$target/boot" "$target/tmp"
+	printf '%s\n' "${CFG_NODE_CONFIG_NODE_NAME:-localhost}" >"$target/etc/hostname"
+	printf 'NAME="Slipway stand-in hypervisor"\nID=slipway-standin\n' >"$target/etc/os-release"
+	printf 'root:x:0:0:root:/root:/bin/sh\n' >"$target/etc/passwd"
+	user=${CFG_ACCESS_USER:-root}
+	if [ "$user" != root ]; then
+		printf '%s:x:1000:1000::/home/%s:/bin/sh\n' "$user" "$user" >>"$target/etc/passwd"
+		mkdir -p "$target/home/$user"
+	fi
+	printf 'Port %s\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n' "${CFG_ACCESS_SSH_PORT:-22}" \
+		>"$target/etc/ssh/sshd_config"
+}
+
+hypervisor=hypervisor.img
+cvm=cvm.img
+while [ $# -gt 0 ]; do
+	case $1 in
+	--hypervisor) hypervisor=${2:-} ;;
+	--cvm) cvm=${2:-} ;;
+	*) fail "unknown argument $1" ;;
+	esac
+	[ $# -ge 2 ] || fail "$1 needs a file name"
+	shift 2
+done
+SLIPWAY_ROOT=${SLIPWAY_ROOT:-}
+[ -e "$SLIPWAY_ROOT/etc/slipway-installer" ] || fail "this is no install environment, nothing was touched"
+[ -n "${SLIPWAY_BOOT_DISK:-}" ] || fail "no boot disk was chosen"
+usable "$SLIPWAY_BOOT_DISK" || fail "the boot disk $SLIPWAY_BOOT_DISK is missing"
+for file in "$hypervisor" "$cvm"; do
+	[ -s "${SLIPWAY_ARTIFACT_DIR:-}/$file" ] || fail "the image $file is missing"
+done
+
+# The hypervisor goes last: a machine that is cut off before the end boots from
+# the network again.
+data=${SLIPWAY_DATA_DISKS:-}
+data=${data%% *}
+if [ -n "$data" ]; then
+	usable "$data" || fail "the data disk $data is missing"
+	write "$cvm" "$data" 0 0 45
+else
+	write "$cvm" "$SLIPWAY_BOOT_DISK" "$behind" 0 45
+fi
+lay_out
+write "$hypervisor" "$SLIPWAY_BOOT_DISK" 0 45 95
+sync
+tell 100 "installed on ${SLIPWAY_BOOT_DISK##*/}"
