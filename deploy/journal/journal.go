@@ -1,0 +1,170 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/store"
+)
+
+// problemMax is as much of an error's text as is kept, in bytes.
+const problemMax = 2000
+
+var states = []string{deploy.ResourceIntent, deploy.ResourceDoubtful, deploy.ResourcePresent, deploy.ResourceReleasing, deploy.ResourceGone}
+
+// Journal is the table resources. It may be used concurrently, by any number
+// of processes.
+type Journal struct {
+	store *store.Store
+	now   func() time.Time
+}
+
+var _ deploy.Journal = (*Journal)(nil)
+
+// New gives the journal in a store; now is the clock for the rows' times, nil
+// for the machine's.
+func New(s *store.Store, now func() time.Time) *Journal {
+	if now == nil {
+		now = time.Now
+	}
+	return &Journal{store: s, now: now}
+}
+
+func (j *Journal) time() time.Time { return j.now().UTC().Truncate(time.Microsecond) }
+
+const columns = `id, node_id, created_by, held_by, provider, kind, role, name, generation, state, cloud_id, details`
+
+// Intend commits the row and returns it, or the one that is already there
+// under the same provider, kind and name. A row of another node is a
+// deploy.Error with code conflict.
+func (j *Journal) Intend(ctx context.Context, i deploy.Intent) (deploy.Resource, error) {
+	if i.NodeID <= 0 || i.DeploymentID <= 0 || i.Provider == "" || i.Kind == "" || i.Name == "" {
+		return deploy.Resource{}, deploy.Errorf(deploy.CodeInvalid, "a resource needs node, deployment, provider, kind and name")
+	}
+	details, err := text(i.Details)
+	if err != nil {
+		return deploy.Resource{}, err
+	}
+	var r deploy.Resource
+	err = j.store.InTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO resources
+			(node_id, created_by, held_by, provider, kind, role, name, generation, state, details, last_error, created_at, updated_at)
+			VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, $10)
+			ON CONFLICT (provider, kind, name) DO NOTHING`,
+			i.NodeID, i.DeploymentID, i.Provider, i.Kind, i.Role, i.Name, max(i.Generation, 1), deploy.ResourceIntent, details, j.time())
+		if err != nil {
+			return err
+		}
+		r, err = scan(tx.QueryRowContext(ctx, `SELECT `+columns+` FROM resources WHERE provider = $1 AND kind = $2 AND name = $3`,
+			i.Provider, i.Kind, i.Name))
+		return err
+	})
+	if err != nil {
+		return deploy.Resource{}, fmt.Errorf("journal: intending %s %q: %w", i.Kind, i.Name, err)
+	}
+	if r.NodeID != i.NodeID {
+		return deploy.Resource{}, deploy.Errorf(deploy.CodeConflict, "the %s %q belongs to another node", i.Kind, i.Name)
+	}
+	return r, nil
+}
+
+// Settle records what became of a resource. An empty cloudID and nil details
+// leave what is there; an empty problem clears the last one. A resource that
+// is gone stays so, unless it is seen again: then it is present. Anything else
+// is a deploy.Error with code wrong_state; an unknown id is not_found.
+func (j *Journal) Settle(ctx context.Context, id int64, state, cloudID string, details json.RawMessage, problem string) error {
+	if !slices.Contains(states, state) {
+		return deploy.Errorf(deploy.CodeInvalid, "%q is no state of a resource", state)
+	}
+	detail, err := text(details)
+	if err != nil {
+		return err
+	}
+	return j.store.InTx(ctx, func(tx *sql.Tx) error {
+		var now string
+		err := tx.QueryRowContext(ctx, `SELECT state FROM resources WHERE id = $1`+j.store.ForUpdate(), id).Scan(&now)
+		if errors.Is(err, sql.ErrNoRows) {
+			return deploy.Errorf(deploy.CodeNotFound, "there is no resource %d", id)
+		}
+		if err != nil {
+			return fmt.Errorf("journal: reading resource %d: %w", id, err)
+		}
+		if now == deploy.ResourceGone && state != deploy.ResourceGone && state != deploy.ResourcePresent {
+			return deploy.Errorf(deploy.CodeWrongState, "the resource %d is gone and cannot become %s", id, state)
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE resources SET state = $2, cloud_id = COALESCE($3, cloud_id), details = COALESCE($4, details),
+			last_error = $5, updated_at = $6 WHERE id = $1`,
+			id, state, sql.NullString{String: cloudID, Valid: cloudID != ""}, detail, head(problem), j.time())
+		if err != nil {
+			return fmt.Errorf("journal: settling resource %d: %w", id, err)
+		}
+		return nil
+	})
+}
+
+// Held lists what the node holds that is not gone, oldest first.
+func (j *Journal) Held(ctx context.Context, nodeID int64) ([]deploy.Resource, error) {
+	rows, err := j.store.Read.QueryContext(ctx, `SELECT `+columns+` FROM resources WHERE node_id = $1 AND state <> $2 ORDER BY id`, nodeID, deploy.ResourceGone)
+	if err != nil {
+		return nil, fmt.Errorf("journal: reading what node %d holds: %w", nodeID, err)
+	}
+	defer rows.Close()
+	var held []deploy.Resource
+	for rows.Next() {
+		r, err := scan(rows)
+		if err != nil {
+			return nil, fmt.Errorf("journal: reading what node %d holds: %w", nodeID, err)
+		}
+		held = append(held, r)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("journal: reading what node %d holds: %w", nodeID, err)
+	}
+	return held, nil
+}
+
+func scan(row interface{ Scan(...any) error }) (deploy.Resource, error) {
+	var r deploy.Resource
+	var cloudID, details sql.NullString
+	err := row.Scan(&r.ID, &r.NodeID, &r.CreatedBy, &r.HeldBy, &r.Provider, &r.Kind, &r.Role, &r.Name, &r.Generation, &r.State, &cloudID, &details)
+	if err != nil {
+		return deploy.Resource{}, err
+	}
+	r.CloudID = cloudID.String
+	if details.Valid {
+		r.Details = json.RawMessage(details.String)
+	}
+	return r, nil
+}
+
+// text is the column's value for details; NULL for none.
+func text(details json.RawMessage) (sql.NullString, error) {
+	if details == nil {
+		return sql.NullString{}, nil
+	}
+	if !json.Valid(details) {
+		return sql.NullString{}, deploy.Errorf(deploy.CodeInvalid, "a resource's details must be JSON")
+	}
+	return sql.NullString{String: string(details), Valid: true}, nil
+}
+
+// head cuts a text to problemMax bytes without splitting a character, and
+// drops what PostgreSQL does not store.
+func head(s string) string {
+	if len(s) > problemMax {
+		s = s[:problemMax]
+	}
+	clean := make([]rune, 0, len(s))
+	for _, r := range s {
+		if r != 0 && r != '\uFFFD' {
+			clean = append(clean, r)
+		}
+	}
+	return string(clean)
+}
