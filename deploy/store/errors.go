@@ -124,9 +124,8 @@ func (s *Store) IsUnavailable(err error) bool {
 	if code, ok := postgresCode(err); ok {
 		switch code {
 		case "57P01", "57P02", "57P03", // admin shutdown, crash shutdown, cannot connect now
-			"57P05",                    // idle session timeout
-			"25P03",                    // idle in transaction timeout
-			"55000" /* in recovery */ : // object not in prerequisite state
+			"57P05", // idle session timeout
+			"25P03": // idle in transaction timeout
 			return true
 		}
 		return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "53") || strings.HasPrefix(code, "58")

@@ -117,6 +117,9 @@ func TestOpenFailsClearly(t *testing.T) {
 			t.Errorf("Open(%q) succeeded: %v", url, s.Close())
 			continue
 		}
+		if refused := want == "refused"; refused != (&store.Store{}).IsUnavailable(err) && strings.HasPrefix(url, "postgres://u:secret@127") {
+			t.Errorf("Open(%q): %v; taken for unavailable: %v", url, err, !refused)
+		}
 		if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("Open(%q): %v; want %q and no password", url, err, want)
 		}
