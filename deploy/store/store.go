@@ -52,12 +52,11 @@ func (o Options) withDefaults(d Dialect) Options {
 			o.ReadConns = max(4, runtime.NumCPU())
 		}
 	}
-	// Migrations hold one connection with the lock and work on another.
-	o.WriteConns = max(o.WriteConns, 0)
 	if d == PostgreSQL {
-		if o.WriteConns == 0 {
+		if o.WriteConns <= 0 {
 			o.WriteConns = 10
 		}
+		// Migrations hold one connection with the lock and work on another.
 		o.WriteConns = max(o.WriteConns, 2)
 		if o.ReadConns <= 0 {
 			o.ReadConns = 10
