@@ -5,7 +5,8 @@
 # management interface its address, brings up VLANs, sets the default route and
 # writes $SLIPWAY_ROOT/etc/resolv.conf, all from the CFG_NETWORK_ variables. It
 # only adds and replaces, so it can be run again, also under a connection that
-# uses the address it sets. `ip` is taken from PATH (iproute2 or busybox).
+# uses the address it sets. `ip` is the file of that name in PATH (iproute2 or
+# busybox).
 #
 # The interface is the one with the MAC address CFG_NETWORK_MAC; without it, the
 # one that holds the address already; else the only one with hardware behind it.
@@ -24,6 +25,20 @@ fi
 . "${SLIPWAY_SCRIPT_DIR:-${0%/*}}/report.sh"
 slipway_open_log
 slipway_guard network-config.sh network_config
+
+# find_ip sets ip to the first file of that name in PATH. A busybox shell that
+# was built to prefer its own applets would not look there.
+find_ip() {
+	path_rest=$PATH:
+	while [ -n "$path_rest" ]; do
+		ip=${path_rest%%:*}/ip
+		path_rest=${path_rest#*:}
+		if [ -f "$ip" ] && [ -x "$ip" ]; then
+			return 0
+		fi
+	done
+	slipway_fail "there is no ip in $PATH"
+}
 
 # prefix_length MASK sets value to the number of leading ones of a dotted mask;
 # a prefix length is taken as it is.
@@ -83,7 +98,7 @@ find_interface() {
 		fi
 		return 0
 	fi
-	interface=$(ip -o -4 addr show | awk -v "want=$CFG_NETWORK_ADDRESS" '{ split($4, a, "/"); if (a[1] == want) { print $2; exit } }')
+	interface=$("$ip" -o -4 addr show | awk -v "want=$CFG_NETWORK_ADDRESS" '{ split($4, a, "/"); if (a[1] == want) { print $2; exit } }')
 	interface=${interface%%@*}
 	if [ -n "$interface" ]; then
 		return 0
@@ -109,10 +124,10 @@ configure_vlan() {
 	eval "vlan_address=\${CFG_NETWORK_VLANS_$1_ADDRESS:-}"
 	eval "vlan_mask=\${CFG_NETWORK_VLANS_$1_NETMASK:-}"
 	vlan=$interface.$vlan_id
-	if ! ip link show dev "$vlan" >/dev/null 2>&1; then
-		ip link add link "$interface" name "$vlan" type vlan id "$vlan_id"
+	if ! "$ip" link show dev "$vlan" >/dev/null 2>&1; then
+		"$ip" link add link "$interface" name "$vlan" type vlan id "$vlan_id"
 	fi
-	ip link set dev "$vlan" up
+	"$ip" link set dev "$vlan" up
 	if [ -n "$vlan_address" ]; then
 		prefix_length "$vlan_mask"
 		replace_address "$vlan_address/$value" "$vlan"
@@ -123,10 +138,10 @@ configure_vlan() {
 # replace_address CIDR INTERFACE adds an address where it is not yet. busybox has
 # no "ip addr replace", so we look first.
 replace_address() {
-	if ip -o -4 addr show dev "$2" | grep -F -q "inet $1 "; then
+	if "$ip" -o -4 addr show dev "$2" | grep -F -q "inet $1 "; then
 		return 0
 	fi
-	ip addr add "$1" dev "$2"
+	"$ip" addr add "$1" dev "$2"
 }
 
 # write_resolv_conf replaces the file as a whole, or not at all.
@@ -147,15 +162,17 @@ write_resolv_conf() {
 }
 
 slipway_tell network_config in_progress "setting up $CFG_NETWORK_ADDRESS"
+find_ip
 find_interface
 prefix_length "$CFG_NETWORK_NETMASK"
-ip link set dev "$interface" up
+cidr=$CFG_NETWORK_ADDRESS/$value
+"$ip" link set dev "$interface" up
 if [ -n "${CFG_NETWORK_MTU:-}" ]; then
-	ip link set dev "$interface" mtu "$CFG_NETWORK_MTU"
+	"$ip" link set dev "$interface" mtu "$CFG_NETWORK_MTU"
 fi
-replace_address "$CFG_NETWORK_ADDRESS/$value" "$interface"
+replace_address "$cidr" "$interface"
 if [ -n "${CFG_NETWORK_GATEWAY:-}" ]; then
-	ip route replace default via "$CFG_NETWORK_GATEWAY" dev "$interface"
+	"$ip" route replace default via "$CFG_NETWORK_GATEWAY" dev "$interface"
 fi
 vlan_index=1
 while [ "$vlan_index" -le "${CFG_NETWORK_VLANS_COUNT:-0}" ]; do
@@ -163,4 +180,4 @@ while [ "$vlan_index" -le "${CFG_NETWORK_VLANS_COUNT:-0}" ]; do
 	vlan_index=$((vlan_index + 1))
 done
 write_resolv_conf
-slipway_tell network_config success "$interface has $CFG_NETWORK_ADDRESS/$value, gateway ${CFG_NETWORK_GATEWAY:-none}"
+slipway_tell network_config success "$interface has $cidr, gateway ${CFG_NETWORK_GATEWAY:-none}"

@@ -542,7 +542,7 @@ slipway_check() {
 		slipway_told=1
 		exit "$1"
 		;;
-	3 | 4) ;;
+	0 | 3 | 4) ;;
 	*) slipway_fail "a report could not be written to $slipway_queue (status $1)" ;;
 	esac
 }
