@@ -15,6 +15,7 @@ type console struct {
 
 	mu   sync.Mutex
 	text []byte
+	cut  bool   // text does not begin where the machine's life did
 	line []byte // the unfinished line, for the log
 }
 
@@ -28,6 +29,7 @@ func (c *console) Write(p []byte) (int, error) {
 	c.text = append(c.text, p...)
 	if len(c.text) > 2*c.max { // cut seldom, so that a write costs what it writes
 		c.text = append(c.text[:0], c.text[len(c.text)-c.max:]...)
+		c.cut = true
 	}
 	c.line = append(c.line, p...)
 	for {
@@ -49,9 +51,11 @@ func (c *console) Write(p []byte) (int, error) {
 func (c *console) tail() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	text := c.text
+	text, cut := c.text, c.cut
 	if len(text) > c.max {
-		text = text[len(text)-c.max:]
+		text, cut = text[len(text)-c.max:], true
+	}
+	if cut {
 		if i := bytes.IndexByte(text, '\n'); i >= 0 {
 			text = text[i+1:]
 		}

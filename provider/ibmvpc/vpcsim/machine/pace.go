@@ -22,9 +22,9 @@ type Pace struct {
 	InstallStep  time.Duration
 }
 
-// TestPace lets a machine go from power to its installed system in a second or
+// QuickPace lets a machine go from power to its installed system in a second or
 // two, with more than one step of every kind.
-func TestPace() Pace {
+func QuickPace() Pace {
 	return Pace{Retry: 100 * time.Millisecond, InstallSteps: 2}
 }
 
