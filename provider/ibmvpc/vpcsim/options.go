@@ -40,6 +40,8 @@ type Options struct {
 	// HideStopping shows a server as "running" while it is being stopped. IBM's SDK has no "stopping" among its
 	// statuses, other clients handle one; whether it appears in reality is not known, so that both can be tried.
 	HideStopping bool
+	// Firmware is the update that every new server has waiting: FirmwareNone if empty.
+	Firmware string
 	// Clock is the time; the machine's clock if nil.
 	Clock Clock
 	// Hardware is switched on and off; without it servers run but nothing ever boots.
@@ -121,6 +123,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.SecurityGroup, DefaultSecurityGroup)
 	setDefault(&o.DNSInstance, DefaultDNSInstance)
 	setDefault(&o.DNSZone, DefaultDNSZone)
+	setDefault(&o.Firmware, FirmwareNone)
 	if len(o.Zones) == 0 {
 		o.Zones = []string{o.Region + "-1"}
 	}

@@ -33,6 +33,7 @@ type server struct {
 	status       string
 	reasons      []statusReason
 	lifecycle    string
+	firmware     string // the update that waits
 	disks        []*disk
 	attachments  []*attachment // the primary one first
 	operation    string        // the API call that the server is carrying out or has carried out last
@@ -176,7 +177,10 @@ func (c *call) newServer(p *serverPrototype) (*server, error) {
 	if !slices.Contains(c.s.opts.Zones, zone) {
 		return nil, fieldError(codeInvalidZone, "zone", zone, "The zone %q is not in the region %s.", zone, c.s.opts.Region)
 	}
-	sv := &server{zone: zone, lifecycle: lifecyclePending, metadata: metadataService{Protocol: "http"}, affinity: "automatic"}
+	sv := &server{
+		zone: zone, lifecycle: lifecyclePending, firmware: c.s.opts.Firmware, metadata: metadataService{Protocol: "http"},
+		affinity: "automatic",
+	}
 	if sv.profile = c.s.catalogue.profiles[p.Profile.key()]; sv.profile == nil {
 		return nil, notFoundField("bare metal server profile", "profile", p.Profile.key())
 	}

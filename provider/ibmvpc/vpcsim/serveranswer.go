@@ -119,7 +119,7 @@ func (c *call) serverAnswer(sv *server) serverAnswer {
 			Architecture: "amd64", CoreCount: sv.profile.vcpu / 2, SocketCount: sv.profile.socketCount, ThreadsPerCore: 2,
 		},
 		CreatedAt: sv.created, CRN: crn(sv.zone, "bare-metal-server", sv.id), Disks: render(sv.disks, c.diskAnswer(sv)),
-		SecureBoot: sv.secureBoot, Firmware: firmware{"none"}, HealthReasons: []statusReason{}, HealthState: "ok",
+		SecureBoot: sv.secureBoot, Firmware: firmware{sv.firmware}, HealthReasons: []statusReason{}, HealthState: "ok",
 		Href: c.serverHref(sv), ID: sv.id, LifecycleReasons: []statusReason{}, LifecycleState: sv.lifecycle,
 		Memory: sv.profile.memory, Metadata: sv.metadata, Name: sv.name,
 		Attachments: render(sv.attachments, c.attachmentReference), Interfaces: render(sv.attachments, c.interfaceReference),

@@ -49,6 +49,13 @@ var reasonMessages = map[string]string{
 	ReasonCannotUpdateFirmware:      "The firmware of the bare metal server cannot be updated.",
 }
 
+// Kinds of firmware updates (BareMetalServerFirmware.update).
+const (
+	FirmwareNone     = "none"
+	FirmwareOptional = "optional"
+	FirmwareRequired = "required"
+)
+
 // consoleTokenLife is how long a console token is good for (IBM's page on the console: about three minutes).
 const consoleTokenLife = 3 * time.Minute
 
@@ -323,16 +330,33 @@ func (c *call) replaceInitialization() (reply, error) {
 	return ok(c.initializationAnswer(sv)), nil
 }
 
-// updateFirmware: a simulated server never has an update, which IBM refuses as well.
+// updateFirmware brings a stopped server's firmware up to date and starts it unless asked not to. Which status the
+// server shows meanwhile is not documented; here it stays "stopped" and the update is over at once.
 func (c *call) updateFirmware() (reply, error) {
 	sv, err := c.serverByPath()
 	if err != nil {
 		return reply{}, err
 	}
+	var p struct {
+		AutoStart *bool `json:"auto_start"`
+	}
+	if len(c.body) > 0 {
+		if err := c.decode(&p); err != nil {
+			return reply{}, err
+		}
+	}
 	if err := sv.need(statusStopped); err != nil {
 		return reply{}, err
 	}
-	return reply{}, conflict(codeInvalidState, "There is no firmware update for the server.")
+	if sv.firmware == FirmwareNone {
+		return reply{}, conflict(codeInvalidState, "There is no firmware update for the server.")
+	}
+	sv.firmware = FirmwareNone
+	if isSet(p.AutoStart, true) {
+		sv.begin(c.op.name, statusStarting)
+		c.s.startUp(sv)
+	}
+	return noContent(), nil
 }
 
 // consoleToken is the one token of a server that is valid, if it is.
