@@ -1,0 +1,175 @@
+package ibmvpc
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/IBM/go-sdk-core/v5/core"
+	"github.com/IBM/networking-go-sdk/dnssvcsv1"
+
+	"github.com/slipwayhq/slipway/deploy"
+)
+
+// Types of records.
+const (
+	typeA   = "A"
+	typePTR = "PTR"
+)
+
+// dnsTTL is the records' time to live in seconds, DNS Services' own default.
+const dnsTTL = 900
+
+// zoneActive is the state of a zone whose records are served: it has a
+// permitted network.
+const zoneActive = "ACTIVE"
+
+// RegisterNames makes the node's A record and then its PTR record, which must
+// point at an existing name, and returns when both exist. Without a zone it
+// does nothing.
+func (p *Provider) RegisterNames(ctx context.Context, n deploy.Names) error {
+	if !p.HasNames() {
+		return nil
+	}
+	return asProviderError(p.registerNames(ctx, n))
+}
+
+func (p *Provider) registerNames(ctx context.Context, n deploy.Names) error {
+	address, err := netip.ParseAddr(n.ManagementIP)
+	if err != nil || n.NodeID <= 0 || n.DeploymentID <= 0 || len(deploy.CheckNodeName("", n.NodeName)) > 0 {
+		return permanent(deploy.CodeInvalid, "", "names need node, deployment, a node name and a management address")
+	}
+	if !address.Is4() {
+		return permanent(deploy.CodeInvalid, "IBM Cloud's subnets are IPv4.", "the management address %s is no IPv4 address", address)
+	}
+	select {
+	case p.dnsTurn <- struct{}{}:
+		defer func() { <-p.dnsTurn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	zone, err := p.findZone(ctx)
+	if err != nil {
+		return err
+	}
+	r := &registration{Provider: p, Names: n, zone: zone, address: address, host: n.NodeName + "." + zone.name}
+	if err := r.ensure(ctx, kindA, typeA, r.findA, &dnssvcsv1.ResourceRecordInputRdataRdataARecord{Ip: core.StringPtr(address.String())}, r.host); err != nil {
+		return err
+	}
+	// The service takes the plain address as the name and stores the in-addr.arpa form.
+	return r.ensure(ctx, kindPTR, typePTR, r.findPTR, &dnssvcsv1.ResourceRecordInputRdataRdataPtrRecord{Ptrdname: &r.host}, address.String())
+}
+
+type zone struct{ id, name string }
+
+// findZone resolves the setting, a name or an id.
+func (p *Provider) findZone(ctx context.Context) (zone, error) {
+	all, err := list(ctx, p, "listing DNS zones", func() (*dnssvcsv1.DnszonesPager, error) {
+		return p.dns.NewDnszonesPager(p.dns.NewListDnszonesOptions(p.cfg.DNSInstance))
+	})
+	if err != nil {
+		return zone{}, err
+	}
+	for _, z := range all {
+		if value(z.ID) != p.cfg.DNSZone && bare(value(z.Name)) != bare(p.cfg.DNSZone) {
+			continue
+		}
+		if state := value(z.State); !strings.EqualFold(state, zoneActive) {
+			return zone{}, permanent(deploy.CodeWrongState, "Add the VPC to the zone's permitted networks, then retry.", "the DNS zone %s is %s and serves no names", value(z.Name), strings.ToLower(state))
+		}
+		return zone{value(z.ID), bare(value(z.Name))}, nil
+	}
+	return zone{}, permanent(deploy.CodeInvalid, adviceSettings, "there is no zone %q in the DNS Services instance (there are: %s)", p.cfg.DNSZone,
+		some(all, func(z dnssvcsv1.Dnszone) string { return value(z.Name) }))
+}
+
+// bare is a DNS name in the form in which names are compared.
+func bare(name string) string { return strings.TrimSuffix(strings.ToLower(name), ".") }
+
+// registration is one node's names being made.
+type registration struct {
+	*Provider
+	deploy.Names
+	zone    zone
+	address netip.Addr
+	host    string // fully qualified, without the last dot
+}
+
+func (r *registration) ensure(ctx context.Context, kind, recordType string, find func(context.Context, string) (*dnssvcsv1.ResourceRecord, error),
+	data dnssvcsv1.ResourceRecordInputRdataIntf, name string) error {
+	w := want[dnssvcsv1.ResourceRecord]{
+		intent: deploy.Intent{NodeID: r.NodeID, DeploymentID: r.DeploymentID, Kind: kind, Role: roleManagement},
+		what:   recordType + " record of " + r.host + ",",
+		plan:   record{DNSName: r.host, DNSZone: r.zone.id, Address: r.address.String()},
+		// A record's own name is the node's, in every deployment; only the journal's tells them apart.
+		name: func(generation int) string {
+			return fmt.Sprintf("%s/d%d-g%d", r.host, r.DeploymentID, generation)
+		},
+		id:   func(rr *dnssvcsv1.ResourceRecord) string { return value(rr.ID) },
+		made: func(_ *dnssvcsv1.ResourceRecord, plan record) record { return plan },
+		note: func(context.Context, string) {},
+		find: find,
+		get: func(ctx context.Context, id string) (*dnssvcsv1.ResourceRecord, error) {
+			return get(ctx, r.Provider, "reading the "+recordType+" record", func(ctx context.Context) (*dnssvcsv1.ResourceRecord, *core.DetailedResponse, error) {
+				return r.dns.GetResourceRecordWithContext(ctx, r.dns.NewGetResourceRecordOptions(r.cfg.DNSInstance, r.zone.id, id))
+			})
+		},
+		create: func(ctx context.Context, _ string) (*dnssvcsv1.ResourceRecord, error) {
+			return create(ctx, r.Provider, "making the "+recordType+" record", func(ctx context.Context) (*dnssvcsv1.ResourceRecord, *core.DetailedResponse, error) {
+				return r.dnsCreate.CreateResourceRecordWithContext(ctx, r.dns.NewCreateResourceRecordOptions(r.cfg.DNSInstance, r.zone.id, recordType).
+					SetName(name).SetRdata(data).SetTTL(dnsTTL))
+			})
+		},
+	}
+	_, _, err := ensure(ctx, r.Provider, w)
+	return err
+}
+
+// records lists one type, all pages. The filter by name is not used: how the
+// service compares names, and which form a PTR's has, is its own affair.
+func (r *registration) records(ctx context.Context, recordType string) ([]dnssvcsv1.ResourceRecord, error) {
+	return list(ctx, r.Provider, "listing "+recordType+" records", func() (*dnssvcsv1.ResourceRecordsPager, error) {
+		return r.dns.NewResourceRecordsPager(r.dns.NewListResourceRecordsOptions(r.cfg.DNSInstance, r.zone.id).SetType(recordType))
+	})
+}
+
+func (r *registration) findA(ctx context.Context, _ string) (*dnssvcsv1.ResourceRecord, error) {
+	return r.findRecord(ctx, typeA, "ip", r.address.String(), "name", func(name string) bool { return name == r.host })
+}
+
+func (r *registration) findPTR(ctx context.Context, _ string) (*dnssvcsv1.ResourceRecord, error) {
+	plain, reversed := r.address.String(), reverse(r.address)
+	return r.findRecord(ctx, typePTR, "ptrdname", r.host, "address", func(name string) bool { return name == plain || name == reversed })
+}
+
+// findRecord finds the record that is as ours would be. Names of A records
+// need not be unique, so that one that leads elsewhere would make the name
+// answer with both: that is a conflict.
+func (r *registration) findRecord(ctx context.Context, recordType, field, data, what string, named func(string) bool) (*dnssvcsv1.ResourceRecord, error) {
+	all, err := r.records(ctx, recordType)
+	if err != nil {
+		return nil, err
+	}
+	var found *dnssvcsv1.ResourceRecord
+	for i, rr := range all {
+		if value(rr.Type) != recordType || !named(bare(value(rr.Name))) {
+			continue
+		}
+		got, _ := rr.Rdata[field].(string)
+		if bare(got) != bare(data) {
+			return nil, permanent(deploy.CodeNameInUse, "Delete that record or clean up the deployment that made it, or name the node differently; then retry.",
+				"the %s %s has a %s record already, for %s and not for %s", what, value(rr.Name), recordType, got, data)
+		}
+		if found == nil {
+			found = &all[i]
+		}
+	}
+	return found, nil
+}
+
+// reverse is the name of an IPv4 address in the reverse tree (RFC 1035 section 3.5).
+func reverse(a netip.Addr) string {
+	b := a.As4()
+	return fmt.Sprintf("%d.%d.%d.%d.in-addr.arpa", b[3], b[2], b[1], b[0])
+}

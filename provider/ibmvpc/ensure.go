@@ -1,0 +1,205 @@
+package ibmvpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/slipwayhq/slipway/deploy"
+)
+
+// record are the details of a row in the journal: what is planned, when it was
+// asked for, and what came of it.
+type record struct {
+	AskedAt *time.Time `json:"asked_at,omitempty"` // the last create, for a doubtful row
+	Taken   int        `json:"taken,omitempty"`    // creates so far that were answered with "exists already"
+
+	Zone         string   `json:"zone,omitempty"`
+	Subnet       string   `json:"subnet,omitempty"`
+	Address      string   `json:"address,omitempty"`
+	MAC          string   `json:"mac,omitempty"`
+	VNIs         []string `json:"vnis,omitempty"`
+	Profile      string   `json:"profile,omitempty"`
+	ManagementIP string   `json:"management_ip,omitempty"`
+	WorkloadIP   string   `json:"workload_ip,omitempty"`
+	MACs         []string `json:"macs,omitempty"`
+	DNSName      string   `json:"dns_name,omitempty"`
+	DNSZone      string   `json:"dns_zone,omitempty"`
+}
+
+func (r record) json() json.RawMessage {
+	text, err := json.Marshal(r)
+	if err != nil { // strings, numbers and times always can be written
+		panic(err)
+	}
+	return text
+}
+
+func recordOf(row deploy.Resource) record {
+	var r record
+	// A row that somebody edited into something else only loses its hints.
+	_ = json.Unmarshal(row.Details, &r)
+	return r
+}
+
+// want is one thing that an order needs.
+type want[T any] struct {
+	intent deploy.Intent // without name and generation
+	what   string        // for people: "server", "management interface" …
+	plan   record
+	name   func(generation int) string
+	// get reads the thing by its recorded id.
+	get func(ctx context.Context, id string) (*T, error)
+	// find looks for the name in all pages; nil if it is nowhere. What has the
+	// name and is not ours is a permanent deploy.ProviderError.
+	find func(ctx context.Context, name string) (*T, error)
+	// create asks for it, once.
+	create func(ctx context.Context, name string) (*T, error)
+	// prepare makes what create needs, before the row becomes doubtful.
+	prepare func(ctx context.Context, name string) error
+	// id and made tell what came out.
+	id   func(*T) string
+	made func(*T, record) record
+	note func(ctx context.Context, message string)
+}
+
+// settlePatience bounds the recording of what is known, which is done even
+// when the caller has given up.
+const settlePatience = 5 * time.Second
+
+// ensure makes sure that the thing exists exactly once and is ours. See the
+// package's documentation for the rules.
+func ensure[T any](ctx context.Context, p *Provider, w want[T]) (deploy.Resource, *T, error) {
+	row, err := current(ctx, p, w)
+	if err != nil {
+		return row, nil, err
+	}
+	if row.State == deploy.ResourcePresent {
+		thing, err := w.get(ctx, row.CloudID)
+		if isNotFound(err) {
+			return row, nil, permanent(deploy.CodeConflict, "Somebody removed it outside Slipway. Clean up this deployment, then deploy again.",
+				"the %s %s (%s) that was made for this node is gone", w.what, row.Name, row.CloudID)
+		}
+		return row, thing, err
+	}
+	thing, err := w.find(ctx, row.Name)
+	if err != nil {
+		return row, nil, err
+	}
+	if thing != nil {
+		return present(ctx, p, w, row, thing)
+	}
+	if wait := p.doubt(row); wait > 0 {
+		return row, nil, waiting(deploy.CodeUpstreamUnavailable, wait, "it is not known whether the %s %s was made; looking for it", w.what, row.Name)
+	}
+	return ask(ctx, p, w, row)
+}
+
+// current gives the row to work on: that of the first generation that is not gone.
+func current[T any](ctx context.Context, p *Provider, w want[T]) (deploy.Resource, error) {
+	for generation := 1; ; generation++ {
+		i := w.intent
+		i.Provider, i.Generation, i.Name, i.Details = deploy.ProviderIBMVPC, generation, w.name(generation), w.plan.json()
+		row, err := p.journal.Intend(ctx, i)
+		switch {
+		case err != nil:
+			return row, err
+		case row.State == deploy.ResourceReleasing:
+			return row, waiting(deploy.CodeConflict, waitConflict, "the %s %s is being released", w.what, row.Name)
+		case row.State != deploy.ResourceGone:
+			return row, nil
+		}
+	}
+}
+
+// doubt tells for how long yet a lost create must be looked for; 0 if it may
+// be asked for (again).
+func (p *Provider) doubt(row deploy.Resource) time.Duration {
+	r := recordOf(row)
+	if row.State != deploy.ResourceDoubtful || r.AskedAt == nil {
+		return 0
+	}
+	left := p.cfg.DoubtWindow - p.now().Sub(*r.AskedAt)
+	return min(max(left, 0), waitLook)
+}
+
+// ask creates the thing.
+func ask[T any](ctx context.Context, p *Provider, w want[T], row deploy.Resource) (deploy.Resource, *T, error) {
+	if w.prepare != nil {
+		if err := w.prepare(ctx, row.Name); err != nil {
+			return row, nil, err
+		}
+	}
+	w.note(ctx, fmt.Sprintf("asking for the %s %s", w.what, row.Name))
+	r := w.plan
+	now := p.now()
+	r.AskedAt, r.Taken = &now, recordOf(row).Taken
+	if err := p.journal.Settle(ctx, row.ID, deploy.ResourceDoubtful, "", r.json(), ""); err != nil {
+		return row, nil, err
+	}
+	thing, err := w.create(ctx, row.Name)
+	if err == nil {
+		return present(ctx, p, w, row, thing)
+	}
+	return refused(ctx, p, w, row, r, err)
+}
+
+// refused deals with a create that gave no result.
+func refused[T any](ctx context.Context, p *Provider, w want[T], row deploy.Resource, r record, err error) (deploy.Resource, *T, error) {
+	var f *callFailure
+	if !errors.As(err, &f) {
+		return row, nil, err // the caller gave up: the row stays doubtful
+	}
+	if !f.doubtful() && !f.taken() {
+		if serr := p.settle(ctx, row.ID, deploy.ResourceIntent, "", w.plan, f.Error()); serr != nil {
+			return row, nil, serr
+		}
+		return row, nil, f
+	}
+	thing, ferr := w.find(ctx, row.Name)
+	var conflict *deploy.ProviderError
+	switch {
+	case errors.As(ferr, &conflict) && !conflict.Temporary:
+		// The name is somebody else's, so ours was not made.
+		if serr := p.settle(ctx, row.ID, deploy.ResourceIntent, "", w.plan, conflict.Message); serr != nil {
+			return row, nil, serr
+		}
+		return row, nil, ferr
+	case thing != nil:
+		return present(ctx, p, w, row, thing)
+	}
+	if f.taken() {
+		r.Taken++
+	}
+	if serr := p.settle(ctx, row.ID, deploy.ResourceDoubtful, "", r, f.Error()); serr != nil {
+		return row, nil, serr
+	}
+	switch {
+	case ferr != nil:
+		return row, nil, ferr
+	case r.Taken > 1:
+		return row, nil, permanent(deploy.CodeConflict, "Names stay taken for up to half an hour after something is deleted, and an interface can have one server only. See who has it, or deploy again later.",
+			"IBM Cloud says that the %s %s exists already, but does not list it: %s", w.what, row.Name, f.Error())
+	}
+	return row, nil, waiting(deploy.CodeUpstreamUnavailable, min(waitLook, p.cfg.DoubtWindow), "it is not known whether the %s %s was made (%s); looking for it", w.what, row.Name, f.Error())
+}
+
+// present records that the thing exists.
+func present[T any](ctx context.Context, p *Provider, w want[T], row deploy.Resource, thing *T) (deploy.Resource, *T, error) {
+	row.State, row.CloudID = deploy.ResourcePresent, w.id(thing)
+	made := w.made(thing, w.plan)
+	row.Details = made.json()
+	if err := p.settle(ctx, row.ID, row.State, row.CloudID, made, ""); err != nil {
+		return row, nil, err
+	}
+	return row, thing, nil
+}
+
+// settle records what is known even if the caller has given up meanwhile.
+func (p *Provider) settle(ctx context.Context, id int64, state, cloudID string, r record, problem string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settlePatience)
+	defer cancel()
+	return p.journal.Settle(ctx, id, state, cloudID, r.json(), problem)
+}
