@@ -14,6 +14,7 @@ import (
 	"github.com/slipwayhq/slipway/ent/deployment"
 	"github.com/slipwayhq/slipway/ent/node"
 	"github.com/slipwayhq/slipway/ent/phaserun"
+	"github.com/slipwayhq/slipway/ent/predicate"
 )
 
 // Statuses reads how nodes stand, in the words of the REST face.
@@ -242,9 +243,23 @@ func (s *Statuses) Typical(ctx context.Context, profile string) (Durations, erro
 	if ok && now.Sub(t.at) < typicalFor {
 		return t, nil
 	}
-	rows, err := s.read.PhaseRun.Query().
-		Where(phaserun.Status(string(phase.Success)), phaserun.FinishedAtGT(now.Add(-typicalWindow)),
-			phaserun.HasDeploymentWith(deployment.HasNodeWith(node.ServerProfile(profile)))).
+	t, err := medians(ctx, s.read, now, deployment.HasNodeWith(node.ServerProfile(profile)))
+	if err != nil {
+		return Durations{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.typical) > 1000 { // profiles are few; this only bounds nonsense
+		clear(s.typical)
+	}
+	s.typical[profile] = t
+	return t, nil
+}
+
+// medians gives the usual phase durations of some deployments.
+func medians(ctx context.Context, read *ent.Client, now time.Time, of predicate.Deployment) (Durations, error) {
+	rows, err := read.PhaseRun.Query().
+		Where(phaserun.Status(string(phase.Success)), phaserun.FinishedAtGT(now.Add(-typicalWindow)), phaserun.HasDeploymentWith(of)).
 		Order(ent.Desc(phaserun.FieldID)).Limit(typicalRows).
 		Select(phaserun.FieldPhase, phaserun.FieldEnteredAt, phaserun.FieldFinishedAt, phaserun.FieldStoppedMs).All(ctx)
 	if err != nil {
@@ -255,18 +270,12 @@ func (s *Statuses) Typical(ctx context.Context, profile string) (Durations, erro
 		took := r.FinishedAt.Sub(r.EnteredAt) - time.Duration(r.StoppedMs)*time.Millisecond
 		samples[r.Phase] = append(samples[r.Phase], max(took, 0))
 	}
-	t = Durations{of: map[phase.Key]time.Duration{}, at: now}
+	t := Durations{of: map[phase.Key]time.Duration{}, at: now}
 	for k, list := range samples {
 		if len(list) >= typicalSamples {
 			t.of[k] = Percentile(list, 50)
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.typical) > 1000 { // profiles are few; this only bounds nonsense
-		clear(s.typical)
-	}
-	s.typical[profile] = t
 	return t, nil
 }
 

@@ -1,0 +1,155 @@
+package query
+
+import (
+	"regexp"
+	"strings"
+	"time"
+
+	"entgo.io/ent/dialect"
+	"entgo.io/ent/dialect/sql"
+
+	"github.com/slipwayhq/slipway/ent/deployment"
+	"github.com/slipwayhq/slipway/ent/deploymentevent"
+	"github.com/slipwayhq/slipway/ent/node"
+	"github.com/slipwayhq/slipway/ent/predicate"
+)
+
+// NodeFilter chooses nodes; an empty field chooses all, all fields must match.
+type NodeFilter struct {
+	// Text is a part of name, address, MAC address, profile or cluster name.
+	Text           string
+	States         []string // of the current deployment
+	Phases         []string // of the current deployment, or what the node shows after its end
+	ClusterNames   []string
+	ServerProfiles []string
+	Labels         map[string]string // all of them
+	Stale          *bool
+}
+
+// Empty reports whether the filter chooses every node.
+func (f NodeFilter) Empty() bool { return len(f.predicates()) == 0 }
+
+// macPart is a text that may be a part of a MAC address.
+var macPart = regexp.MustCompile(`^[0-9a-f:-]+$`)
+
+func (f NodeFilter) predicates() []predicate.Node {
+	var out []predicate.Node
+	if t := strings.ToLower(strings.TrimSpace(f.Text)); t != "" {
+		any := []predicate.Node{
+			node.NameContainsFold(t), node.ManagementIPContainsFold(t), node.WorkloadIPContainsFold(t),
+			node.MACContainsFold(t), node.ServerProfileContainsFold(t), node.ClusterNameContainsFold(t),
+		}
+		if macPart.MatchString(t) {
+			any = append(any, func(s *sql.Selector) {
+				s.Where(sql.P(func(b *sql.Builder) {
+					b.WriteString("CAST(").Ident(s.C(node.FieldMACAddresses)).WriteString(" AS TEXT) LIKE ").Arg("%" + strings.ReplaceAll(t, "-", ":") + "%")
+				}))
+			})
+		}
+		out = append(out, node.Or(any...))
+	}
+	if len(f.States) > 0 {
+		out = append(out, node.StateIn(f.States...))
+	}
+	if len(f.Phases) > 0 {
+		phases := f.Phases
+		out = append(out, node.Or(node.DeploymentStatusIn(phases...), func(s *sql.Selector) {
+			t := sql.Table(deployment.Table)
+			s.Where(sql.In(s.C(node.FieldCurrentDeploymentID), sql.Dialect(s.Dialect()).Select(t.C(deployment.FieldID)).From(t).Where(sql.In(t.C(deployment.FieldPhase), anys(phases)...))))
+		}))
+	}
+	if len(f.ClusterNames) > 0 {
+		out = append(out, node.ClusterNameIn(f.ClusterNames...))
+	}
+	if len(f.ServerProfiles) > 0 {
+		out = append(out, node.ServerProfileIn(f.ServerProfiles...))
+	}
+	for k, v := range f.Labels {
+		out = append(out, hasLabel(k, v))
+	}
+	if f.Stale != nil {
+		out = append(out, node.Stale(*f.Stale))
+	}
+	return out
+}
+
+// hasLabel looks into the JSON column with each database's own means; a key
+// may have any character.
+func hasLabel(key, value string) predicate.Node {
+	return func(s *sql.Selector) {
+		s.Where(sql.P(func(b *sql.Builder) {
+			if s.Dialect() == dialect.Postgres {
+				b.WriteString("CAST(").Ident(s.C(node.FieldLabels)).WriteString(" AS JSONB) ->> CAST(").Arg(key).WriteString(" AS TEXT) = ").Arg(value)
+				return
+			}
+			b.WriteString("EXISTS (SELECT 1 FROM json_each(").Ident(s.C(node.FieldLabels)).WriteString(") AS label WHERE label.key = ").Arg(key).WriteString(" AND label.value = ").Arg(value).WriteString(")")
+		}))
+	}
+}
+
+func anys[T any](list []T) []any {
+	out := make([]any, len(list))
+	for i, v := range list {
+		out[i] = v
+	}
+	return out
+}
+
+// DeploymentFilter chooses deployments; an empty field chooses all, all fields
+// must match.
+type DeploymentFilter struct {
+	NodeIDs       []int64
+	BatchID       *int64
+	States        []string
+	Phases        []string
+	CreatedAfter  *time.Time // or at
+	CreatedBefore *time.Time
+}
+
+func (f DeploymentFilter) predicates() []predicate.Deployment {
+	var out []predicate.Deployment
+	if f.NodeIDs != nil {
+		out = append(out, deployment.NodeIDIn(f.NodeIDs...))
+	}
+	if f.BatchID != nil {
+		out = append(out, deployment.BatchID(*f.BatchID))
+	}
+	if len(f.States) > 0 {
+		out = append(out, deployment.StateIn(f.States...))
+	}
+	if len(f.Phases) > 0 {
+		out = append(out, deployment.PhaseIn(f.Phases...))
+	}
+	if f.CreatedAfter != nil {
+		out = append(out, deployment.CreatedAtGTE(*f.CreatedAfter))
+	}
+	if f.CreatedBefore != nil {
+		out = append(out, deployment.CreatedAtLT(*f.CreatedBefore))
+	}
+	return out
+}
+
+// EventFilter chooses events of one deployment; an empty field chooses all.
+type EventFilter struct {
+	Phases         []string
+	Statuses       []string
+	Sources        []string
+	IncludeRefused bool
+}
+
+func (f EventFilter) predicates() []predicate.DeploymentEvent {
+	var out []predicate.DeploymentEvent
+	if len(f.Phases) > 0 {
+		out = append(out, deploymentevent.PhaseIn(f.Phases...))
+	}
+	if len(f.Statuses) > 0 {
+		out = append(out, deploymentevent.StatusIn(f.Statuses...))
+	}
+	if len(f.Sources) > 0 {
+		out = append(out, deploymentevent.SourceIn(f.Sources...))
+	}
+	if !f.IncludeRefused {
+		out = append(out, deploymentevent.OutcomeNEQ("refused"))
+	}
+	return out
+}
