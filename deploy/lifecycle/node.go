@@ -103,7 +103,7 @@ func (tx *Tx) insertNode(name, provider, profile, ip string, macs []string, clus
 	var id int64
 	err = tx.sql.QueryRowContext(tx.ctx, `INSERT INTO nodes (name, provider, server_profile, management_ip, mac, mac_addresses, cluster_name, labels,
 		deployment_status, state, stale, version, changed_position, created_at, updated_at)
-		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,'pending','',$9,0,0,$10,$10) RETURNING id`,
+		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,'pending','',$9,1,0,$10,$10) RETURNING id`,
 		name, provider, profile, nullText(ip), nullText(mac), mustJSON(macs), nullText(cluster), mustJSON(labels), false, tx.at).Scan(&id)
 	if err != nil {
 		return nil, fmt.Errorf("lifecycle: inserting node %q: %w", name, err)

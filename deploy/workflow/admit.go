@@ -1,0 +1,91 @@
+package workflow
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/lifecycle"
+	"github.com/slipwayhq/slipway/deploy/phase"
+	"github.com/slipwayhq/slipway/deploy/store"
+)
+
+// slotsLock is the PostgreSQL advisory lock under which slots are counted, so
+// that two replicas cannot both take the last one. It is taken after the rows
+// of deployments and nodes and before the stream counter.
+const slotsLock = 0x736c6970 // "slip"
+
+// admit lets a queued deployment begin when a slot is free, in the order in
+// which they were accepted.
+func (s *step) admit(ctx context.Context) (again time.Duration, err error) {
+	err = s.engine.writer.Do(ctx, []int64{s.DeploymentID}, nil, func(tx *lifecycle.Tx) error {
+		again = 0
+		q, err := s.engine.queue(ctx, tx.SQL(), s)
+		if err != nil {
+			return err
+		}
+		// Others of this very transaction are not in the tables yet.
+		begun, begunInBatch := tx.Begun(s.batchID.Int64)
+		q.running += begun
+		q.ahead -= begun
+		q.batchFull = q.batchFull || s.batchID.Valid && q.inBatch+begunInBatch >= q.parallel
+		switch {
+		case q.stopped:
+			r := s.report(phase.FailedRun, fmt.Sprintf("not begun: %d deployments of the batch have failed", q.failed))
+			r.Phase, r.Code, r.Hint = phase.Failed, "batch_stopped", "Look at the failures of the batch, then deploy this node again."
+			_, err = tx.Report(r)
+		case q.running >= s.engine.opts.Slots || q.ahead >= s.engine.opts.Slots-q.running || q.batchFull:
+			again = min(2*time.Second+time.Duration(q.ahead)*50*time.Millisecond, 15*time.Second)
+			return tx.Await(s.DeploymentID, s.Phase, "slot", fmt.Sprintf("%d running of %d slots; %d before this one in the queue", q.running, s.engine.opts.Slots, q.ahead))
+		default:
+			_, err = tx.Report(s.report(phase.Success, "a slot is free"))
+		}
+		if _, refused := deploy.AsError(err); refused {
+			return nil
+		}
+		return err
+	})
+	return again, err
+}
+
+// queueFacts is what admission is decided from.
+type queueFacts struct {
+	running   int // deployments that run, of all
+	ahead     int // queued ones that were accepted before
+	inBatch   int // those of its batch that run
+	parallel  int // how many of its batch may
+	batchFull bool
+	stopped   bool // the batch has had as many failures as it may
+	failed    int
+}
+
+func (e *Engine) queue(ctx context.Context, tx *sql.Tx, s *step) (queueFacts, error) {
+	var q queueFacts
+	if e.store.Dialect == store.PostgreSQL {
+		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, slotsLock); err != nil {
+			return q, fmt.Errorf("workflow: locking the slots: %w", err)
+		}
+	}
+	err := tx.QueryRowContext(ctx, `SELECT
+		(SELECT COUNT(*) FROM deployments WHERE state IN ('running', 'canceling', 'cleaning_up')),
+		(SELECT COUNT(*) FROM deployments WHERE state = 'queued' AND id < $1)`, s.DeploymentID).Scan(&q.running, &q.ahead)
+	if err != nil {
+		return q, fmt.Errorf("workflow: counting slots: %w", err)
+	}
+	if !s.batchID.Valid {
+		return q, nil
+	}
+	var stop sql.NullInt64
+	err = tx.QueryRowContext(ctx, `SELECT b.max_parallel, b.stop_on_failure_count,
+		(SELECT COUNT(*) FROM deployments d WHERE d.batch_id = b.id AND d.state IN ('running', 'canceling', 'cleaning_up')),
+		(SELECT COUNT(*) FROM deployments d WHERE d.batch_id = b.id AND d.state = 'failed' AND d.failure_code <> 'batch_stopped')
+		FROM deployment_batches b WHERE b.id = $1`, s.batchID.Int64).Scan(&q.parallel, &stop, &q.inBatch, &q.failed)
+	if err != nil {
+		return q, fmt.Errorf("workflow: counting the batch: %w", err)
+	}
+	q.batchFull = q.inBatch >= q.parallel
+	q.stopped = stop.Valid && q.failed >= int(stop.Int64)
+	return q, nil
+}

@@ -1,0 +1,257 @@
+package workflow
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/health"
+	"github.com/slipwayhq/slipway/deploy/lifecycle"
+	"github.com/slipwayhq/slipway/deploy/phase"
+	"github.com/slipwayhq/slipway/deploy/store"
+)
+
+// Prober proves that an installed machine is the right one and answers.
+type Prober interface {
+	Check(ctx context.Context, t health.Target) health.Result
+}
+
+// Options tune an Engine.
+type Options struct {
+	// ReplicaID names this process; it must be unique among running replicas.
+	ReplicaID string
+	Providers map[string]deploy.Provider
+	// BootURL mints a boot locator and gives the URL to boot from.
+	BootURL func(ctx context.Context, nodeID, deploymentID int64) (string, error)
+	Prober  Prober
+	// AccessUser is who the prober logs in as.
+	AccessUser string
+	// SSHPort is used where the machine reported none.
+	SSHPort int
+	// Slots bounds how many deployments run at once. Default 25, IBM's quota
+	// of servers in an account.
+	Slots int
+	// ObserveEvery is the pause between looks at a server that has not booted
+	// yet. Default 10 s.
+	ObserveEvery time.Duration
+	// ProbeEvery is the pause between attempts to log in. Default 5 s.
+	ProbeEvery time.Duration
+	// SweepEvery is how often deadlines are looked at. Default 1 s.
+	SweepEvery time.Duration
+	// SilentAfter is how long a replica may be silent before others take over
+	// its jobs. Default 10 s.
+	SilentAfter time.Duration
+	// ReportGrace is the longest back-off of the machines' reporting; they get
+	// it on top of our own downtime. Default 60 s.
+	ReportGrace time.Duration
+	Now         func() time.Time
+	Logger      *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	set(&o.ObserveEvery, 10*time.Second)
+	set(&o.ProbeEvery, 5*time.Second)
+	set(&o.SweepEvery, time.Second)
+	set(&o.SilentAfter, 10*time.Second)
+	set(&o.ReportGrace, time.Minute)
+	if o.Slots == 0 {
+		o.Slots = 25
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.AccessUser == "" {
+		o.AccessUser = "root"
+	}
+	return o
+}
+
+// Engine runs the workflow's steps.
+type Engine struct {
+	store  *store.Store
+	writer *lifecycle.Writer
+	opts   Options
+	client *river.Client[*sql.Tx]
+}
+
+// New makes an Engine. Its Enqueue goes into lifecycle.Options.OnEnter; Run
+// gets the writer.
+func New(st *store.Store, opts Options) (*Engine, error) {
+	e := &Engine{store: st, opts: opts.withDefaults()}
+	if e.opts.ReplicaID == "" {
+		return nil, errors.New("workflow: a replica needs an id")
+	}
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &worker{engine: e})
+	var driver riverdriver.Driver[*sql.Tx] = riverdatabasesql.New(st.Write)
+	poll := 200 * time.Millisecond
+	if st.Dialect == store.SQLite {
+		driver = riversqlite.New(st.Write)
+		poll = 500 * time.Millisecond // inserts wake it within 50 ms; this finds what was snoozed
+	}
+	client, err := river.NewClient(driver, &river.Config{
+		ID:                   e.opts.ReplicaID,
+		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 32}},
+		Workers:              workers,
+		FetchCooldown:        50 * time.Millisecond,
+		FetchPollInterval:    poll,
+		JobTimeout:           45 * time.Second,
+		RescueStuckJobsAfter: 90 * time.Second,
+		RetryPolicy:          retryPolicy{},
+		Logger:               e.opts.Logger.With("part", "jobs"),
+		MaxAttempts:          1000,
+		SkipUnknownJobCheck:  false,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("workflow: making the job client: %w", err)
+	}
+	e.client = client
+	return e, nil
+}
+
+// retryPolicy repeats a step that failed unexpectedly after 1, 2, 4 ... 30 s.
+// The phase's deadline, not a count of attempts, ends it.
+type retryPolicy struct{}
+
+// NextRetry is river's question when to try again.
+func (retryPolicy) NextRetry(job *rivertype.JobRow) time.Time {
+	return time.Now().Add(min(time.Second<<min(max(len(job.Errors), 0), 5), 30*time.Second))
+}
+
+// stepArgs names a step: the workflow's part of one phase of one attempt.
+type stepArgs struct {
+	DeploymentID int64  `json:"deployment_id"`
+	Attempt      int    `json:"attempt"`
+	Phase        string `json:"phase"`
+	Tries        int    `json:"tries"`
+}
+
+// Kind names the job in the database.
+func (stepArgs) Kind() string { return "phase_step" }
+
+// InsertOpts makes a step unique while it is not over.
+func (stepArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
+		rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled,
+	}}}
+}
+
+// Enqueue inserts the step of an entered phase in the transaction that
+// entered it.
+func (e *Engine) Enqueue(ctx context.Context, tx *sql.Tx, in lifecycle.Entered) error {
+	_, err := e.client.InsertTx(ctx, tx, stepArgs{DeploymentID: in.DeploymentID, Attempt: in.Attempt, Phase: in.Phase, Tries: in.Tries}, nil)
+	if err != nil {
+		return fmt.Errorf("workflow: enqueueing: %w", err)
+	}
+	return nil
+}
+
+// Run works until ctx ends, then lets running steps finish. The writer must
+// be running.
+func (e *Engine) Run(ctx context.Context, w *lifecycle.Writer) error {
+	e.writer = w
+	downtime, err := e.arrive(ctx)
+	if err != nil {
+		return err
+	}
+	if downtime > e.opts.SilentAfter {
+		e.opts.Logger.Info("deadlines of machines are extended by our downtime", "downtime", downtime.Round(time.Second))
+		if err := w.Recover(ctx, downtime, e.opts.ReportGrace); err != nil {
+			return err
+		}
+	}
+	if err := e.client.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("workflow: starting the job client: %w", err)
+	}
+	e.loop(ctx)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := e.client.Stop(stop); err != nil {
+		if err := e.client.StopAndCancel(stop); err != nil {
+			return fmt.Errorf("workflow: stopping the job client: %w", err)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) loop(ctx context.Context) {
+	sweep := time.NewTicker(e.opts.SweepEvery)
+	beat := time.NewTicker(2 * time.Second)
+	repair := time.NewTicker(30 * time.Second)
+	defer sweep.Stop()
+	defer beat.Stop()
+	defer repair.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-sweep.C:
+			err = e.writer.Sweep(ctx)
+		case <-beat.C:
+			err = e.beat(ctx)
+		case <-repair.C:
+			err = e.repair(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			e.opts.Logger.Warn("the workflow's housekeeping will be repeated", "error", err)
+		}
+	}
+}
+
+// repair enqueues the step of every open phase of ours; one that has its job
+// keeps it, for steps are unique.
+func (e *Engine) repair(ctx context.Context) error {
+	rows, err := e.store.Read.QueryContext(ctx, `SELECT r.deployment_id, r.attempt, r.phase, r.tries FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id
+		WHERE r.finished_at IS NULL AND d.state IN ('queued', 'running')`)
+	if err != nil {
+		return fmt.Errorf("workflow: looking for open phases: %w", err)
+	}
+	defer rows.Close()
+	var open []stepArgs
+	for rows.Next() {
+		var a stepArgs
+		if err := rows.Scan(&a.DeploymentID, &a.Attempt, &a.Phase, &a.Tries); err != nil {
+			return fmt.Errorf("workflow: looking for open phases: %w", err)
+		}
+		if d, ok := phase.Lookup(a.Phase); ok && d.Owner == phase.OwnerWorkflow {
+			open = append(open, a)
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	for _, a := range open {
+		if _, err := e.client.Insert(ctx, a, nil); err != nil {
+			return fmt.Errorf("workflow: repairing: %w", err)
+		}
+	}
+	return nil
+}
+
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return name
+}

@@ -1,0 +1,100 @@
+package workflow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/slipwayhq/slipway/deploy/store"
+)
+
+// now is the clock that replicas compare heartbeats by: PostgreSQL's own, for
+// hosts may disagree; on SQLite there is one process only.
+func (e *Engine) nowSQL() string {
+	if e.store.Dialect == store.PostgreSQL {
+		return "now()"
+	}
+	return "strftime('%Y-%m-%d %H:%M:%f', 'now') || '+00:00'"
+}
+
+// arrive says that this replica is there, takes over jobs that nobody works
+// on any more, and tells how long no replica was there.
+func (e *Engine) arrive(ctx context.Context) (downtime time.Duration, err error) {
+	var now time.Time
+	var last *time.Time
+	err = e.store.Read.QueryRowContext(ctx, `SELECT `+e.nowSQL()+`, MAX(heartbeat_at) FROM replicas`).Scan(store.Time(&now), store.NullTime(&last))
+	if err != nil {
+		return 0, fmt.Errorf("workflow: reading replicas: %w", err)
+	}
+	if last != nil {
+		downtime = max(now.Sub(*last), 0)
+	}
+	if e.store.Dialect == store.SQLite {
+		// One process owns the file: what runs now was left by a dead one.
+		if _, err := e.store.Write.ExecContext(ctx, `DELETE FROM replicas`); err != nil {
+			return 0, fmt.Errorf("workflow: forgetting dead replicas: %w", err)
+		}
+		if err := e.handBack(ctx, `1 = 1`); err != nil {
+			return 0, err
+		}
+	}
+	return downtime, e.beat(ctx)
+}
+
+// beat renews this replica's heartbeat and hands back the jobs of silent ones.
+func (e *Engine) beat(ctx context.Context) error {
+	now := e.nowSQL()
+	_, err := e.store.Write.ExecContext(ctx, `INSERT INTO replicas (id, host, started_at, heartbeat_at) VALUES ($1, $2, `+now+`, `+now+`)
+		ON CONFLICT (id) DO UPDATE SET heartbeat_at = `+now, e.opts.ReplicaID, hostname())
+	if err != nil {
+		return fmt.Errorf("workflow: renewing the heartbeat: %w", err)
+	}
+	if e.store.Dialect == store.SQLite {
+		return nil
+	}
+	silent, err := e.silent(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range silent {
+		if err := e.handBack(ctx, `attempted_by[array_upper(attempted_by, 1)] = $1`, id); err != nil {
+			return err
+		}
+		if _, err := e.store.Write.ExecContext(ctx, `DELETE FROM replicas WHERE id = $1`, id); err != nil {
+			return fmt.Errorf("workflow: forgetting a silent replica: %w", err)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) silent(ctx context.Context) ([]string, error) {
+	rows, err := e.store.Read.QueryContext(ctx, `SELECT id FROM replicas WHERE id <> $1 AND heartbeat_at < now() - $2 * interval '1 millisecond'`,
+		e.opts.ReplicaID, e.opts.SilentAfter.Milliseconds())
+	if err != nil {
+		return nil, fmt.Errorf("workflow: looking for silent replicas: %w", err)
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("workflow: looking for silent replicas: %w", err)
+		}
+		out = append(out, id)
+	}
+	return out, errors.Join(rows.Err(), rows.Close())
+}
+
+// handBack makes running jobs available again. River's own rescue waits much
+// longer, since it cannot know that a worker is dead.
+func (e *Engine) handBack(ctx context.Context, where string, args ...any) error {
+	res, err := e.store.Write.ExecContext(ctx, `UPDATE river_job SET state = 'available' WHERE state = 'running' AND `+where, args...)
+	if err != nil {
+		return fmt.Errorf("workflow: handing back jobs: %w", err)
+	}
+	if n, err := res.RowsAffected(); err == nil && n > 0 {
+		e.opts.Logger.Info("jobs of a replica that is gone were handed back", "jobs", n)
+	}
+	return nil
+}

@@ -1,0 +1,231 @@
+package workflow
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/lifecycle"
+	"github.com/slipwayhq/slipway/deploy/phase"
+)
+
+// worker is River's face of the engine.
+type worker struct {
+	river.WorkerDefaults[stepArgs]
+	engine *Engine
+}
+
+// Work does one step. A step whose phase has been left is over.
+func (w *worker) Work(ctx context.Context, job *river.Job[stepArgs]) error {
+	s, err := w.engine.load(ctx, job.Args)
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		return nil
+	}
+	again, err := s.do(ctx)
+	if err != nil {
+		w.engine.opts.Logger.Warn("a step failed and will be repeated", "deployment", s.DeploymentID, "phase", s.Phase, "error", err)
+		return err
+	}
+	if again > 0 {
+		return river.JobSnooze(again)
+	}
+	return nil
+}
+
+// step is one step with the facts it works on.
+type step struct {
+	stepArgs
+	engine   *Engine
+	provider deploy.Provider
+
+	nodeID       int64
+	nodeName     string
+	number       int
+	batchID      sql.NullInt64
+	spec         deploy.Spec
+	managementIP string
+	hostKey      string
+	bootID       string
+	sshPort      int
+	reboots      int
+	entered      time.Time
+	status       phase.Status
+}
+
+// load reads the step's facts; nil if its phase is no longer open.
+func (e *Engine) load(ctx context.Context, a stepArgs) (*step, error) {
+	s := &step{stepArgs: a, engine: e}
+	var config []byte
+	var ip, key, boot sql.NullString
+	var port sql.NullInt64
+	var provider string
+	err := e.store.Read.QueryRowContext(ctx, `SELECT n.id, n.name, d.number, d.batch_id, d.provider, d.config, n.management_ip, n.ssh_host_key, n.boot_id, n.ssh_port, r.entered_at, r.status
+		FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id JOIN nodes n ON n.id = d.node_id
+		WHERE r.deployment_id = $1 AND r.attempt = $2 AND r.phase = $3 AND r.finished_at IS NULL AND d.state IN ('queued', 'running')`,
+		a.DeploymentID, a.Attempt, a.Phase).Scan(&s.nodeID, &s.nodeName, &s.number, &s.batchID, &provider, &config, &ip, &key, &boot, &port, &s.entered, &s.status)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("workflow: reading deployment %d: %w", a.DeploymentID, err)
+	}
+	if err := json.Unmarshal(config, &s.spec); err != nil {
+		return nil, fmt.Errorf("workflow: deployment %d: config: %w", a.DeploymentID, err)
+	}
+	s.managementIP, s.hostKey, s.bootID, s.sshPort = ip.String, key.String, boot.String, int(port.Int64)
+	s.provider = e.opts.Providers[provider]
+	return s, nil
+}
+
+// do runs the step; again > 0 asks for it to be repeated after that time.
+func (s *step) do(ctx context.Context) (again time.Duration, err error) {
+	if s.provider == nil && s.Phase != phase.Pending {
+		return 0, s.fail(ctx, &deploy.ProviderError{Code: deploy.CodeInvalid, Message: fmt.Sprintf("the provider %s is not set up here", s.spec.Provider), Hint: "Start Slipway with this provider's settings, then deploy again."})
+	}
+	switch s.Phase {
+	case phase.Pending:
+		return s.admit(ctx)
+	case phase.ServerRequested:
+		return s.order(ctx)
+	case phase.MonitoringStart:
+		return s.awaitBoot(ctx)
+	case phase.DNSRegistration:
+		return s.registerNames(ctx)
+	case phase.HealthValidation:
+		return s.validateHealth(ctx)
+	}
+	return 0, fmt.Errorf("workflow: phase %s has no step", s.Phase)
+}
+
+func (s *step) report(status phase.Status, message string) lifecycle.Report {
+	return lifecycle.Report{DeploymentID: s.DeploymentID, Phase: s.Phase, Status: status, Message: message,
+		Source: deploy.SourceOrchestrator, Actor: deploy.System, As: phase.ByWorkflow}
+}
+
+// tell records a report; that the machine is already further is no problem.
+func (s *step) tell(ctx context.Context, r lifecycle.Report) error {
+	_, err := s.engine.writer.Report(ctx, r)
+	if e, ok := deploy.AsError(err); ok {
+		s.engine.opts.Logger.Info("the workflow's report was refused", "deployment", s.DeploymentID, "phase", s.Phase, "code", e.Code, "reason", e.Message)
+		return nil
+	}
+	return err
+}
+
+func (s *step) fail(ctx context.Context, cause *deploy.ProviderError) error {
+	r := s.report(phase.FailedRun, cause.Message)
+	r.Code, r.Hint, r.NotRetryable = string(cause.Code), cause.Hint, false
+	return s.tell(ctx, r)
+}
+
+// await records what the phase waits for and the last thing learnt.
+func (s *step) await(ctx context.Context, what, evidence string) error {
+	return s.engine.writer.Do(ctx, []int64{s.DeploymentID}, nil, func(tx *lifecycle.Tx) error {
+		return tx.Await(s.DeploymentID, s.Phase, what, evidence)
+	})
+}
+
+// settle turns a provider's error into a wait or the end of the deployment.
+func (s *step) settle(ctx context.Context, err error, awaiting string) (time.Duration, error) {
+	var cause *deploy.ProviderError
+	if !errors.As(err, &cause) {
+		if ctx.Err() != nil {
+			return 0, err
+		}
+		cause = &deploy.ProviderError{Code: deploy.CodeUpstreamUnavailable, Message: err.Error(), Temporary: true}
+	}
+	if !cause.Temporary {
+		return 0, s.fail(ctx, cause)
+	}
+	if err := s.await(ctx, awaiting, cause.Message); err != nil {
+		return 0, err
+	}
+	return max(cause.Wait, time.Second), nil
+}
+
+// order makes the machine at its provider.
+func (s *step) order(ctx context.Context) (time.Duration, error) {
+	if s.status == phase.Waiting {
+		if err := s.tell(ctx, s.report(phase.InProgress, "ordering the server")); err != nil {
+			return 0, err
+		}
+	}
+	machine, err := s.provider.Order(ctx, deploy.Order{
+		NodeID: s.nodeID, NodeName: s.nodeName, DeploymentID: s.DeploymentID, Attempt: s.Attempt, Spec: s.spec,
+		BootURL: func(ctx context.Context) (string, error) { return s.engine.opts.BootURL(ctx, s.nodeID, s.DeploymentID) },
+		Note: func(ctx context.Context, message string) {
+			if err := s.tell(ctx, s.report(phase.InProgress, message)); err != nil {
+				s.engine.opts.Logger.Warn("a note of the order was not recorded", "deployment", s.DeploymentID, "error", err)
+			}
+		},
+	})
+	if err != nil {
+		return s.settle(ctx, err, "provider")
+	}
+	return 0, s.engine.writer.Do(ctx, []int64{s.DeploymentID}, nil, func(tx *lifecycle.Tx) error {
+		err := tx.Learn(lifecycle.NodeFacts{NodeID: s.nodeID, ServerID: machine.ServerID, ServerStatus: machine.ServerStatus,
+			ManagementIP: machine.ManagementIP, WorkloadIP: machine.WorkloadIP, MACs: machine.MACs})
+		if err != nil {
+			return err
+		}
+		r := s.report(phase.Success, fmt.Sprintf("server %s was accepted; management address %s", machine.ServerID, machine.ManagementIP))
+		r.ServerStatus, r.Source = machine.ServerStatus, deploy.SourceCloudAPI
+		_, err = tx.Report(r)
+		if _, refused := deploy.AsError(err); refused {
+			return nil // recorded; the deployment has ended meanwhile
+		}
+		return err
+	})
+}
+
+// awaitBoot watches the server until its first boot request, which leaves
+// the phase.
+func (s *step) awaitBoot(ctx context.Context) (time.Duration, error) {
+	seen, err := s.provider.Observe(ctx, s.nodeID)
+	if err != nil {
+		return s.settle(ctx, err, "boot_request")
+	}
+	if seen.Failed != nil {
+		return 0, s.fail(ctx, seen.Failed)
+	}
+	message := "waiting for the first boot request"
+	if seen.ServerStatus != "" {
+		message = fmt.Sprintf("waiting for the first boot request; the server is %s", seen.ServerStatus)
+	}
+	for _, reason := range seen.Reasons {
+		message += "; " + reason
+	}
+	r := s.report(phase.InProgress, message)
+	r.ServerStatus, r.Source = seen.ServerStatus, deploy.SourceCloudAPI
+	if err := s.tell(ctx, r); err != nil {
+		return 0, err
+	}
+	if err := s.await(ctx, "boot_request", message); err != nil {
+		return 0, err
+	}
+	return s.engine.opts.ObserveEvery, nil
+}
+
+func (s *step) registerNames(ctx context.Context) (time.Duration, error) {
+	if s.status == phase.Waiting {
+		if err := s.tell(ctx, s.report(phase.InProgress, "registering names")); err != nil {
+			return 0, err
+		}
+	}
+	err := s.provider.RegisterNames(ctx, deploy.Names{NodeID: s.nodeID, NodeName: s.nodeName, DeploymentID: s.DeploymentID, ManagementIP: s.managementIP})
+	if err != nil {
+		return s.settle(ctx, err, "dns")
+	}
+	r := s.report(phase.Success, fmt.Sprintf("address and pointer records of %s exist", s.nodeName))
+	r.Source = deploy.SourceCloudAPI
+	return 0, s.tell(ctx, r)
+}
