@@ -26,7 +26,7 @@ export function subscribe<TData, TVariables extends OperationVariables>(
       next: ({ data, error }) => {
         if (over) return;
         if (error) end(error);
-        else if (data) sink.message(pick(data as TData));
+        else if (data) sink.message(pick(data));
       },
       error: end,
       complete: () => end(null),

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { createClient } from '@/gql/client/client';
-import type { VersionedCache } from '@/gql/client/cache';
+import { VersionedCache } from '@/gql/client/cache';
 import { DeploymentPageDocument, FleetRowFragmentDoc, type EventRowFragment } from '@/gql/generated/graphql';
 import { FakeSocket } from '@/test/fakeSocket';
 import { at, card, event, live, row } from '@/test/fixtures';
@@ -18,7 +18,7 @@ interface Requested {
 function setup(answer: (request: Requested) => unknown = () => null) {
   const requests: Requested[] = [];
   const fetch = vi.fn((_: unknown, init?: RequestInit) => {
-    const request = JSON.parse(String(init?.body)) as Requested;
+    const request = JSON.parse(init?.body as string) as Requested;
     requests.push(request);
     const data = answer(request);
     if (data === null) return Promise.reject(new TypeError('network down'));
@@ -32,10 +32,15 @@ function setup(answer: (request: Requested) => unknown = () => null) {
     backoff: new Backoff({ random: () => 1 }),
   });
   const checkSession = vi.fn();
-  const client = createClient({ socket: connection.link, onSignedOut: vi.fn(), fetch: fetch as typeof globalThis.fetch });
+  const client = createClient({ socket: connection.link, onSignedOut: vi.fn(), fetch });
   const stream = new Stream({ client, connection, checkSession });
   const nameOf = (id: string): string | undefined => stream.fleet.get().rows.get(id)?.name;
   return { client, stream, requests, fetch, checkSession, nameOf, mode: () => stream.status.get().mode };
+}
+
+function versioned(cache: unknown): VersionedCache {
+  if (!(cache instanceof VersionedCache)) throw new Error('the client has another cache');
+  return cache;
 }
 
 const turn = (ms = 0): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
@@ -370,7 +375,7 @@ describe('the events of a machine', () => {
     const world = await connected();
     FakeSocket.last.next('fleetChanges', snapshot([row('node_1')], 'v1:1'));
     await turn(100);
-    const cache = world.client.cache as VersionedCache;
+    const cache = versioned(world.client.cache);
     cache.writeQuery({ query: DeploymentPageDocument, variables: { id: 'dep_1', last: 100 }, data: page([1, 2]) });
     const listener = { events: vi.fn<(events: readonly EventRowFragment[]) => void>(), reset: vi.fn() };
     const close = world.stream.watchNode('node_1', 'v1:100', listener);
@@ -451,7 +456,7 @@ describe('the cache', () => {
 
   it('still takes the events that an older read brings', () => {
     const { client } = setup();
-    const cache = client.cache as VersionedCache;
+    const cache = versioned(client.cache);
     const write = (version: number, nodes: unknown[]): void => {
       const events = {
         __typename: 'DeploymentEventConnection',

@@ -184,7 +184,6 @@ export class Stream {
 
   private applyAll(items: readonly Arrived[]): void {
     const touched = new Set<Channel>();
-    let asOf: string | null = null;
     this.options.client.cache.batch({
       update: () => {
         for (const { opened, message } of items) {
@@ -194,12 +193,12 @@ export class Stream {
           opened.errors = 0;
           opened.caughtUp = caughtUp(opened, message);
           touched.add(opened.channel);
-          asOf = message.at;
         }
       },
     });
     for (const channel of touched) channel.settled?.();
-    if (asOf !== null) this.learn(asOf);
+    const newest = items.at(-1);
+    if (newest) this.learn(newest.message.at);
     this.show();
   }
 

@@ -8,7 +8,7 @@ export function Command({ children, label = 'Command' }: { children: string; lab
   const clipboard = useClipboard({ timeout: 2000 });
   return (
     <div className={classes.command}>
-      <code className={classes.text} tabIndex={0} role="textbox" aria-readonly="true" aria-label={label}>
+      <code className={classes.text} title={label}>
         {children}
       </code>
       <Button size="compact-xs" variant="default" className={classes.copy} onClick={() => clipboard.copy(children)}>

@@ -1,0 +1,72 @@
+import { Link, Outlet, useNavigate } from '@tanstack/react-router';
+import { useState } from 'react';
+
+import { nextTimeMode, timeMode } from '@/lib/preferences';
+import { useStore } from '@/lib/store';
+import { isBehind } from '@/stream';
+import { IconButton, VisuallyHidden } from '@/ui';
+import { announcement } from './announcer';
+import { FleetAnnouncer } from './FleetAnnouncer';
+import { FreshnessPill } from './FreshnessPill';
+import { SettingsMenu } from './SettingsMenu';
+import { useStream } from './services';
+import classes from './Shell.module.css';
+import { ShortcutsDialog } from './ShortcutsDialog';
+import { useShortcuts } from './shortcuts';
+
+/** The frame of every page: where one is, how fresh it is, and one's settings. */
+export function Shell() {
+  const [help, setHelp] = useState(false);
+  const navigate = useNavigate();
+  const { mode } = useStore(useStream().status);
+  useShortcuts({
+    '?': () => setHelp(true),
+    t: () => timeMode.update(nextTimeMode),
+    'g f': () => void navigate({ to: '/' }),
+  });
+  return (
+    <div className={classes.shell}>
+      <a className={classes.skip} href="#main">
+        Skip to content
+      </a>
+      <header className={classes.bar}>
+        <Link to="/" className={classes.brand}>
+          <Logo />
+          <span>Slipway</span>
+        </Link>
+        <div className={classes.right}>
+          <FreshnessPill />
+          <IconButton variant="subtle" color="gray" size="md" aria-label="Keyboard shortcuts" title="Keyboard shortcuts (?)" onClick={() => setHelp(true)} className={classes.help}>
+            <span aria-hidden="true">?</span>
+          </IconButton>
+          <SettingsMenu />
+        </div>
+      </header>
+      <main id="main" tabIndex={-1} className={classes.main} data-behind={isBehind(mode) || undefined}>
+        <Outlet />
+      </main>
+      <LiveRegion />
+      <FleetAnnouncer />
+      <ShortcutsDialog opened={help} onClose={() => setHelp(false)} />
+    </div>
+  );
+}
+
+function LiveRegion() {
+  const text = useStore(announcement);
+  return (
+    <VisuallyHidden role="status" aria-live="polite">
+      {text}
+    </VisuallyHidden>
+  );
+}
+
+function Logo() {
+  return (
+    <svg viewBox="0 0 24 24" width="22" height="22" aria-hidden="true">
+      <path d="M3 19.5 21 11" stroke="currentColor" strokeWidth="2" strokeLinecap="round" />
+      <path d="m6.2 12.6 9.3-4.4-.700 4.3-6.3 3z" fill="currentColor" />
+      <path d="M3 22.5h18" stroke="var(--sw-muted)" strokeWidth="1.5" strokeLinecap="round" />
+    </svg>
+  );
+}

@@ -1,0 +1,37 @@
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router';
+
+import { FleetPage } from '@/features/fleet/FleetPage';
+import { parseSearch } from '@/features/fleet/filters';
+import { parseNodeSearch } from '@/features/node/search';
+import { ErrorPage } from './ErrorPage';
+import { NotFoundPage } from './NotFoundPage';
+import { Shell } from './Shell';
+
+const root = createRootRoute({
+  component: Shell,
+  notFoundComponent: () => <NotFoundPage />,
+  errorComponent: ({ error, reset }) => <ErrorPage error={error} retry={reset} />,
+});
+
+const fleet = createRoute({ getParentRoute: () => root, path: '/', validateSearch: parseSearch, component: FleetPage });
+
+const node = createRoute({
+  getParentRoute: () => root,
+  path: '/nodes/$nodeId',
+  validateSearch: parseNodeSearch,
+  // The timeline and all that goes with it come when they are first needed.
+  component: lazyRouteComponent(() => import('@/features/node/NodePage'), 'NodePage'),
+});
+
+export const router = createRouter({
+  routeTree: root.addChildren([fleet, node]),
+  basepath: '/monitoring',
+  defaultPreload: 'intent',
+  scrollRestoration: true,
+});
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: typeof router;
+  }
+}

@@ -1,0 +1,44 @@
+import { useEffect, useRef } from 'react';
+
+/** Every shortcut of the app, for the dialog that lists them. */
+export const shortcutList: readonly { keys: readonly string[]; does: string; where: string }[] = [
+  { keys: ['?'], does: 'Show these shortcuts', where: 'Everywhere' },
+  { keys: ['t'], does: 'Switch times: local, relative, UTC', where: 'Everywhere' },
+  { keys: ['g', 'f'], does: 'Go to the fleet', where: 'Everywhere' },
+  { keys: ['/'], does: 'Filter the table', where: 'Fleet' },
+  { keys: ['j', 'k'], does: 'Next and previous node', where: 'Fleet' },
+  { keys: ['Enter'], does: 'Open the node', where: 'Fleet' },
+  { keys: ['←', '→'], does: 'Previous and next bar in time', where: 'Timeline' },
+  { keys: ['↑', '↓'], does: 'Bar of the phase above and below', where: 'Timeline' },
+  { keys: ['Enter'], does: 'Show only the events of that phase', where: 'Timeline' },
+];
+
+function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && (target.isContentEditable || ['INPUT', 'TEXTAREA', 'SELECT'].includes(target.tagName));
+}
+
+/** Two keys of one shortcut follow each other within this time, in ms. */
+const chordTime = 1000;
+
+/** Listens to plain keys ("j") and pairs ("g f"), not while someone types or a dialog is open. */
+export function useShortcuts(actions: Record<string, () => void>): void {
+  const latest = useRef(actions);
+  useEffect(() => {
+    latest.current = actions;
+  });
+  useEffect(() => {
+    let before: { key: string; at: number } | null = null;
+    const listen = (event: KeyboardEvent): void => {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event.target)) return;
+      if (document.querySelector('[role="dialog"]')) return;
+      const chord = before && event.timeStamp - before.at < chordTime ? `${before.key} ${event.key}` : null;
+      const action = (chord === null ? undefined : latest.current[chord]) ?? latest.current[event.key];
+      before = { key: event.key, at: event.timeStamp };
+      if (!action) return;
+      event.preventDefault();
+      action();
+    };
+    document.addEventListener('keydown', listen);
+    return () => document.removeEventListener('keydown', listen);
+  }, []);
+}

@@ -1,0 +1,125 @@
+import { useFragment } from '@apollo/client/react';
+import { useTable } from '@tanstack/react-table';
+import { useWindowVirtualizer } from '@tanstack/react-virtual';
+import { memo, useLayoutEffect, useMemo, useRef, useState } from 'react';
+
+import { useShortcuts } from '@/app/shortcuts';
+import { FleetRowFragmentDoc } from '@/gql/generated/graphql';
+import { useMediaQuery } from '@/ui';
+import { columnKit, columns, features, type ColumnId, type RowRef } from './columns';
+import classes from './FleetTable.module.css';
+import type { FleetSearch, SortKey } from './filters';
+
+export interface FleetTableProps {
+  ids: readonly string[];
+  search: FleetSearch;
+  onSort: (sort: SortKey) => void;
+  /** Somebody points at a row or is in one: rows should not move. */
+  onHold: (held: boolean) => void;
+}
+
+/** The fleet's rows, of which only those in view exist. */
+export function FleetTable({ ids, search, onSort, onHold }: FleetTableProps) {
+  const narrow = useMediaQuery('(max-width: 760px)', false, { getInitialValueInEffect: false });
+  const rowHeight = narrow ? 82 : 44;
+  const data = useMemo<RowRef[]>(() => ids.map((id) => ({ id })), [ids]);
+  const table = useTable({ features, columns, data, getRowId: ({ id }) => id });
+  const { rows } = table.getRowModel();
+
+  const body = useRef<HTMLDivElement>(null);
+  const [top, setTop] = useState(0);
+  // Where the rows begin on the page: what stands above them may wrap or grow.
+  useLayoutEffect(() => {
+    const measure = (): void => {
+      if (body.current) setTop(Math.round(body.current.getBoundingClientRect().top + globalThis.scrollY));
+    };
+    measure();
+    const observer = new ResizeObserver(measure);
+    observer.observe(document.body);
+    return () => observer.disconnect();
+  }, []);
+  const virtual = useWindowVirtualizer({ count: rows.length, estimateSize: () => rowHeight, overscan: 8, scrollMargin: top });
+  useLayoutEffect(() => {
+    virtual.measure();
+  }, [virtual, rowHeight]);
+
+  const focusRow = (step: 1 | -1): void => {
+    const current = Number(document.activeElement?.closest('[data-index]')?.getAttribute('data-index') ?? (step === 1 ? -1 : rows.length));
+    const next = Math.min(rows.length - 1, Math.max(0, current + step));
+    virtual.scrollToIndex(next, { align: 'auto' });
+    // The row may only exist after the scroll was drawn.
+    requestAnimationFrame(() => body.current?.querySelector<HTMLElement>(`[data-index="${next}"] [data-row-link]`)?.focus());
+  };
+  useShortcuts({ j: () => focusRow(1), k: () => focusRow(-1) });
+
+  return (
+    <div className={classes.table} role="table" aria-label="Nodes" aria-rowcount={rows.length + 1}>
+      <div role="rowgroup" className={classes.head}>
+        {table.getHeaderGroups().map((group) => (
+          <div key={group.id} role="row" aria-rowindex={1} className={classes.row}>
+            {group.headers.map((header) => (
+              <HeaderCell key={header.id} id={header.column.id as ColumnId} search={search} onSort={onSort} />
+            ))}
+          </div>
+        ))}
+      </div>
+      <div
+        ref={body}
+        role="rowgroup"
+        className={classes.body}
+        style={{ height: virtual.getTotalSize() }}
+        onPointerEnter={(event) => event.pointerType === 'mouse' && onHold(true)}
+        onPointerLeave={() => onHold(false)}
+        onFocus={() => onHold(true)}
+        onBlur={() => onHold(false)}
+      >
+        {virtual.getVirtualItems().map(({ index, start }) => {
+          const row = rows[index];
+          return row ? <Row key={row.id} id={row.id} index={index} offset={start - top} height={rowHeight} /> : null;
+        })}
+      </div>
+    </div>
+  );
+}
+
+function HeaderCell({ id, search, onSort }: { id: ColumnId; search: FleetSearch; onSort: (sort: SortKey) => void }) {
+  const { title, sort } = columnKit[id];
+  const sorted = (search.sort ?? 'attention') === sort;
+  const direction = search.desc ? 'descending' : 'ascending';
+  return (
+    <div role="columnheader" aria-sort={sorted ? direction : 'none'} className={classes.cell} data-column={id}>
+      <button type="button" className={classes.sort} onClick={() => onSort(sort)} title={sort === 'attention' ? 'What needs attention first' : undefined}>
+        {title}
+        <svg viewBox="0 0 8 8" width="8" height="8" aria-hidden="true" data-shown={sorted || undefined}>
+          <path d={search.desc ? 'M1 2.5h6L4 6.5z' : 'M1 5.5h6L4 1.5z'} fill="currentColor" />
+        </svg>
+      </button>
+    </div>
+  );
+}
+
+// Drawn again when its own machine changes, and not when another does.
+const Row = memo(function Row({ id, index, offset, height }: { id: string; index: number; offset: number; height: number }) {
+  const { data, complete } = useFragment({
+    fragment: FleetRowFragmentDoc,
+    fragmentName: 'FleetRow',
+    from: { __typename: 'BareMetalNode', id },
+  });
+  if (!complete) return null;
+  return (
+    <div
+      role="row"
+      aria-rowindex={index + 2}
+      data-index={index}
+      data-stale={data.stale || undefined}
+      className={`${classes.row} ${classes.line}`}
+      style={{ height, transform: `translateY(${offset}px)` }}
+    >
+      {(Object.keys(columnKit) as ColumnId[]).map((column) => (
+        <div key={column} role="cell" className={classes.cell} data-column={column}>
+          {columnKit[column].cell(data)}
+        </div>
+      ))}
+    </div>
+  );
+});

@@ -1,0 +1,33 @@
+import { phaseLabel } from '@/lib/phases';
+import { Instant, Panel, StatusMark } from '@/ui';
+import classes from './cards.module.css';
+import type { DeploymentDetails } from './useNode';
+
+/** Why it failed, before anything else. */
+export function FailureCard({ failure }: { failure: NonNullable<DeploymentDetails['failure']> }) {
+  return (
+    <div className={classes.space}>
+      <Panel title="Failure" tone="failed" actions={<Instant at={failure.at} className={classes.quiet} />}>
+        <div className={classes.line}>
+          <StatusMark kind="failed" word={`Failed in ${phaseLabel(failure.phase, failure.phaseKey)}`} />
+          <code className={classes.code}>{failure.code}</code>
+          <span className={classes.quiet}>{failure.retryable ? 'Trying again may help.' : 'Trying again without a change will not help.'}</span>
+        </div>
+        <p className={classes.message}>{failure.message}</p>
+        {failure.hint === null || failure.hint === '' ? null : (
+          <p className={classes.hint}>
+            <strong>What to do:</strong> {failure.hint}
+          </p>
+        )}
+        {failure.logTail === null || failure.logTail === '' ? null : (
+          <details className={classes.details} open>
+            <summary>Last lines of the machine’s log</summary>
+            <pre className={classes.log} tabIndex={0} role="region" aria-label="Log">
+              {failure.logTail.trimEnd()}
+            </pre>
+          </details>
+        )}
+      </Panel>
+    </div>
+  );
+}
