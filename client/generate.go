@@ -1,0 +1,3 @@
+package client
+
+//go:generate go tool github.com/Khan/genqlient
