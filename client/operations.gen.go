@@ -118,11 +118,11 @@ func (v *DeployNodesDeployNodesDeployNodesPayload) GetErrors() []DeployNodesDepl
 // Deployments that were ordered together.
 type DeployNodesDeployNodesDeployNodesPayloadBatchDeploymentBatch struct {
 	// Global id, opaque.
-	Id *string `json:"id"`
+	Id string `json:"id"`
 }
 
 // GetId returns DeployNodesDeployNodesDeployNodesPayloadBatchDeploymentBatch.Id, and is useful for accessing the field via an interface.
-func (v *DeployNodesDeployNodesDeployNodesPayloadBatchDeploymentBatch) GetId() *string { return v.Id }
+func (v *DeployNodesDeployNodesDeployNodesPayloadBatchDeploymentBatch) GetId() string { return v.Id }
 
 // DeployNodesDeployNodesDeployNodesPayloadErrorsUserError includes the requested fields of the GraphQL type UserError.
 // The GraphQL type's documentation follows.
@@ -542,23 +542,23 @@ func (v *DeploymentStateQueryDeployment) GetFailure() *DeploymentStateQueryDeplo
 // Why a deployment failed.
 type DeploymentStateQueryDeploymentFailure struct {
 	// The same in the spelling of scripts and REST.
-	PhaseKey *string `json:"phaseKey"`
+	PhaseKey string `json:"phaseKey"`
 	// Short name of the cause for programs, for example "deadline_passed" or "reported_failed".
-	Code *string `json:"code"`
+	Code string `json:"code"`
 	// What happened.
-	Message *string `json:"message"`
+	Message string `json:"message"`
 	// What to do about it.
 	Hint *string `json:"hint"`
 }
 
 // GetPhaseKey returns DeploymentStateQueryDeploymentFailure.PhaseKey, and is useful for accessing the field via an interface.
-func (v *DeploymentStateQueryDeploymentFailure) GetPhaseKey() *string { return v.PhaseKey }
+func (v *DeploymentStateQueryDeploymentFailure) GetPhaseKey() string { return v.PhaseKey }
 
 // GetCode returns DeploymentStateQueryDeploymentFailure.Code, and is useful for accessing the field via an interface.
-func (v *DeploymentStateQueryDeploymentFailure) GetCode() *string { return v.Code }
+func (v *DeploymentStateQueryDeploymentFailure) GetCode() string { return v.Code }
 
 // GetMessage returns DeploymentStateQueryDeploymentFailure.Message, and is useful for accessing the field via an interface.
-func (v *DeploymentStateQueryDeploymentFailure) GetMessage() *string { return v.Message }
+func (v *DeploymentStateQueryDeploymentFailure) GetMessage() string { return v.Message }
 
 // GetHint returns DeploymentStateQueryDeploymentFailure.Hint, and is useful for accessing the field via an interface.
 func (v *DeploymentStateQueryDeploymentFailure) GetHint() *string { return v.Hint }
@@ -767,26 +767,26 @@ func (v *NodeByNameBareMetalNode) GetCurrentDeployment() *NodeByNameBareMetalNod
 // One run that takes a machine from ordered to deployed.
 type NodeByNameBareMetalNodeCurrentDeployment struct {
 	// Global id, opaque.
-	Id *string `json:"id"`
+	Id string `json:"id"`
 	// 1, 2, 3 … per machine: what people say out loud.
-	Number *int `json:"number"`
+	Number int `json:"number"`
 	// Its state.
-	State *DeploymentState `json:"state"`
+	State DeploymentState `json:"state"`
 	// Stream position that this read is consistent with: a stream that begins after it misses nothing.
-	Cursor *string `json:"cursor"`
+	Cursor string `json:"cursor"`
 }
 
 // GetId returns NodeByNameBareMetalNodeCurrentDeployment.Id, and is useful for accessing the field via an interface.
-func (v *NodeByNameBareMetalNodeCurrentDeployment) GetId() *string { return v.Id }
+func (v *NodeByNameBareMetalNodeCurrentDeployment) GetId() string { return v.Id }
 
 // GetNumber returns NodeByNameBareMetalNodeCurrentDeployment.Number, and is useful for accessing the field via an interface.
-func (v *NodeByNameBareMetalNodeCurrentDeployment) GetNumber() *int { return v.Number }
+func (v *NodeByNameBareMetalNodeCurrentDeployment) GetNumber() int { return v.Number }
 
 // GetState returns NodeByNameBareMetalNodeCurrentDeployment.State, and is useful for accessing the field via an interface.
-func (v *NodeByNameBareMetalNodeCurrentDeployment) GetState() *DeploymentState { return v.State }
+func (v *NodeByNameBareMetalNodeCurrentDeployment) GetState() DeploymentState { return v.State }
 
 // GetCursor returns NodeByNameBareMetalNodeCurrentDeployment.Cursor, and is useful for accessing the field via an interface.
-func (v *NodeByNameBareMetalNodeCurrentDeployment) GetCursor() *string { return v.Cursor }
+func (v *NodeByNameBareMetalNodeCurrentDeployment) GetCursor() string { return v.Cursor }
 
 // NodeByNameResponse is returned by NodeByName on success.
 type NodeByNameResponse struct {
@@ -911,39 +911,39 @@ func (v *NodesBareMetalNodesBareMetalNodeConnectionNodesBareMetalNode) GetCurren
 // One run that takes a machine from ordered to deployed.
 type NodesBareMetalNodesBareMetalNodeConnectionNodesBareMetalNodeCurrentDeployment struct {
 	// Global id, opaque.
-	Id *string `json:"id"`
+	Id string `json:"id"`
 	// 1, 2, 3 … per machine: what people say out loud.
-	Number *int `json:"number"`
+	Number int `json:"number"`
 	// Grows with every retry and every new boot of the machine, from 1.
-	Attempt *int `json:"attempt"`
+	Attempt int `json:"attempt"`
 	// From 0 to 1, weighted by typical phase durations. 1 only when deployed.
-	Progress *float64 `json:"progress"`
+	Progress float64 `json:"progress"`
 	// Its phase in the spelling of scripts and REST.
-	PhaseKey *string `json:"phaseKey"`
+	PhaseKey string `json:"phaseKey"`
 }
 
 // GetId returns NodesBareMetalNodesBareMetalNodeConnectionNodesBareMetalNodeCurrentDeployment.Id, and is useful for accessing the field via an interface.
-func (v *NodesBareMetalNodesBareMetalNodeConnectionNodesBareMetalNodeCurrentDeployment) GetId() *string {
+func (v *NodesBareMetalNodesBareMetalNodeConnectionNodesBareMetalNodeCurrentDeployment) GetId() string {
 	return v.Id
 }
 
 // GetNumber returns NodesBareMetalNodesBareMetalNodeConnectionNodesBareMetalNodeCurrentDeployment.Number, and is useful for accessing the field via an interface.
-func (v *NodesBareMetalNodesBareMetalNodeConnectionNodesBareMetalNodeCurrentDeployment) GetNumber() *int {
+func (v *NodesBareMetalNodesBareMetalNodeConnectionNodesBareMetalNodeCurrentDeployment) GetNumber() int {
 	return v.Number
 }
 
 // GetAttempt returns NodesBareMetalNodesBareMetalNodeConnectionNodesBareMetalNodeCurrentDeployment.Attempt, and is useful for accessing the field via an interface.
-func (v *NodesBareMetalNodesBareMetalNodeConnectionNodesBareMetalNodeCurrentDeployment) GetAttempt() *int {
+func (v *NodesBareMetalNodesBareMetalNodeConnectionNodesBareMetalNodeCurrentDeployment) GetAttempt() int {
 	return v.Attempt
 }
 
 // GetProgress returns NodesBareMetalNodesBareMetalNodeConnectionNodesBareMetalNodeCurrentDeployment.Progress, and is useful for accessing the field via an interface.
-func (v *NodesBareMetalNodesBareMetalNodeConnectionNodesBareMetalNodeCurrentDeployment) GetProgress() *float64 {
+func (v *NodesBareMetalNodesBareMetalNodeConnectionNodesBareMetalNodeCurrentDeployment) GetProgress() float64 {
 	return v.Progress
 }
 
 // GetPhaseKey returns NodesBareMetalNodesBareMetalNodeConnectionNodesBareMetalNodeCurrentDeployment.PhaseKey, and is useful for accessing the field via an interface.
-func (v *NodesBareMetalNodesBareMetalNodeConnectionNodesBareMetalNodeCurrentDeployment) GetPhaseKey() *string {
+func (v *NodesBareMetalNodesBareMetalNodeConnectionNodesBareMetalNodeCurrentDeployment) GetPhaseKey() string {
 	return v.PhaseKey
 }
 
