@@ -72,12 +72,15 @@ func (s *Service) machine(ctx context.Context, p *Principal, row *ent.Token, now
 	if row.Attempt != nil {
 		p.Attempt = *row.Attempt
 	}
-	d, err := s.read.Deployment.Query().Where(deployment.ID(p.DeploymentID)).Only(ctx)
+	d, err := s.read.Deployment.Query().Where(deployment.ID(p.DeploymentID)).WithNode().Only(ctx)
 	if ent.IsNotFound(err) {
 		return errUnauthenticated()
 	}
 	if err != nil {
 		return fmt.Errorf("look up deployment of a report token: %w", err)
+	}
+	if d.Edges.Node != nil && d.Edges.Node.ManagementIP != nil {
+		p.ManagementIP = *d.Edges.Node.ManagementIP
 	}
 	if !phase.Active(d.State) {
 		p.Ended = true

@@ -48,6 +48,7 @@ type Principal struct {
 	NodeID       int64
 	DeploymentID int64
 	Attempt      int
+	ManagementIP string // of its node, up to CacheFor old; "" if it holds none
 	// Ended is set when the machine's deployment is over: the token still says
 	// who it is, so that a repeated last report gets its answer, and no more.
 	Ended bool

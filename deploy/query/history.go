@@ -241,3 +241,91 @@ func (s *Statuses) durations(ctx context.Context, out *Summary) error {
 	out.DurationP50Seconds, out.DurationP95Seconds = &p50, &p95
 	return nil
 }
+
+// NodeCard is a node in the words of the REST face.
+type NodeCard struct {
+	ID               int64             `json:"id"`
+	NodeName         string            `json:"node_name"`
+	Provider         string            `json:"provider"`
+	ServerProfile    string            `json:"server_profile"`
+	DeploymentStatus string            `json:"deployment_status" doc:"Phase key of the current deployment, or failed, canceled, cleanup_completed."`
+	State            *string           `json:"state" doc:"Of the current deployment; null when never deployed."`
+	DeploymentID     *int64            `json:"deployment_id"`
+	ManagementIP     *string           `json:"management_ip"`
+	WorkloadIP       *string           `json:"workload_ip"`
+	MACAddresses     []string          `json:"mac_addresses"`
+	ClusterName      *string           `json:"cluster_name"`
+	Labels           map[string]string `json:"labels"`
+	ServerID         *string           `json:"server_id"`
+	ServerStatus     *string           `json:"server_status" doc:"The provider's own word; not a phase."`
+	Stale            bool              `json:"stale"`
+	LastSeenAt       *time.Time        `json:"last_seen_at"`
+	CreatedAt        time.Time         `json:"created_at"`
+	UpdatedAt        time.Time         `json:"updated_at"`
+	Version          int               `json:"version"`
+}
+
+// Line is the node as a shell prints it.
+func (n NodeCard) Line() string {
+	return fmt.Sprintf("%d %s %s %s", n.ID, n.NodeName, n.DeploymentStatus, deref(n.ManagementIP))
+}
+
+// NodePage is a page of nodes.
+type NodePage struct {
+	Nodes      []NodeCard `json:"nodes" doc:"The newest first."`
+	NextCursor *string    `json:"next_cursor" doc:"Ask for what comes after this; null on the last page."`
+}
+
+// Nodes reads a page of nodes, the newest first; before is the id that the
+// page before ended with, 0 = from the start.
+func (s *Statuses) Nodes(ctx context.Context, before int64, limit int) (NodePage, error) {
+	q := s.read.Node.Query()
+	if before > 0 {
+		q.Where(node.IDLT(before))
+	}
+	rows, err := q.Order(ent.Desc(node.FieldID)).Limit(limit + 1).All(ctx)
+	if err != nil {
+		return NodePage{}, fmt.Errorf("read nodes: %w", err)
+	}
+	out := NodePage{Nodes: []NodeCard{}}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		next := fmt.Sprintf("node_%d", rows[limit-1].ID)
+		out.NextCursor = &next
+	}
+	for _, n := range rows {
+		out.Nodes = append(out.Nodes, card(n))
+	}
+	return out, nil
+}
+
+// Node reads one node; not_found if there is none.
+func (s *Statuses) Node(ctx context.Context, id int64) (NodeCard, error) {
+	n, err := s.read.Node.Get(ctx, id)
+	if ent.IsNotFound(err) {
+		return NodeCard{}, deploy.Errorf(deploy.CodeNotFound, "there is no such node")
+	}
+	if err != nil {
+		return NodeCard{}, fmt.Errorf("read node: %w", err)
+	}
+	return card(n), nil
+}
+
+func card(n *ent.Node) NodeCard {
+	c := NodeCard{
+		ID: n.ID, NodeName: n.Name, Provider: n.Provider, ServerProfile: n.ServerProfile, DeploymentStatus: n.DeploymentStatus,
+		DeploymentID: n.CurrentDeploymentID, ManagementIP: n.ManagementIP, WorkloadIP: n.WorkloadIP, MACAddresses: n.MACAddresses,
+		ClusterName: n.ClusterName, Labels: n.Labels, ServerID: n.ServerID, ServerStatus: n.ServerStatus, Stale: n.Stale,
+		LastSeenAt: n.LastSeenAt, CreatedAt: n.CreatedAt, UpdatedAt: n.UpdatedAt, Version: n.Version,
+	}
+	if n.State != "" {
+		c.State = &n.State
+	}
+	if c.MACAddresses == nil {
+		c.MACAddresses = []string{}
+	}
+	if c.Labels == nil {
+		c.Labels = map[string]string{}
+	}
+	return c
+}

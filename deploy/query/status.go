@@ -336,3 +336,17 @@ func (t Durations) remaining(d *ent.Deployment, current *ent.PhaseRun, now time.
 	v := seconds(sum)
 	return &v
 }
+
+// Usual is how long a whole deployment of a profile usually takes, 0 if that
+// is not known.
+func (s *Statuses) Usual(ctx context.Context, provider, profile string) (time.Duration, error) {
+	t, err := s.Typical(ctx, profile)
+	if err != nil || !t.complete() {
+		return 0, err
+	}
+	var sum time.Duration
+	for _, def := range phase.Catalogue(provider) {
+		sum += t.of[def.Key]
+	}
+	return sum, nil
+}

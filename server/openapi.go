@@ -1,0 +1,142 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// openapi answers GET /api/openapi.json.
+func (s *Server) openapi(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(s.openAPI) // the client went away: nobody to tell
+}
+
+// describe completes the OpenAPI document by the endpoints that are served by
+// hand, and renders it.
+func (s *Server) describe() error {
+	doc := s.api.OpenAPI()
+	for _, d := range s.byHand() {
+		s.addOperation(doc, d)
+	}
+	var err error
+	if s.openAPI, err = json.Marshal(doc); err != nil {
+		return fmt.Errorf("render the OpenAPI document: %w", err)
+	}
+	return nil
+}
+
+// described is an endpoint that huma does not serve.
+type described struct {
+	pattern string
+	id      string
+	summary string
+	tag     string
+	params  []*huma.Param
+	body    any      // of the request, nil = none
+	types   []string // of the request's body
+	answer  any      // of success, nil = none
+	kinds   []string // of the answer; empty = application/json
+	status  int
+	errors  []int
+	open    bool
+}
+
+func query1(name, doc string) *huma.Param {
+	return &huma.Param{Name: name, In: "query", Description: doc, Schema: &huma.Schema{Type: "string"}}
+}
+
+func path1(name, doc string) *huma.Param {
+	return &huma.Param{Name: name, In: "path", Required: true, Description: doc, Schema: &huma.Schema{Type: "string"}}
+}
+
+// byHand lists them.
+func (s *Server) byHand() []described {
+	const jsonType, form = "application/json", "application/x-www-form-urlencoded"
+	history := []*huma.Param{
+		query1("deployment", "Only of this deployment."), query1("after", "Only what comes after this cursor."),
+		query1("limit", "1 to 1000: one page. Without it the history is complete."), query1("include", "refused: refused reports too."),
+	}
+	events := []*huma.Param{
+		query1("after", "Cursor; Last-Event-ID wins over it. Without one, the stream begins now, a page with the oldest."),
+		query1("deployment", "Ids, separated by commas. A stream that names deployments ends when all of them have ended."),
+		query1("node", "Ids, separated by commas."), query1("batch", "Id."), query1("phase", "Keys, separated by commas."),
+		query1("status", "Statuses, separated by commas."), query1("source", "Sources, separated by commas."),
+		query1("include", "refused: refused reports too."), query1("limit", "Of a page, 1 to 1000."),
+	}
+	script := []string{"text/plain"}
+	file := []string{"application/octet-stream"}
+	list := []described{
+		{pattern: "POST /api/status/phase", id: "report", summary: "Report a phase of a machine's deployment", tag: "status", body: ReportRequest{}, types: []string{jsonType, form}, answer: ReportAnswer{}, status: 200, errors: []int{400, 401, 403, 404, 409, 413, 415, 422, 429, 503}},
+		{pattern: "GET /api/status/history/{node_id}", id: "node-history", summary: "A node's history, oldest first", tag: "status", params: append([]*huma.Param{path1("node_id", "Database id or global id.")}, history...), answer: HistoryAnswer{}, status: 200, errors: []int{401, 403, 404, 422, 503}},
+		{pattern: "GET /api/status/history", id: "address-history", summary: "The same by management address", tag: "status", params: append([]*huma.Param{query1("server_ip", "Management address.")}, history...), answer: HistoryAnswer{}, status: 200, errors: []int{401, 403, 404, 422, 503}},
+		{pattern: "GET /api/status/events", id: "events", summary: "Events as they happen (Server-Sent Events), or a page of them (JSON)", tag: "status", params: events, answer: EventPage{}, kinds: []string{jsonType, "text/event-stream"}, status: 200, errors: []int{401, 403, 422, 503}},
+		{pattern: "POST /api/config/nodes", id: "order-node", summary: "Order a machine and deploy it", tag: "config", body: OrderRequest{}, types: []string{jsonType}, answer: OrderAnswer{}, status: 202, errors: []int{400, 401, 403, 409, 413, 415, 422, 503}},
+		{pattern: "POST /api/session", id: "sign-in", summary: "Change a sign-in code into a session cookie", tag: "session", body: signInRequest{}, types: []string{jsonType}, status: 204, errors: []int{400, 401, 403, 415, 422, 429}, open: true},
+		{pattern: "GET /api/session", id: "session", summary: "Who is signed in", tag: "session", answer: sessionAnswer{}, status: 200, errors: []int{401}},
+		{pattern: "DELETE /api/session", id: "sign-out", summary: "End the session", tag: "session", status: 204, errors: []int{401, 403}},
+		{pattern: "GET /healthz", id: "health", summary: "The process answers", tag: "operation", answer: healthAnswer{}, status: 200, open: true},
+		{pattern: "GET /readyz", id: "ready", summary: "The process can do its work", tag: "operation", answer: readyAnswer{}, status: 200, errors: []int{503}, open: true},
+		{pattern: "GET /metrics", id: "metrics", summary: "Prometheus metrics", tag: "operation", answer: "", kinds: script, status: 200, errors: []int{401, 403}},
+		{pattern: "GET /api/openapi.json", id: "openapi", summary: "This document", tag: "operation", answer: map[string]any{}, status: 200, errors: []int{401, 403}},
+	}
+	if s.Boot == nil {
+		return list
+	}
+	return append(list,
+		described{pattern: "GET /boot/d/{locator}", id: "boot", summary: "The boot script of the machine that has this locator", tag: "boot", params: []*huma.Param{path1("locator", "Secret, 43 characters.")}, answer: "", kinds: script, status: 200, open: true},
+		described{pattern: "GET /boot/config", id: "boot-name", summary: "A boot script that names the machine and changes nothing", tag: "boot", params: []*huma.Param{query1("mgmt_ip", "Management address."), query1("node_id", "Id."), query1("mac", "Boot interface.")}, answer: "", kinds: script, status: 200, open: true},
+		described{pattern: "GET /boot/images/{name}", id: "artifact", summary: "A boot file or image, with Range, ETag and X-Checksum-Sha256", tag: "boot", params: []*huma.Param{path1("name", "Of the catalogue.")}, answer: "", kinds: file, status: 200, errors: []int{404}, open: true},
+		described{pattern: "GET /boot/scripts/{name}", id: "script", summary: "A shell script that machines run", tag: "boot", params: []*huma.Param{path1("name", "File name.")}, answer: "", kinds: script, status: 200, errors: []int{404}, open: true},
+		described{pattern: "GET /boot/server/{server_ip}", id: "node-configuration", summary: "The machine's configuration, for the machine itself", tag: "boot", params: []*huma.Param{path1("server_ip", "Its management address."), query1("format", "sh: shell assignments.")}, answer: map[string]any{}, kinds: []string{jsonType, "text/plain"}, status: 200, errors: []int{401, 403, 409, 422, 503}},
+	)
+}
+
+func (s *Server) addOperation(doc *huma.OpenAPI, d described) {
+	method, path, _ := strings.Cut(d.pattern, " ")
+	schema := func(v any) *huma.Schema {
+		t := reflect.TypeOf(v)
+		return doc.Components.Schemas.Schema(t, true, t.Name())
+	}
+	op := &huma.Operation{
+		OperationID: d.id, Method: method, Path: path, Summary: d.summary, Tags: []string{d.tag}, Parameters: d.params,
+		Responses: map[string]*huma.Response{},
+	}
+	if !d.open {
+		op.Security = tokenSecurity
+	}
+	if d.body != nil {
+		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{}}
+		for _, kind := range d.types {
+			op.RequestBody.Content[kind] = &huma.MediaType{Schema: schema(d.body)}
+		}
+	}
+	ok := &huma.Response{Description: http.StatusText(d.status)}
+	if d.answer != nil {
+		kinds := d.kinds
+		if len(kinds) == 0 {
+			kinds = []string{"application/json"}
+		}
+		ok.Content = map[string]*huma.MediaType{}
+		for _, kind := range kinds {
+			sch := schema(d.answer)
+			if kind == "text/event-stream" {
+				sch = &huma.Schema{Type: "string", Description: "Events phase, heartbeat, reset and end; id is the cursor, data of phase is a row of the history."}
+			}
+			ok.Content[kind] = &huma.MediaType{Schema: sch}
+		}
+	}
+	op.Responses[fmt.Sprint(d.status)] = ok
+	for _, code := range d.errors {
+		op.Responses[fmt.Sprint(code)] = &huma.Response{
+			Description: http.StatusText(code),
+			Content:     map[string]*huma.MediaType{"application/json": {Schema: schema(ErrorDocument{})}},
+		}
+	}
+	doc.AddOperation(op)
+}

@@ -1,0 +1,282 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/lifecycle"
+)
+
+// OrderRequest documents the body of POST /api/config/nodes.
+type OrderRequest struct {
+	Node    OrderNode    `json:"node_config"`
+	Network OrderNetwork `json:"network_config,omitempty"`
+	Cluster OrderCluster `json:"cluster_config,omitempty"`
+}
+
+// OrderNode is the machine that is ordered.
+type OrderNode struct {
+	Name      string            `json:"node_name" maxLength:"40" doc:"RFC 1123 label, lower case, with a letter."`
+	Profile   string            `json:"server_profile" example:"bx2d-metal-96x384"`
+	Role      string            `json:"cluster_role,omitempty"`
+	Storage   map[string]any    `json:"storage_config,omitempty" doc:"boot_disk and data_drives, as in the node configuration: disks by serial, wwn, size or type."`
+	Provider  string            `json:"provider,omitempty" enum:"ibm_vpc,rack" default:"ibm_vpc"`
+	Zone      string            `json:"zone,omitempty"`
+	Installer string            `json:"installer,omitempty" doc:"Artifact; without it the server's default."`
+	MAC       string            `json:"mac,omitempty" doc:"Boot interface; required for a rack machine."`
+	Labels    map[string]string `json:"labels,omitempty"`
+}
+
+// OrderNetwork is where the machine is put.
+type OrderNetwork struct {
+	Subnet    string   `json:"management_subnet,omitempty" doc:"Id or name; auto or nothing = the server's default."`
+	Workload  []string `json:"workload_subnets,omitempty" maxItems:"7"`
+	Operation string   `json:"cluster_operation,omitempty"`
+	IP        string   `json:"management_ip,omitempty"`
+	DNS       []string `json:"dns_servers,omitempty"`
+}
+
+// OrderCluster is what the machine belongs to.
+type OrderCluster struct {
+	Type string `json:"cluster_type,omitempty"`
+	Name string `json:"cluster_name,omitempty" maxLength:"63"`
+}
+
+// OrderAnswer says what was accepted.
+type OrderAnswer struct {
+	NodeID              int64      `json:"node_id"`
+	DeploymentID        int64      `json:"deployment_id"`
+	EstimatedCompletion *time.Time `json:"estimated_completion" doc:"Null when there is no history to estimate from."`
+	MonitoringEndpoint  string     `json:"monitoring_endpoint" doc:"Path of the node's status."`
+	Message             string     `json:"message"`
+}
+
+// Line is the answer as a shell prints it.
+func (a OrderAnswer) Line() string {
+	return fmt.Sprintf("ok node %d deployment %d: %s", a.NodeID, a.DeploymentID, a.Message)
+}
+
+// orderNode answers POST /api/config/nodes.
+func (s *Server) orderNode(w http.ResponseWriter, r *http.Request) {
+	in, err := s.readOrder(w, r)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	made, err := s.Lifecycle.Deploy(r.Context(), in)
+	if err != nil {
+		s.refuse(w, r, orderError(err))
+		return
+	}
+	out := OrderAnswer{
+		NodeID: made.NodeID, DeploymentID: made.DeploymentID, Message: fmt.Sprintf("deployment %d of %s was accepted", made.Number, in.Name),
+		MonitoringEndpoint: fmt.Sprintf("/api/status/nodes/%d", made.NodeID),
+	}
+	if made.Existing {
+		out.Message = "this was accepted before; nothing new was made"
+	}
+	if usual, err := s.Statuses.Usual(r.Context(), in.Spec.Provider, in.Spec.ServerProfile); err == nil && usual > 0 {
+		at := s.Now().UTC().Add(usual).Truncate(time.Second)
+		out.EstimatedCompletion = &at
+	}
+	answer(w, r, http.StatusAccepted, out)
+}
+
+// readOrder reads and checks the body; every bad field is told at once.
+func (s *Server) readOrder(w http.ResponseWriter, r *http.Request) (in lifecycle.NewDeployment, err error) {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return in, unsupported("application/json")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, jsonBody))
+	if errorsIsTooLarge(err) {
+		return in, deploy.Errorf(deploy.CodeTooLarge, "a request has at most 256 KiB")
+	}
+	if err != nil {
+		return in, malformed("the body could not be read to its end")
+	}
+	top, err := jsonFields(body, false)
+	if err != nil {
+		return in, err
+	}
+	o := &objectReader{}
+	node := o.object(top, "node_config", "node_config", true)
+	network := o.object(top, "network_config", "network_config", false)
+	cluster := o.object(top, "cluster_config", "cluster_config", false)
+	in = lifecycle.NewDeployment{
+		Name: o.text(node, "node_config.node_name"), ClusterName: o.text(cluster, "cluster_config.cluster_name"),
+		Labels: o.labels(node, "node_config.labels"), Actor: actor(r),
+		IdempotencyKey: o.word(r.Header.Get("Idempotency-Key"), "idempotency_key"),
+		Spec: deploy.Spec{
+			Provider: o.text(node, "node_config.provider"), ServerProfile: o.text(node, "node_config.server_profile"),
+			Zone: o.text(node, "node_config.zone"), Installer: o.text(node, "node_config.installer"), MAC: o.text(node, "node_config.mac"),
+			ClusterRole: o.text(node, "node_config.cluster_role"), ManagementSubnet: o.text(network, "network_config.management_subnet"),
+			WorkloadSubnets: o.list(network, "network_config.workload_subnets"), ManagementIP: o.text(network, "network_config.management_ip"),
+			DNSServers: o.list(network, "network_config.dns_servers"), ClusterOperation: o.text(network, "network_config.cluster_operation"),
+			ClusterType: o.text(cluster, "cluster_config.cluster_type"),
+		},
+	}
+	if in.Spec.Provider == "" {
+		in.Spec.Provider = deploy.ProviderIBMVPC
+	}
+	if strings.EqualFold(in.Spec.ManagementSubnet, "auto") {
+		in.Spec.ManagementSubnet = ""
+	}
+	in.Spec.Storage = s.storage(o, node)
+	for _, f := range in.Check("") {
+		f.Field = orderField(f.Field)
+		if node != nil || !strings.HasPrefix(f.Field, "node_config.") { // else the object itself is complained of
+			o.add(f.Field, f.Code, f.Message)
+		}
+	}
+	return in, deploy.Invalid(o.bad)
+}
+
+// storage checks the disk layout; one without any disk is none.
+func (s *Server) storage(o *objectReader, node reportFields) json.RawMessage {
+	layout := o.object(node, "storage_config", "node_config.storage_config", false)
+	drives := bytes.TrimSpace(layout["data_drives"])
+	if layout["boot_disk"] == nil && (len(drives) == 0 || string(drives) == "[]" || string(drives) == "null") {
+		return nil
+	}
+	var p parsedReport
+	clean := reportFields{"details": node["storage_config"]}.details(&p, false)
+	for _, f := range p.bad {
+		o.add("node_config.storage_config", f.Code, f.Message)
+	}
+	if clean != nil && s.CheckStorage != nil {
+		for _, f := range s.CheckStorage(clean) {
+			o.add("node_config."+f.Field, f.Code, f.Message)
+		}
+	}
+	return clean
+}
+
+// orderFields maps the core's names of fields to those of this endpoint.
+var orderFields = map[string]string{
+	"name": "node_config.node_name", "labels": "node_config.labels", "cluster_name": "cluster_config.cluster_name",
+	"spec.provider": "node_config.provider", "spec.server_profile": "node_config.server_profile", "spec.zone": "node_config.zone",
+	"spec.installer": "node_config.installer", "spec.mac": "node_config.mac", "spec.management_subnet": "network_config.management_subnet",
+	"spec.management_ip": "network_config.management_ip", "spec.workload_subnets": "network_config.workload_subnets",
+	"spec.dns_servers": "network_config.dns_servers",
+}
+
+func orderField(name string) string {
+	if to, ok := orderFields[name]; ok {
+		return to
+	}
+	return name
+}
+
+// orderError gives a refusal's fields the names of this endpoint.
+func orderError(err error) error {
+	e, ok := deploy.AsError(err)
+	if !ok || len(e.Fields) == 0 {
+		return err
+	}
+	c := *e
+	c.Fields = make([]deploy.FieldError, len(e.Fields))
+	for i, f := range e.Fields {
+		f.Field = orderField(f.Field)
+		c.Fields[i] = f
+	}
+	return &c
+}
+
+// objectReader reads the members of JSON objects and gathers every bad one.
+type objectReader struct{ bad []deploy.FieldError }
+
+func (o *objectReader) add(field string, code deploy.Code, message string) {
+	o.bad = append(o.bad, deploy.FieldError{Field: field, Code: code, Message: message})
+}
+
+// object reads a member that is an object; nil if it is missing or bad.
+func (o *objectReader) object(in reportFields, name, path string, required bool) reportFields {
+	raw, ok := in[name]
+	if !ok || string(raw) == "null" {
+		if required {
+			o.add(path, deploy.CodeRequired, "is required")
+		}
+		return nil
+	}
+	var out reportFields
+	if json.Unmarshal(raw, &out) != nil || out == nil {
+		o.add(path, deploy.CodeInvalid, "must be an object")
+		return nil
+	}
+	return out
+}
+
+// last is the member's name of a path.
+func last(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
+
+// orderText is the longest text of an order, in bytes.
+const orderText = 200
+
+func (o *objectReader) text(in reportFields, path string) string {
+	var p parsedReport
+	s := in.text(&p, last(path))
+	if len(p.bad) > 0 {
+		o.add(path, deploy.CodeInvalid, p.bad[0].Message)
+		return ""
+	}
+	return o.word(s, path)
+}
+
+// word checks a short printable text.
+func (o *objectReader) word(s, path string) string {
+	switch s = strings.TrimSpace(s); {
+	case len(s) > orderText:
+		o.add(path, deploy.CodeOutOfRange, fmt.Sprintf("is longer than %d bytes", orderText))
+	case cleanText(s) != s || oneLine(s) != s:
+		o.add(path, deploy.CodeInvalid, "must be printable text")
+	default:
+		return s
+	}
+	return ""
+}
+
+func (o *objectReader) list(in reportFields, path string) []string {
+	raw, ok := in[last(path)]
+	if !ok || string(raw) == "null" {
+		return nil
+	}
+	var items []string
+	if json.Unmarshal(raw, &items) != nil {
+		o.add(path, deploy.CodeInvalid, "must be a list of strings")
+		return nil
+	}
+	if len(items) > 64 {
+		o.add(path, deploy.CodeOutOfRange, "has more than 64 entries")
+		return nil
+	}
+	for i, s := range items {
+		items[i] = o.word(s, path)
+	}
+	return items
+}
+
+func (o *objectReader) labels(in reportFields, path string) map[string]string {
+	raw, ok := in[last(path)]
+	if !ok || string(raw) == "null" {
+		return nil
+	}
+	var out map[string]string
+	if json.Unmarshal(raw, &out) != nil {
+		o.add(path, deploy.CodeInvalid, "must be an object of strings")
+		return nil
+	}
+	for k, v := range out {
+		if cleanText(k) != k || cleanText(v) != v {
+			o.add(path, deploy.CodeInvalid, "must be printable text")
+			return nil
+		}
+	}
+	return out
+}

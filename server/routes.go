@@ -1,0 +1,138 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// rules is the whole face and who may use it, by pattern of http.ServeMux. A
+// pattern that is not here cannot be registered.
+var rules = map[string]rule{
+	"GET /healthz": ruleOpen,
+	"GET /readyz":  ruleOpen,
+	"GET /metrics": ruleViewer,
+
+	"GET /{$}":              ruleOpen, // redirects to the app
+	"GET /monitoring":       ruleOpen, // the app's files have no data; what it asks for needs a session
+	"GET /monitoring/":      ruleOpen,
+	"POST /api/session":     ruleOpen, // signing in; failures are limited
+	"GET /api/session":      ruleViewer,
+	"DELETE /api/session":   ruleViewer,
+	"GET /api/openapi.json": ruleViewer,
+	"/graphql":              ruleViewer,
+
+	"GET /api/status/nodes/{node_id}":        ruleViewer,
+	"GET /api/status/deployment/{server_ip}": ruleViewer,
+	"GET /api/status/history/{node_id}":      ruleViewer,
+	"GET /api/status/history":                ruleViewer,
+	"GET /api/status/summary":                ruleViewer,
+	"GET /api/status/events":                 ruleViewer,
+	"POST /api/status/phase":                 ruleReport,
+
+	"POST /api/config/nodes":     ruleOperator,
+	"GET /api/config/nodes":      ruleViewer,
+	"GET /api/config/nodes/{id}": ruleViewer,
+
+	"GET /boot/d/{locator}":        ruleOpen, // the locator is the secret
+	"GET /boot/config":             ruleOpen, // names a machine, has no secret
+	"GET /boot/images/{name}":      ruleOpen,
+	"GET /boot/scripts/{name}":     ruleOpen,
+	"GET /boot/server/{server_ip}": ruleMachine,
+
+	"/": ruleOpen, // nothing is here: 404, or 405 where another method is known
+}
+
+// register puts every route into the mux.
+func (s *Server) register() error {
+	var failed error
+	add := func(pattern string, h http.Handler) {
+		ru, ok := rules[pattern]
+		if !ok || ru == ruleNone {
+			failed = fmt.Errorf("route %q has no access rule", pattern)
+			return
+		}
+		s.mux.Handle(pattern, s.guard(pattern, ru, h))
+		s.routes = append(s.routes, pattern)
+	}
+	f := func(pattern string, h http.HandlerFunc) { add(pattern, h) }
+
+	f("GET /healthz", s.healthz)
+	f("GET /readyz", s.readyz)
+	add("GET /metrics", s.Metrics.handler())
+	f("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, appPath, http.StatusFound) })
+	app := compressed(http.HandlerFunc(s.app))
+	add("GET /monitoring", app)
+	add("GET /monitoring/", app)
+
+	f("POST /api/session", s.signIn)
+	f("GET /api/session", s.session)
+	f("DELETE /api/session", s.signOut)
+
+	f("POST /api/status/phase", s.report)
+	add("GET /api/status/history/{node_id}", compressed(http.HandlerFunc(s.history)))
+	add("GET /api/status/history", compressed(http.HandlerFunc(s.history)))
+	f("GET /api/status/events", s.events)
+	f("POST /api/config/nodes", s.orderNode)
+	s.typed(add)
+	f("GET /api/openapi.json", s.openapi)
+
+	if s.GraphQL != nil {
+		add("/graphql", compressed(limitBody(s.GraphQL, graphqlBody)))
+	}
+	if s.Boot != nil {
+		for pattern := range rules {
+			if strings.HasPrefix(pattern, "GET /boot/") {
+				add(pattern, s.Boot)
+			}
+		}
+	}
+	f("/", s.nothing)
+	if failed != nil {
+		return failed
+	}
+	return s.describe()
+}
+
+// The largest bodies, in bytes.
+const (
+	graphqlBody = 1 << 20
+	jsonBody    = 256 << 10
+	sessionBody = 4 << 10
+)
+
+// limitBody bounds a request's body.
+func limitBody(next http.Handler, limit int64) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > limit {
+			w.Header().Set("Connection", "close")
+			http.Error(w, "the request is too large", http.StatusRequestEntityTooLarge)
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// nothing answers where no route is: 405 with the methods that are known
+// there, else 404.
+func (s *Server) nothing(w http.ResponseWriter, r *http.Request) {
+	var allow []string
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+		probe := &http.Request{Method: m, URL: r.URL, Host: r.Host}
+		if _, pattern := s.mux.Handler(probe); pattern != "" && pattern != "/" {
+			allow = append(allow, m)
+			if m == http.MethodGet {
+				allow = append(allow, http.MethodHead)
+			}
+		}
+	}
+	d := &ErrorDocument{Message: "there is nothing here", Code: "not_found", status: http.StatusNotFound}
+	if len(allow) > 0 {
+		d = &ErrorDocument{
+			Message: "this method is not possible here", Code: "invalid", status: http.StatusMethodNotAllowed,
+			header: [2]string{"Allow", strings.Join(allow, ", ")},
+		}
+	}
+	s.refuse(w, r, d)
+}
