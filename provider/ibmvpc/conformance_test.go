@@ -1,0 +1,67 @@
+package ibmvpc_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/provider/conformance"
+	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
+)
+
+func TestConformance(t *testing.T) { conformance.Run(t, newFixture) }
+
+var breakages = map[conformance.Breakage]vpcsim.Fault{
+	conformance.BreakUnavailable: {Kind: vpcsim.FaultFail, Operation: vpcsim.AnyOperation, Status: http.StatusServiceUnavailable},
+	conformance.BreakThrottled:   {Kind: vpcsim.FaultFail, Operation: vpcsim.AnyOperation, Status: http.StatusTooManyRequests},
+	conformance.BreakForbidden:   {Kind: vpcsim.FaultFail, Operation: vpcsim.AnyOperation, Status: http.StatusForbidden},
+}
+
+func newFixture(t *testing.T) conformance.Fixture {
+	c := newCloud(t)
+	return conformance.Fixture{
+		Provider: func(t *testing.T, j deploy.Journal) deploy.Provider { return c.provider(t, j) },
+		Spec:     spec(),
+		Made: func() map[string]int {
+			s := c.State()
+			made := map[string]int{"reserved_ip": s.ReservedIPsCreated, "vni": s.VNIsCreated, "server": s.ServersCreated}
+			for _, r := range s.Records {
+				made[map[string]string{"A": "dns_a", "PTR": "dns_ptr"}[r.Type]]++
+			}
+			return made
+		},
+		OrderMakes: map[string]int{"reserved_ip": 2, "vni": 2, "server": 1},
+		NamesMake:  map[string]int{"dns_a": 1, "dns_ptr": 1},
+		Advance:    c.clock.Advance,
+		Hook:       c.wire.hook,
+		Break: func(b conformance.Breakage) {
+			if _, err := c.AddFault(breakages[b]); err != nil {
+				t.Fatal(err)
+			}
+		},
+		Repair: func() { c.ClearFaults() },
+		Remove: func(t *testing.T, id string) { c.deleteServer(t, id) },
+		BadSpecs: map[string]func(*deploy.Spec){
+			"server_profile":    func(s *deploy.Spec) { s.ServerProfile = "bx2d-metal-48x192" },
+			"zone":              func(s *deploy.Spec) { s.Zone = "us-south-9" },
+			"management_subnet": func(s *deploy.Spec) { s.ManagementSubnet = "nowhere" },
+			"workload_subnets":  func(s *deploy.Spec) { s.WorkloadSubnets = []string{"nowhere"} },
+			"management_ip":     func(s *deploy.Spec) { s.ManagementIP = "127.64.0.1" }, // the gateway, reserved by IBM
+		},
+	}
+}
+
+// deleteServer does what somebody at IBM's console would do.
+func (c *cloud) deleteServer(t *testing.T, id string) {
+	t.Helper()
+	post := func(method, path, body string, want int) {
+		t.Helper()
+		c.request(t, method, path, body, want)
+	}
+	const wait = 1e9 // longer than any delay of the simulator
+	c.clock.Advance(wait)
+	post(http.MethodPost, "/bare_metal_servers/"+id+"/stop", `{"type":"hard"}`, http.StatusNoContent)
+	c.clock.Advance(wait)
+	post(http.MethodDelete, "/bare_metal_servers/"+id, "", http.StatusAccepted)
+	c.clock.Advance(wait)
+}
