@@ -45,7 +45,7 @@ func processesOf(t *testing.T, dir string) map[int]string {
 func hasProcess(t *testing.T, r *Rack, id, name string) bool {
 	t.Helper()
 	for _, line := range processesOf(t, r.machine(id).dir) {
-		if strings.HasPrefix(filepath.Base(strings.Fields(line + " ")[0]), name) {
+		if words := strings.Fields(line); len(words) > 0 && filepath.Base(words[0]) == name {
 			return true
 		}
 	}

@@ -8,7 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// console keeps the end of what a machine printed, and logs it line by line.
+// console keeps the end of what a machine printed, and logs it line by line (at
+// debug: a console is long).
 type console struct {
 	log *slog.Logger
 	max int // bytes kept
@@ -41,7 +42,7 @@ func (c *console) Write(p []byte) (int, error) {
 			line, rest = c.line[:maxLine], c.line[maxLine:]
 		}
 		if s := strings.TrimRight(string(line), "\r"); s != "" {
-			c.log.Info("console", "line", strings.ToValidUTF8(s, "\uFFFD"))
+			c.log.Debug("console", "line", strings.ToValidUTF8(s, "\uFFFD"))
 		}
 		c.line = append([]byte(nil), rest...)
 	}

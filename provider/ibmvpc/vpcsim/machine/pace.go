@@ -15,7 +15,13 @@ type Pace struct {
 	Retry    time.Duration // before a failed network boot is tried again; at least 100 ms
 	Command  time.Duration // of each recorded system command (ip, mount, …)
 	// LinkRate is the machine's network speed in bytes a second; 0 is unlimited.
+	// Downloads by scripts are curl's to slow down (limit-rate), and curl looks at
+	// the rate only every 100 reads, 10 MB on a fast link: an image must be larger
+	// to show it.
 	LinkRate int64
+	// ImageBytes is the size of the stand-in hypervisor image; the other files are
+	// smaller in proportion. 768 KiB if 0. See StandIns.
+	ImageBytes int
 	// InstallSteps is in how many parts the stand-in installer writes each image,
 	// InstallStep the pause after each. See StandIns.
 	InstallSteps int
@@ -33,7 +39,7 @@ func DemoPace() Pace {
 	return Pace{
 		Firmware: 2 * time.Second, Kernel: 2 * time.Second, Restart: 2 * time.Second, System: 2 * time.Second,
 		Retry: 2 * time.Second, Command: 150 * time.Millisecond,
-		LinkRate: 192 << 10, InstallSteps: 10, InstallStep: 500 * time.Millisecond,
+		LinkRate: 4 << 20, ImageBytes: 24 << 20, InstallSteps: 10, InstallStep: 400 * time.Millisecond,
 	}
 }
 

@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -46,10 +48,12 @@ type Options struct {
 	// Faults are what is wrong with which machine; see SetFaults.
 	Faults []Fault
 	// Shell runs the served scripts: ShellDefault, ShellDash or ShellBusybox.
-	// busybox prefers its built-in commands to the PATH, so that with it neither
-	// calls are recorded nor FaultScriptLine and FaultHangInInstaller work.
+	// busybox prefers its built-in commands to the PATH, so that with it calls are
+	// recorded and tools fail (FaultScriptLine, FaultHangInInstaller, FaultSlow's
+	// disks) only where a script looks the command up in PATH.
 	Shell string
-	// UID and GID are what scripts run as when we are root; DefaultUID if 0.
+	// UID and GID are what scripts run as when we are root; DefaultUID if 0. The
+	// user needs an entry in the host's passwd: ssh-keygen insists.
 	UID, GID int
 	// ConsoleBytes is how much of each console is kept; 256 KiB if 0.
 	ConsoleBytes int
@@ -120,6 +124,12 @@ func NewRack(opts Options) (*Rack, error) {
 	}
 	if r.tools, err = findTools(opts.Shell, r.cage.kind == CageNamespaces); err != nil {
 		return nil, err
+	}
+	if r.cage.uid < 0 {
+		opts.UID = os.Geteuid()
+	}
+	if _, err := user.LookupId(strconv.Itoa(opts.UID)); err != nil {
+		r.log.Warn("the user that scripts run as has no entry in passwd; ssh-keygen refuses to run as such", "uid", opts.UID, "error", err)
 	}
 	if err := r.openDir(); err != nil {
 		return nil, fmt.Errorf("directory of simulated machines: %w", err)

@@ -52,7 +52,7 @@ func TestParseFaults(t *testing.T) {
 
 func TestConsole(t *testing.T) {
 	var log bytes.Buffer
-	c := &console{log: slog.New(slog.NewTextHandler(&log, nil)), max: 64}
+	c := &console{log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), max: 64}
 	for _, s := range []string{"first li", "ne\nsecond\n", "bad \xff byte\n"} {
 		n, err := c.Write([]byte(s))
 		require.NoError(t, err)

@@ -46,17 +46,22 @@ func StandIns(dir string, pace Pace) ([]File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("stand-in artifacts: %w", err)
 	}
-	hypervisor := standIn("hypervisor image", 768<<10)
+	size := pace.ImageBytes
+	if size <= 0 {
+		size = 768 << 10
+	}
+	size = max(size, 16<<10)
+	hypervisor := standIn("hypervisor image", size)
 	copy(hypervisor[sector-2:], bootSignature) // firmware boots what ends its first sector so
 	var out []File
 	for _, f := range []struct {
 		name, kind string
 		data       []byte
 	}{
-		{KernelName, "kernel", standIn("Linux kernel of the install environment", 256<<10)},
-		{InitrdName, "initrd", standIn("initial ramdisk of the install environment", 384<<10)},
+		{KernelName, "kernel", standIn("Linux kernel of the install environment", size/4)},
+		{InitrdName, "initrd", standIn("initial ramdisk of the install environment", size/2)},
 		{HypervisorName, "hypervisor", hypervisor},
-		{CVMName, "cvm", standIn("controller VM image", 512<<10)},
+		{CVMName, "cvm", standIn("controller VM image", size*2/3)},
 		{InstallerName, "installer", installer(pace)},
 	} {
 		path := filepath.Join(dir, f.name)
