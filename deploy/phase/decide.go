@@ -20,6 +20,25 @@ const (
 
 func (r Reporter) owns(o Owner) bool { return r == ByOperator || string(r) == string(o) }
 
+// maySkip reports whether the reporter may pass over a phase that nobody did:
+// only the machine knows that it needs none of its own phases, and only an
+// operator may say so in its place.
+func (r Reporter) maySkip(d Definition) bool {
+	return d.MachineMaySkip && (r == ByMachine || r == ByOperator)
+}
+
+// mayFailCleanup reports whether the reporter's failure concerns a cleanup: a
+// machine that is being released has nothing more to say.
+func mayFailCleanup(r Reporter) bool { return r == ByWorkflow || r == ByOperator }
+
+// failedState is where a failure leads: what was to be canceled is canceled.
+func failedState(s State) State {
+	if s == Canceling {
+		return StateStop
+	}
+	return StateFail
+}
+
 // Facts is what the decision needs to know of a deployment.
 type Facts struct {
 	Provider   string
@@ -77,6 +96,9 @@ func Decide(f Facts, r Report) Verdict {
 	}
 	open := index(f.Provider, f.Open)
 	if r.Phase == Failed {
+		if f.State == CleaningUp && !mayFailCleanup(r.As) {
+			return refuse(f, r, deploy.CodeDeploymentEnded, "the deployment has ended; its node is being cleaned up")
+		}
 		return fail(f, f.Open)
 	}
 	def, known := definitions[r.Phase]
@@ -114,14 +136,14 @@ func pass(f Facts, r Report, open, at int) (moves []Move, blocked Key) {
 		moves = append(moves, Move{Phase: f.Open, Status: Success, Implied: true})
 	case r.As == ByBoot && (f.Open == ServerRequested || f.Open == MonitoringStart):
 		moves = append(moves, Move{Phase: f.Open, Status: Success, Implied: true})
-	case d.MachineMaySkip:
+	case r.As.maySkip(d):
 		moves = append(moves, Move{Phase: f.Open, Status: Skipped, Implied: true})
 	default:
 		return nil, f.Open
 	}
 	for _, k := range keys[open+1 : at] {
 		switch {
-		case slices.Contains(f.Skip, k), definitions[k].MachineMaySkip:
+		case slices.Contains(f.Skip, k), r.As.maySkip(definitions[k]):
 			moves = append(moves, Move{Phase: k, Enter: true, Status: Skipped, Implied: true})
 		case k == MonitoringStart && r.As == ByBoot:
 			moves = append(moves, Move{Phase: k, Enter: true, Status: Success, Implied: true})
@@ -155,7 +177,7 @@ func settle(f Facts, moves []Move, k Key, enter bool, s Status) Verdict {
 	v.Moves = append(moves, Move{Phase: k, Enter: enter, Status: s})
 	switch s {
 	case FailedRun:
-		v.State = StateFail
+		v.State = failedState(f.State)
 	case Success:
 		if f.State == Canceling {
 			v.State = StateStop
@@ -192,7 +214,7 @@ func next(f Facts, k Key) []Move {
 }
 
 func fail(f Facts, k Key) Verdict {
-	return Verdict{Outcome: Accept, State: StateFail, At: k, Moves: []Move{{Phase: k, Status: FailedRun}}}
+	return Verdict{Outcome: Accept, State: failedState(f.State), At: k, Moves: []Move{{Phase: k, Status: FailedRun}}}
 }
 
 func refuse(f Facts, r Report, code deploy.Code, reason string) Verdict {
@@ -202,10 +224,13 @@ func refuse(f Facts, r Report, code deploy.Code, reason string) Verdict {
 // Acceptable lists the phases that the reporter could report now, in order;
 // empty once the deployment has ended.
 func Acceptable(f Facts, as Reporter) []Key {
-	if !Active(f.State) || f.State == CleaningUp {
-		return []Key{}
-	}
 	out := []Key{}
+	switch {
+	case !Active(f.State), f.State == CleaningUp && !mayFailCleanup(as):
+		return out
+	case f.State == CleaningUp:
+		return []Key{Failed}
+	}
 	open := index(f.Provider, f.Open)
 	for i, k := range sequences[f.Provider] {
 		d := definitions[k]
@@ -226,8 +251,8 @@ func Acceptable(f Facts, as Reporter) []Key {
 // the phase has one left, else the deployment fails.
 func TimeOut(f Facts, tries int) Verdict {
 	d := definitions[f.Open]
-	if tries <= d.Retries {
+	if tries <= d.Retries && f.State != Canceling {
 		return Verdict{Outcome: Accept, State: f.State, At: f.Open, Moves: []Move{{Phase: f.Open, Status: Waiting}}}
 	}
-	return Verdict{Outcome: Accept, State: StateFail, At: f.Open, Moves: []Move{{Phase: f.Open, Status: TimedOut}}}
+	return Verdict{Outcome: Accept, State: failedState(f.State), At: f.Open, Moves: []Move{{Phase: f.Open, Status: TimedOut}}}
 }
