@@ -134,6 +134,7 @@ func (c *call) run() (answer reply, dropped bool, err error) {
 	s.mu.Lock()
 	s.counts.calls[c.op.name]++
 	delay := c.takeLatency()
+	s.notify()
 	s.mu.Unlock()
 	if delay > 0 {
 		if err := s.sleep(c.r.Context(), delay); err != nil {
