@@ -38,7 +38,7 @@ func (s *Server) app(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) asset(w http.ResponseWriter, r *http.Request, name string) {
 	if !fs.ValidPath(name) || strings.HasPrefix(path.Base(name), ".") {
-		s.nothing(w, r)
+		s.refuse(w, r, errNoFile)
 		return
 	}
 	if strings.HasPrefix(name, "assets/") {
@@ -68,8 +68,10 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 		s.refuse(w, r, err)
 		return
 	}
-	s.refuse(w, r, &ErrorDocument{Message: "there is no such file", Code: "not_found", status: http.StatusNotFound})
+	s.refuse(w, r, errNoFile)
 }
+
+var errNoFile = &ErrorDocument{Message: "there is no such file", Code: "not_found", status: http.StatusNotFound}
 
 // notBuilt says that this binary has no app and how to get it.
 func (s *Server) notBuilt(w http.ResponseWriter, r *http.Request) {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -167,3 +168,6 @@ func actor(r *http.Request) deploy.Actor {
 	}
 	return deploy.Actor{Kind: deploy.ActorSystem, Name: "unknown"}
 }
+
+// Routes lists the patterns that are served.
+func (s *Server) Routes() []string { return slices.Clone(s.routes) }
