@@ -1,0 +1,322 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/access"
+	"github.com/slipwayhq/slipway/deploy/feed"
+	"github.com/slipwayhq/slipway/deploy/health"
+	"github.com/slipwayhq/slipway/deploy/journal"
+	"github.com/slipwayhq/slipway/deploy/lifecycle"
+	"github.com/slipwayhq/slipway/deploy/phase"
+	"github.com/slipwayhq/slipway/deploy/query"
+	"github.com/slipwayhq/slipway/deploy/store"
+	"github.com/slipwayhq/slipway/deploy/workflow"
+	"github.com/slipwayhq/slipway/frontend"
+	"github.com/slipwayhq/slipway/graph"
+	"github.com/slipwayhq/slipway/graph/wstransport"
+	"github.com/slipwayhq/slipway/provider/ibmvpc"
+	"github.com/slipwayhq/slipway/provider/rack"
+	"github.com/slipwayhq/slipway/pxe"
+	"github.com/slipwayhq/slipway/pxe/artifact"
+	"github.com/slipwayhq/slipway/pxe/nodeconfig"
+	"github.com/slipwayhq/slipway/pxe/scripts"
+	"github.com/slipwayhq/slipway/server"
+)
+
+// appConfig is everything that a running Slipway is made from.
+type appConfig struct {
+	Data           dataFlags
+	Listen         string
+	BaseURL        string
+	TrustedProxies []netip.Prefix
+	SecureCookies  bool
+	IBM            ibmvpc.Config // Region empty = the provider is off
+	Install        installFlags
+	SSHKeyFile     string
+	Now            func() time.Time // nil = the system's clock
+	Logger         *slog.Logger
+}
+
+// app is a running Slipway.
+type app struct {
+	URL    string
+	Access *access.Service
+	Writer *lifecycle.Writer
+	Feed   *feed.Feed
+	Store  *store.Store
+
+	graph     *graph.Handler
+	server    *server.Server
+	http      *http.Server
+	artifacts *artifact.Catalogue
+	log       *slog.Logger
+	unlock    func() error
+
+	cancel  context.CancelFunc // parts that may stop at once
+	writing context.CancelFunc // the writer, which stops last
+	parts   sync.WaitGroup
+	writer  sync.WaitGroup
+	failed  chan error // a part that ended by itself
+}
+
+// startApp opens the database, starts every part, and listens.
+func startApp(ctx context.Context, cfg appConfig) (_ *app, err error) {
+	a := &app{log: cfg.Logger, failed: make(chan error, 8)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.release())
+		}
+	}()
+	if err := os.MkdirAll(cfg.Data.DataDir, 0o750); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	if a.unlock, err = lockFile(filepath.Join(cfg.Data.DataDir, "slipway.lock")); err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", cfg.Data.DataDir, err)
+	}
+	if a.Store, err = store.Open(ctx, cfg.Data.database(), store.Options{Logger: cfg.Logger}); err != nil {
+		return nil, err
+	}
+	if err := a.Store.Migrate(ctx); err != nil {
+		return nil, err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listening: %w", err)
+	}
+	a.URL = cfg.BaseURL
+	if a.URL == "" {
+		a.URL = "http://" + reachable(listener.Addr().String())
+	}
+	if err := a.build(cfg); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	a.parts.Go(func() {
+		if err := a.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			a.failed <- fmt.Errorf("http: %w", err)
+		}
+	})
+	return a, nil
+}
+
+// reachable replaces an unspecified address by one that can be called.
+func reachable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+		if name, err := os.Hostname(); err == nil {
+			host = name
+		}
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// build makes the parts and starts all but the HTTP listener.
+func (a *app) build(cfg appConfig) error {
+	deadlines, err := cfg.Install.deadlines()
+	if err != nil {
+		return err
+	}
+	a.Access = access.New(a.Store, access.WithLogger(cfg.Logger))
+	providers, err := a.providers(cfg)
+	if err != nil {
+		return err
+	}
+	keyFile := cfg.SSHKeyFile
+	if keyFile == "" {
+		keyFile = filepath.Join(cfg.Data.DataDir, "ssh", "id_ed25519")
+	}
+	key, err := health.LoadOrCreateKey(keyFile)
+	if err != nil {
+		return fmt.Errorf("access key: %w", err)
+	}
+	engine, err := workflow.New(a.Store, workflow.Options{
+		ReplicaID: uuid.NewString(), Providers: providers, Prober: &health.Checker{Key: key.Signer},
+		BootURL: func(ctx context.Context, nodeID, deploymentID int64) (string, error) {
+			locator, err := a.Access.CreateLocator(ctx, nodeID, deploymentID)
+			return a.URL + "/boot/d/" + locator, err
+		},
+		AccessUser: cfg.Install.AccessUser, SSHPort: cfg.Install.SSHPort, Slots: cfg.Install.Slots,
+		ObserveEvery: cfg.Install.ObserveEvery, ProbeEvery: cfg.Install.ProbeEvery, Now: cfg.Now, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	a.Feed = feed.New(a.Store, feed.Options{Logger: cfg.Logger})
+	metrics := server.NewMetrics()
+	a.Writer = lifecycle.New(a.Store, lifecycle.Options{
+		Now: cfg.Now, OnEnter: engine.Enqueue, OnCommit: a.Feed.Wake, OnOutcome: metrics.Report, StaleAfter: cfg.Install.StaleAfter, Logger: cfg.Logger,
+		Deadline: func(_, _ string, d phase.Definition) time.Duration {
+			if o, ok := deadlines[d.Key]; ok {
+				return o
+			}
+			return d.Deadline
+		},
+		Skip: func(s deploy.Spec) []phase.Key {
+			skip := []phase.Key{phase.ClusterFormation}
+			if p := providers[s.Provider]; p == nil || !p.HasNames() {
+				skip = append(skip, phase.DNSRegistration)
+			}
+			return skip
+		},
+	})
+	if err := a.faces(cfg, key, metrics); err != nil {
+		return err
+	}
+	return a.start(engine)
+}
+
+func (a *app) providers(cfg appConfig) (map[string]deploy.Provider, error) {
+	out := map[string]deploy.Provider{deploy.ProviderRack: rack.New(nil)}
+	if cfg.IBM.Region == "" {
+		return out, nil
+	}
+	cfg.IBM.Journal = journal.New(a.Store, cfg.Now)
+	ibm, err := ibmvpc.New(cfg.IBM)
+	if err != nil {
+		return nil, fmt.Errorf("IBM VPC settings: %w", err)
+	}
+	out[deploy.ProviderIBMVPC] = ibm
+	return out, nil
+}
+
+// faces makes GraphQL, the boot service and the HTTP server.
+func (a *app) faces(cfg appConfig, key health.Key, metrics *server.Metrics) error {
+	var err error
+	if a.artifacts, err = artifact.Open(filepath.Join(cfg.Data.DataDir, "artifacts"), artifact.WithLogger(cfg.Logger)); err != nil {
+		return err
+	}
+	storage, err := cfg.Install.storage()
+	if err != nil {
+		return err
+	}
+	statuses := query.NewStatuses(a.Store.Ent(), cfg.Now)
+	a.graph = graph.NewHandler(graph.Deps{
+		Fleet: query.NewFleet(a.Store.Ent(), statuses, cfg.Now), Feed: a.Feed, Commands: a.Writer,
+		Authenticate: a.Access.Authenticate, Version: versionText(), Logger: cfg.Logger, Sockets: wstransport.Config{Origins: origins(cfg.BaseURL)},
+	})
+	strangers := access.NewStrangers(a.Writer.Stranger, cfg.Now, cfg.Logger)
+	boot, err := pxe.New(pxe.Parts{
+		Settings: pxe.Settings{
+			BaseURL: a.URL, Kernel: cfg.Install.Kernel, Initrd: cfg.Install.Initrd, KernelArgs: cfg.Install.KernelArgs,
+			Installer: cfg.Install.Installer, InstallerTimeout: int(cfg.Install.InstallerTimeout.Seconds()), Images: cfg.Install.Images,
+			Access:    nodeconfig.Access{User: cfg.Install.AccessUser, AuthorizedKeys: append([]string{key.Authorized}, cfg.Install.AccessKeys...), SSHPort: cfg.Install.SSHPort},
+			Resources: nodeconfig.Resources{CVMMemoryGB: cfg.Install.CVMMemoryGB, CVMVCPUs: cfg.Install.CVMVCPUs},
+			Storage:   storage, DNSServers: cfg.Install.DNSServers, Domain: cfg.Install.Domain, Heartbeat: int(max(cfg.Install.Heartbeat, time.Second).Seconds()),
+		},
+		Lifecycle: a.Writer, Secrets: a.Access, Machines: query.NewMachines(a.Store.Ent()), Artifacts: a.artifacts, Scripts: scripts.Set{}, Strangers: strangers, Log: cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	parts := server.Parts{
+		Settings: server.Settings{BaseURL: cfg.BaseURL, TrustedProxies: cfg.TrustedProxies, SecureCookies: cfg.SecureCookies, Version: versionText()},
+		Store:    a.Store, Access: a.Access, Strangers: strangers, Lifecycle: a.Writer, Statuses: statuses, Feed: a.Feed, Metrics: metrics,
+		GraphQL: a.graph, Boot: boot, Now: cfg.Now, Log: cfg.Logger,
+	}
+	if frontend.Built() {
+		parts.App = frontend.FS()
+	}
+	if a.server, err = server.New(parts); err != nil {
+		return err
+	}
+	a.http = server.NewHTTPServer(a.server, cfg.Logger)
+	return nil
+}
+
+// origins are what may open a websocket beside the server's own host.
+func origins(base string) []string {
+	if base == "" {
+		return nil
+	}
+	return []string{base}
+}
+
+// start runs the parts that work by themselves.
+func (a *app) start(engine *workflow.Engine) error {
+	writing, stopWriting := context.WithCancel(context.Background())
+	parts, cancel := context.WithCancel(context.Background())
+	a.writing, a.cancel = stopWriting, cancel
+	a.writer.Go(func() { a.Writer.Run(writing) })
+	part := func(name string, run func(context.Context) error) {
+		a.parts.Go(func() {
+			if err := run(parts); err != nil && parts.Err() == nil {
+				a.failed <- fmt.Errorf("%s: %w", name, err)
+			}
+		})
+	}
+	part("access", a.Access.Run)
+	part("feed", a.Feed.Run)
+	part("workflow", func(ctx context.Context) error { return engine.Run(ctx, a.Writer) })
+	select {
+	case <-a.Feed.Ready():
+		return nil
+	case err := <-a.failed:
+		return err
+	}
+}
+
+// Wait blocks until ctx ends, or a part fails.
+func (a *app) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-a.failed:
+		return err
+	}
+}
+
+// Stop ends in order: no new readers, sockets told to come back elsewhere,
+// running steps finished, the writer, the database.
+func (a *app) Stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	a.server.Drain()
+	errs := []error{a.graph.Shutdown(ctx, 500*time.Millisecond)}
+	if err := a.http.Shutdown(ctx); err != nil {
+		errs = append(errs, a.http.Close())
+	}
+	return errors.Join(append(errs, a.release())...)
+}
+
+func (a *app) release() error {
+	if a.cancel != nil {
+		a.cancel()
+		if a.http != nil {
+			_ = a.http.Close() // it has been shut down, or never began
+		}
+		a.parts.Wait()
+		a.writing()
+		a.writer.Wait()
+	}
+	var errs []error
+	if a.artifacts != nil {
+		errs = append(errs, a.artifacts.Close())
+	}
+	if a.Store != nil {
+		errs = append(errs, a.Store.Close())
+	}
+	if a.unlock != nil {
+		errs = append(errs, a.unlock())
+	}
+	return errors.Join(errs...)
+}
+
+func trimLine(s string) string { return strings.TrimSpace(s) }

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+
+	"github.com/slipwayhq/slipway/pxe/artifact"
+)
+
+type artifactsCmd struct {
+	List artifactsListCmd `cmd:"" help:"List the catalogue."`
+	Add  artifactsAddCmd  `cmd:"" help:"Add a file to the catalogue."`
+}
+
+func openArtifacts(d dataFlags) (*artifact.Catalogue, error) {
+	return artifact.Open(filepath.Join(d.DataDir, "artifacts"))
+}
+
+type artifactsListCmd struct {
+	Data dataFlags `embed:""`
+}
+
+// Run lists the catalogue.
+func (c *artifactsListCmd) Run() error {
+	catalogue, err := openArtifacts(c.Data)
+	if err != nil {
+		return err
+	}
+	defer catalogue.Close()
+	list, err := catalogue.List()
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tKIND\tVERSION\tBYTES\tSHA256\tSTATE")
+	for _, a := range list {
+		state := "ok"
+		if a.Broken != "" {
+			state = a.Broken
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", a.Name, a.Kind, a.Version, a.Size, a.SHA256, state)
+	}
+	return w.Flush()
+}
+
+type artifactsAddCmd struct {
+	Data    dataFlags `embed:""`
+	Name    string    `arg:"" help:"Name in URLs and configurations."`
+	Path    string    `arg:"" help:"The file." type:"existingfile"`
+	Kind    string    `help:"What it is." enum:"kernel,initrd,hypervisor,cvm,image,installer,bootloader,other" default:"image"`
+	Version string    `help:"Its version, for people." default:""`
+	InPlace bool      `help:"Leave the file where it is instead of copying it."`
+}
+
+// Run registers a file.
+func (c *artifactsAddCmd) Run(ctx context.Context) error {
+	catalogue, err := openArtifacts(c.Data)
+	if err != nil {
+		return err
+	}
+	defer catalogue.Close()
+	add := catalogue.Register
+	if c.InPlace {
+		add = catalogue.Reference
+	}
+	a, err := add(ctx, c.Name, c.Version, artifact.Kind(c.Kind), c.Path)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s  %s  %d bytes\n", a.SHA256, a.Name, a.Size)
+	return nil
+}

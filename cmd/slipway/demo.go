@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/slipwayhq/slipway/client"
+	"github.com/slipwayhq/slipway/deploy/access"
+	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim/machine"
+	"github.com/slipwayhq/slipway/pxe/artifact"
+)
+
+type demoCmd struct {
+	Nodes        int    `help:"How many servers." default:"3"`
+	Profile      string `help:"Their server profile." default:"bx2d-metal-96x384"`
+	Listen       string `help:"Address to listen on; another free port is taken if it is in use." default:"127.0.0.1:8080" env:"SLIPWAY_LISTEN"`
+	ExitWhenDone bool   `help:"End when all have ended: 0 if all are deployed, else 1."`
+	Pace         string `help:"demo lets one watch, quick is as fast as it goes." enum:"demo,quick" default:"demo"`
+	Faults       string `help:"JSON list of machine faults, or @file, to see something fail."`
+	Shell        string `help:"Shell of the install environment: dash or busybox."`
+	DataDir      string `help:"Keep the data here; default: a temporary directory that is removed." type:"path"`
+}
+
+// demoSSHPort is where simulated machines run SSH: they are unprivileged, and
+// each has an address of its own.
+const demoSSHPort = 2222
+
+// demo is a whole Slipway with a simulated cloud beside it.
+type demo struct {
+	dir  string
+	keep bool
+	app  *app
+	sim  *simulation
+}
+
+// demoOptions are what tests change.
+type demoOptions struct {
+	DataDir string
+	Listen  string
+	Pace    machine.Pace
+	Faults  []machine.Fault
+	Shell   string
+	Install func(*installFlags)
+	Now     func() time.Time
+	Logger  *slog.Logger
+	// Prepare may change the artifacts before the server starts.
+	Prepare func(ctx context.Context, dir string) error
+}
+
+// startDemo starts simulator, artifacts and server.
+func startDemo(ctx context.Context, o demoOptions) (_ *demo, err error) {
+	d := &demo{dir: o.DataDir, keep: o.DataDir != ""}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.Stop())
+		}
+	}()
+	if !d.keep {
+		if d.dir, err = os.MkdirTemp("", "slipway-demo-"); err != nil {
+			return nil, fmt.Errorf("data directory: %w", err)
+		}
+	}
+	if err := registerStandIns(ctx, d.dir, o.Pace); err != nil {
+		return nil, err
+	}
+	if o.Prepare != nil {
+		if err := o.Prepare(ctx, d.dir); err != nil {
+			return nil, err
+		}
+	}
+	if d.sim, err = startSimulation(ctx, simConfig{Listen: "127.0.0.1:0", Pace: o.Pace, Faults: o.Faults, Shell: o.Shell, Logger: o.Logger}); err != nil {
+		return nil, err
+	}
+	install := demoInstall()
+	if o.Install != nil {
+		o.Install(&install)
+	}
+	d.app, err = startApp(ctx, appConfig{Data: dataFlags{DataDir: d.dir}, Listen: o.Listen, IBM: simulatedIBM(d.sim.URL), Install: install, Now: o.Now, Logger: o.Logger})
+	return d, err
+}
+
+// demoInstall are the install settings for simulated machines.
+func demoInstall() installFlags {
+	return installFlags{
+		Kernel: machine.KernelName, Initrd: machine.InitrdName, KernelArgs: []string{"console=ttyS0"}, Installer: machine.InstallerName, InstallerTimeout: 10 * time.Minute,
+		AccessUser: "root", SSHPort: demoSSHPort, CVMMemoryGB: 48, CVMVCPUs: 16, Domain: "demo.slipway.test",
+		Heartbeat: 5 * time.Second, Slots: 25, ObserveEvery: time.Second, ProbeEvery: time.Second, StaleAfter: 30 * time.Second,
+	}
+}
+
+// registerStandIns fills the catalogue with small files that stand for a
+// vendor's images.
+func registerStandIns(ctx context.Context, dir string, pace machine.Pace) error {
+	files, err := machine.StandIns(filepath.Join(dir, "standins"), pace)
+	if err != nil {
+		return err
+	}
+	catalogue, err := openArtifacts(dataFlags{DataDir: dir})
+	if err != nil {
+		return err
+	}
+	defer catalogue.Close()
+	for _, f := range files {
+		if _, err := catalogue.Register(ctx, f.Name, f.Version, artifact.Kind(f.Kind), f.Path); err != nil && !errors.Is(err, artifact.ErrExists) {
+			return fmt.Errorf("registering %s: %w", f.Name, err)
+		}
+	}
+	return nil
+}
+
+// Stop ends everything and removes what was temporary.
+func (d *demo) Stop() error {
+	var errs []error
+	if d.app != nil {
+		errs = append(errs, d.app.Stop())
+	}
+	if d.sim != nil {
+		errs = append(errs, d.sim.Stop())
+	}
+	if !d.keep && d.dir != "" {
+		errs = append(errs, os.RemoveAll(d.dir))
+	}
+	return errors.Join(errs...)
+}
+
+// order deploys n nodes through the API, as any client would.
+func (d *demo) order(ctx context.Context, n int, profile string) (*client.Client, []client.Deployment, error) {
+	token, _, err := d.app.Access.CreateToken(ctx, access.NewToken{Name: "demo", Role: access.RoleOperator, For: 24 * time.Hour, CreatedBy: "demo"})
+	if err != nil {
+		return nil, nil, err
+	}
+	api, err := client.New(d.app.URL, token)
+	if err != nil {
+		return nil, nil, err
+	}
+	parallel := n
+	batch := "demo"
+	in := client.DeployNodesInput{MaxParallel: &parallel, BatchName: &batch}
+	for i := range n {
+		in.Nodes = append(in.Nodes, client.DeployNodeInput{Name: fmt.Sprintf("demo-%d", i+1), Spec: client.DeploySpec{IbmVpc: &client.IbmVpcSpec{ServerProfile: profile}}})
+	}
+	list, err := api.Deploy(ctx, in)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, one := range list {
+		if one.Err != nil {
+			return nil, nil, fmt.Errorf("%s was refused: %w", in.Nodes[one.Index].Name, one.Err)
+		}
+	}
+	return api, list, nil
+}
+
+// freeAddress gives addr, or one with a free port if addr is taken.
+func freeAddress(ctx context.Context, addr string) (string, bool) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err == nil {
+		return addr, l.Close() == nil
+	}
+	host, _, splitErr := net.SplitHostPort(addr)
+	if splitErr != nil {
+		return addr, true // startApp will say what is wrong with it
+	}
+	return net.JoinHostPort(host, "0"), false
+}
+
+// Run shows the whole thing.
+func (c *demoCmd) Run(ctx context.Context) error {
+	if c.Nodes < 1 || c.Nodes > 25 {
+		return exit{exitUsage, errors.New("--nodes must be 1 to 25, the quota of servers in an account")}
+	}
+	faults, err := parseFaults(c.Faults)
+	if err != nil {
+		return exit{exitUsage, err}
+	}
+	listen, free := freeAddress(ctx, c.Listen)
+	if !free {
+		fmt.Printf("%s is in use; another port is taken\n", c.Listen)
+	}
+	logFile := filepath.Join(os.TempDir(), fmt.Sprintf("slipway-demo-%d.log", os.Getpid()))
+	logger, closeLog, err := fileLogger(logFile)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	d, err := startDemo(ctx, demoOptions{DataDir: c.DataDir, Listen: listen, Pace: paceOf(c.Pace), Faults: faults, Shell: c.Shell, Logger: logger})
+	if err != nil {
+		return err
+	}
+	err = c.show(ctx, d, logFile)
+	if stopErr := d.Stop(); err == nil {
+		err = stopErr
+	}
+	return err
+}
+
+func (c *demoCmd) show(ctx context.Context, d *demo, logFile string) error {
+	link, err := signInLink(ctx, d.app.Access, d.app.URL, "demo", access.RoleOperator)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("Slipway   %s (SQLite in %s)\n", d.app.URL, d.dir)
+	fmt.Printf("Cloud     %s (simulated IBM Cloud VPC, with simulated machines)\n", d.sim.URL)
+	fmt.Printf("Log       %s\n", logFile)
+	fmt.Printf("App       %s\n          (signs in once, within ten minutes)\n\n", link)
+	api, list, err := d.order(ctx, c.Nodes, c.Profile)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	err = follow(ctx, api, list, 0)
+	var e exit
+	switch {
+	case ctx.Err() != nil:
+		fmt.Println("\nstopping")
+		return nil
+	case err == nil:
+		fmt.Printf("all %d deployed in %s\n", len(list), time.Since(began).Round(time.Second))
+	case !errors.As(err, &e):
+		return err
+	}
+	if c.ExitWhenDone {
+		if err != nil {
+			return exit{code: exitFailed}
+		}
+		return nil
+	}
+	// The first link has been used, or will be too old by now.
+	link, linkErr := signInLink(ctx, d.app.Access, d.app.URL, "demo", access.RoleOperator)
+	if linkErr != nil {
+		return linkErr
+	}
+	fmt.Printf("\nApp       %s\nCtrl-C ends the demonstration.\n", link)
+	if err := d.app.Wait(ctx); err != nil {
+		return err
+	}
+	fmt.Println("\nstopping")
+	return nil
+}
+
+func fileLogger(path string) (*slog.Logger, func(), error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, nil, fmt.Errorf("log file: %w", err)
+	}
+	return slog.New(slog.NewTextHandler(f, nil)), func() { _ = f.Close() }, nil
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	"github.com/slipwayhq/slipway/client"
+	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/phase"
+)
+
+// progress shows deployments in the terminal: a live bar each, or a plain
+// line a change when the output is no terminal.
+type progress interface {
+	// event shows a change of the deployment that is followed as name.
+	event(name string, e client.Event)
+	note(text string)
+	done()
+}
+
+func newProgress(out *os.File, names []string) progress {
+	if term.IsTerminal(int(out.Fd())) {
+		return newBars(out, names)
+	}
+	return &lines{out: out}
+}
+
+// lines prints a line a change.
+type lines struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+func (l *lines) event(name string, e client.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := fmt.Sprintf("%s  %-12s  %-18s %-12s %s", e.Timestamp.UTC().Format("15:04:05"), name, e.Phase, e.Status, oneLine(e.Message))
+	if e.Outcome == "refused" {
+		text += " (refused)"
+	}
+	fmt.Fprintln(l.out, strings.TrimRight(text, " "))
+}
+
+func (l *lines) note(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintln(l.out, text)
+}
+
+func (l *lines) done() {}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// bars draws a bar for each deployment.
+type bars struct {
+	mu   sync.Mutex
+	p    *mpb.Progress
+	rows map[string]*barRow
+}
+
+type barRow struct {
+	bar         *mpb.Bar
+	mu          sync.Mutex
+	phase, text string
+}
+
+const barSteps = 1000
+
+func newBars(out io.Writer, names []string) *bars {
+	b := &bars{p: mpb.New(mpb.WithOutput(out), mpb.WithWidth(32), mpb.WithRefreshRate(120*time.Millisecond)), rows: map[string]*barRow{}}
+	width := 0
+	for _, n := range names {
+		width = max(width, len(n))
+	}
+	for _, n := range names {
+		row := &barRow{phase: "pending"}
+		row.bar = b.p.AddBar(barSteps,
+			mpb.PrependDecorators(decor.Name(n, decor.WC{W: width + 1, C: decor.DindentRight}), decor.Elapsed(decor.ET_STYLE_MMSS, decor.WC{W: 6})),
+			mpb.AppendDecorators(decor.Any(row.label)))
+		b.rows[n] = row
+	}
+	return b
+}
+
+func (r *barRow) label(decor.Statistics) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	text := r.text
+	if len(text) > 60 {
+		text = text[:57] + "..."
+	}
+	return fmt.Sprintf("%-18s %s", r.phase, text)
+}
+
+func (b *bars) event(name string, e client.Event) {
+	b.mu.Lock()
+	row := b.rows[name]
+	b.mu.Unlock()
+	if row == nil || e.Outcome == "refused" {
+		return
+	}
+	row.mu.Lock()
+	row.phase, row.text = e.Phase, oneLine(e.Message)
+	if e.Ended() && e.State != "succeeded" {
+		row.phase = e.State
+	}
+	row.mu.Unlock()
+	share := 0.0
+	if e.Progress != nil {
+		share = float64(*e.Progress) / 100
+	}
+	if e.Status == "success" {
+		share = 1
+	}
+	done := phase.Progress(phase.Facts{Provider: deploy.ProviderIBMVPC, State: e.State, Open: e.Phase, Skip: []phase.Key{phase.ClusterFormation}}, share, nil)
+	if known, ok := phase.Lookup(e.Phase); ok && known.Ordinal < 100 {
+		row.bar.SetCurrent(min(int64(done*barSteps), barSteps-1))
+	}
+	if e.Ended() {
+		if e.State == "succeeded" {
+			if e.Phase == phase.Deployed {
+				row.bar.SetCurrent(barSteps)
+			}
+			return
+		}
+		row.bar.Abort(false)
+	}
+}
+
+func (b *bars) note(text string) { fmt.Fprintln(b.p, text) }
+
+func (b *bars) done() {
+	b.mu.Lock()
+	for _, r := range b.rows {
+		if !r.bar.Completed() {
+			r.bar.Abort(false)
+		}
+	}
+	b.mu.Unlock()
+	b.p.Wait()
+}

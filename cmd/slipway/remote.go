@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/slipwayhq/slipway/client"
+)
+
+// serverFlags say which server a command speaks to.
+type serverFlags struct {
+	Server    string `help:"URL of the server." default:"http://127.0.0.1:8080" env:"SLIPWAY_SERVER"`
+	Token     string `help:"API token (better: --token-file or the environment)." env:"SLIPWAY_TOKEN"`
+	TokenFile string `help:"File with the API token." env:"SLIPWAY_TOKEN_FILE" type:"path"`
+}
+
+func (f serverFlags) client() (*client.Client, error) {
+	token := f.Token
+	if f.TokenFile != "" {
+		raw, err := os.ReadFile(f.TokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading the token: %w", err)
+		}
+		token = trimLine(string(raw))
+	}
+	if token == "" {
+		return nil, exit{exitUsage, errors.New("a token is needed: set SLIPWAY_TOKEN or --token-file (make one with: slipway token create NAME)")}
+	}
+	return client.New(f.Server, token)
+}
+
+type deployCmd struct {
+	serverFlags      `embed:""`
+	Names            []string          `arg:"" help:"Names of the new nodes."`
+	Profile          string            `help:"Server profile." required:""`
+	Zone             string            `help:"Zone; default: the server's setting."`
+	ManagementSubnet string            `help:"Management subnet, name or id."`
+	WorkloadSubnets  []string          `help:"Workload subnets, names or ids."`
+	Installer        string            `help:"Installer artifact."`
+	Label            map[string]string `help:"Labels, key=value."`
+	MaxParallel      int               `help:"How many may run at once." default:"10"`
+	Watch            bool              `short:"w" help:"Follow them to their end; the exit code tells the result."`
+}
+
+// Run deploys on IBM VPC.
+func (c *deployCmd) Run(ctx context.Context) error {
+	api, err := c.client()
+	if err != nil {
+		return err
+	}
+	in := client.DeployNodesInput{MaxParallel: &c.MaxParallel}
+	for _, name := range c.Names {
+		spec := &client.IbmVpcSpec{ServerProfile: c.Profile, Zone: optional(c.Zone), ManagementSubnet: optional(c.ManagementSubnet), WorkloadSubnets: c.WorkloadSubnets, Installer: optional(c.Installer)}
+		one := client.DeployNodeInput{Name: name, Spec: client.DeploySpec{IbmVpc: spec}}
+		for _, k := range slices.Sorted(maps.Keys(c.Label)) {
+			one.Labels = append(one.Labels, client.LabelInput{Key: k, Value: c.Label[k]})
+		}
+		in.Nodes = append(in.Nodes, one)
+	}
+	results, err := api.Deploy(ctx, in)
+	if err != nil {
+		return err
+	}
+	var accepted []client.Deployment
+	for _, d := range results {
+		if d.Err != nil {
+			fmt.Fprintf(os.Stderr, "%s: refused: %v\n", c.Names[d.Index], d.Err)
+			continue
+		}
+		fmt.Printf("%s: deployment #%d accepted (%s)\n", d.NodeName, d.Number, d.ID)
+		accepted = append(accepted, d)
+	}
+	if c.Watch && len(accepted) > 0 {
+		if err := follow(ctx, api, accepted, 0); err != nil {
+			return err
+		}
+	}
+	if len(accepted) < len(results) {
+		return exit{code: exitFailed}
+	}
+	return nil
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+type watchCmd struct {
+	serverFlags `embed:""`
+	Targets     []string      `arg:"" help:"Deployment ids (dep_...) or node names."`
+	GiveUp      time.Duration `help:"Give up after this long without a connection; 0 = never." default:"0"`
+}
+
+// Run follows deployments to their end.
+func (c *watchCmd) Run(ctx context.Context) error {
+	api, err := c.client()
+	if err != nil {
+		return err
+	}
+	var list []client.Deployment
+	for _, t := range c.Targets {
+		id, err := api.Find(ctx, t)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t, err)
+		}
+		d, err := api.Deployment(ctx, id)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t, err)
+		}
+		fmt.Printf("%s: deployment #%d is %s at %s\n", d.Node.Name, d.Number, strings.ToLower(string(d.State)), d.PhaseKey)
+		list = append(list, client.Deployment{ID: id, Number: d.Number, NodeName: d.Node.Name, Cursor: d.Cursor})
+	}
+	return follow(ctx, api, list, c.GiveUp)
+}
+
+// follow shows deployments until all have ended and gives the result as an
+// exit code.
+func follow(ctx context.Context, api *client.Client, list []client.Deployment, giveUp time.Duration) error {
+	names := make([]string, len(list))
+	for i, d := range list {
+		names[i] = d.NodeName
+	}
+	show := newProgress(os.Stdout, names)
+	err := followAll(ctx, api, list, giveUp, show)
+	show.done()
+	if err != nil {
+		return err
+	}
+	return results(ctx, api, list)
+}
+
+// followAll follows each deployment from its own cursor.
+func followAll(ctx context.Context, api *client.Client, list []client.Deployment, giveUp time.Duration, show progress) error {
+	errs := make([]error, len(list))
+	var all sync.WaitGroup
+	for i, d := range list {
+		all.Go(func() {
+			errs[i] = api.Follow(ctx, client.Follow{Deployments: []string{d.ID}, After: d.Cursor, GiveUp: giveUp,
+				OnLost: func(err error, pause time.Duration) {
+					show.note(fmt.Sprintf("%s: connection lost (%v); again in %s", d.NodeName, err, pause.Round(100*time.Millisecond)))
+				}}, func(e client.Event) error { show.event(d.NodeName, e); return nil })
+			if errors.Is(errs[i], client.ErrReset) {
+				errs[i] = api.Follow(ctx, client.Follow{Deployments: []string{d.ID}, GiveUp: giveUp}, func(e client.Event) error { show.event(d.NodeName, e); return nil })
+			}
+		})
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return exit{exitLost, err}
+	}
+	return nil
+}
+
+// results reads how the deployments ended and gives the worst as exit code.
+func results(ctx context.Context, api *client.Client, list []client.Deployment) error {
+	code := exitOK
+	for _, one := range list {
+		d, err := api.Deployment(ctx, one.ID)
+		if err != nil {
+			return exit{exitLost, err}
+		}
+		switch {
+		case d.State == client.DeploymentStateSucceeded:
+			address := ""
+			if d.Node.ManagementIp != nil {
+				address = " at " + *d.Node.ManagementIp
+			}
+			fmt.Printf("%s: deployed%s\n", d.Node.Name, address)
+		case d.Failure != nil:
+			code = exitFailed
+			fmt.Printf("%s: failed in %s: %s (%s)\n", d.Node.Name, d.Failure.PhaseKey, d.Failure.Message, d.Failure.Code)
+			if d.Failure.Hint != nil && *d.Failure.Hint != "" {
+				fmt.Printf("%s: %s\n", strings.Repeat(" ", len(d.Node.Name)), *d.Failure.Hint)
+			}
+		default:
+			if code == exitOK {
+				code = exitCanceled
+			}
+			fmt.Printf("%s: %s\n", d.Node.Name, strings.ToLower(string(d.State)))
+		}
+	}
+	if code != exitOK {
+		return exit{code: code}
+	}
+	return nil
+}
+
+type nodesCmd struct {
+	serverFlags `embed:""`
+	Text        string `arg:"" optional:"" help:"Only nodes whose name, address or profile contains this."`
+}
+
+// Run lists nodes.
+func (c *nodesCmd) Run(ctx context.Context) error {
+	api, err := c.client()
+	if err != nil {
+		return err
+	}
+	var filter *client.BareMetalNodeFilter
+	if c.Text != "" {
+		filter = &client.BareMetalNodeFilter{Text: &c.Text}
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tSTATUS\tPROGRESS\tDEPLOYMENT\tADDRESS\tPROFILE\tLAST SEEN")
+	err = api.Nodes(ctx, filter, func(n client.Node) error {
+		deployment, done, address, seen := "-", "-", "-", "-"
+		if d := n.CurrentDeployment; d != nil {
+			deployment = "#" + strconv.Itoa(d.Number)
+			done = fmt.Sprintf("%.0f%%", d.Progress*100)
+		}
+		if n.ManagementIp != nil {
+			address = *n.ManagementIp
+		}
+		if n.LastSeenAt != nil {
+			seen = n.LastSeenAt.UTC().Format(time.RFC3339)
+		}
+		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, n.DeploymentStatus, done, deployment, address, n.ServerProfile, seen)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return w.Flush()
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/slipwayhq/slipway/provider/ibmvpc"
+	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
+	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim/machine"
+)
+
+// simConfig is a simulated cloud with its machines.
+type simConfig struct {
+	Listen string
+	Pace   machine.Pace
+	Faults []machine.Fault
+	Shell  string
+	Logger *slog.Logger
+}
+
+// simulation is a running simulated cloud.
+type simulation struct {
+	URL       string
+	Simulator *vpcsim.Simulator
+	Rack      *machine.Rack
+	listener  *vpcsim.Listener
+	cancel    context.CancelFunc
+}
+
+func startSimulation(ctx context.Context, cfg simConfig) (*simulation, error) {
+	rack, err := machine.NewRack(machine.Options{Pace: cfg.Pace, Faults: cfg.Faults, Shell: cfg.Shell, Logger: cfg.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("simulated machines: %w", err)
+	}
+	sim, err := vpcsim.New(vpcsim.Options{Hardware: rack, Logger: cfg.Logger})
+	if err != nil {
+		return nil, errors.Join(err, rack.Close())
+	}
+	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	listener, err := sim.Serve(serving, cfg.Listen)
+	if err != nil {
+		cancel()
+		return nil, errors.Join(err, rack.Close())
+	}
+	return &simulation{URL: listener.URL, Simulator: sim, Rack: rack, listener: listener, cancel: cancel}, nil
+}
+
+// Stop ends the listener and switches every machine off.
+func (s *simulation) Stop() error {
+	s.cancel()
+	err := s.listener.Wait()
+	s.Simulator.Close()
+	return errors.Join(err, s.Rack.Close())
+}
+
+// simulatedIBM are the provider's settings for the simulator's default account.
+func simulatedIBM(url string) ibmvpc.Config {
+	return ibmvpc.Config{
+		Region: vpcsim.DefaultRegion, VPC: vpcsim.DefaultVPC, ManagementSubnet: vpcsim.DefaultManagementSubnet,
+		SecurityGroups: []string{vpcsim.DefaultSecurityGroup}, DNSInstance: vpcsim.DefaultDNSInstance, DNSZone: vpcsim.DefaultDNSZone,
+		Auth: ibmvpc.AuthNone, VPCURL: url, DNSURL: url,
+	}
+}
+
+type vpcsimCmd struct {
+	Listen string `help:"Loopback address to listen on." default:"127.0.0.1:8090" env:"SLIPWAY_VPCSIM_LISTEN"`
+	Pace   string `help:"demo lets a person watch, quick is as fast as it goes." enum:"demo,quick" default:"demo" env:"SLIPWAY_VPCSIM_PACE"`
+	Faults string `help:"JSON list of machine faults, or @file." env:"SLIPWAY_VPCSIM_FAULTS"`
+	Shell  string `help:"Shell of the install environment: dash or busybox; default: what sh is." env:"SLIPWAY_VPCSIM_SHELL"`
+}
+
+func paceOf(name string) machine.Pace {
+	if name == "quick" {
+		return machine.QuickPace()
+	}
+	return machine.DemoPace()
+}
+
+// parseFaults reads faults from JSON, or from the file that "@path" names.
+func parseFaults(text string) ([]machine.Fault, error) {
+	if text == "" {
+		return nil, nil
+	}
+	data := []byte(text)
+	if text[0] == '@' {
+		var err error
+		if data, err = os.ReadFile(text[1:]); err != nil {
+			return nil, fmt.Errorf("machine faults: %w", err)
+		}
+	}
+	return machine.ParseFaults(data)
+}
+
+// Run simulates until a signal comes.
+func (c *vpcsimCmd) Run(ctx context.Context) error {
+	faults, err := parseFaults(c.Faults)
+	if err != nil {
+		return err
+	}
+	sim, err := startSimulation(ctx, simConfig{Listen: c.Listen, Pace: paceOf(c.Pace), Faults: faults, Shell: c.Shell, Logger: slog.Default()})
+	if err != nil {
+		return err
+	}
+	ibm := simulatedIBM(sim.URL)
+	fmt.Printf("simulated IBM Cloud at %s; serve with:\n\n", sim.URL)
+	fmt.Printf("  slipway serve --ibm-region=%s --ibm-vpc=%s --ibm-management-subnet=%s --ibm-security-groups=%s \\\n    --ibm-dns-instance=%s --ibm-dns-zone=%s --ibm-auth=none --ibm-vpc-url=%s --ibm-dns-url=%s --ssh-port=2222\n\n",
+		ibm.Region, ibm.VPC, ibm.ManagementSubnet, ibm.SecurityGroups[0], ibm.DNSInstance, ibm.DNSZone, ibm.VPCURL, ibm.DNSURL)
+	<-ctx.Done()
+	return sim.Stop()
+}
