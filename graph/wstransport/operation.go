@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -15,6 +16,35 @@ type operation struct {
 	id     string
 	jsonID []byte
 	cancel context.CancelFunc
+}
+
+// failure is why an operation's stream broke, told from within.
+type failure struct {
+	mu   sync.Mutex
+	errs gqlerror.List
+}
+
+type failureKey struct{}
+
+// Fail tells that the stream of the operation that ctx belongs to has broken:
+// when it ends, the peer gets the error in place of a complete, which would
+// mean that nothing more is to come. Of several errors the first counts.
+func Fail(ctx context.Context, err *gqlerror.Error) {
+	f, ok := ctx.Value(failureKey{}).(*failure)
+	if !ok {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.errs == nil {
+		f.errs = gqlerror.List{err}
+	}
+}
+
+func (f *failure) list() gqlerror.List {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.errs
 }
 
 // subscribe starts an operation, of any kind.
@@ -57,7 +87,7 @@ func (s *socket) admit(op *operation) bool {
 		// Not a fault of the protocol: the operation alone is refused.
 		s.reply(frame{opcode: opText, head: envelope(typeError, op.jsonID), body: encodeErrors(gqlerror.List{{
 			Message:    fmt.Sprintf("at most %d operations may run on one connection", s.t.cfg.MaxOperations),
-			Extensions: map[string]any{"code": "rate_limited"},
+			Extensions: map[string]any{"code": "RATE_LIMITED"},
 		}}), closing: '}'})
 	}
 	return false
@@ -85,7 +115,8 @@ func (s *socket) run(ctx context.Context, op *operation, params *graphql.RawPara
 	}()
 	now := graphql.Now()
 	params.ReadTime = graphql.TraceTiming{Start: now, End: now}
-	ctx = graphql.StartOperationTrace(ctx)
+	broken := &failure{}
+	ctx = graphql.StartOperationTrace(context.WithValue(ctx, failureKey{}, broken))
 	opCtx, errs := s.exec.CreateOperationContext(ctx, params)
 	if len(errs) > 0 {
 		s.finish(op, s.exec.DispatchError(graphql.WithOperationContext(ctx, opCtx), errs).Errors)
@@ -95,7 +126,7 @@ func (s *socket) run(ctx context.Context, op *operation, params *graphql.RawPara
 	for {
 		resp := responses(ctx)
 		if resp == nil {
-			s.finish(op, nil)
+			s.finish(op, broken.list())
 			return
 		}
 		if len(resp.Data) == 0 && len(resp.Errors) > 0 {

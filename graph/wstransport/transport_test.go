@@ -28,6 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	once    one response, then the end
 //	bad     a request error
 //	panic   a panic while executing
+//	fail    one response, then a broken stream
 //	feed    what comes in on its channel, until the operation ends
 //	flood   responses of 32 KiB without end
 type executor struct {
@@ -65,6 +66,16 @@ func (e *executor) DispatchOperation(ctx context.Context, oc *graphql.OperationC
 	switch oc.RawQuery {
 	case "once":
 		return graphql.OneShot(&graphql.Response{Data: json.RawMessage(`{"x":1}`)}), ctx
+	case "fail":
+		n := 0
+		return func(context.Context) *graphql.Response {
+			if n++; n == 1 {
+				return &graphql.Response{Data: json.RawMessage(`{"x":1}`)}
+			}
+			wstransport.Fail(ctx, &gqlerror.Error{Message: "it broke"})
+			wstransport.Fail(ctx, &gqlerror.Error{Message: "later"})
+			return nil
+		}, ctx
 	case "panic":
 		return func(context.Context) *graphql.Response { panic("boom") }, ctx
 	case "flood":
@@ -334,6 +345,10 @@ func TestOperations(t *testing.T) {
 
 	c.send(subscribe("p", "panic"))
 	require.JSONEq(t, `{"id":"p","type":"error","payload":[{"message":"presented"}]}`, c.read())
+
+	c.send(subscribe("f", "fail"))
+	require.Contains(t, c.read(), "next")
+	require.JSONEq(t, `{"id":"f","type":"error","payload":[{"message":"it broke"}]}`, c.read())
 
 	// An id is free again as soon as its operation has ended.
 	for range 50 {

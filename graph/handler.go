@@ -1,0 +1,168 @@
+package graph
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/handler/extension"
+	"github.com/99designs/gqlgen/graphql/handler/lru"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/formatter"
+
+	"github.com/slipwayhq/slipway/deploy/access"
+	"github.com/slipwayhq/slipway/deploy/feed"
+	"github.com/slipwayhq/slipway/deploy/lifecycle"
+	"github.com/slipwayhq/slipway/deploy/query"
+	"github.com/slipwayhq/slipway/graph/generated"
+	"github.com/slipwayhq/slipway/graph/wstransport"
+)
+
+// Commands are what the API can change: the one writer's part for people and
+// programs. *lifecycle.Writer is one.
+type Commands interface {
+	RegisterNode(ctx context.Context, in lifecycle.NewNode) (nodeID int64, err error)
+	UpdateNode(ctx context.Context, c lifecycle.NodeChange) error
+	Deploy(ctx context.Context, in lifecycle.NewDeployment) (lifecycle.Deployed, error)
+	DeployBatch(ctx context.Context, in lifecycle.NewBatch) (lifecycle.BatchResult, error)
+	Report(ctx context.Context, r lifecycle.Report) (lifecycle.Receipt, error)
+}
+
+// Deps is what the API stands on.
+type Deps struct {
+	Fleet    *query.Fleet
+	Feed     *feed.Feed
+	Commands Commands
+	// Authenticate tells whose secret it is, for websockets that bring theirs in
+	// connection_init ({"authorization": "Bearer …"}); nil = the upgrade request
+	// must have brought it. Everything else finds the caller's principal in the
+	// request's context (access.FromContext).
+	Authenticate func(ctx context.Context, secret string) (*access.Principal, error)
+	Version      string
+	Logger       *slog.Logger // nil = slog.Default()
+	// Sockets tunes the websocket transport: allowed origins, limits, times. Its
+	// Init is set here.
+	Sockets wstransport.Config
+	// Timeout bounds queries and mutations over HTTP; 0 = 30 s.
+	Timeout time.Duration
+}
+
+// Handler serves the API: POST and websocket upgrades on one path.
+type Handler struct {
+	server  *handler.Server
+	sockets *wstransport.Transport
+	timeout time.Duration
+}
+
+// NewHandler makes the API.
+func NewHandler(d Deps) *Handler {
+	if d.Logger == nil {
+		d.Logger = slog.Default()
+	}
+	if d.Timeout <= 0 {
+		d.Timeout = 30 * time.Second
+	}
+	cfg := generated.Config{Resolvers: &Resolver{Deps: d, schemaHash: SchemaHash(), summaries: &summaries{}}, Complexity: costs()}
+	es := generated.NewExecutableSchema(cfg)
+	d.Sockets.Init = initSocket(d.Authenticate)
+	h := &Handler{server: handler.New(es), sockets: wstransport.New(d.Sockets), timeout: d.Timeout}
+	h.server.AddTransport(h.sockets)
+	h.server.AddTransport(post{})
+	h.server.SetQueryCache(lru.New[*ast.QueryDocument](500))
+	h.server.SetParserTokenLimit(MaxTokens)
+	h.server.SetErrorPresenter(presenter(d.Logger))
+	h.server.SetRecoverFunc(recovered(d.Logger))
+	// In this order: who, then whether it can be walked safely, then what it costs.
+	h.server.Use(&authorise{})
+	h.server.Use(shape{})
+	h.server.Use(extension.FixedComplexityLimit(MaxComplexity))
+	return h
+}
+
+// ServeHTTP serves a request. The principal, if any, is in its context; the
+// request's id is the answer's X-Request-Id, if one was set before.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	if id := w.Header().Get("X-Request-Id"); id != "" {
+		ctx = context.WithValue(ctx, requestIDKey{}, id)
+	}
+	if !h.sockets.Supports(r) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, h.timeout)
+		defer cancel()
+	}
+	h.server.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// Shutdown closes the websockets with 1012, spread over a while, so that
+// clients do not all come back at once. http.Server.Shutdown does not know
+// them.
+func (h *Handler) Shutdown(ctx context.Context, spread time.Duration) error {
+	return h.sockets.Shutdown(ctx, spread)
+}
+
+// Stats are gauges of the websockets.
+func (h *Handler) Stats() wstransport.Stats { return h.sockets.Stats() }
+
+// initSocket decides on a websocket's connection_init: who the upgrade request
+// or the payload says it is. The socket ends with the credential.
+func initSocket(authenticate func(context.Context, string) (*access.Principal, error)) wstransport.InitFunc {
+	return func(ctx context.Context, _ *http.Request, payload json.RawMessage) (context.Context, error) {
+		p := access.FromContext(ctx)
+		if secret := payloadSecret(payload); secret != "" && authenticate != nil {
+			var err error
+			if p, err = authenticate(ctx, secret); err != nil {
+				return nil, err
+			}
+		}
+		if !p.May(access.RoleViewer) {
+			return nil, &wstransport.CloseError{Code: wstransport.CloseForbidden, Reason: "Forbidden"}
+		}
+		ctx = access.NewContext(ctx, p)
+		if !p.ExpiresAt.IsZero() {
+			// The socket's own context ends with the socket, and this one with it.
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, p.ExpiresAt)
+			context.AfterFunc(ctx, cancel)
+		}
+		return ctx, nil
+	}
+}
+
+func payloadSecret(payload json.RawMessage) string {
+	var p struct {
+		Authorization string `json:"authorization"`
+		Capitalised   string `json:"Authorization"`
+	}
+	if json.Unmarshal(payload, &p) != nil {
+		return ""
+	}
+	value := p.Authorization
+	if value == "" {
+		value = p.Capitalised
+	}
+	scheme, secret, ok := strings.Cut(value, " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(secret)
+}
+
+// Schema is the schema in SDL, all files as one.
+func Schema() string {
+	var b strings.Builder
+	formatter.NewFormatter(&b).FormatSchema(generated.NewExecutableSchema(generated.Config{}).Schema())
+	return b.String()
+}
+
+// SchemaHash is the SHA-256 of the schema, in hexadecimal digits.
+func SchemaHash() string {
+	sum := sha256.Sum256([]byte(Schema()))
+	return hex.EncodeToString(sum[:])
+}
