@@ -114,6 +114,7 @@ func (s *Server) eventStream(w http.ResponseWriter, r *http.Request, filter feed
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.draining, cancel)()
+	begin := s.Feed.Head().String() // taken first: to resume from it misses nothing
 	stream := s.Feed.Events(filter, after, s.Settings.Heartbeat)
 	defer stream.Close()
 
@@ -126,6 +127,11 @@ func (s *Server) eventStream(w http.ResponseWriter, r *http.Request, filter feed
 	// how soon to come back.
 	if err := out.send("retry: 2000\n: slipway\n\n"); err != nil {
 		return
+	}
+	if after == nil { // a place to resume from before anything has happened
+		if err := out.event("heartbeat", begin, out.heartbeat(true)); err != nil {
+			return
+		}
 	}
 	for {
 		batch, err := stream.Next(ctx)

@@ -213,3 +213,19 @@ func (r *rig) events(deploymentID int64) int {
 		fmt.Sprintf("SELECT count(*) FROM deployment_history WHERE deployment_id = %d", deploymentID)).Scan(&n))
 	return n
 }
+
+// settle waits until the feed has read everything that is committed.
+func (r *rig) settle() {
+	r.t.Helper()
+	var target int64
+	require.NoError(r.t, r.st.Read.QueryRowContext(r.t.Context(), "SELECT position FROM stream_counter").Scan(&target))
+	start := r.feed.Cursor(0)
+	s := r.feed.Nodes(&start, 0)
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Second)
+	defer cancel()
+	for r.feed.Head().Position < target {
+		_, err := s.Next(ctx)
+		require.NoError(r.t, err)
+	}
+}
