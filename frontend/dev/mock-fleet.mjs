@@ -164,7 +164,8 @@ export function createFleet({ nodes: size, seed }) {
       d.createdAt = d.phases[0].enteredAt;
       d.attempt = 2;
       let at = Date.now() - 300e3;
-      for (const i of [3, 4, 5, 6, 7, 8]) { enter(d, i, at); begin(d, at + 4000); if (i === 8) break; at += typical[i] * 1000; end(d, at); }
+      enter(d, 3, at);
+      for (const i of [3, 4, 5, 6, 7, 8]) { begin(d, at + 4000); if (i === 8) break; at += typical[i] * 1000; end(d, at); }
       Object.assign(d.phases.at(-1), { progress: 0.37, message: messages.image_download });
       node.lastSeenAt = iso(Date.now() - 3000);
     } else if (kind === 2) {
@@ -197,7 +198,7 @@ export function createFleet({ nodes: size, seed }) {
   // One running machine moves a little; some finish, others begin.
   function step() {
     const node = all[Math.floor(rnd() * all.length)];
-    const d = node.currentDeployment;
+    const d = node?.currentDeployment;
     if (!d || node.stale || (d.state !== 'RUNNING' && d.state !== 'QUEUED')) return;
     const run = d.phases.at(-1);
     const at = Date.now();

@@ -7,7 +7,7 @@ import { useTitle } from './useTitle';
 export function NotFoundPage({ what = 'This page does not exist', children }: { what?: string; children?: React.ReactNode }) {
   useTitle('Not found');
   return (
-    <EmptyState title={what} mark={<StatusMark kind="unknown" word="404" />}>
+    <EmptyState page title={what} mark={<StatusMark kind="unknown" word="404" />}>
       {children}
       <Link to="/">Go to the fleet</Link>
     </EmptyState>

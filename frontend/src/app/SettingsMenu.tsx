@@ -1,17 +1,17 @@
-import { timeMode } from '@/lib/preferences';
 import type { TimeMode } from '@/lib/format';
+import { timeMode } from '@/lib/preferences';
 import { useStore } from '@/lib/store';
-import { IconButton, Menu, useTheme, type ThemeChoice } from '@/ui';
+import { Button, IconButton, Popover, SegmentedControl, useTheme, type ThemeChoice } from '@/ui';
 import { session, signOut } from './session';
 import classes from './SettingsMenu.module.css';
 
 const themes: { value: ThemeChoice; label: string }[] = [
-  { value: 'auto', label: 'Like the system' },
+  { value: 'auto', label: 'System' },
   { value: 'light', label: 'Light' },
   { value: 'dark', label: 'Dark' },
 ];
 const times: { value: TimeMode; label: string }[] = [
-  { value: 'local', label: 'Local time' },
+  { value: 'local', label: 'Local' },
   { value: 'utc', label: 'UTC' },
   { value: 'relative', label: 'Relative' },
 ];
@@ -22,8 +22,8 @@ export function SettingsMenu() {
   const time = useStore(timeMode);
   const who = useStore(session);
   return (
-    <Menu position="bottom-end" width={210} shadow="md" transitionProps={{ duration: 0 }}>
-      <Menu.Target>
+    <Popover position="bottom-end" width={270} shadow="md" trapFocus transitionProps={{ duration: 0 }}>
+      <Popover.Target>
         <IconButton variant="subtle" color="gray" size="md" aria-label="Settings" title="Theme, times, sign-out" className={classes.button}>
           <svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
             <path d="M2 4.5h7M13 4.5h1M2 11.5h1M7 11.5h7" stroke="currentColor" strokeWidth="1.6" strokeLinecap="round" />
@@ -31,33 +31,51 @@ export function SettingsMenu() {
             <circle cx="5" cy="11.5" r="1.9" fill="none" stroke="currentColor" strokeWidth="1.6" />
           </svg>
         </IconButton>
-      </Menu.Target>
-      <Menu.Dropdown>
-        <Menu.Label>Theme</Menu.Label>
-        {themes.map(({ value, label }) => (
-          <Choice key={value} chosen={choice === value} label={label} onChoose={() => choose(value)} />
-        ))}
-        <Menu.Divider />
-        <Menu.Label>Times</Menu.Label>
-        {times.map(({ value, label }) => (
-          <Choice key={value} chosen={time === value} label={label} onChoose={() => timeMode.set(value)} />
-        ))}
-        <Menu.Divider />
-        {who.status === 'signed-in' ? (
-          <Menu.Label>
-            {who.name} · {who.role}
-          </Menu.Label>
-        ) : null}
-        <Menu.Item onClick={() => void signOut()}>Sign out</Menu.Item>
-      </Menu.Dropdown>
-    </Menu>
-  );
-}
-
-function Choice({ chosen, label, onChoose }: { chosen: boolean; label: string; onChoose: () => void }) {
-  return (
-    <Menu.Item role="menuitemradio" aria-checked={chosen} onClick={onChoose} rightSection={<span aria-hidden="true">{chosen ? '✓' : ''}</span>}>
-      {label}
-    </Menu.Item>
+      </Popover.Target>
+      <Popover.Dropdown aria-label="Settings" className={classes.dropdown}>
+        <div className={classes.part}>
+          <span className={classes.name} aria-hidden="true">
+            Theme
+          </span>
+          <SegmentedControl
+            fullWidth
+            size="xs"
+            aria-label="Theme"
+            data={themes}
+            value={choice}
+            onChange={(value) => {
+              const theme = themes.find((each) => each.value === value);
+              if (theme) choose(theme.value);
+            }}
+          />
+        </div>
+        <div className={classes.part}>
+          <span className={classes.name} aria-hidden="true">
+            Times
+          </span>
+          <SegmentedControl
+            fullWidth
+            size="xs"
+            aria-label="Times"
+            data={times}
+            value={time}
+            onChange={(value) => {
+              const mode = times.find((each) => each.value === value);
+              if (mode) timeMode.set(mode.value);
+            }}
+          />
+        </div>
+        <div className={classes.who}>
+          {who.status === 'signed-in' ? (
+            <span>
+              {who.name} <span className={classes.role}>{who.role}</span>
+            </span>
+          ) : null}
+          <Button size="compact-xs" variant="default" onClick={() => void signOut()}>
+            Sign out
+          </Button>
+        </div>
+      </Popover.Dropdown>
+    </Popover>
   );
 }

@@ -1,4 +1,4 @@
-import { Kbd, Modal } from '@/ui';
+import { Dialog, Kbd } from '@/ui';
 import { shortcutList } from './shortcuts';
 import classes from './ShortcutsDialog.module.css';
 
@@ -7,7 +7,7 @@ const places = [...new Set(shortcutList.map(({ where }) => where))];
 /** Lists every shortcut. */
 export function ShortcutsDialog({ opened, onClose }: { opened: boolean; onClose: () => void }) {
   return (
-    <Modal opened={opened} onClose={onClose} title="Keyboard shortcuts" centered lockScroll={false} transitionProps={{ duration: 0 }} closeButtonProps={{ 'aria-label': 'Close' }}>
+    <Dialog opened={opened} onClose={onClose} title="Keyboard shortcuts">
       {places.map((place) => (
         <section key={place} className={classes.place}>
           <h3 className={classes.title}>{place}</h3>
@@ -27,6 +27,6 @@ export function ShortcutsDialog({ opened, onClose }: { opened: boolean; onClose:
           </dl>
         </section>
       ))}
-    </Modal>
+    </Dialog>
   );
 }

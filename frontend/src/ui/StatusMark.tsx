@@ -71,12 +71,14 @@ export interface StatusMarkProps {
   word?: string;
   /** Shows the shape alone; the word is still there for assistive technology. */
   compact?: boolean;
+  /** Turns while it is running; for the one mark a page is about. */
+  live?: boolean;
 }
 
 /** A status: shape, word and colour together. */
-export function StatusMark({ kind, word = statusWords[kind], compact = false }: StatusMarkProps) {
+export function StatusMark({ kind, word = statusWords[kind], compact = false, live = false }: StatusMarkProps) {
   return (
-    <span className={classes.mark} data-kind={kind}>
+    <span className={classes.mark} data-kind={kind} data-live={live || undefined}>
       <svg className={classes.shape} viewBox="0 0 16 16" width="16" height="16" aria-hidden="true" focusable="false">
         {shapes[kind]}
       </svg>

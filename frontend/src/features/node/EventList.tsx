@@ -52,8 +52,8 @@ export function EventList({ events, phase, onClearPhase, hasOlder, onOlder }: Ev
           Only {phaseLabelOf(events, phase)} · show all
         </Button>
       )}
-      <Button size="compact-xs" variant={following ? 'filled' : 'default'} aria-pressed={following} onClick={() => setFollowing(!following)}>
-        {following ? 'Following' : unseen > 0 ? `Follow · ${plural(unseen, 'new event')}` : 'Follow'}
+      <Button size="compact-xs" variant="default" aria-pressed={following} onClick={() => setFollowing(!following)}>
+        {following ? '✓ Following' : unseen > 0 ? `Follow · ${plural(unseen, 'new event')}` : 'Follow'}
       </Button>
     </>
   );
@@ -93,6 +93,8 @@ function phaseLabelOf(events: readonly EventRowFragment[], key: string): string 
 
 function EventItem({ event }: { event: EventRowFragment }) {
   const { kind, word } = phaseStatus(event.status);
+  // Past tense would be wrong too: it is what was reported then.
+  const said = event.status === 'IN_PROGRESS' ? 'In progress' : word;
   const apart = Math.abs(Date.parse(event.recordedAt) - Date.parse(event.occurredAt)) > skew;
   const hasMore = (event.details !== null && Object.keys(event.details).length > 0) || (event.logTail !== null && event.logTail !== '');
   return (
@@ -107,7 +109,7 @@ function EventItem({ event }: { event: EventRowFragment }) {
       </div>
       <div className={classes.what}>
         <div className={classes.line}>
-          <StatusMark kind={kind} word={word} />
+          <StatusMark kind={kind} word={said} />
           <span className={classes.phase}>{phaseLabel(event.phase, event.phaseKey)}</span>
           {event.progress === null ? null : <span className={classes.percent}>{formatPercent(event.progress)}</span>}
           {event.outcome === 'REFUSED' ? <span className={classes.refused}>refused{event.refusedCode === null ? '' : `: ${event.refusedCode.toLowerCase().replaceAll('_', ' ')}`}</span> : null}

@@ -5,6 +5,7 @@ import { formatDuration, formatRelative } from '@/lib/format';
 import { isOver, rowKind } from '@/lib/states';
 import { Instant, Progress, StatusMark } from '@/ui';
 import classes from './NodeHeader.module.css';
+import { isLate } from './StuckCard';
 import type { DeploymentDetails, NodeDetails } from './useNode';
 
 function Fact({ name, children }: { name: string; children: ReactNode }) {
@@ -24,7 +25,7 @@ export function NodeHeader({ node, deployment }: { node: NodeDetails; deployment
     <header className={classes.card}>
       <div className={classes.top}>
         <h1 className={classes.name}>{node.name}</h1>
-        <StatusMark kind={kind} />
+        <StatusMark kind={kind} live />
         {current && deployment && current.id !== deployment.id ? <span className={classes.note}>Deployment {deployment.number} is shown; the current one is {current.number}.</span> : null}
       </div>
       {deployment ? (
@@ -78,6 +79,11 @@ function DeploymentFacts({ deployment }: { deployment: DeploymentDetails }) {
       {over || eta === null ? null : (
         <Fact name="Expected end">
           {Date.parse(eta) > now ? `about ${formatRelative(Date.parse(eta), now)}` : <span className={classes.stale}>late, was expected {formatRelative(Date.parse(eta), now)}</span>}
+        </Fact>
+      )}
+      {deployment.stuckReason === null || isLate(deployment.stuckReason, false) ? null : (
+        <Fact name="Waits for">
+          {deployment.stuckReason.awaiting} <span className={classes.quiet}>({formatDuration(now - Date.parse(deployment.stuckReason.since))})</span>
         </Fact>
       )}
       {deployment.maintenance ? <Fact name="Maintenance">Clocks are stopped</Fact> : null}

@@ -14,7 +14,7 @@ import { FailureCard } from './FailureCard';
 import { NodeHeader } from './NodeHeader';
 import classes from './NodePage.module.css';
 import type { NodeSearch } from './search';
-import { StuckCard } from './StuckCard';
+import { isLate, StuckCard } from './StuckCard';
 import { TimelinePanel } from './timeline/TimelinePanel';
 import { useDeployment, useNodeDetails, useNodeEvents, usePhaseCatalog, type DeploymentDetails, type NodeDetails } from './useNode';
 
@@ -97,7 +97,7 @@ function Details({ node, deployment, known, search, change, togglePhase, fetchMo
   return (
     <>
       {deployment.failure ? <FailureCard failure={deployment.failure} /> : null}
-      {deployment.stuckReason && !deployment.failure ? <StuckCard reason={deployment.stuckReason} stale={node.stale} /> : null}
+      {deployment.stuckReason && !deployment.failure && isLate(deployment.stuckReason, node.stale) ? <StuckCard reason={deployment.stuckReason} /> : null}
       <TimelinePanel
         deployment={deployment}
         known={known}

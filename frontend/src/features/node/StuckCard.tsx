@@ -4,19 +4,29 @@ import { StatusMark } from '@/ui';
 import classes from './cards.module.css';
 import type { DeploymentDetails } from './useNode';
 
-/** What a deployment waits for; loud only when it has waited too long. */
-export function StuckCard({ reason, stale }: { reason: NonNullable<DeploymentDetails['stuckReason']>; stale: boolean }) {
+type Reason = NonNullable<DeploymentDetails['stuckReason']>;
+
+/** Whether it has waited too long: the server says so, of the machine or of the wait. */
+export function isLate(reason: Reason, stale: boolean): boolean {
+  return stale || reason.code === 'silent' || reason.code === 'overdue';
+}
+
+/** What a deployment waits for that has waited too long, and what to do about it. */
+export function StuckCard({ reason }: { reason: Reason }) {
   const now = useNow();
-  const late = stale || reason.code === 'silent' || reason.code === 'overdue';
   return (
-    <aside className={`${classes.space} ${classes.stuck}`} data-late={late || undefined} aria-label="What it waits for">
+    <aside className={`${classes.space} ${classes.stuck}`} aria-label="Stalled">
       <div className={classes.line}>
-        <StatusMark kind={late ? 'stalled' : 'waiting'} word={late ? 'Stalled' : 'Waits for'} />
-        <span className={classes.awaiting}>{reason.awaiting}</span>
+        <StatusMark kind="stalled" />
+        <span className={classes.awaiting}>Waits for {reason.awaiting}</span>
         <span className={classes.since}>for {formatDuration(now - Date.parse(reason.since))}</span>
       </div>
       {reason.evidence === null || reason.evidence === '' ? null : <p className={classes.quiet}>{reason.evidence}</p>}
-      {late && reason.advice !== '' ? <p>{reason.advice}</p> : null}
+      {reason.advice === '' ? null : (
+        <p>
+          <strong>What to do:</strong> {reason.advice}
+        </p>
+      )}
     </aside>
   );
 }
