@@ -147,6 +147,17 @@ func namesKilledAtEveryCall(t *testing.T, make func(*testing.T) Fixture) {
 	})
 }
 
+func namesAnswerLost(t *testing.T, make func(*testing.T) Fixture) {
+	f, j, n := named(t, make)
+	calls := countCalls(t, f, func() { persistNames(t, f, f.Provider(t, j), n) })
+	eachCut(t, calls, func(t *testing.T, k int, after bool) {
+		f, j, n := named(t, make)
+		f.Hook(cut(k, after, func() error { return errors.New("connection reset by peer") }))
+		persistNames(t, f, f.Provider(t, j), n)
+		wantMade(t, f, f.OrderMakes, f.NamesMake)
+	})
+}
+
 func namesRace(t *testing.T, make func(*testing.T) Fixture) {
 	f, j, n := named(t, make)
 	p := f.Provider(t, j)

@@ -27,6 +27,7 @@ func Run(t *testing.T, make func(t *testing.T) Fixture) {
 		"observe":                            observe,
 		"names are registered once":          namesOnce,
 		"names killed at every call":         namesKilledAtEveryCall,
+		"names, every answer lost once":      namesAnswerLost,
 		"names by several callers":           namesRace,
 		"an order of another run is refused": secondOrder,
 	} {

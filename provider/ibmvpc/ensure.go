@@ -152,23 +152,20 @@ func refused[T any](ctx context.Context, p *Provider, w want[T], row deploy.Reso
 	if !errors.As(err, &f) {
 		return row, nil, err // the caller gave up: the row stays doubtful
 	}
-	if !f.doubtful() && !f.taken() {
-		if serr := p.settle(ctx, row.ID, deploy.ResourceIntent, "", w.plan, f.Error()); serr != nil {
-			return row, nil, serr
-		}
-		return row, nil, f
+	if f.unsent || f.barred() {
+		return unmade(ctx, p, w, row, f, f.Error())
 	}
+	// Also a plain refusal is looked into: another process may have been
+	// quicker with the same order, and its server be what used up the quota.
 	thing, ferr := w.find(ctx, row.Name)
 	var conflict *deploy.ProviderError
 	switch {
-	case errors.As(ferr, &conflict) && !conflict.Temporary:
-		// The name is somebody else's, so ours was not made.
-		if serr := p.settle(ctx, row.ID, deploy.ResourceIntent, "", w.plan, conflict.Message); serr != nil {
-			return row, nil, serr
-		}
-		return row, nil, ferr
+	case errors.As(ferr, &conflict) && !conflict.Temporary: // the name is somebody else's
+		return unmade(ctx, p, w, row, ferr, conflict.Message)
 	case thing != nil:
 		return present(ctx, p, w, row, thing)
+	case ferr == nil && !f.doubtful() && !f.taken():
+		return unmade(ctx, p, w, row, f, f.Error())
 	}
 	if f.taken() {
 		r.Taken++
@@ -184,6 +181,14 @@ func refused[T any](ctx context.Context, p *Provider, w want[T], row deploy.Reso
 			"IBM Cloud says that the %s %s exists already, but does not list it: %s", w.what, row.Name, f.Error())
 	}
 	return row, nil, waiting(deploy.CodeUpstreamUnavailable, min(waitLook, p.cfg.DoubtWindow), "it is not known whether the %s %s was made (%s); looking for it", w.what, row.Name, f.Error())
+}
+
+// unmade records that the create had no effect, and passes the reason on.
+func unmade[T any](ctx context.Context, p *Provider, w want[T], row deploy.Resource, reason error, problem string) (deploy.Resource, *T, error) {
+	if err := p.settle(ctx, row.ID, deploy.ResourceIntent, "", w.plan, problem); err != nil {
+		return row, nil, err
+	}
+	return row, nil, reason
 }
 
 // present records that the thing exists.

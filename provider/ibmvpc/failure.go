@@ -136,6 +136,11 @@ func (f *callFailure) doubtful() bool {
 	return f.status < 300 // it was done, but the answer could not be read
 }
 
+// barred reports that the API turned us away before it looked at the request.
+func (f *callFailure) barred() bool {
+	return f.status == http.StatusUnauthorized || f.status == http.StatusForbidden || f.status == http.StatusTooManyRequests
+}
+
 // taken reports that something of that name or address exists, or that the
 // interface has a server already: perhaps from a create of our own whose
 // answer was lost. IBM answers with 400 and with 409 and with several codes,

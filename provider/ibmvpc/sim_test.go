@@ -137,3 +137,21 @@ func (c *cloud) request(t *testing.T, method, path, body string, want int) []byt
 	}
 	return text
 }
+
+// patch changes something past the provider.
+func (c *cloud) patch(t *testing.T, path, body string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, c.url+"/v1"+path+"?version=2026-06-23&generation=2", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/merge-patch+json")
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("PATCH %s: %d", path, response.StatusCode)
+	}
+}

@@ -1,0 +1,61 @@
+package ibmvpc_test
+
+import (
+	"database/sql"
+	"testing"
+
+	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/journal"
+	"github.com/slipwayhq/slipway/deploy/store"
+	"github.com/slipwayhq/slipway/deploy/store/storetest"
+	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
+)
+
+// The whole way with the journal in a database: doubt survives a restart.
+func TestOrderWithTheJournalInADatabase(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		c := newCloud(t)
+		j := journal.New(s, c.clock.Now)
+		o := order()
+		err := s.InTx(t.Context(), func(tx *sql.Tx) error {
+			n, err := s.EntTx(tx).Node.Create().SetName(o.NodeName).SetProvider(deploy.ProviderIBMVPC).Save(t.Context())
+			if err == nil {
+				o.NodeID = n.ID
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.AddFault(vpcsim.Fault{Kind: vpcsim.FaultDropBefore, Operation: "CreateBareMetalServer", Times: 1}); err != nil {
+			t.Fatal(err)
+		}
+		for c.State().Calls["CreateBareMetalServer"] == 0 {
+			_, err := c.provider(t, j).Order(t.Context(), o)
+			c.clock.Advance(temporary(t, err, deploy.CodeUpstreamUnavailable).Wait)
+		}
+		// A new process knows from the row alone that it has to wait.
+		temporary(t, second(c.provider(t, j).Order(t.Context(), o)), deploy.CodeUpstreamUnavailable)
+		m := persist(t, c, c.provider(t, j), o)
+		names := nodeNames
+		names.NodeID, names.ManagementIP = o.NodeID, m.ManagementIP
+		if err := c.provider(t, j).RegisterNames(t.Context(), names); err != nil {
+			t.Fatal(err)
+		}
+		if again := persist(t, c, c.provider(t, j), o); again.ServerID != m.ServerID || len(again.MACs) != 2 {
+			t.Errorf("%+v, then %+v", m, again)
+		}
+		held, err := j.Held(t.Context(), o.NodeID)
+		if err != nil || len(held) != 7 {
+			t.Fatalf("holds %d, %v; want 2 addresses, 2 interfaces, 1 server, 2 records", len(held), err)
+		}
+		for _, r := range held {
+			if r.State != deploy.ResourcePresent || r.CloudID == "" {
+				t.Errorf("row %+v", r)
+			}
+		}
+		if s := c.State(); s.ServersCreated != 1 {
+			t.Errorf("%d servers", s.ServersCreated)
+		}
+	})
+}
