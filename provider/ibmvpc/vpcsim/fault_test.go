@@ -105,7 +105,8 @@ func TestServerFaults(t *testing.T) {
 	e.fault(Fault{Kind: FaultServerFailed, Target: "failing"})
 	e.fault(Fault{Kind: FaultStuck, Target: "stuck", Operation: "CreateBareMetalServer"})
 	e.fault(Fault{Kind: FaultSlow, Target: "slow", LatencyMS: 600_000, Times: 1})
-	for _, name := range []string{"dark", "failing", "stuck", "slow", "fine"} {
+	e.fault(Fault{Kind: FaultStuck, Target: "halfway", InStatus: "starting"})
+	for _, name := range []string{"dark", "failing", "stuck", "halfway", "slow", "fine"} {
 		e.mustServer(name)
 	}
 	e.settle()
@@ -113,7 +114,9 @@ func TestServerFaults(t *testing.T) {
 	for _, sv := range e.sim.State().Servers {
 		got[sv.Name] = sv.Status
 	}
-	require.Equal(t, map[string]string{"dark": "running", "failing": "failed", "stuck": "pending", "slow": "pending", "fine": "running"}, got)
+	require.Equal(t, map[string]string{
+		"dark": "running", "failing": "failed", "stuck": "pending", "halfway": "starting", "slow": "pending", "fine": "running",
+	}, got)
 	require.Equal(t, []string{"on fine"}, e.hw.events())
 	e.clock.Advance(10 * time.Minute)
 	require.Equal(t, []string{"on fine", "on slow"}, e.hw.events())
@@ -125,7 +128,7 @@ func TestServerFaults(t *testing.T) {
 	_, err = e.vpc.DeleteBareMetalServer(e.vpc.NewDeleteBareMetalServerOptions(*failed.ID))
 	require.NoError(t, err, "a failed server can be deleted")
 	e.settle()
-	require.Equal(t, 4, e.sim.State().LiveServers)
+	require.Equal(t, 5, e.sim.State().LiveServers)
 }
 
 // A soft stop that no operating system answers, and the hard stop that ends it (SDK: a soft stop may not complete).
@@ -228,7 +231,7 @@ func TestControlEndpoints(t *testing.T) {
 	for _, body := range []string{
 		`{}`, `{"kind":"explode"}`, `{"kind":"fail"}`, `{"kind":"fail","operation":"NoSuchThing"}`, `{"kind":"never_boot","targt":"x"}`,
 		`{"kind":"fail","operation":"*","status":200}`, `{"kind":"slow"}`, `{"kind":"server_failed","reason":"bored"}`,
-		`{"kind":"stuck","times":-1}`, `not json`,
+		`{"kind":"stuck","times":-1}`, `{"kind":"never_boot","in_status":"running"}`, `not json`,
 	} {
 		status, document := post(body)
 		require.Equal(t, http.StatusBadRequest, status, body)

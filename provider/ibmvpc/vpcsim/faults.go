@@ -52,6 +52,8 @@ type Fault struct {
 	// Target limits the fault to a resource: a name or an id, as it appears in the path, as the name in the body, or as
 	// the server's. Empty means any.
 	Target string `json:"target,omitempty"`
+	// InStatus limits a FaultStuck or FaultSlow to changes out of this status of the server, such as "starting".
+	InStatus string `json:"in_status,omitempty"`
 	// Times is how often the fault strikes; 0 means until it is cleared.
 	Times int `json:"times,omitempty"`
 	// Used is how often it has struck.
@@ -105,6 +107,8 @@ func (s *Simulator) checkFault(f *Fault) error {
 		return fmt.Errorf("fault %q needs an operation", f.Kind)
 	case f.Operation != "" && f.Operation != AnyOperation && s.ops[f.Operation] == nil:
 		return fmt.Errorf("operation %q is none of %s", f.Operation, strings.Join(slices.Sorted(maps.Keys(s.ops)), ", "))
+	case f.InStatus != "" && f.Kind != FaultStuck && f.Kind != FaultSlow:
+		return fmt.Errorf("in_status belongs to the kinds %q and %q", FaultStuck, FaultSlow)
 	case f.Times < 0 || f.LatencyMS < 0 || f.RetryAfterSeconds < 0:
 		return fmt.Errorf("times, latency and retry-after may not be negative")
 	case (f.Kind == FaultLatency || f.Kind == FaultSlow) && f.LatencyMS == 0:
@@ -149,10 +153,11 @@ func (s *Simulator) ClearFaults(ids ...string) {
 	s.notify()
 }
 
-// takeFault finds the oldest armed fault of a kind for an operation and one of these names, and counts it.
-func (s *Simulator) takeFault(kind FaultKind, operation string, names func() []string) *Fault {
+// takeFault finds the oldest armed fault of a kind for an operation, a server's status if it is about one, and one of
+// these names, and counts it.
+func (s *Simulator) takeFault(kind FaultKind, operation, status string, names func() []string) *Fault {
 	for i, f := range s.faults {
-		if f.Kind != kind || f.Operation != "" && f.Operation != AnyOperation && f.Operation != operation {
+		if f.Kind != kind || f.InStatus != "" && f.InStatus != status || f.Operation != "" && f.Operation != AnyOperation && f.Operation != operation {
 			continue
 		}
 		if f.Target != "" && !slices.Contains(names(), f.Target) {
@@ -169,10 +174,10 @@ func (s *Simulator) takeFault(kind FaultKind, operation string, names func() []s
 }
 
 func (s *Simulator) takeServerFault(kind FaultKind, sv *server) *Fault {
-	return s.takeFault(kind, sv.operation, func() []string { return []string{sv.name, sv.id} })
+	return s.takeFault(kind, sv.operation, sv.status, func() []string { return []string{sv.name, sv.id} })
 }
 
-func (c *call) takeFault(kind FaultKind) *Fault { return c.s.takeFault(kind, c.op.name, c.names) }
+func (c *call) takeFault(kind FaultKind) *Fault { return c.s.takeFault(kind, c.op.name, "", c.names) }
 
 func (c *call) takeLatency() time.Duration {
 	if f := c.takeFault(FaultLatency); f != nil {

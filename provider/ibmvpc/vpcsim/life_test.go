@@ -261,7 +261,9 @@ func TestRealClockAndServe(t *testing.T) {
 	listener, err := sim.Serve(serving, "127.0.0.1:0")
 	require.NoError(t, err)
 	e := &env{t: t, sim: sim, hw: hw, url: listener.URL}
-	e.vpc, err = vpcv1.NewVpcV1(&vpcv1.VpcV1Options{URL: listener.VPCURL(), Authenticator: &core.NoAuthAuthenticator{}})
+	e.vpc, err = vpcv1.NewVpcV1(&vpcv1.VpcV1Options{
+		URL: listener.VPCURL(), Authenticator: &core.IamAuthenticator{ApiKey: "any", URL: listener.IAMURL()},
+	})
 	require.NoError(t, err)
 	e.mustServer("node")
 	require.NoError(t, sim.Wait(ctx, func(s State) bool { return len(s.Servers) == 1 && s.Servers[0].Powered }))

@@ -43,6 +43,7 @@ type Simulator struct {
 
 	outbox   []func(Hardware) // power changes not yet told, in order
 	draining bool
+	drained  *sync.Cond // on mu: draining has become false
 }
 
 // New returns a running simulator of the account that opts describe.
@@ -59,6 +60,7 @@ func New(opts Options) (*Simulator, error) {
 		takenNames: map[string]bool{}, tokens: map[string]time.Time{},
 		counts: counters{calls: map[string]int{}},
 	}
+	s.drained = sync.NewCond(&s.mu)
 	if err := s.fillCatalogue(); err != nil {
 		return nil, fmt.Errorf("vpcsim: %w", err)
 	}
@@ -66,8 +68,8 @@ func New(opts Options) (*Simulator, error) {
 	return s, nil
 }
 
-// Close stops the simulated time and takes the power from every machine that has it. Calls after Close are answered
-// with 503.
+// Close stops the simulated time and takes the power from every machine that has it; when it returns, the hardware has
+// been told. Calls after Close are answered with 503. Hardware must not call Close.
 func (s *Simulator) Close() {
 	s.mu.Lock()
 	if !s.closed {
@@ -83,6 +85,11 @@ func (s *Simulator) Close() {
 	}
 	s.mu.Unlock()
 	s.drain()
+	s.mu.Lock()
+	for s.draining { // another goroutine is telling the hardware
+		s.drained.Wait()
+	}
+	s.mu.Unlock()
 }
 
 // Wait returns nil as soon as cond holds for the state, or the context's error. It does not poll: cond is called
@@ -144,6 +151,7 @@ func (s *Simulator) drain() {
 		s.mu.Lock()
 	}
 	s.draining = false
+	s.drained.Broadcast()
 }
 
 // next gives serial numbers. The lock is held.
