@@ -120,6 +120,7 @@ func (h *Handler) build(r *http.Request, m query.Machine, token string) (nodecon
 		return nodeconfig.Config{}, err
 	}
 	if err := c.Validate(); err != nil {
+		h.log.WarnContext(r.Context(), "a machine's configuration is not complete", "node", m.NodeName, "deployment", m.DeploymentID, "problem", err)
 		return nodeconfig.Config{}, &deploy.Error{
 			Code: deploy.CodeUpstreamUnavailable, Message: "the configuration is not complete: " + err.Error(),
 			Hint: "correct the settings or the node's specification; the machine asks again", Retryable: true,

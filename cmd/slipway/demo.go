@@ -107,7 +107,7 @@ func registerStandIns(ctx context.Context, dir string, pace machine.Pace) error 
 	}
 	defer catalogue.Close()
 	for _, f := range files {
-		if _, err := catalogue.Register(ctx, f.Name, f.Version, artifact.Kind(f.Kind), f.Path); err != nil && !errors.Is(err, artifact.ErrExists) {
+		if _, err := catalogue.Register(ctx, f.Name, f.Version, artifact.Kind(f.Kind), f.Path); err != nil {
 			return fmt.Errorf("registering %s: %w", f.Name, err)
 		}
 	}

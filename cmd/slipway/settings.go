@@ -28,24 +28,28 @@ func (d dataFlags) database() string {
 
 // ibmFlags are the settings of the IBM VPC provider.
 type ibmFlags struct {
-	Region           string   `help:"Region; without it the provider is off." env:"SLIPWAY_IBM_REGION"`
-	Zone             string   `help:"Zone of orders that name none." env:"SLIPWAY_IBM_ZONE"`
-	VPC              string   `name:"vpc" help:"VPC, name or id." env:"SLIPWAY_IBM_VPC"`
-	ManagementSubnet string   `help:"Management subnet of orders that name none." env:"SLIPWAY_IBM_MANAGEMENT_SUBNET"`
-	WorkloadSubnets  []string `help:"Workload subnets of orders that name none." env:"SLIPWAY_IBM_WORKLOAD_SUBNETS"`
-	ResourceGroup    string   `help:"Resource group's id; default: the account's." env:"SLIPWAY_IBM_RESOURCE_GROUP"`
-	SecurityGroups   []string `help:"Security groups, names or ids." env:"SLIPWAY_IBM_SECURITY_GROUPS"`
-	SSHKeys          []string `name:"ssh-keys" help:"SSH keys given to the server's initialization." env:"SLIPWAY_IBM_SSH_KEYS"`
-	DNSInstance      string   `name:"dns-instance" help:"DNS Services instance id." env:"SLIPWAY_IBM_DNS_INSTANCE"`
-	DNSZone          string   `name:"dns-zone" help:"DNS zone, name or id." env:"SLIPWAY_IBM_DNS_ZONE"`
-	Prefix           string   `help:"Begins every name made in the account." default:"slw-" env:"SLIPWAY_IBM_PREFIX"`
-	Auth             string   `help:"Authentication." enum:"apikey,trusted_profile,instance,none" default:"apikey" env:"SLIPWAY_IBM_AUTH"`
-	APIKey           string   `name:"api-key" help:"API key (better: --ibm-api-key-file)." env:"SLIPWAY_IBM_API_KEY"`
-	APIKeyFile       string   `name:"api-key-file" help:"File with the API key." env:"SLIPWAY_IBM_API_KEY_FILE" type:"path"`
-	TrustedProfile   string   `help:"Trusted profile's id." env:"SLIPWAY_IBM_TRUSTED_PROFILE"`
-	VPCURL           string   `name:"vpc-url" help:"VPC service; default: IBM's for the region." env:"SLIPWAY_IBM_VPC_URL"`
-	DNSURL           string   `name:"dns-url" help:"DNS service; default: IBM's." env:"SLIPWAY_IBM_DNS_URL"`
-	IAMURL           string   `name:"iam-url" help:"IAM service; default: IBM's." env:"SLIPWAY_IBM_IAM_URL"`
+	Region           string        `help:"Region; without it the provider is off." env:"SLIPWAY_IBM_REGION"`
+	Zone             string        `help:"Zone of orders that name none." env:"SLIPWAY_IBM_ZONE"`
+	VPC              string        `name:"vpc" help:"VPC, name or id." env:"SLIPWAY_IBM_VPC"`
+	ManagementSubnet string        `help:"Management subnet of orders that name none." env:"SLIPWAY_IBM_MANAGEMENT_SUBNET"`
+	WorkloadSubnets  []string      `help:"Workload subnets of orders that name none." env:"SLIPWAY_IBM_WORKLOAD_SUBNETS"`
+	ResourceGroup    string        `help:"Resource group's id; default: the account's." env:"SLIPWAY_IBM_RESOURCE_GROUP"`
+	SecurityGroups   []string      `help:"Security groups, names or ids." env:"SLIPWAY_IBM_SECURITY_GROUPS"`
+	SSHKeys          []string      `name:"ssh-keys" help:"SSH keys given to the server's initialization." env:"SLIPWAY_IBM_SSH_KEYS"`
+	DNSInstance      string        `name:"dns-instance" help:"DNS Services instance id." env:"SLIPWAY_IBM_DNS_INSTANCE"`
+	DNSZone          string        `name:"dns-zone" help:"DNS zone, name or id." env:"SLIPWAY_IBM_DNS_ZONE"`
+	Prefix           string        `help:"Begins every name made in the account." default:"slw-" env:"SLIPWAY_IBM_PREFIX"`
+	Auth             string        `help:"Authentication." enum:"apikey,trusted_profile,instance,none" default:"apikey" env:"SLIPWAY_IBM_AUTH"`
+	APIKey           string        `name:"api-key" help:"API key (better: --ibm-api-key-file)." env:"SLIPWAY_IBM_API_KEY"`
+	APIKeyFile       string        `name:"api-key-file" help:"File with the API key." env:"SLIPWAY_IBM_API_KEY_FILE" type:"path"`
+	TrustedProfile   string        `help:"Trusted profile's id." env:"SLIPWAY_IBM_TRUSTED_PROFILE"`
+	VPCURL           string        `name:"vpc-url" help:"VPC service; default: IBM's for the region." env:"SLIPWAY_IBM_VPC_URL"`
+	DNSURL           string        `name:"dns-url" help:"DNS service; default: IBM's." env:"SLIPWAY_IBM_DNS_URL"`
+	IAMURL           string        `name:"iam-url" help:"IAM service; default: IBM's." env:"SLIPWAY_IBM_IAM_URL"`
+	MetadataURL      string        `help:"Instance metadata service; default: IBM's." env:"SLIPWAY_IBM_METADATA_URL"`
+	ComputeTokenFile string        `help:"Compute resource token for a trusted profile; default: the SDK's paths." env:"SLIPWAY_IBM_COMPUTE_TOKEN_FILE" type:"path"`
+	APIVersion       string        `name:"api-version" help:"Date of the VPC API's behaviour, YYYY-MM-DD; default: the SDK's." env:"SLIPWAY_IBM_API_VERSION"`
+	DoubtWindow      time.Duration `help:"How long a create without an answer is looked for before it is asked again." default:"60s" env:"SLIPWAY_IBM_DOUBT_WINDOW"`
 }
 
 func (f ibmFlags) config() (ibmvpc.Config, error) {
@@ -61,7 +65,8 @@ func (f ibmFlags) config() (ibmvpc.Config, error) {
 		Region: f.Region, Zone: f.Zone, VPC: f.VPC, ManagementSubnet: f.ManagementSubnet, WorkloadSubnets: f.WorkloadSubnets,
 		ResourceGroup: f.ResourceGroup, SecurityGroups: f.SecurityGroups, SSHKeys: f.SSHKeys, DNSInstance: f.DNSInstance, DNSZone: f.DNSZone,
 		Prefix: f.Prefix, Auth: ibmvpc.Auth(f.Auth), APIKey: ibmvpc.Secret(key), TrustedProfile: f.TrustedProfile,
-		VPCURL: f.VPCURL, DNSURL: f.DNSURL, IAMURL: f.IAMURL,
+		VPCURL: f.VPCURL, DNSURL: f.DNSURL, IAMURL: f.IAMURL, MetadataURL: f.MetadataURL,
+		ComputeTokenFile: f.ComputeTokenFile, APIVersion: f.APIVersion, DoubtWindow: f.DoubtWindow,
 	}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/slipwayhq/slipway/provider/ibmvpc"
 	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
@@ -62,6 +63,8 @@ func simulatedIBM(url string) ibmvpc.Config {
 		Region: vpcsim.DefaultRegion, VPC: vpcsim.DefaultVPC, ManagementSubnet: vpcsim.DefaultManagementSubnet,
 		SecurityGroups: []string{vpcsim.DefaultSecurityGroup}, DNSInstance: vpcsim.DefaultDNSInstance, DNSZone: vpcsim.DefaultDNSZone,
 		Auth: ibmvpc.AuthNone, VPCURL: url, DNSURL: url,
+		// The simulator shows at once what it has made.
+		DoubtWindow: 3 * time.Second,
 	}
 }
 
@@ -106,7 +109,7 @@ func (c *vpcsimCmd) Run(ctx context.Context) error {
 	}
 	ibm := simulatedIBM(sim.URL)
 	fmt.Printf("simulated IBM Cloud at %s; serve with:\n\n", sim.URL)
-	fmt.Printf("  slipway serve --ibm-region=%s --ibm-vpc=%s --ibm-management-subnet=%s --ibm-security-groups=%s \\\n    --ibm-dns-instance=%s --ibm-dns-zone=%s --ibm-auth=none --ibm-vpc-url=%s --ibm-dns-url=%s --ssh-port=2222\n\n",
+	fmt.Printf("  slipway serve --ibm-region=%s --ibm-vpc=%s --ibm-management-subnet=%s --ibm-security-groups=%s \\\n    --ibm-dns-instance=%s --ibm-dns-zone=%s --ibm-auth=none --ibm-vpc-url=%s --ibm-dns-url=%s --ibm-doubt-window=3s --ssh-port=2222\n\n",
 		ibm.Region, ibm.VPC, ibm.ManagementSubnet, ibm.SecurityGroups[0], ibm.DNSInstance, ibm.DNSZone, ibm.VPCURL, ibm.DNSURL)
 	<-ctx.Done()
 	return sim.Stop()

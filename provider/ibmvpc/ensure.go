@@ -19,6 +19,9 @@ type record struct {
 	Zone         string   `json:"zone,omitempty"`
 	Subnet       string   `json:"subnet,omitempty"`
 	Address      string   `json:"address,omitempty"`
+	CIDR         string   `json:"cidr,omitempty"` // of the subnet
+	Gateway      string   `json:"gateway,omitempty"`
+	DNSServers   []string `json:"dns_servers,omitempty"`
 	MAC          string   `json:"mac,omitempty"`
 	VNIs         []string `json:"vnis,omitempty"`
 	Profile      string   `json:"profile,omitempty"`

@@ -19,7 +19,7 @@ const ownerUser = "user"
 func (j *job) reserve(ctx context.Context, role string, sn subnet, address string) (*vpcv1.ReservedIP, error) {
 	w := want[vpcv1.ReservedIP]{
 		intent: j.intent(kindReservedIP, role), what: role + " address", name: j.name(role), note: j.tell,
-		plan: record{Subnet: sn.id, Zone: sn.zone, Address: address},
+		plan: record{Subnet: sn.id, Zone: sn.zone, Address: address, CIDR: sn.cidr, Gateway: sn.gateway(), DNSServers: resolvers},
 		id:   func(ip *vpcv1.ReservedIP) string { return value(ip.ID) },
 		made: func(ip *vpcv1.ReservedIP, r record) record {
 			if got := value(ip.Address); got != unchosen {

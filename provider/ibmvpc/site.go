@@ -3,6 +3,7 @@ package ibmvpc
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ type site struct {
 	keys           []string
 }
 
-type subnet struct{ id, name, zone string }
+type subnet struct{ id, name, zone, cidr string }
 
 // site finds what the order and the settings name. What does not exist is a
 // permanent error that names the field.
@@ -88,7 +89,7 @@ func (p *Provider) findSubnets(ctx context.Context, spec deploy.Spec, s *site) e
 	find := func(field, want string) (subnet, error) {
 		for _, sn := range all {
 			if value(sn.ID) == want || value(sn.Name) == want {
-				return subnet{value(sn.ID), value(sn.Name), zoneName(sn.Zone)}, nil
+				return subnet{value(sn.ID), value(sn.Name), zoneName(sn.Zone), value(sn.Ipv4CIDRBlock)}, nil
 			}
 		}
 		return subnet{}, permanent(deploy.CodeInvalid, "Name a subnet of the VPC by its name or id, and deploy again.",
@@ -246,3 +247,17 @@ func (p *Provider) bootImage(ctx context.Context) (string, error) {
 	}
 	return value(newest.ID), nil
 }
+
+// gateway is the address of a subnet's gateway: IBM keeps the first address
+// after the network's for it (IBM Cloud docs, "About networking for VPC").
+func (sn subnet) gateway() string {
+	p, err := netip.ParsePrefix(sn.cidr)
+	if err != nil {
+		return ""
+	}
+	return p.Masked().Addr().Next().String()
+}
+
+// resolvers are IBM's private DNS resolvers, reachable from every VPC (IBM
+// Cloud docs, "DNS Services: endpoints").
+var resolvers = []string{"161.26.0.7", "161.26.0.8"}

@@ -281,3 +281,70 @@ func TestRealClockAndServe(t *testing.T) {
 		require.ErrorIs(t, err, ErrNotLoopback)
 	}
 }
+
+// A call that overtakes another ends it: the soft stop that a hard one overtook must not stop the server later.
+func TestOvertakenChangeIsDropped(t *testing.T) {
+	delays := DefaultDelays()
+	delays.SoftStop = time.Hour
+	e := newEnv(t, Options{Delays: delays})
+	id := *e.mustServer("node").ID
+	e.settle()
+	_, err := e.stop(id, "soft")
+	require.NoError(t, err)
+	_, err = e.stop(id, "hard")
+	require.NoError(t, err)
+	e.settle()
+	_, err = e.vpc.StartBareMetalServer(e.vpc.NewStartBareMetalServerOptions(id))
+	require.NoError(t, err)
+	e.clock.Advance(2 * time.Hour)
+	require.Equal(t, "running", e.status(id))
+	require.Equal(t, []string{"on node", "off node", "on node"}, e.hw.events())
+}
+
+// slowHardware holds its first PowerOn until it is released.
+type slowHardware struct {
+	recordedHardware
+	once    sync.Once
+	entered chan struct{}
+	release chan struct{}
+}
+
+func (h *slowHardware) PowerOn(s Spec) {
+	h.recordedHardware.PowerOn(s)
+	h.once.Do(func() { close(h.entered); <-h.release })
+}
+
+// While the hardware is busy with one change, others queue up; it learns of them in order, and Close waits for it.
+func TestPowerChangesKeepTheirOrder(t *testing.T) {
+	e := newEnv(t, Options{})
+	hw := &slowHardware{entered: make(chan struct{}), release: make(chan struct{})}
+	e.sim.opts.Hardware = hw
+	id := *e.mustServer("node").ID
+	advanced := make(chan struct{})
+	go func() { e.settle(); close(advanced) }()
+	<-hw.entered
+	_, err := e.stop(id, "hard")
+	require.NoError(t, err, "a busy hardware does not hold up the API")
+	e.settle()
+	_, err = e.vpc.StartBareMetalServer(e.vpc.NewStartBareMetalServerOptions(id))
+	require.NoError(t, err)
+	e.settle()
+	e.mustServer("other")
+	e.settle()
+	require.Equal(t, []string{"on node"}, hw.events())
+	closed := make(chan struct{})
+	go func() { e.sim.Close(); close(closed) }()
+	require.NoError(t, e.sim.Wait(t.Context(), func(s State) bool { return !s.Servers[0].Powered }))
+	select {
+	case <-closed:
+		t.Fatal("Close returned before the hardware was told")
+	default:
+	}
+	close(hw.release)
+	<-advanced
+	<-closed
+	events := hw.events()
+	require.Len(t, events, 6)
+	require.Equal(t, []string{"on node", "off node", "on node", "on other"}, events[:4])
+	require.ElementsMatch(t, []string{"off node", "off other"}, events[4:])
+}
