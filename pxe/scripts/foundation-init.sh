@@ -555,7 +555,7 @@ find_disks() {
 supervise() {
 	supervise_timeout=$1 supervise_interval=$2 supervise_tick=$3
 	shift 3
-	rm -f "$SLIPWAY_STATE/timed-out"
+	rm -f "$SLIPWAY_STATE/timed-out" "$SLIPWAY_STATE/watching"
 	"$@" 3>&- &
 	supervise_pid=$!
 	slipway_job=$supervise_pid
@@ -564,6 +564,11 @@ supervise() {
 	job_status=0
 	wait "$slipway_job" || job_status=$?
 	slipway_job=''
+	# A signal that comes while a shell is still forking is lost, and then we
+	# would wait for ever.
+	until [ -e "$SLIPWAY_STATE/watching" ] || ! kill -0 "$slipway_watcher" 2>/dev/null; do
+		slipway_sleep 0.02
+	done
 	kill -s TERM "$slipway_watcher" 2>/dev/null || :
 	wait "$slipway_watcher" || :
 	slipway_watcher=''
@@ -587,6 +592,7 @@ watch_job() {
 	nap=''
 	# shellcheck disable=SC2064,SC2154 # $nap is meant at the time of the signal
 	trap '[ -z "$nap" ] || kill "$nap" 2>/dev/null; exit 0' TERM
+	: >"$SLIPWAY_STATE/watching"
 	SLIPWAY_CONSOLE=''
 	watch_until=$(($(date +%s) + supervise_timeout))
 	while :; do
@@ -604,6 +610,9 @@ watch_job() {
 		nap=$!
 		wait "$nap"
 		nap=''
+		if ! kill -0 "$1" 2>/dev/null; then
+			return 0
+		fi
 		"$supervise_tick"
 		case $? in
 		5 | 6)

@@ -267,8 +267,11 @@ func (m *machine) command(t *testing.T, content []byte, name string, args ...str
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, content, 0o644); err != nil {
-		t.Fatal(err)
+	// Another process may be reading it, so it is not written again for nothing.
+	if there, err := os.ReadFile(path); err != nil || !bytes.Equal(there, content) {
+		if err := os.WriteFile(path, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	cmd := exec.Command(m.sh[0], slices.Concat(m.sh[1:], []string{path}, args)...)
 	cmd.Dir = filepath.Dir(path)

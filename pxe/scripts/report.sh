@@ -590,7 +590,7 @@ slipway_on_exit() {
 # slipway_stop_job ends the background work of a script that is about to exit.
 slipway_stop_job() {
 	if [ -n "$slipway_watcher" ]; then
-		kill -s TERM "$slipway_watcher" 2>/dev/null
+		kill -s KILL "$slipway_watcher" 2>/dev/null # any other signal is lost while it still forks
 	fi
 	if [ -n "$slipway_job" ]; then
 		slipway_kill TERM "$slipway_job"

@@ -180,6 +180,7 @@ func (d *slipwayd) report(w http.ResponseWriter, r *http.Request) {
 	case d.answer != nil:
 		status, header, body := d.answer(len(d.reports), &got)
 		if status == 0 { // drop the connection without an answer
+			got.status = 0
 			if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
 				_ = conn.Close()
 			}
