@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/slipwayhq/slipway/deploy"
 )
 
 // rules is the whole face and who may use it, by pattern of http.ServeMux. A
@@ -78,7 +80,7 @@ func (s *Server) register() error {
 	f("GET /api/openapi.json", s.openapi)
 
 	if s.GraphQL != nil {
-		add("/graphql", compressed(limitBody(s.GraphQL, graphqlBody)))
+		add("/graphql", compressed(s.limitBody(s.GraphQL, graphqlBody)))
 	}
 	if s.Boot != nil {
 		for pattern := range rules {
@@ -102,11 +104,11 @@ const (
 )
 
 // limitBody bounds a request's body.
-func limitBody(next http.Handler, limit int64) http.Handler {
+func (s *Server) limitBody(next http.Handler, limit int64) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength > limit {
 			w.Header().Set("Connection", "close")
-			http.Error(w, "the request is too large", http.StatusRequestEntityTooLarge)
+			s.refuse(w, r, deploy.Errorf(deploy.CodeTooLarge, "the request is too large"))
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, limit)

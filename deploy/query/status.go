@@ -139,18 +139,14 @@ func (s *Statuses) fill(ctx context.Context, out *NodeStatus, n *ent.Node, d *en
 		finished = *d.FinishedAt
 	}
 	out.ElapsedTimeSeconds = seconds(finished.Sub(begun))
-	var current *ent.PhaseRun
 	for _, r := range d.Edges.PhaseRuns {
 		out.Phases = append(out.Phases, phaseLine(r))
-		if r.Phase == d.Phase && r.Attempt == d.Attempt || current == nil && r.Phase == d.Phase {
-			current = r
-		}
 	}
-	out.ProgressPercent = math.Round(1000*phase.Progress(Facts(d), share(current), typ.weights())) / 10
-	if current != nil {
-		out.Message = current.Message
-		out.TimedOut = current.Status == string(phase.TimedOut) ||
-			current.FinishedAt == nil && current.DeadlineAt != nil && now.After(*current.DeadlineAt)
+	v := Look(d, n, d.Edges.PhaseRuns, typ, now)
+	out.ProgressPercent = math.Round(1000*v.Progress) / 10
+	if r := v.Current; r != nil {
+		out.Message = r.Message
+		out.TimedOut = r.Status == string(phase.TimedOut) || r.FinishedAt == nil && r.DeadlineAt != nil && now.After(*r.DeadlineAt)
 	}
 	if d.FailureCode != nil {
 		out.Failure = &Failure{
@@ -159,8 +155,9 @@ func (s *Statuses) fill(ctx context.Context, out *NodeStatus, n *ent.Node, d *en
 		}
 		out.Message = out.Failure.Message
 	}
-	if phase.Active(d.State) {
-		out.EstimatedRemainingSeconds = typ.remaining(d, current, now)
+	if v.EstimatedFinishAt != nil {
+		left := max(seconds(v.EstimatedFinishAt.Sub(now)), 0)
+		out.EstimatedRemainingSeconds = &left
 	}
 	return nil
 }
