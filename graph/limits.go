@@ -131,9 +131,6 @@ func costs() generated.ComplexityRoot {
 		n := len(input.Nodes)
 		return list(child, &n, nil)
 	}
-	count := func(child int) int { return 50 + child }
-	c.BareMetalNodeConnection.TotalCount = count
-	c.DeploymentConnection.TotalCount = count
 	c.Query.FleetSummary = func(child int, _ *model.BareMetalNodeFilter) int { return 100 + child }
 	return c
 }
