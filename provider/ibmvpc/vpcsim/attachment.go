@@ -96,7 +96,7 @@ func (c *call) checkAttachment(sv *server, a *attachment, field string, p attach
 		}
 	}
 	if a.kind == interfacePCI && pci >= maxPCIAttachments || len(sv.attachments) >= maxAttachments {
-		return &apiError{Status: http.StatusBadRequest, Code: codeOverQuota, Message: fmt.Sprintf("A server may have %d PCI attachments.", maxPCIAttachments)}
+		return overQuota("A server may have %d PCI attachments.", maxPCIAttachments)
 	}
 	if a.kind == interfacePCI {
 		if p.VLAN != nil || p.AllowToFloat != nil {

@@ -118,6 +118,11 @@ func notUnique(name string) *apiError {
 	return fieldError(codeUniqueFailed, "name", name, "Provided Name (%s) is not unique", name)
 }
 
+// overQuota is the answer to one too many; that it is 400 is inferred.
+func overQuota(format string, args ...any) *apiError {
+	return &apiError{Status: http.StatusBadRequest, Code: codeOverQuota, Message: fmt.Sprintf(format, args...)}
+}
+
 // notSimulated is the honest answer to something that IBM offers and the simulator does not. go-sdk-core retries
 // every 5xx but 501.
 func notSimulated(what string) *apiError {

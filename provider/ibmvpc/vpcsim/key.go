@@ -4,7 +4,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -146,7 +145,7 @@ func (c *call) createKey() (reply, error) {
 		return reply{}, err
 	}
 	if len(c.s.keys) >= maxKeys {
-		return reply{}, &apiError{Status: http.StatusBadRequest, Code: codeOverQuota, Message: "The region has as many keys as it may have."}
+		return reply{}, overQuota("The region has as many keys as it may have.")
 	}
 	name, err := chooseName(p.Name, true, func(name string) bool {
 		return len(list(c.s.keys, func(k *sshKey) bool { return k.name == name })) > 0

@@ -2,7 +2,6 @@ package vpcsim
 
 import (
 	"encoding/hex"
-	"net/http"
 	"net/netip"
 	"slices"
 )
@@ -106,7 +105,7 @@ func (c *call) reserve(sn *subnet, p reservedIPPrototype, autoDelete bool) (*res
 	taken := c.s.reservedIn(sn.id)
 	users := list(c.s.reservedIPs, func(ip *reservedIP) bool { return ip.owner == ownerUser })
 	if len(users) >= maxReservedIPs {
-		return nil, &apiError{Status: http.StatusBadRequest, Code: codeOverQuota, Message: "The region has as many reserved IPs as it may have."}
+		return nil, overQuota("The region has as many reserved IPs as it may have.")
 	}
 	addr, err := chooseAddress(sn, p.Address, taken)
 	if err != nil {

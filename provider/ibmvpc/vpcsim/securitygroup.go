@@ -1,7 +1,6 @@
 package vpcsim
 
 import (
-	"net/http"
 	"net/netip"
 	"slices"
 )
@@ -186,7 +185,7 @@ func (c *call) createSecurityGroup() (reply, error) {
 	}
 	inVPC := list(c.s.securityGroups, func(g *securityGroup) bool { return g.vpcID == v.id })
 	if len(inVPC) >= maxSecurityGroups {
-		return reply{}, &apiError{Status: http.StatusBadRequest, Code: codeOverQuota, Message: "The VPC has as many security groups as it may have."}
+		return reply{}, overQuota("The VPC has as many security groups as it may have.")
 	}
 	name, err := chooseName(p.Name, true, func(name string) bool {
 		return slices.ContainsFunc(inVPC, func(g *securityGroup) bool { return g.name == name })

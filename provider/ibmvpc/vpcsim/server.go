@@ -2,7 +2,6 @@ package vpcsim
 
 import (
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -200,7 +199,7 @@ func (c *call) newServer(p *serverPrototype) (*server, error) {
 		return nil, err
 	}
 	if len(c.s.servers) >= maxServers {
-		return nil, &apiError{Status: http.StatusBadRequest, Code: codeOverQuota, Message: fmt.Sprintf("The account may have %d bare metal servers.", maxServers)}
+		return nil, overQuota("The account may have %d bare metal servers.", maxServers)
 	}
 	var err error
 	if sv.name, err = chooseName(p.Name, true, c.serverNameTaken); err != nil {

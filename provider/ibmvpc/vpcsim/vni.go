@@ -46,7 +46,7 @@ func (v *vni) mayAdd(sn *subnet) error {
 		return badField("ips", "", "The reserved IP must be in the subnet of the primary IP, %s.", v.subnetID)
 	}
 	if len(v.ips) >= maxIPsPerVNI {
-		return &apiError{Status: http.StatusBadRequest, Code: codeOverQuota, Message: fmt.Sprintf("A virtual network interface may have %d addresses.", maxIPsPerVNI)}
+		return overQuota("A virtual network interface may have %d addresses.", maxIPsPerVNI)
 	}
 	return v.usable()
 }
@@ -210,7 +210,7 @@ func (c *call) vniSecurityGroups(groups []identity, vpcID string) ([]string, err
 		return []string{c.s.catalogue.vpcs[vpcID].securityGroupID}, nil
 	}
 	if len(groups) > maxSecurityGroupsPerVNI {
-		return nil, &apiError{Status: http.StatusBadRequest, Code: codeOverQuota, Message: fmt.Sprintf("A target may be in %d security groups.", maxSecurityGroupsPerVNI)}
+		return nil, overQuota("A target may be in %d security groups.", maxSecurityGroupsPerVNI)
 	}
 	var ids []string
 	for _, group := range groups {
