@@ -70,7 +70,11 @@ early_exit() {
 	if [ "$early_status" -eq 0 ]; then
 		exit 0
 	fi
-	early_message="foundation-init.sh:$early_line: ${early_reason:-a command failed with status $early_status}"
+	case $early_line in
+	*:*) ;;
+	*) early_line=foundation-init.sh:$early_line ;;
+	esac
+	early_message="$early_line: ${early_reason:-a command failed with status $early_status}"
 	early_log "FAILED in foundation_start: $early_message"
 	if [ -z "$SLIPWAY_URL" ] || [ -z "$SLIPWAY_IP" ] || [ -z "$SLIPWAY_TOKEN" ]; then
 		exit 7

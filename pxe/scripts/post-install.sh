@@ -81,6 +81,9 @@ install_keys() {
 	keys=$ssh_dir/authorized_keys
 	if [ -f "$keys" ]; then
 		cp "$keys" "$keys.slipway"
+		if [ -n "$(tail -c 1 "$keys.slipway")" ]; then
+			printf '\n' >>"$keys.slipway" # or ours would join the last line
+		fi
 	else
 		: >"$keys.slipway"
 	fi
