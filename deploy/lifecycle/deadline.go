@@ -15,7 +15,8 @@ const sweepLimit = 500
 // Sweep lets passed deadlines act and marks silent machines as stale. Every
 // replica may sweep: the decision is made again under the deployment's lock.
 func (w *Writer) Sweep(ctx context.Context) error {
-	due, err := w.column(ctx, `SELECT deployment_id FROM phase_runs WHERE finished_at IS NULL AND clock_stopped_at IS NULL AND deadline_at <= $1 ORDER BY deadline_at LIMIT $2`, w.now(), sweepLimit)
+	due, err := w.column(ctx, `SELECT r.deployment_id FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id
+		WHERE r.finished_at IS NULL AND r.clock_stopped_at IS NULL AND d.maintenance = $1 AND r.deadline_at <= $2 ORDER BY r.deadline_at LIMIT $3`, false, w.now(), sweepLimit)
 	if err != nil {
 		return fmt.Errorf("lifecycle: looking for passed deadlines: %w", err)
 	}

@@ -188,7 +188,11 @@ func (tx *Tx) target(in NewDeployment) (*nodeRow, error) {
 	var id int64
 	err := tx.sql.QueryRowContext(tx.ctx, `SELECT id FROM nodes WHERE name=$1 AND provider=$2 AND current_deployment_id IS NULL`, in.Name, in.Spec.Provider).Scan(&id)
 	if err == nil {
-		return tx.node(id)
+		n, err := tx.node(id)
+		if err == nil && n.current.Valid { // deployed in this very transaction: the table does not show it yet
+			return nil, inUse("name", in.Name)
+		}
+		return n, err
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("lifecycle: looking for node %q: %w", in.Name, err)

@@ -304,5 +304,5 @@ func (w *Writer) mayRecordRefusal(deploymentID int64) bool {
 		l = rate.NewLimiter(rate.Every(10*time.Second), 50)
 		w.refusals[deploymentID] = l
 	}
-	return l.Allow()
+	return l.AllowN(w.now(), 1)
 }
