@@ -816,6 +816,7 @@ run_installer() {
 # start_installer replaces the shell that supervise made by the installer.
 start_installer() {
 	trap - EXIT HUP INT TERM
+	umask 022 # ours would make a system whose files nobody but root can read
 	unset SLIPWAY_TOKEN SLIPWAY_CONSOLE
 	exec "$@"
 }

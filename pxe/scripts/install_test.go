@@ -119,7 +119,7 @@ func checkAccess(t *testing.T, m *machine, d *slipwayd) {
 		t.Errorf("authorized_keys: got %q, want %q", keys, want)
 	}
 	for path, want := range map[string]os.FileMode{
-		"target/root/.ssh": 0o700 | os.ModeDir, "target/root/.ssh/authorized_keys": 0o600, "target/etc/ssh/ssh_host_ed25519_key": 0o600,
+		"target/root": 0o755 | os.ModeDir, "target/root/.ssh": 0o700 | os.ModeDir, "target/root/.ssh/authorized_keys": 0o600, "target/etc/ssh/ssh_host_ed25519_key": 0o600,
 	} {
 		info, err := os.Stat(filepath.Join(m.root, path))
 		if err != nil {

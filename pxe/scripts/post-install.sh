@@ -25,6 +25,7 @@ fi
 slipway_open_log
 slipway_guard post-install.sh post_install
 SLIPWAY_TARGET=${SLIPWAY_TARGET:-$SLIPWAY_ROOT/target}
+umask 022 # directories of the installed system, /home for one, are for everybody
 
 # inside PATH sets value to PATH without symbolic links and ends when that leads
 # out of the installed system: an absolute link in it means its own root, which

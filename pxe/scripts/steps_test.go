@@ -183,6 +183,28 @@ func TestPostInstallStaysInside(t *testing.T) {
 	}
 }
 
+// TestPostInstallMakesAHome: the user can get to it, and it is where sshd looks.
+func TestPostInstallMakesAHome(t *testing.T) {
+	each(t, both, func(t *testing.T, env environment) {
+		d, m := withConfig(t, env)
+		m.vars["CFG_ACCESS_USER"] = "admin"
+		m.write(t, "target/etc/hostname", "x\n")
+		if r := m.run(t, PostInstall); r.code != 0 {
+			m.explain(t, d, r)
+			t.Fatalf("exit %d", r.code)
+		}
+		for path, want := range map[string]os.FileMode{"home": 0o755, "home/admin": 0o755, "home/admin/.ssh": 0o700, "etc/ssh": 0o755, "etc/ssh/ssh_host_ed25519_key.pub": 0o644} {
+			info, err := os.Stat(filepath.Join(m.root, "target", path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.Mode().Perm() != want {
+				t.Errorf("%s has mode %s, want %s", path, info.Mode().Perm(), want)
+			}
+		}
+	})
+}
+
 func TestPostInstallWithoutASystem(t *testing.T) {
 	each(t, both, func(t *testing.T, env environment) {
 		d, m := withConfig(t, env)
