@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Everything that must pass, in steps; `make test` prepares and calls it.
+#
+# usage: GOLANGCI=path/to/golangci-lint scripts/test.sh
+#
+# A step that fails does not stop the others. The last line is
+# "N passed, N failed, N skipped" over all of them; ends with 1 if one failed.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+
+# PostgreSQL and the shells are installed by now: a test that cannot find them
+# must fail, not be skipped.
+export SLIPWAY_REQUIRE_POSTGRES=1
+export SLIPWAY_BINARY=$PWD/bin/slipway
+export SUITE_RESULTS=$PWD/.cache/results
+suite=.cache/bin/suite
+
+rm -rf "$SUITE_RESULTS"
+mkdir -p "$SUITE_RESULTS" .cache/bin
+go build -o "$suite" ./tools/suite || exit 1
+
+mapfile -t packages < <(scripts/packages.sh)
+if [ ${#packages[@]} -eq 0 ]; then
+	echo "test: there are no Go packages" >&2
+	exit 1
+fi
+system=()
+units=()
+for package in "${packages[@]}"; do
+	case $package in
+	*/slipway/e2e | */slipway/e2e/*) system+=("$package") ;;
+	*) units+=("$package") ;;
+	esac
+done
+
+"$suite" check "shellcheck" scripts/lint-shell.sh
+"$suite" check "app: types" npm --prefix frontend run --silent typecheck
+"$suite" check "app: eslint" npm --prefix frontend run --silent lint
+"$suite" vitest "app: vitest" frontend
+"$suite" check "generated code" scripts/check-generated.sh
+"$suite" check "go vet, golangci-lint" scripts/lint-go.sh
+"$suite" go "go test -race" -race -count=1 -p 2 -timeout 15m "${units[@]}"
+if [ ${#system[@]} -gt 0 ]; then
+	# By itself: it watches the clock of whole systems.
+	"$suite" go "end to end" -race -count=1 -p 1 -timeout 20m "${system[@]}"
+fi
+"$suite" total

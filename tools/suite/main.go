@@ -1,0 +1,119 @@
+// Command suite runs one step of `make test` after the other and adds them up.
+//
+//	suite check NAME COMMAND [ARG...]   a command: one test, passed if it ends with 0
+//	suite go NAME [ARG...]              go test -json ARG...: its tests
+//	suite vitest NAME DIR               vitest run in DIR: its tests
+//	suite total                         the sum of all steps
+//
+// A step shows what failed in full, what was skipped with the reason, and a
+// line for each Go package; of what passed it shows nothing more. It ends with
+// 0 even if something failed, so that the next step runs: total ends with 1
+// then. The last line of total is "N passed, N failed, N skipped".
+//
+// Results are kept in the folder that SUITE_RESULTS names.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+const resultsEnv = "SUITE_RESULTS"
+
+func main() {
+	failed, err := run(os.Args[1:], os.Getenv(resultsEnv), os.Stdout)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "suite:", err)
+		os.Exit(2)
+	}
+	if failed {
+		os.Exit(1)
+	}
+}
+
+var errUsage = errors.New("usage: suite check NAME COMMAND [ARG...] | go NAME [ARG...] | vitest NAME DIR | total")
+
+// run is main without the process: failed says that total found failures.
+func run(args []string, dir string, out io.Writer) (failed bool, err error) {
+	if dir == "" {
+		return false, fmt.Errorf("%s must name a folder", resultsEnv)
+	}
+	if len(args) == 1 && args[0] == "total" {
+		return total(dir, out)
+	}
+	if len(args) < 2 {
+		return false, errUsage
+	}
+	kind, name, rest := args[0], args[1], args[2:]
+	var step func(result *Result, out io.Writer) error
+	switch {
+	case kind == "check" && len(rest) > 0:
+		step = func(r *Result, out io.Writer) error { return check(r, out, rest) }
+	case kind == "go":
+		step = func(r *Result, out io.Writer) error { return goTest(r, out, rest) }
+	case kind == "vitest" && len(rest) == 1:
+		step = func(r *Result, out io.Writer) error { return vitest(r, out, rest[0]) }
+	default:
+		return false, errUsage
+	}
+	_, _ = fmt.Fprintf(out, "=== %s\n", name) // a closed standard output is noticed by the shell
+	r := Result{Name: name}
+	began := time.Now()
+	if err := step(&r, out); err != nil {
+		return false, fmt.Errorf("%s: %w", name, err)
+	}
+	r.Seconds = time.Since(began).Seconds()
+	_, _ = fmt.Fprintf(out, "--- %s\n", r)
+	return false, r.save(dir)
+}
+
+// check runs a command as one test.
+func check(r *Result, out io.Writer, command []string) error {
+	cmd := exec.Command(command[0], command[1:]...)
+	said, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		r.Passed = 1
+		return nil
+	case !errors.As(err, &exit):
+		said = append(said, err.Error()...)
+	}
+	r.fail(r.Name)
+	_, _ = fmt.Fprintf(out, "%s\n%s: %v\n", strings.TrimRight(string(said), "\n"), strings.Join(command, " "), err)
+	return nil
+}
+
+// vitest runs the app's unit tests. Its own report goes to out, its counts
+// come from the JSON that it writes beside it.
+func vitest(r *Result, out io.Writer, dir string) error {
+	tmp, err := os.MkdirTemp("", "suite-vitest-")
+	if err != nil {
+		return fmt.Errorf("folder for the report: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(tmp) }() // a leftover in the temporary folder does no harm
+	report := filepath.Join(tmp, "report.json")
+	cmd := exec.Command("npx", "--no-install", "vitest", "run", "--reporter=dot", "--reporter=json", "--outputFile.json="+report)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
+	failure := cmd.Run()
+	data, err := os.ReadFile(report)
+	if err != nil && failure == nil {
+		return fmt.Errorf("vitest left no report: %w", err)
+	}
+	if err == nil {
+		if err := r.addVitest(data); err != nil {
+			return err
+		}
+	}
+	// A file that cannot even be loaded has no tests that fail.
+	if failure != nil && r.Failed == 0 {
+		r.fail("vitest: " + failure.Error())
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"time"
+)
+
+// Result is what one step came to.
+type Result struct {
+	Name     string   `json:"name"`
+	Passed   int      `json:"passed"`
+	Failed   int      `json:"failed"`
+	Skipped  int      `json:"skipped"`
+	Seconds  float64  `json:"seconds"`
+	Failures []string `json:"failures,omitempty"` // names
+	Skips    []string `json:"skips,omitempty"`    // names with reasons
+}
+
+// counts is the closing line.
+func counts(passed, failed, skipped int) string {
+	return fmt.Sprintf("%d passed, %d failed, %d skipped", passed, failed, skipped)
+}
+
+func (r Result) String() string {
+	took := time.Duration(r.Seconds * float64(time.Second)).Round(100 * time.Millisecond)
+	return fmt.Sprintf("%s: %s in %s", r.Name, counts(r.Passed, r.Failed, r.Skipped), took)
+}
+
+func (r *Result) fail(name string) {
+	r.Failed++
+	r.Failures = append(r.Failures, name)
+}
+
+func (r *Result) skip(name, reason string) {
+	r.Skipped++
+	if reason == "" {
+		reason = "no reason given"
+	}
+	r.Skips = append(r.Skips, name+": "+reason)
+}
+
+// save keeps the result; names sort in the order in which steps ran.
+func (r Result) save(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("results: %w", err)
+	}
+	data, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("result of %s: %w", r.Name, err)
+	}
+	return os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.json", time.Now().UnixNano())), data, 0o644)
+}
+
+// load reads all results in the order of their steps.
+func load(dir string) ([]Result, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil {
+		return nil, fmt.Errorf("results: %w", err)
+	}
+	sort.Strings(files) // nanoseconds of our time all have 19 digits
+	var out []Result
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			return nil, fmt.Errorf("results: %w", err)
+		}
+		var r Result
+		if err := json.Unmarshal(data, &r); err != nil {
+			return nil, fmt.Errorf("results in %s: %w", f, err)
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// total shows all steps and the closing line, which it also keeps in the file
+// summary. That nothing was run is a failure.
+func total(dir string, out io.Writer) (failed bool, err error) {
+	all, err := load(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return true, err
+	}
+	var sum Result
+	for _, r := range all {
+		sum.Passed += r.Passed
+		sum.Failed += r.Failed
+		sum.Skipped += r.Skipped
+		sum.Seconds += r.Seconds
+		sum.Failures = append(sum.Failures, r.Failures...)
+		sum.Skips = append(sum.Skips, r.Skips...)
+	}
+	_, _ = fmt.Fprintln(out) // a closed standard output is noticed by the shell
+	for _, s := range sum.Skips {
+		_, _ = fmt.Fprintf(out, "skipped  %s\n", s)
+	}
+	for _, f := range sum.Failures {
+		_, _ = fmt.Fprintf(out, "FAILED   %s\n", f)
+	}
+	for _, r := range all {
+		_, _ = fmt.Fprintf(out, "%s\n", r)
+	}
+	if sum.Passed+sum.Failed == 0 {
+		sum.fail("nothing was tested")
+		_, _ = fmt.Fprintln(out, "FAILED   nothing was tested")
+	}
+	line := counts(sum.Passed, sum.Failed, sum.Skipped)
+	_, _ = fmt.Fprintln(out, line)
+	return sum.Failed > 0, os.WriteFile(filepath.Join(dir, "summary"), []byte(line+"\n"), 0o644)
+}
+
+// vitestReport is the part of vitest's (and Jest's) JSON report that is used.
+type vitestReport struct {
+	TestResults []struct {
+		Name             string `json:"name"`
+		Status           string `json:"status"`
+		Message          string `json:"message"`
+		AssertionResults []struct {
+			FullName string `json:"fullName"`
+			Status   string `json:"status"` // passed, failed, skipped, pending, todo
+		} `json:"assertionResults"`
+	} `json:"testResults"`
+}
+
+func (r *Result) addVitest(data []byte) error {
+	var report vitestReport
+	if err := json.Unmarshal(data, &report); err != nil {
+		return fmt.Errorf("vitest's report: %w", err)
+	}
+	for _, file := range report.TestResults {
+		failed := r.Failed
+		for _, a := range file.AssertionResults {
+			name := filepath.Base(file.Name) + ": " + a.FullName
+			switch a.Status {
+			case "passed":
+				r.Passed++
+			case "failed":
+				r.fail(name)
+			default:
+				r.skip(name, a.Status)
+			}
+		}
+		if file.Status == "failed" && r.Failed == failed {
+			r.fail(filepath.Base(file.Name) + ": " + file.Message)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// module writes a module with the given files and makes it the working
+// directory.
+func module(t *testing.T, files map[string]string) {
+	t.Helper()
+	dir := t.TempDir()
+	files["go.mod"] = "module example.test/slipway\n\ngo 1.26\n"
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+	t.Chdir(dir)
+}
+
+func TestGoTestCountsLeavesAndShowsFailures(t *testing.T) {
+	module(t, map[string]string{
+		"good/good_test.go": `package good
+import "testing"
+func TestOne(t *testing.T) { t.Log("not shown") }
+func TestMany(t *testing.T) {
+	t.Run("a", func(t *testing.T) {})
+	t.Run("b/c", func(t *testing.T) { t.Skip("no moon tonight") })
+}
+func TestParentSkips(t *testing.T) {
+	t.Run("a", func(t *testing.T) {})
+	t.Skip("the rest needs a moon")
+}
+`,
+		"bad/bad_test.go": `package bad
+import "testing"
+func TestFine(t *testing.T) { t.Log("not shown either") }
+func TestLeafFails(t *testing.T) {
+	t.Run("one", func(t *testing.T) {})
+	t.Run("two", func(t *testing.T) { t.Error("two is wrong") })
+}
+func TestParentFails(t *testing.T) {
+	t.Run("one", func(t *testing.T) {})
+	t.Error("the sum is wrong")
+}
+`,
+		"none/none.go": "package none\n",
+	})
+	var out strings.Builder
+	r := Result{Name: "go"}
+	require.NoError(t, goTest(&r, &out, []string{"./..."}))
+	assert.Equal(t, "6 passed, 2 failed, 2 skipped", counts(r.Passed, r.Failed, r.Skipped), out.String())
+	assert.ElementsMatch(t, []string{"bad.TestLeafFails/two", "bad.TestParentFails"}, r.Failures)
+	require.Len(t, r.Skips, 2)
+	assert.Contains(t, strings.Join(r.Skips, "\n"), "good.TestMany/b/c: good_test.go:6: no moon tonight")
+	assert.Contains(t, strings.Join(r.Skips, "\n"), "good.TestParentSkips: good_test.go:10: the rest needs a moon")
+	for _, want := range []string{"two is wrong", "the sum is wrong", "ok    good", "FAIL  bad"} {
+		assert.Contains(t, out.String(), want)
+	}
+	for _, not := range []string{"not shown", "none"} {
+		assert.NotContains(t, out.String(), not)
+	}
+}
+
+func TestGoTestNoticesWhatIsNoTest(t *testing.T) {
+	for name, c := range map[string]struct{ source, says, failure string }{
+		"does not build": {`package x
+import "testing"
+func TestA(t *testing.T) { undefined() }
+`, "undefined: undefined", "x: did not build"},
+		"panics": {`package x
+import "testing"
+func TestA(t *testing.T) { panic("at the disco") }
+`, "at the disco", "x.TestA"},
+		"exits": {`package x
+import ("os"; "testing")
+func TestA(t *testing.T) { t.Log("halfway"); os.Exit(3) }
+`, "halfway", "x: ended during TestA"},
+		"TestMain fails": {`package x
+import ("fmt"; "os"; "testing")
+func TestMain(m *testing.M) { m.Run(); fmt.Println("left a mess"); os.Exit(1) }
+func TestA(t *testing.T) {}
+`, "left a mess", "x: failed outside of a test"},
+		"no such package": {"package y\n", "", "go test ./x ./z: exit status 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			module(t, map[string]string{"x/x_test.go": c.source})
+			args := []string{"./x"}
+			if name == "no such package" {
+				args = append(args, "./z")
+			}
+			var out strings.Builder
+			r := Result{Name: "go"}
+			require.NoError(t, goTest(&r, &out, args))
+			assert.GreaterOrEqual(t, r.Failed, 1, out.String())
+			if name != "no such package" {
+				assert.Contains(t, r.Failures, c.failure, out.String())
+			}
+			assert.Contains(t, out.String(), c.says)
+		})
+	}
+}
+
+func TestVitestReport(t *testing.T) {
+	var r Result
+	require.NoError(t, r.addVitest([]byte(`{"testResults":[
+		{"name":"/a/one.test.ts","status":"failed","message":"","assertionResults":[
+			{"fullName":"adds","status":"passed"},{"fullName":"divides","status":"failed"},
+			{"fullName":"later","status":"todo"},{"fullName":"not here","status":"skipped"}]},
+		{"name":"/a/two.test.ts","status":"failed","message":"cannot load","assertionResults":[]}]}`)))
+	assert.Equal(t, Result{Passed: 1, Failed: 2, Skipped: 2,
+		Failures: []string{"one.test.ts: divides", "two.test.ts: cannot load"},
+		Skips:    []string{"one.test.ts: later: todo", "one.test.ts: not here: skipped"}}, r)
+	require.Error(t, r.addVitest([]byte("not JSON")))
+}
+
+func TestStepsAddUp(t *testing.T) {
+	dir := t.TempDir()
+	var out strings.Builder
+	step := func(args ...string) {
+		t.Helper()
+		failed, err := run(args, dir, &out)
+		require.NoError(t, err)
+		require.False(t, failed, "only the total says that something failed")
+	}
+	step("check", "well", "sh", "-c", "echo quiet")
+	failed, err := run([]string{"total"}, dir, &out)
+	require.NoError(t, err)
+	assert.False(t, failed)
+	assert.True(t, strings.HasSuffix(out.String(), "\n1 passed, 0 failed, 0 skipped\n"), out.String())
+	assert.NotContains(t, out.String(), "quiet")
+
+	step("check", "ill", "sh", "-c", "echo loud >&2; exit 3")
+	step("check", "absent", "no-such-command-at-all")
+	failed, err = run([]string{"total"}, dir, &out)
+	require.NoError(t, err)
+	assert.True(t, failed)
+	assert.Contains(t, out.String(), "loud")
+	assert.Contains(t, out.String(), "FAILED   ill")
+	assert.True(t, strings.HasSuffix(out.String(), "\n1 passed, 2 failed, 0 skipped\n"), out.String())
+	summary, err := os.ReadFile(filepath.Join(dir, "summary"))
+	require.NoError(t, err)
+	assert.Equal(t, "1 passed, 2 failed, 0 skipped\n", string(summary))
+}
+
+func TestNothingTestedIsAFailure(t *testing.T) {
+	var out strings.Builder
+	failed, err := run([]string{"total"}, t.TempDir(), &out)
+	require.NoError(t, err)
+	assert.True(t, failed)
+	assert.True(t, strings.HasSuffix(out.String(), "\n0 passed, 1 failed, 0 skipped\n"), out.String())
+}
+
+func TestUsage(t *testing.T) {
+	for _, args := range [][]string{{}, {"total", "more"}, {"check", "name"}, {"vitest", "name"}, {"what", "name", "x"}} {
+		_, err := run(args, t.TempDir(), &strings.Builder{})
+		require.ErrorIs(t, err, errUsage, args)
+	}
+	_, err := run([]string{"total"}, "", &strings.Builder{})
+	require.Error(t, err)
+}
