@@ -7,14 +7,14 @@ const gap = 2;
 const height = 10;
 
 /** The steps of a deployment at a glance: passed full, the present one tall, those to come low. */
-export function PhaseStrip({ card }: { card: DeploymentCardFragment }) {
+export function PhaseStrip({ card, stale }: { card: DeploymentCardFragment; stale: boolean }) {
   const order = phaseOrder(card.provider);
   const { steps, at } = phaseStrip(card);
   const phase = at === null ? null : order[at];
   const where = at === null || phase === undefined || phase === null ? phaseLabel(card.phase, card.phaseKey) : `Step ${at + 1} of ${order.length}: ${phaseLabel(phase, card.phaseKey)}`;
   const total = order.length * (width + gap) - gap;
   return (
-    <svg className={classes.strip} viewBox={`0 0 ${total} ${height}`} width={total} height={height} role="img" aria-label={where}>
+    <svg className={classes.strip} data-stale={stale || undefined} viewBox={`0 0 ${total} ${height}`} width={total} height={height} role="img" aria-label={where}>
       {steps.map((step, i) => {
         const low = step === 'todo' || step === 'stopped';
         const full = step === 'now' || step === 'failed';

@@ -32,7 +32,7 @@ function Phase({ row }: { row: FleetRowFragment }) {
         {text}
         {card.phaseStatus === 'WAITING' && card.state === 'RUNNING' ? <span className={classes.quiet}> · waiting</span> : null}
       </span>
-      <PhaseStrip card={card} />
+      <PhaseStrip card={card} stale={row.stale} />
     </span>
   );
 }

@@ -21,10 +21,10 @@ export type DeploymentEventFilter = {
   batchId?: string | number | null | undefined;
   /** Of these deployments. A stream that names only deployments completes by itself when all of them are over. */
   deploymentIds?: Array<string | number> | null | undefined;
+  /** Refused reports as well. */
+  includeRefused?: boolean | null | undefined;
   /** Of these machines. */
   nodeIds?: Array<string | number> | null | undefined;
-  /** With one of these outcomes. Left out: everything but REFUSED. */
-  outcomes?: Array<ReportOutcome> | null | undefined;
   /** About one of these phases. */
   phases?: Array<Phase> | null | undefined;
   /** From one of these sources. */
