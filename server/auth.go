@@ -7,10 +7,14 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/access"
 )
+
+// bodyTimeout is how long a request's body may take to arrive.
+const bodyTimeout = time.Minute
 
 // cookieName is the session's cookie.
 const cookieName = "slipway_session"
@@ -37,6 +41,10 @@ func (s *Server) guard(pattern string, ru rule, next http.Handler) http.Handler 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		note := noteOf(r.Context())
 		note.pattern = pattern
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			// A body that trickles in must not hold a connection for ever.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // where it can be set
+		}
 		if ru == ruleOpen {
 			next.ServeHTTP(w, r)
 			return

@@ -56,7 +56,6 @@ type ReportRequest struct {
 
 // report answers POST /api/status/phase.
 func (s *Server) report(w http.ResponseWriter, r *http.Request) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Minute)) // where it can be set
 	receipt, err := s.takeReport(w, r)
 	if err != nil {
 		d := *s.document(err)
