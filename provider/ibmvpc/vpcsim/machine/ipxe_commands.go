@@ -315,16 +315,25 @@ func (p *pxe) acquire(ctx context.Context, s *scriptRun, opts map[string]string,
 	return img, nil
 }
 
-// verify compares what arrived with what the script and the server announced.
+// verify compares what arrived with what the script and the server announced,
+// and says so on the console.
 func (p *pxe) verify(img *pxeImage) error {
+	var compared []string
 	for _, want := range []struct{ by, sum string }{
 		{"the boot script", p.sums[img.name]}, {"the X-Checksum-Sha256 header", img.header},
 	} {
-		if want.sum != "" && !strings.EqualFold(want.sum, img.sha256) {
+		if want.sum == "" {
+			continue
+		}
+		if !strings.EqualFold(want.sum, img.sha256) {
 			p.env.print(fmt.Sprintf("%s: CHECKSUM MISMATCH: sha256 is %s, %s says %s. Boot stopped.\n",
 				img.name, img.sha256, want.by, want.sum))
 			return fmt.Errorf("%s: %w", img.name, errChecksum)
 		}
+		compared = append(compared, want.by)
+	}
+	if len(compared) > 0 {
+		p.env.print(fmt.Sprintf("%s: sha256 is %s, compared with %s\n", img.name, img.sha256, strings.Join(compared, " and ")))
 	}
 	return nil
 }
