@@ -229,7 +229,7 @@ func (a *app) faces(cfg appConfig, key health.Key, metrics *server.Metrics) erro
 	parts := server.Parts{
 		Settings: server.Settings{BaseURL: cfg.BaseURL, TrustedProxies: cfg.TrustedProxies, SecureCookies: cfg.SecureCookies, Version: versionText()},
 		Store:    a.Store, Access: a.Access, Strangers: strangers, Lifecycle: a.Writer, Statuses: statuses, Feed: a.Feed, Metrics: metrics,
-		GraphQL: a.graph, Boot: boot, Now: cfg.Now, Log: cfg.Logger,
+		GraphQL: a.graph, Boot: boot, CheckStorage: pxe.CheckStorage, Now: cfg.Now, Log: cfg.Logger,
 	}
 	if frontend.Built() {
 		parts.App = frontend.FS()
