@@ -148,7 +148,7 @@ func (s *Server) stranger(r *http.Request, what string) error {
 	s.limiter.Failed(from)
 	if s.Strangers != nil {
 		s.Strangers.Stranger(context.WithoutCancel(r.Context()), string(deploy.CodeUnauthenticated), from,
-			loggedPath(r.URL.Path, "none"), r.Method+" with "+what)
+			loggedPath(r.URL.Path), r.Method+" with "+what)
 	}
 	return &deploy.Error{
 		Code: deploy.CodeUnauthenticated, Message: "this token is not valid, or there is none",

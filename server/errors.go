@@ -15,17 +15,16 @@ import (
 
 // ErrorDocument is what every error answer of the REST shim looks like.
 type ErrorDocument struct {
-	Message   string          `json:"error" doc:"What went wrong, for people."`
-	Code      string          `json:"code" doc:"The same in one stable word." example:"not_found"`
-	RequestID string          `json:"request_id,omitempty"`
-	Hint      string          `json:"hint,omitempty" doc:"What to do about it."`
-	Fields    []ErrorField    `json:"fields,omitempty" doc:"Every bad field of the input."`
-	Accepted  *[]string       `json:"accepted_phases,omitempty" doc:"Of a refused report: the phases that would be accepted now."`
-	Retryable bool            `json:"retryable,omitempty" doc:"The same call may succeed later."`
-	status    int             // of the answer
-	header    [2]string       // one more header, if its name is set
-	cause     error           // for the log
-	_         json.RawMessage // keeps literals keyed
+	Message   string       `json:"error" doc:"What went wrong, for people."`
+	Code      string       `json:"code" doc:"The same in one stable word." example:"not_found"`
+	RequestID string       `json:"request_id,omitempty"`
+	Hint      string       `json:"hint,omitempty" doc:"What to do about it."`
+	Fields    []ErrorField `json:"fields,omitempty" doc:"Every bad field of the input."`
+	Accepted  *[]string    `json:"accepted_phases,omitempty" doc:"Of a refused report: the phases that would be accepted now."`
+	Retryable bool         `json:"retryable,omitempty" doc:"The same call may succeed later."`
+	status    int          // of the answer
+	header    [2]string    // one more header, if its name is set
+	cause     error        // for the log
 }
 
 // ErrorField is one bad field.

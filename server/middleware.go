@@ -167,7 +167,7 @@ func (s *Server) withLog(next http.Handler) http.Handler {
 			took := time.Since(begun)
 			s.Metrics.request(r.Method, route, status, took)
 			attrs := []any{
-				"request_id", requestID(r.Context()), "method", r.Method, "route", route, "path", loggedPath(r.URL.Path, route),
+				"request_id", requestID(r.Context()), "method", r.Method, "route", route, "path", loggedPath(r.URL.Path),
 				"status", status, "bytes", rec.bytes, "took", took.Round(time.Microsecond), "remote", remote(r),
 			}
 			if note.caller != "" {
@@ -195,14 +195,13 @@ func noteOf(ctx context.Context) *routeNote {
 	return n
 }
 
-// loggedPath hides the locator, which is a secret, and cuts what is too long.
-func loggedPath(path, route string) string {
+// loggedPath hides the locator and whatever else looks like a secret, and cuts
+// what is too long.
+func loggedPath(path string) string {
 	if strings.HasPrefix(path, "/boot/d/") {
 		return "/boot/d/…"
 	}
-	if route == "none" {
-		path = access.Redact(path)
-	}
+	path = access.Redact(path)
 	if len(path) > 200 {
 		path = path[:200] + "…"
 	}

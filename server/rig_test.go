@@ -34,7 +34,6 @@ type rig struct {
 	access *access.Service
 	srv    *server.Server
 	web    *httptest.Server
-	log    *strings.Builder
 
 	viewer, operator, admin string // API tokens
 }

@@ -1,8 +1,10 @@
 package server_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/slipwayhq/slipway/deploy/access"
 	"github.com/slipwayhq/slipway/deploy/store/storetest"
 	"github.com/slipwayhq/slipway/server"
 )
@@ -236,5 +239,24 @@ func TestMetrics(t *testing.T) {
 		`slipway_http_request_duration_seconds_count{method="POST",route="POST /api/status/phase"`, "slipway_feed_streams 0", "slipway_feed_position",
 	} {
 		require.Contains(t, got.body, want)
+	}
+}
+
+func TestNoSecretIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	r := newRig(t, storetest.SQLite(t), func(p *server.Parts) { p.Log = slog.New(slog.NewJSONHandler(&log, nil)) })
+	m := r.boot("web-01", "10.0.0.1")
+	locator := strings.Repeat("L", 43)
+	require.Equal(t, 200, r.report(m, "foundation_start", "running").status)
+	r.call("GET", "/boot/d/"+locator, "", "")
+	r.call("GET", "/"+m.token+"?token="+m.token, r.viewer, "")
+	r.call("GET", "/api/status/summary", "slw_"+locator, "")
+	cookie, _ := signIn(t, r, access.RoleViewer)
+	r.call("GET", "/api/session", "", "", "Cookie", cookie)
+	r.web.Close() // every request has been logged
+	require.Contains(t, log.String(), `"route":"POST /api/status/phase"`)
+	require.Contains(t, log.String(), `"caller":"machine:web-01"`)
+	for _, secret := range []string{m.token, r.viewer, locator, strings.TrimPrefix(cookie, "slipway_session=")} {
+		require.NotContains(t, log.String(), secret)
 	}
 }
