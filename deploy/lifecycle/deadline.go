@@ -104,6 +104,7 @@ func (tx *Tx) timeOut(deploymentID int64) error {
 		r := Report{Message: message, Code: "deadline_passed", OccurredAt: tx.at, Source: deploy.SourceOrchestrator, Actor: deploy.System}
 		if m.Status == phase.Waiting {
 			d.open.tries++
+			d.open.lastHash = "" // the next try may say what the last one said
 			deadline := tx.at.Add(limit)
 			d.open.deadline = &deadline
 		}

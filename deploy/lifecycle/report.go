@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -30,10 +29,10 @@ func (w *Writer) Report(ctx context.Context, r Report) (Receipt, error) {
 		nodes = []int64{r.NodeID}
 	}
 	var receipt *Receipt
-	err := w.Do(ctx, deps, nodes, func(tx *Tx) (err error) {
+	err := w.submit(&item{ctx: ctx, deps: deps, nodes: nodes, report: &r, result: make(chan error, 1), apply: func(tx *Tx) (err error) {
 		receipt, err = tx.Report(r)
 		return err
-	})
+	}})
 	w.observe(receipt, err)
 	if receipt == nil {
 		return Receipt{}, err
@@ -118,61 +117,6 @@ func identity(r Report) string {
 	h := sha256.New()
 	_ = json.NewEncoder(h).Encode([]string{r.Phase, string(r.Status), r.Message, progress, r.ServerStatus, string(r.Details), r.LogTail, r.Code})
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-// repeated finds the event that r says again: by its idempotency key, else
-// by its identity against the last report of that phase in this attempt.
-func (tx *Tx) repeated(d *depRow, n *nodeRow, r Report, hash string) (*Receipt, error) {
-	var prior struct {
-		id, position int64
-		sequence     int
-		hash         string
-		outcome      Outcome
-	}
-	found := false
-	// A failure may have been placed on another phase than the one reported.
-	also := r.Phase
-	if r.Status == phase.FailedRun && d.failure != nil {
-		also = d.failure.phase
-	}
-	for _, e := range tx.events {
-		if e.dep.id != d.id || e.outcome == Refused {
-			continue
-		}
-		same := (e.phase == r.Phase || e.phase == also) && e.attempt == d.attempt && e.hash != ""
-		if r.IdempotencyKey != "" {
-			same = e.idempotencyKey == r.IdempotencyKey
-		}
-		if same {
-			prior.id, prior.position, prior.sequence, prior.hash, prior.outcome, found = e.id, e.position, e.sequence, e.hash, e.outcome, true
-		}
-	}
-	if !found {
-		query, args := `SELECT id, position, sequence, hash, outcome FROM deployment_history WHERE deployment_id=$1 AND attempt=$2 AND phase IN ($3, $4) AND outcome<>'refused' AND hash<>'' ORDER BY sequence DESC LIMIT 1`,
-			[]any{d.id, d.attempt, r.Phase, also}
-		if r.IdempotencyKey != "" {
-			query, args = `SELECT id, position, sequence, hash, outcome FROM deployment_history WHERE deployment_id=$1 AND idempotency_key=$2 AND outcome<>'refused'`,
-				[]any{d.id, r.IdempotencyKey}
-		}
-		err := tx.sql.QueryRowContext(tx.ctx, query, args...).Scan(&prior.id, &prior.position, &prior.sequence, &prior.hash, &prior.outcome)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return nil, fmt.Errorf("lifecycle: looking for the same report: %w", err)
-		}
-		found = err == nil
-	}
-	switch {
-	case !found:
-		return nil, nil
-	case prior.hash == hash:
-		if r.As == phase.ByMachine {
-			tx.seen(n, tx.at)
-		}
-		return &Receipt{NodeID: d.nodeID, DeploymentID: d.id, EventID: prior.id, Position: prior.position, Sequence: prior.sequence, Phase: d.phase, PhaseStatus: d.phaseStatus,
-			State: d.state, Attempt: d.attempt, Outcome: prior.outcome, Duplicate: true}, nil
-	case r.IdempotencyKey != "":
-		return nil, &deploy.Error{Code: deploy.CodeIdempotencyConflict, Message: "this idempotency key was used for another report", Hint: "use a new key for each report"}
-	}
-	return nil, nil
 }
 
 func (tx *Tx) refuse(d *depRow, r Report, hash string, v phase.Verdict) (*Receipt, error) {

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy/phase"
+	"github.com/slipwayhq/slipway/deploy/store"
 )
 
 // Tx is one transaction of the writer. Deployments and nodes are locked when
@@ -21,12 +21,13 @@ type Tx struct {
 	at      time.Time
 	deps    map[int64]*depRow
 	nodes   map[int64]*nodeRow
+	prior   map[idempotencyKey]*priorEvent // what was looked up for the reports of the group; nil = nothing has the key
 	events  []*eventRow
 	entered []Entered
 }
 
 func newTx(ctx context.Context, w *Writer, sqlTx *sql.Tx) *Tx {
-	return &Tx{ctx: ctx, w: w, sql: sqlTx, at: w.now(), deps: map[int64]*depRow{}, nodes: map[int64]*nodeRow{}}
+	return &Tx{ctx: ctx, w: w, sql: sqlTx, at: w.now(), deps: map[int64]*depRow{}, nodes: map[int64]*nodeRow{}, prior: map[idempotencyKey]*priorEvent{}}
 }
 
 // SQL is the transaction itself, for what must be committed together with the
@@ -61,7 +62,10 @@ func (tx *Tx) lock(items []*item) error {
 	if err := tx.loadDeployments(deps); err != nil {
 		return err
 	}
-	return tx.loadNodes(nodes)
+	if err := tx.loadNodes(nodes); err != nil {
+		return err
+	}
+	return tx.lookUpKeys(items)
 }
 
 func (tx *Tx) ids(query string) ([]int64, error) {
@@ -181,12 +185,11 @@ func (tx *Tx) seen(n *nodeRow, at time.Time) {
 }
 
 // flush writes what changed and gives the newest stream position, 0 if the
-// stream has nothing new. The stream counter is taken last.
+// stream has nothing new. The stream counter is taken last; what is written
+// after it are rows that this transaction has locked, or made, already.
 func (tx *Tx) flush() (int64, error) {
-	for _, d := range tx.ordered() {
-		if err := tx.writeDeployment(d); err != nil {
-			return 0, err
-		}
+	if err := tx.writeDeployments(); err != nil {
+		return 0, err
 	}
 	for _, e := range tx.entered {
 		if tx.w.opts.OnEnter == nil {
@@ -197,13 +200,17 @@ func (tx *Tx) flush() (int64, error) {
 		}
 	}
 	var changed []*nodeRow
+	touched := batch{columns: nodeTouch}
 	for _, n := range tx.orderedNodes() {
-		if err := tx.writeNode(n); err != nil {
-			return 0, err
-		}
-		if n.dirty {
+		switch {
+		case n.dirty:
 			changed = append(changed, n)
+		case n.touched:
+			touched.add(n.lastSeen, n.id)
 		}
+	}
+	if err := touched.update(tx, "noting signs of life", "nodes", ""); err != nil {
+		return 0, err
 	}
 	count := len(tx.events) + len(changed)
 	if count == 0 {
@@ -222,19 +229,17 @@ func (tx *Tx) flush() (int64, error) {
 	if err := tx.insertEvents(); err != nil {
 		return 0, err
 	}
-	if len(changed) > 0 {
-		var cases strings.Builder
-		ids := make([]int64, 0, len(changed))
-		for _, n := range changed {
-			fmt.Fprintf(&cases, " WHEN %d THEN %d", n.id, next)
-			ids = append(ids, n.id)
-			next++
-		}
-		if _, err := tx.sql.ExecContext(tx.ctx, `UPDATE nodes SET changed_position = CASE id`+cases.String()+` END WHERE id IN `+in(ids)); err != nil {
-			return 0, fmt.Errorf("lifecycle: placing node changes in the stream: %w", err)
-		}
+	nodes := batch{columns: nodeUpdate}
+	for _, n := range changed {
+		n.version++
+		nodes.add(n.name, n.profile, n.managementIP, n.workloadIP, n.mac, mustJSON(n.macs), mustJSON(n.labels),
+			n.status, n.state, n.current, n.serverID, n.serverStatus, n.hostKey, n.bootID, n.sshPort, n.stale, n.version, n.lastSeen, tx.at, next, n.id)
+		next++
 	}
-	if tx.w.store.Dialect == "postgres" {
+	if err := nodes.update(tx, "updating nodes", "nodes", ""); err != nil {
+		return 0, err
+	}
+	if tx.w.store.Dialect == store.PostgreSQL {
 		if _, err := tx.sql.ExecContext(tx.ctx, `SELECT pg_notify('slipway_feed', $1)`, fmt.Sprint(last)); err != nil {
 			return 0, fmt.Errorf("lifecycle: waking the feeds: %w", err)
 		}
@@ -267,106 +272,66 @@ func (tx *Tx) exec(what, query string, args ...any) error {
 	return nil
 }
 
-// writeDeployment writes a deployment and its runs. Runs are closed before
+// writeDeployments writes deployments and their runs. Runs are closed before
 // others are opened, for the database allows one open run a deployment.
-func (tx *Tx) writeDeployment(d *depRow) error {
-	runs := d.closed
-	if d.open != nil {
-		runs = append(runs, d.open)
-	}
-	for _, r := range runs {
-		if r.id == 0 || !r.dirty {
-			continue
+func (tx *Tx) writeDeployments() error {
+	closing, opening, deps := batch{columns: runUpdate}, batch{columns: runInsert}, batch{columns: deploymentUpdate}
+	for _, d := range tx.ordered() {
+		runs := d.closed
+		if d.open != nil {
+			runs = append(runs, d.open)
 		}
-		err := tx.exec("updating a phase run", `UPDATE phase_runs SET status=$1, tries=$2, progress=$3, message=$4, last_hash=$5, last_sequence=$6,
-			awaiting=$7, evidence=$8, awaiting_since=$9, started_at=$10, finished_at=$11, deadline_at=$12, clock_stopped_at=$13, stopped_ms=$14 WHERE id=$15`,
-			string(r.status), r.tries, r.progress, r.message, r.lastHash, r.lastSequence, r.awaiting, r.evidence, r.awaitSince, r.started, r.finished, r.deadline, r.stoppedAt, r.stoppedMS, r.id)
-		if err != nil {
-			return err
+		for _, r := range runs {
+			switch {
+			case r.id == 0:
+				def, _ := phase.Lookup(r.phase)
+				opening.add(d.id, r.attempt, r.phase, def.Ordinal, string(r.status), r.tries, r.progress, r.message, r.lastHash, r.lastSequence,
+					r.awaiting, r.evidence, r.awaitSince, r.entered, r.started, r.finished, r.deadline, r.stoppedAt, r.stoppedMS)
+			case r.dirty:
+				closing.add(string(r.status), r.tries, r.progress, r.message, r.lastHash, r.lastSequence, r.awaiting, r.evidence, r.awaitSince,
+					r.started, r.finished, r.deadline, r.stoppedAt, r.stoppedMS, r.id)
+			}
 		}
-		r.dirty = false
-	}
-	for _, r := range runs {
-		if r.id != 0 {
-			continue
+		if d.dirty {
+			f := d.failureColumns()
+			deps.add(d.attempt, d.state, d.phase, string(d.phaseStatus), d.maintenance, d.sequence, d.boots, d.reboots,
+				f[0], f[1], f[2], f[3], f[4], f[5], f[6], d.started, d.finished, tx.at, d.id)
 		}
-		def, _ := phase.Lookup(r.phase)
-		err := tx.sql.QueryRowContext(tx.ctx, `INSERT INTO phase_runs (deployment_id, attempt, phase, ordinal, status, tries, progress, message, last_hash, last_sequence,
-			awaiting, evidence, awaiting_since, entered_at, started_at, finished_at, deadline_at, clock_stopped_at, stopped_ms)
-			VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19) RETURNING id`,
-			d.id, r.attempt, r.phase, def.Ordinal, string(r.status), r.tries, r.progress, r.message, r.lastHash, r.lastSequence,
-			r.awaiting, r.evidence, r.awaitSince, r.entered, r.started, r.finished, r.deadline, r.stoppedAt, r.stoppedMS).Scan(&r.id)
-		if err != nil {
-			return fmt.Errorf("lifecycle: inserting a phase run: %w", err)
-		}
-		r.dirty = false
 	}
-	if !d.dirty {
-		return nil
+	if err := closing.update(tx, "updating phase runs", "phase_runs", ""); err != nil {
+		return err
 	}
-	var f failure
-	var failedAt *time.Time
-	if d.failure != nil {
-		f, failedAt = *d.failure, &d.failure.at
+	if err := opening.insert(tx, "opening phase runs", "phase_runs"); err != nil {
+		return err
 	}
-	var retryable, failedSequence any
-	if d.failure != nil {
-		retryable, failedSequence = f.retryable, f.sequence
-	}
-	return tx.exec("updating a deployment", `UPDATE deployments SET attempt=$1, state=$2, phase=$3, phase_status=$4, maintenance=$5, sequence=$6, boots=$7, reboots=$8,
-		failure_phase=$9, failure_code=$10, failure_message=$11, failure_hint=$12, failure_retryable=$13, failure_sequence=$14, failed_at=$15,
-		started_at=$16, finished_at=$17, updated_at=$18, version=version+1 WHERE id=$19`,
-		d.attempt, d.state, d.phase, string(d.phaseStatus), d.maintenance, d.sequence, d.boots, d.reboots,
-		nullText(f.phase), nullText(f.code), nullText(f.message), nullText(f.hint), retryable, failedSequence, failedAt,
-		d.started, d.finished, tx.at, d.id)
+	return deps.update(tx, "updating deployments", "deployments", ", version=version+1")
 }
 
-func (tx *Tx) writeNode(n *nodeRow) error {
-	switch {
-	case n.dirty:
-		n.version++
-		return tx.exec("updating a node", `UPDATE nodes SET name=$1, server_profile=$2, management_ip=$3, workload_ip=$4, mac=$5, mac_addresses=$6, labels=$7,
-			deployment_status=$8, state=$9, current_deployment_id=$10, server_id=$11, server_status=$12, ssh_host_key=$13, boot_id=$14, ssh_port=$15,
-			stale=$16, version=$17, last_seen_at=$18, updated_at=$19 WHERE id=$20`,
-			n.name, n.profile, n.managementIP, n.workloadIP, n.mac, mustJSON(n.macs), mustJSON(n.labels),
-			n.status, n.state, n.current, n.serverID, n.serverStatus, n.hostKey, n.bootID, n.sshPort,
-			n.stale, n.version, n.lastSeen, tx.at, n.id)
-	case n.touched:
-		return tx.exec("noting a sign of life", `UPDATE nodes SET last_seen_at=$1 WHERE id=$2`, n.lastSeen, n.id)
+// failureColumns gives phase, code, message, hint, retryable, sequence and
+// time of the failure, all NULL if there is none.
+func (d *depRow) failureColumns() [7]any {
+	if d.failure == nil {
+		return [7]any{}
 	}
-	return nil
+	f := d.failure
+	return [7]any{nullText(f.phase), nullText(f.code), nullText(f.message), nullText(f.hint), f.retryable, f.sequence, f.at}
 }
 
-// insertEvents writes the history rows of the group in one statement per
-// hundred rows and fills in the receipts.
+// insertEvents writes the history rows of the group, at most a thousand in a
+// statement, and fills in the receipts.
 func (tx *Tx) insertEvents() error {
-	const columns = 23
-	for chunk := range slices.Chunk(tx.events, 100) {
-		var b strings.Builder
-		b.WriteString(`INSERT INTO deployment_history (position, deployment_id, node_id, batch_id, sequence, attempt, phase, status, message, outcome, refused_code,
-			source, actor, progress, server_status, details, log_tail, idempotency_key, hash, state, occurred_at, recorded_at, id) VALUES `)
-		args := make([]any, 0, len(chunk)*columns)
-		for i, e := range chunk {
-			if i > 0 {
-				b.WriteByte(',')
-			}
-			b.WriteByte('(')
-			for c := range columns {
-				if c > 0 {
-					b.WriteByte(',')
-				}
-				fmt.Fprintf(&b, "$%d", i*columns+c+1)
-			}
-			b.WriteByte(')')
+	for chunk := range slices.Chunk(tx.events, 1000) {
+		rows := batch{columns: eventInsert}
+		for _, e := range chunk {
 			// The position is unique and final, so it serves as the id too.
 			e.id = e.position
-			args = append(args, e.position, e.dep.id, e.dep.nodeID, e.dep.batchID, e.sequence, e.attempt, e.phase, string(e.status), e.message, string(e.outcome), nullText(e.refusedCode),
-				string(e.source), e.actor, e.progress, nullText(e.serverStatus), nullJSON(e.details), nullText(e.logTail), nullText(e.idempotencyKey), e.hash, e.state, e.occurred, tx.at, e.id)
+			rows.add(e.id, e.position, e.dep.id, e.dep.nodeID, e.dep.batchID, e.sequence, e.attempt, e.phase, string(e.status), e.message, string(e.outcome), nullText(e.refusedCode),
+				string(e.source), e.actor, e.progress, nullText(e.serverStatus), nullJSON(e.details), nullText(e.logTail), nullText(e.idempotencyKey), e.hash, e.state, e.occurred, tx.at)
 			if e.receipt != nil {
 				e.receipt.EventID, e.receipt.Position = e.id, e.position
 			}
 		}
-		if err := tx.exec("writing history", b.String(), args...); err != nil {
+		if err := rows.insert(tx, "writing history", "deployment_history"); err != nil {
 			return err
 		}
 	}

@@ -71,6 +71,7 @@ type item struct {
 	ctx    context.Context
 	deps   []int64
 	nodes  []int64
+	report *Report // what apply will report, if it is one report: its key is looked up with the group's
 	apply  func(*Tx) error
 	result chan error
 }
@@ -131,7 +132,11 @@ func (w *Writer) Run(ctx context.Context) {
 // reach for a connection pool. A *deploy.Error from it is an answer, not a
 // failure: what apply recorded is kept.
 func (w *Writer) Do(ctx context.Context, deployments, nodes []int64, apply func(*Tx) error) error {
-	it := &item{ctx: ctx, deps: deployments, nodes: nodes, apply: apply, result: make(chan error, 1)}
+	return w.submit(&item{ctx: ctx, deps: deployments, nodes: nodes, apply: apply, result: make(chan error, 1)})
+}
+
+func (w *Writer) submit(it *item) error {
+	ctx := it.ctx
 	select {
 	case w.queue <- it:
 	case <-w.done:

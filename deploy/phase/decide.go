@@ -256,3 +256,9 @@ func TimeOut(f Facts, tries int) Verdict {
 	}
 	return Verdict{Outcome: Accept, State: failedState(f.State), At: f.Open, Moves: []Move{{Phase: f.Open, Status: TimedOut}}}
 }
+
+// Owns reports whether the reporter may report phase k.
+func (r Reporter) Owns(k Key) bool {
+	d, known := definitions[k]
+	return known && r.owns(d.Owner)
+}

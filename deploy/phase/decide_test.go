@@ -90,6 +90,7 @@ func TestDecide(t *testing.T) {
 		{"from before the boot", vpc(ServerRequested, InProgress), by(ByMachine, Installation, InProgress), Refuse, deploy.CodeIllegalJump, false, Running, "", nil},
 		{"the workflow does not pass over the machine's phases", vpc(Installation, InProgress), by(ByWorkflow, DNSRegistration, Success), Refuse, deploy.CodeIllegalJump, false, Running, "", nil},
 		{"nor over ones that wait", vpc(FoundationStart, Waiting), by(ByWorkflow, HealthValidation, InProgress), Refuse, deploy.CodeIllegalJump, false, Running, "", nil},
+		{"nor over the last of them", vpc(PostInstall, InProgress), by(ByWorkflow, DNSRegistration, InProgress), Refuse, deploy.CodeIllegalJump, false, Running, "", nil},
 		{"the workflow over a needed phase", vpc(DNSRegistration, Waiting), by(ByWorkflow, HealthValidation, InProgress), Refuse, deploy.CodeIllegalJump, false, Running, "", nil},
 
 		// Late.

@@ -1,0 +1,529 @@
+package lifecycle_test
+
+import (
+	"flag"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/time/rate"
+	"pgregory.net/rapid"
+
+	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/lifecycle"
+	"github.com/slipwayhq/slipway/deploy/phase"
+	"github.com/slipwayhq/slipway/deploy/store"
+	"github.com/slipwayhq/slipway/deploy/store/storetest"
+)
+
+// TestRandomSequences drives random commands through the writer and holds
+// what it answers and what it wrote against a model.
+func TestRandomSequences(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		checks := "60"
+		if st.Dialect == store.PostgreSQL {
+			checks = "12"
+		}
+		if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+			require.NoError(t, f.Value.Set(checks))
+			t.Cleanup(func() { require.NoError(t, f.Value.Set(f.DefValue)) })
+		}
+		h := open(t, st)
+		world := 0
+		rapid.Check(t, func(rt *rapid.T) {
+			world++
+			m := &model{T: rt, h: h, world: world, deps: map[int64]*modelDep{}, keys: map[string]modelKey{}}
+			m.newNode()
+			rt.Repeat(map[string]func(*rapid.T){
+				"deploy":       m.with((*model).deploy),
+				"deploy again": m.with((*model).deployAgain),
+				"report":       m.with((*model).anyReport),
+				"forward":      m.with((*model).forward),
+				"onward":       m.with((*model).forward),
+				"again":        m.with((*model).sameAgain),
+				"boot":         m.with((*model).boot),
+				"config":       m.with((*model).config),
+				"time passes":  m.with((*model).timePasses),
+				"rename":       m.with((*model).rename),
+				"learn":        m.with((*model).learn),
+				"":             m.with((*model).check),
+			})
+			m.end()
+		})
+		onlyOneActive(t, st)
+	})
+}
+
+// model is what the tables should say.
+type model struct {
+	*rapid.T
+	h      *house
+	world  int
+	nodes  []*modelNode
+	deps   map[int64]*modelDep
+	order  []int64
+	keys   map[string]modelKey // idempotency keys of deployments
+	last   []lifecycle.Report  // what was reported before, to say again
+	counts int
+}
+
+type modelKey struct {
+	request lifecycle.NewDeployment
+	made    lifecycle.Deployed
+}
+
+type modelNode struct {
+	id      int64
+	name    string
+	current int64
+	number  int
+	version int
+}
+
+type modelDep struct {
+	id              int64
+	node            *modelNode
+	provider        string
+	state           string
+	open            string
+	status          phase.Status
+	attempt, tries  int
+	boots, reboots  int
+	maintenance     bool
+	deadline        time.Time
+	failedAt        string // the phase a failure was placed on
+	events          []modelEvent
+	refusals        *rate.Limiter
+	version, before int
+}
+
+type modelEvent struct {
+	phase, status, outcome, code, key string
+	attempt                           int
+	said                              string // identity; empty = nobody's report
+}
+
+func (m *model) with(f func(*model)) func(*rapid.T) {
+	return func(rt *rapid.T) { m.T = rt; f(m) }
+}
+
+func (m *model) now() time.Time { return m.h.clock.now() }
+
+func (m *model) newNode() {
+	m.nodes = append(m.nodes, &modelNode{name: fmt.Sprintf("w%d-n%d", m.world, len(m.nodes))})
+}
+
+func (d *modelDep) facts() phase.Facts {
+	return phase.Facts{Provider: d.provider, State: d.state, Open: d.open, OpenStatus: d.status, Skip: []string{phase.ClusterFormation}}
+}
+
+func (d *modelDep) add(e modelEvent) {
+	e.attempt = d.attempt
+	d.events = append(d.events, e)
+}
+
+func (m *model) enter(d *modelDep, key string, s phase.Status) {
+	def, _ := phase.Lookup(key)
+	d.open, d.status, d.tries, d.deadline = key, s, 1, m.now().Add(def.Deadline)
+}
+
+// Deploying.
+
+func (m *model) deploy() {
+	if len(m.nodes) < 3 && rapid.Bool().Draw(m.T, "a new node") {
+		m.newNode()
+	}
+	n := rapid.SampledFrom(m.nodes).Draw(m.T, "node")
+	in := lifecycle.NewDeployment{Name: n.name, Spec: vpcSpec(), Actor: tester}
+	if rapid.Bool().Draw(m.T, "rack") {
+		in.Spec = deploy.Spec{Provider: deploy.ProviderRack, MAC: fmt.Sprintf("02:00:%02x:%02x:00:%02x", m.world/256, m.world%256, slices.Index(m.nodes, n)), ManagementIP: fmt.Sprintf("127.%d.%d.%d", 64+m.world/256, m.world%256, slices.Index(m.nodes, n))}
+	}
+	in.Maintenance = rapid.IntRange(0, 9).Draw(m.T, "maintenance") == 0
+	m.order1(in, n, func() deploy.Code {
+		if n.id != 0 {
+			return deploy.CodeNameInUse
+		}
+		return ""
+	})
+}
+
+func (m *model) deployAgain() {
+	n := rapid.SampledFrom(m.nodes).Draw(m.T, "node")
+	if n.id == 0 {
+		m.Skip("never deployed")
+	}
+	in := lifecycle.NewDeployment{NodeID: n.id, Spec: vpcSpec(), Actor: tester}
+	m.order1(in, n, func() deploy.Code {
+		if phase.Active(m.deps[n.current].state) {
+			return deploy.CodeRunActive
+		}
+		return ""
+	})
+}
+
+func (m *model) order1(in lifecycle.NewDeployment, n *modelNode, refusal func() deploy.Code) {
+	if rapid.Bool().Draw(m.T, "with a key") {
+		in.IdempotencyKey = fmt.Sprintf("w%d-%d", m.world, rapid.IntRange(0, 2).Draw(m.T, "key"))
+	}
+	got, err := m.h.Deploy(m.h.t.Context(), in)
+	if prior, used := m.keys[in.IdempotencyKey]; used {
+		if !sameRequest(prior.request, in) {
+			m.wants(err, deploy.CodeIdempotencyConflict)
+			return
+		}
+		require.NoError(m, err)
+		want := prior.made
+		want.Existing = true
+		require.Equal(m, want, got)
+		return
+	}
+	if code := refusal(); code != "" {
+		m.wants(err, code)
+		return
+	}
+	require.NoError(m, err)
+	if n.id == 0 {
+		n.id = got.NodeID
+	}
+	n.number++
+	require.Equal(m, lifecycle.Deployed{NodeID: n.id, DeploymentID: got.DeploymentID, Number: n.number}, got)
+	d := &modelDep{id: got.DeploymentID, node: n, provider: in.Spec.Provider, state: phase.Queued, attempt: 1, maintenance: in.Maintenance, refusals: rate.NewLimiter(rate.Every(10*time.Second), 50)}
+	m.enter(d, phase.Pending, phase.Waiting)
+	d.add(modelEvent{phase: phase.Pending, status: "waiting", outcome: "accepted"})
+	m.deps[d.id], n.current = d, d.id
+	m.order = append(m.order, d.id)
+	if in.IdempotencyKey != "" {
+		m.keys[in.IdempotencyKey] = modelKey{in, got}
+	}
+}
+
+func sameRequest(a, b lifecycle.NewDeployment) bool {
+	return a.Name == b.Name && a.NodeID == b.NodeID && a.Spec.Provider == b.Spec.Provider && a.Maintenance == b.Maintenance
+}
+
+func (m *model) wants(err error, code deploy.Code) {
+	e, ok := deploy.AsError(err)
+	require.True(m, ok, "want %s, got %v", code, err)
+	require.Equal(m, code, e.Code, e.Message)
+}
+
+// Reporting.
+
+func (m *model) any() *modelDep {
+	if len(m.order) == 0 {
+		m.Skip("nothing deployed")
+	}
+	return m.deps[rapid.SampledFrom(m.order).Draw(m.T, "deployment")]
+}
+
+var (
+	anyPhase  = []string{phase.Failed, phase.Deployed, phase.Canceled, phase.Cleanup, "raid_setup", phase.SSHPolling}
+	anyStatus = []phase.Status{phase.InProgress, phase.InProgress, phase.Success, phase.Success, phase.FailedRun}
+)
+
+// anyReport is whatever anybody may say.
+func (m *model) anyReport() {
+	d := m.any()
+	keys := slices.Clone(anyPhase)
+	for _, p := range phase.Catalogue(d.provider) {
+		keys = append(keys, p.Key)
+	}
+	r := lifecycle.Report{DeploymentID: d.id, Source: deploy.SourceUser, Actor: tester,
+		Phase:   rapid.SampledFrom(keys).Draw(m.T, "phase"),
+		Status:  rapid.SampledFrom(anyStatus).Draw(m.T, "status"),
+		As:      rapid.SampledFrom([]phase.Reporter{phase.ByMachine, phase.ByMachine, phase.ByWorkflow, phase.ByBoot, phase.ByOperator}).Draw(m.T, "reporter"),
+		Message: rapid.SampledFrom([]string{"", "a", "b"}).Draw(m.T, "message")}
+	if rapid.Bool().Draw(m.T, "with a key") {
+		r.IdempotencyKey = rapid.SampledFrom([]string{"k1", "k2", "k3", "k4"}).Draw(m.T, "key")
+	}
+	if rapid.Bool().Draw(m.T, "with progress") {
+		p := rapid.IntRange(0, 3).Draw(m.T, "progress")
+		r.Progress = &p
+	}
+	if r.As == phase.ByMachine {
+		r.TokenAttempt = rapid.IntRange(0, d.attempt).Draw(m.T, "token of attempt")
+	}
+	if m.deps[d.node.current] == d && rapid.Bool().Draw(m.T, "by node") {
+		r.DeploymentID, r.NodeID = 0, d.node.id
+	}
+	m.report(d, r)
+}
+
+// forward says what comes next, so that deployments get somewhere.
+func (m *model) forward() {
+	d := m.any()
+	def, _ := phase.Lookup(d.open)
+	if !phase.Active(d.state) {
+		m.Skip("it has ended")
+	}
+	switch d.open {
+	case phase.MonitoringStart:
+		m.bootOf(d)
+	case phase.IPXEBoot:
+		m.configOf(d)
+	case phase.ConfigDownload:
+		m.report(d, lifecycle.Report{DeploymentID: d.id, Phase: phase.FoundationStart, Status: phase.InProgress, As: phase.ByMachine, TokenAttempt: d.attempt})
+	default:
+		m.report(d, lifecycle.Report{DeploymentID: d.id, Phase: d.open, As: phase.Reporter(def.Owner),
+			Status: rapid.SampledFrom([]phase.Status{phase.InProgress, phase.Success, phase.Success}).Draw(m.T, "status")})
+	}
+}
+
+func (m *model) sameAgain() {
+	if len(m.last) == 0 {
+		m.Skip("nothing said")
+	}
+	r := rapid.SampledFrom(m.last).Draw(m.T, "report")
+	r.OccurredAt = m.now().Add(time.Second)
+	m.report(m.deps[r.DeploymentID], r)
+}
+
+func said(r lifecycle.Report) string {
+	p := -1
+	if r.Progress != nil {
+		p = *r.Progress
+	}
+	return fmt.Sprintf("%s|%s|%s|%d|%s", r.Phase, r.Status, r.Message, p, r.Code)
+}
+
+// prior finds what r says again.
+func (d *modelDep) prior(r lifecycle.Report) int {
+	for i, e := range slices.Backward(d.events) {
+		if e.said == "" || e.outcome == "refused" {
+			continue
+		}
+		if r.IdempotencyKey != "" {
+			if e.key == r.IdempotencyKey {
+				return i
+			}
+			continue
+		}
+		if e.attempt == d.attempt && (e.phase == r.Phase || r.Status == phase.FailedRun && d.failedAt != "" && e.phase == d.failedAt) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (m *model) report(d *modelDep, r lifecycle.Report) {
+	receipt, err := m.h.Report(m.h.t.Context(), r)
+	r.DeploymentID, r.NodeID = d.id, 0
+	m.last = append(m.last, r)
+	m.expect(d, r, receipt, err)
+}
+
+// expect plays r in the model and compares the answer.
+func (m *model) expect(d *modelDep, r lifecycle.Report, receipt lifecycle.Receipt, err error) {
+	before := len(d.events)
+	if i := d.prior(r); i >= 0 {
+		same := d.events[i].said == said(r)
+		if same {
+			require.NoError(m, err)
+			require.True(m, receipt.Duplicate)
+			require.Equal(m, i+1, receipt.Sequence)
+			require.Equal(m, d.events[i].outcome, string(receipt.Outcome))
+			return
+		}
+		if r.IdempotencyKey != "" {
+			m.wants(err, deploy.CodeIdempotencyConflict)
+			return
+		}
+	}
+	require.False(m, receipt.Duplicate)
+	v := m.play(d, r)
+	if v.Outcome == phase.Refuse {
+		m.wants(err, v.Code)
+		require.Equal(m, lifecycle.Refused, receipt.Outcome)
+		e, _ := deploy.AsError(err)
+		require.Equal(m, v.Accepted, e.AcceptedPhases)
+		require.Equal(m, len(d.events) > before, receipt.EventID != 0)
+	} else {
+		require.NoError(m, err)
+		require.Equal(m, string(v.Outcome), string(receipt.Outcome))
+		require.Equal(m, v.AlreadyPassed, receipt.AlreadyPassed)
+	}
+	require.Equal(m, []any{d.open, d.status, d.state, d.attempt}, []any{receipt.Phase, receipt.PhaseStatus, receipt.State, receipt.Attempt})
+	if receipt.EventID != 0 {
+		e := d.events[receipt.Sequence-1]
+		require.Equal(m, said(r), e.said, "the receipt names the report's own row")
+	}
+}
+
+func (m *model) play(d *modelDep, r lifecycle.Report) phase.Verdict {
+	own := modelEvent{phase: r.Phase, status: string(r.Status), key: r.IdempotencyKey, said: said(r)}
+	v := phase.Decide(d.facts(), phase.Report{Phase: r.Phase, Status: r.Status, As: r.As})
+	if r.TokenAttempt != 0 && r.TokenAttempt < d.attempt {
+		v = phase.Verdict{Outcome: phase.Refuse, Code: deploy.CodeWrongState}
+	}
+	switch v.Outcome {
+	case phase.Refuse:
+		if d.refusals.AllowN(m.now(), 1) {
+			own.outcome, own.code = "refused", string(v.Code)
+			d.add(own)
+		}
+		return v
+	case phase.Step:
+		own.outcome = "step"
+		d.add(own)
+		return v
+	}
+	for _, mv := range v.Moves {
+		if mv.Enter {
+			m.enter(d, mv.Phase, mv.Status)
+		}
+		d.open, d.status = mv.Phase, mv.Status
+		switch {
+		case !mv.Implied:
+			own.phase, own.outcome = v.At, "accepted"
+			if mv.Status == phase.FailedRun {
+				own.status, d.failedAt = string(phase.FailedRun), v.At
+			}
+			d.add(own)
+		case mv.Status != phase.Waiting:
+			d.add(modelEvent{phase: mv.Phase, status: string(mv.Status), outcome: "accepted"})
+		}
+	}
+	d.state = v.State
+	return v
+}
+
+// Booting.
+
+func (m *model) boot() { m.bootOf(m.any()) }
+
+func (m *model) bootOf(d *modelDep) {
+	a, err := m.h.Boot(m.h.t.Context(), lifecycle.BootRequest{DeploymentID: d.id, Remote: "r"})
+	require.NoError(m, err)
+	decision := phase.DecideBoot(phase.BootFacts{Provider: d.provider, State: d.state, Open: d.open, Reboots: d.reboots})
+	require.Equal(m, decision, a.Decision)
+	served := lifecycle.Report{Phase: phase.IPXEBoot, Status: phase.InProgress, As: phase.ByBoot}
+	switch decision {
+	case phase.BootInstall, phase.BootAgain:
+		d.boots++
+		served.Message = fmt.Sprintf("boot script served to r (boot %d)", d.boots)
+	case phase.BootAttempt:
+		d.add(modelEvent{phase: d.open, status: "failed", outcome: "accepted"})
+		d.attempt++
+		d.reboots++
+		d.boots = 1
+		m.enter(d, phase.IPXEBoot, phase.Waiting)
+		served.Message = fmt.Sprintf("boot script served to r (attempt %d)", d.attempt)
+	case phase.BootFail:
+		served = lifecycle.Report{Phase: phase.Failed, Status: phase.FailedRun, As: phase.ByBoot, Code: "reboot_loop", Message: fmt.Sprintf("the machine restarted %d times in the middle of its install", d.reboots+1)}
+	case phase.BootStop, phase.BootDisk:
+		if d.refusals.AllowN(m.now(), 1) {
+			d.add(modelEvent{phase: phase.IPXEBoot, status: "in_progress", outcome: "step"})
+		}
+		return
+	default:
+		return
+	}
+	if i := d.prior(served); i >= 0 && d.events[i].said == said(served) {
+		return
+	}
+	m.play(d, served)
+	require.Equal(m, []any{d.open, d.state, d.attempt}, []any{a.Phase, a.State, a.Attempt})
+}
+
+func (m *model) config() { m.configOf(m.any()) }
+
+func (m *model) configOf(d *modelDep) {
+	attempt := rapid.IntRange(1, d.attempt).Draw(m.T, "token of attempt")
+	receipt, err := m.h.ConfigServed(m.h.t.Context(), d.id, attempt, "r")
+	m.expect(d, lifecycle.Report{DeploymentID: d.id, TokenAttempt: attempt, Phase: phase.ConfigDownload, Status: phase.InProgress, Message: "configuration served to r", As: phase.ByBoot}, receipt, err)
+}
+
+// The rest.
+
+func (m *model) timePasses() {
+	now := m.h.clock.pass(time.Duration(rapid.SampledFrom([]int{1, 4, 5, 10, 15, 61, 1441}).Draw(m.T, "minutes")) * time.Minute)
+	require.NoError(m, m.h.Sweep(m.h.t.Context()))
+	for _, id := range m.order {
+		d := m.deps[id]
+		if !phase.Active(d.state) || d.maintenance || d.deadline.After(now) {
+			continue
+		}
+		v := phase.TimeOut(d.facts(), d.tries)
+		d.status, d.state = v.Moves[0].Status, v.State
+		d.add(modelEvent{phase: d.open, status: string(d.status), outcome: "accepted"})
+		if phase.Active(d.state) {
+			def, _ := phase.Lookup(d.open)
+			d.tries++
+			d.deadline = now.Add(def.Deadline)
+		} else {
+			d.failedAt = d.open
+		}
+	}
+}
+
+func (m *model) known() *modelNode {
+	n := rapid.SampledFrom(m.nodes).Draw(m.T, "node")
+	if n.id == 0 {
+		m.Skip("not made yet")
+	}
+	return n
+}
+
+func (m *model) rename() {
+	n := m.known()
+	m.counts++
+	name := fmt.Sprintf("w%d-r%d", m.world, m.counts)
+	off := rapid.IntRange(0, 1).Draw(m.T, "off by")
+	version := standingOf(m, m.h.st, n.current).nodeVersion
+	err := m.h.UpdateNode(m.h.t.Context(), lifecycle.NodeChange{ID: n.id, ExpectedVersion: version + off, Name: &name})
+	if off != 0 {
+		m.wants(err, deploy.CodeVersionMismatch)
+		return
+	}
+	require.NoError(m, err)
+	require.Equal(m, version+1, standingOf(m, m.h.st, n.current).nodeVersion)
+	n.name = name
+}
+
+func (m *model) learn() {
+	n := m.known()
+	status := rapid.SampledFrom([]string{"pending", "starting", "running"}).Draw(m.T, "server status")
+	require.NoError(m, m.h.Learn(m.h.t.Context(), lifecycle.NodeFacts{NodeID: n.id, ServerStatus: status}))
+}
+
+// check compares the tables with the model after every command.
+func (m *model) check() {
+	for _, id := range m.order {
+		d := m.deps[id]
+		s := sound(m, m.h.st, id)
+		require.Equal(m, []any{d.state, d.open, string(d.status), d.attempt, d.boots, d.reboots, len(d.events)},
+			[]any{s.state, s.phase, s.status, s.attempt, s.boots, s.reboots, s.sequence}, "deployment %d", id)
+		if phase.Active(d.state) {
+			require.True(m, d.deadline.Equal(*s.deadline), "deployment %d: deadline %s, want %s", id, s.deadline, d.deadline)
+			require.Equal(m, d.tries, s.tries)
+		}
+		for i, r := range rowsOf(m, m.h.st, id) {
+			e := d.events[i]
+			require.Equal(m, e, modelEvent{r.phase, r.status, r.outcome, r.code, r.key, r.attempt, e.said}, "deployment %d, sequence %d", id, i+1)
+			require.Equal(m, e.said != "", r.hash != "")
+		}
+		require.GreaterOrEqual(m, s.version, d.version, "versions grow")
+		if len(d.events) > d.before {
+			require.Greater(m, s.version, d.version, "an event is a new version")
+		}
+		d.version, d.before = s.version, len(d.events)
+		if d.node.current == id {
+			require.GreaterOrEqual(m, s.nodeVersion, d.node.version, "versions grow")
+			d.node.version = s.nodeVersion
+			require.Equal(m, id, s.current)
+		}
+	}
+	onlyOneActive(m, m.h.st)
+}
+
+// end leaves nothing active behind for the next sequence.
+func (m *model) end() {
+	for _, id := range m.order {
+		if d := m.deps[id]; phase.Active(d.state) {
+			_, err := m.h.Report(m.h.t.Context(), lifecycle.Report{DeploymentID: id, Phase: phase.Failed, Status: phase.FailedRun, As: phase.ByOperator, Message: "over"})
+			require.NoError(m, err)
+		}
+	}
+}
