@@ -106,13 +106,15 @@ func (f *Feed) Run(ctx context.Context) error {
 	poll := time.NewTicker(f.opts.Poll)
 	defer poll.Stop()
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-f.wake:
 		case <-poll.C:
+			err = f.follow(ctx)
 		}
-		if err := f.read(ctx); err != nil && ctx.Err() == nil {
+		if err = errors.Join(err, f.read(ctx)); err != nil && ctx.Err() == nil {
 			f.opts.Logger.Warn("the feed could not read", "error", err)
 			f.mu.Lock()
 			if f.stale.IsZero() {
@@ -154,31 +156,64 @@ func (f *Feed) begin(ctx context.Context) error {
 		return fmt.Errorf("feed: reading the stream counter: %w", err)
 	}
 	f.events.base, f.changes.base = f.head, f.head
-	return f.readFloor(ctx)
+	var err error
+	f.floor, err = f.readFloor(ctx)
+	return err
 }
 
 // readFloor reads up to which position retention has removed events.
-func (f *Feed) readFloor(ctx context.Context) error {
+func (f *Feed) readFloor(ctx context.Context) (floor int64, err error) {
 	var text string
-	err := f.store.Read.QueryRowContext(ctx, `SELECT value FROM settings WHERE id = 'stream_floor'`).Scan(&text)
+	err = f.store.Read.QueryRowContext(ctx, `SELECT value FROM settings WHERE id = 'stream_floor'`).Scan(&text)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil
+		return 0, nil
 	}
 	if err == nil {
-		f.floor, err = strconv.ParseInt(text, 10, 64)
+		floor, err = strconv.ParseInt(text, 10, 64)
 	}
 	if err != nil {
-		return fmt.Errorf("feed: reading the stream's floor: %w", err)
+		return 0, fmt.Errorf("feed: reading the stream's floor: %w", err)
 	}
+	return floor, nil
+}
+
+// follow learns what retention, in whatever process, has removed since.
+func (f *Feed) follow(ctx context.Context) error {
+	floor, err := f.readFloor(ctx)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.floor = max(f.floor, floor)
 	return nil
 }
 
-// read takes in what was committed since the last read. The counter is read
-// first: all that is at or below it is visible to the reads that follow.
+// counter reads the newest committed position. All that is at or below it is
+// visible to the reads that follow.
+func (f *Feed) counter(ctx context.Context) (position int64, err error) {
+	if err := f.store.Read.QueryRowContext(ctx, `SELECT position FROM stream_counter WHERE id = 1`).Scan(&position); err != nil {
+		return 0, fmt.Errorf("feed: reading the stream counter: %w", err)
+	}
+	return position, nil
+}
+
+// known reports whether a position beyond this process's head was given out
+// by another, or by a commit that this one has not read yet.
+func (f *Feed) known(ctx context.Context, position int64) (bool, error) {
+	newest, err := f.counter(ctx)
+	if err != nil {
+		return false, err
+	}
+	f.Wake(0)
+	return position <= newest, nil
+}
+
+// read takes in what was committed since the last read.
 func (f *Feed) read(ctx context.Context) error {
-	var head int64
-	if err := f.store.Read.QueryRowContext(ctx, `SELECT position FROM stream_counter WHERE id = 1`).Scan(&head); err != nil {
-		return fmt.Errorf("feed: reading the stream counter: %w", err)
+	head, err := f.counter(ctx)
+	if err != nil {
+		return err
 	}
 	f.mu.RLock()
 	last := f.head

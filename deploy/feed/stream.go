@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -61,14 +62,15 @@ func (f *Feed) Events(filter Filter, after *Cursor, heartbeat time.Duration) *Ev
 	return s
 }
 
-// place checks a cursor against this stream and gives where to start.
+// place checks a cursor against this stream and gives where to start. A
+// position beyond the head is checked later, where the database can be asked.
 func (f *Feed) place(after *Cursor) (int64, ResetReason) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	switch {
 	case after == nil:
 		return f.head, ResetNone
-	case after.Epoch != f.epoch || after.Position > f.head:
+	case after.Epoch != f.epoch:
 		return f.head, ResetCursorUnknown
 	case after.Position < f.floor:
 		return f.head, ResetCursorExpired
@@ -124,6 +126,14 @@ func (s *EventStream) step(ctx context.Context) (Batch, <-chan struct{}, error) 
 		head, moved := f.head, f.moved
 		events, inRing := f.events.after(s.position, f.opts.Page)
 		f.mu.RUnlock()
+		if s.position > head {
+			known, err := f.known(ctx, s.position)
+			if err != nil || known {
+				return Batch{}, moved, err
+			}
+			s.position, s.live, s.told = head, true, true
+			return Batch{Reset: ResetCursorUnknown, Cursor: f.Cursor(head)}, nil, nil
+		}
 		if !inRing {
 			if s.live {
 				s.position = head
@@ -283,6 +293,17 @@ func (s *NodeStream) Next(ctx context.Context) (NodeBatch, error) {
 		head, moved := f.head, f.moved
 		changes, inRing := f.changes.after(s.position, f.opts.Page)
 		f.mu.RUnlock()
+		ahead := s.position > head
+		if ahead {
+			known, err := f.known(ctx, s.position)
+			if err != nil {
+				return NodeBatch{}, err
+			}
+			if !known {
+				s.position, s.live = head, true
+				return NodeBatch{Reset: ResetCursorUnknown, Cursor: f.Cursor(head)}, nil
+			}
+		}
 		if !inRing {
 			if s.live {
 				s.position = head
@@ -295,7 +316,7 @@ func (s *NodeStream) Next(ctx context.Context) (NodeBatch, error) {
 		}
 		if len(changes) == f.opts.Page {
 			s.position = changes[len(changes)-1].Position
-		} else {
+		} else if !ahead {
 			s.position = head
 		}
 		if len(changes) > 0 {
@@ -330,6 +351,8 @@ func coalesce(changes []Change) NodeBatch {
 			b.Changed = append(b.Changed, c.NodeID)
 		}
 	}
+	slices.Reverse(b.Changed)
+	slices.Reverse(b.Removed)
 	return b
 }
 
@@ -362,6 +385,15 @@ func (f *Feed) Read(ctx context.Context, filter Filter, after *Cursor, first int
 		return page, nil
 	}
 	head := f.Head().Position
+	if position > head {
+		var err error
+		if head, err = f.counter(ctx); err != nil {
+			return page, err
+		}
+		if position > head {
+			return Page{Reset: ResetCursorUnknown, Cursor: f.Head()}, nil
+		}
+	}
 	for {
 		events, err := f.readEvents(ctx, position, head, filter, f.opts.Page)
 		if err != nil {
