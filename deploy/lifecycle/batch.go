@@ -12,8 +12,8 @@ import (
 // infer the type of a parameter in a VALUES list.
 type column struct{ name, pgType string }
 
-// batch gathers rows for one statement: a group of reports costs a handful of
-// statements, not a handful each.
+// batch gathers rows for few statements: a group of reports costs a handful,
+// not a handful each.
 type batch struct {
 	columns []column
 	args    []any
@@ -30,8 +30,8 @@ func (b *batch) add(values ...any) {
 
 // values renders "($1,$2),($3,$4)"; the first row names the types where the
 // database needs them.
-func (b *batch) values(sql *strings.Builder, typed bool) {
-	for r := range b.rows {
+func (b *batch) values(sql *strings.Builder, rows int, typed bool) {
+	for r := range rows {
 		if r > 0 {
 			sql.WriteByte(',')
 		}
@@ -50,43 +50,55 @@ func (b *batch) values(sql *strings.Builder, typed bool) {
 	}
 }
 
-// update sets every column but the last, which is the id, in one statement.
-// Both databases call the columns of a VALUES list column1, column2 …
-func (b *batch) update(tx *Tx, what, table, also string) error {
-	if b.rows == 0 {
-		return nil
-	}
-	var sql strings.Builder
-	sql.WriteString("UPDATE " + table + " SET ")
-	last := len(b.columns) - 1
-	for c, col := range b.columns[:last] {
-		if c > 0 {
-			sql.WriteByte(',')
+// chunks calls write for steps of rows, with their arguments.
+func (b *batch) chunks(write func(rows int, args []any) error) error {
+	args := b.args
+	for left := b.rows; left > 0; {
+		rows := step(left)
+		cut := rows * len(b.columns)
+		if err := write(rows, args[:cut]); err != nil {
+			return err
 		}
-		sql.WriteString(col.name + "=v.column" + strconv.Itoa(c+1))
+		args, left = args[cut:], left-rows
 	}
-	sql.WriteString(also + " FROM (VALUES ")
-	b.values(&sql, tx.w.store.Dialect == store.PostgreSQL)
-	sql.WriteString(") AS v WHERE " + table + ".id = v.column" + strconv.Itoa(last+1))
-	return tx.exec(what, sql.String(), b.args...)
+	return nil
 }
 
-// insert writes all rows in one statement.
-func (b *batch) insert(tx *Tx, what, table string) error {
-	if b.rows == 0 {
-		return nil
-	}
-	var sql strings.Builder
-	sql.WriteString("INSERT INTO " + table + " (")
-	for c, col := range b.columns {
-		if c > 0 {
-			sql.WriteByte(',')
+// update sets every column but the last, which is the id. Both databases call
+// the columns of a VALUES list column1, column2 …
+func (b *batch) update(tx *Tx, what, table, also string) error {
+	return b.chunks(func(rows int, args []any) error {
+		var sql strings.Builder
+		sql.WriteString("UPDATE " + table + " SET ")
+		last := len(b.columns) - 1
+		for c, col := range b.columns[:last] {
+			if c > 0 {
+				sql.WriteByte(',')
+			}
+			sql.WriteString(col.name + "=v.column" + strconv.Itoa(c+1))
 		}
-		sql.WriteString(col.name)
-	}
-	sql.WriteString(") VALUES ")
-	b.values(&sql, false)
-	return tx.exec(what, sql.String(), b.args...)
+		sql.WriteString(also + " FROM (VALUES ")
+		b.values(&sql, rows, tx.w.store.Dialect == store.PostgreSQL)
+		sql.WriteString(") AS v WHERE " + table + ".id = v.column" + strconv.Itoa(last+1))
+		return tx.exec(what, sql.String(), args...)
+	})
+}
+
+// insert writes all rows.
+func (b *batch) insert(tx *Tx, what, table string) error {
+	return b.chunks(func(rows int, args []any) error {
+		var sql strings.Builder
+		sql.WriteString("INSERT INTO " + table + " (")
+		for c, col := range b.columns {
+			if c > 0 {
+				sql.WriteByte(',')
+			}
+			sql.WriteString(col.name)
+		}
+		sql.WriteString(") VALUES ")
+		b.values(&sql, rows, false)
+		return tx.exec(what, sql.String(), args...)
+	})
 }
 
 var runUpdate = []column{

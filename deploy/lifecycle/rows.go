@@ -4,8 +4,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -179,23 +177,6 @@ func scanNode(rows *sql.Rows) (*nodeRow, error) {
 		}
 	}
 	return n, nil
-}
-
-// in renders "(1,2,3)" of numbers that are ours, sorted and distinct.
-func in(ids []int64) string {
-	ids = slices.Clone(ids)
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
-	var b strings.Builder
-	b.WriteByte('(')
-	for i, id := range ids {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		fmt.Fprintf(&b, "%d", id)
-	}
-	b.WriteByte(')')
-	return b.String()
 }
 
 func nullJSON(v json.RawMessage) any {

@@ -46,14 +46,14 @@ func (tx *Tx) lock(items []*item) error {
 		nodes = append(nodes, it.nodes...)
 	}
 	if len(nodes) > 0 {
-		current, err := tx.ids(`SELECT current_deployment_id FROM nodes WHERE current_deployment_id IS NOT NULL AND id IN ` + in(nodes))
+		current, err := tx.ids(`SELECT current_deployment_id FROM nodes WHERE current_deployment_id IS NOT NULL AND id IN `, nodes)
 		if err != nil {
 			return err
 		}
 		deps = append(deps, current...)
 	}
 	if len(deps) > 0 {
-		owners, err := tx.ids(`SELECT node_id FROM deployments WHERE id IN ` + in(deps))
+		owners, err := tx.ids(`SELECT node_id FROM deployments WHERE id IN `, deps)
 		if err != nil {
 			return err
 		}
@@ -68,10 +68,11 @@ func (tx *Tx) lock(items []*item) error {
 	return tx.lookUpKeys(items)
 }
 
-func (tx *Tx) ids(query string) ([]int64, error) {
-	rows, err := tx.sql.QueryContext(tx.ctx, query)
+func (tx *Tx) ids(query string, ids []int64) ([]int64, error) {
+	list, args := in(distinct(ids))
+	rows, err := tx.query("looking up rows to lock", query+list, args...)
 	if err != nil {
-		return nil, fmt.Errorf("lifecycle: looking up rows to lock: %w", err)
+		return nil, err
 	}
 	defer rows.Close()
 	var out []int64
@@ -85,14 +86,21 @@ func (tx *Tx) ids(query string) ([]int64, error) {
 	return out, rows.Err()
 }
 
+func distinct(ids []int64) []int64 {
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
 func (tx *Tx) loadDeployments(ids []int64) error {
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id int64) bool { return tx.deps[id] != nil })
+	ids = slices.DeleteFunc(distinct(ids), func(id int64) bool { return tx.deps[id] != nil })
 	if len(ids) == 0 {
 		return nil
 	}
-	rows, err := tx.sql.QueryContext(tx.ctx, `SELECT `+depColumns+` FROM deployments WHERE id IN `+in(ids)+` ORDER BY id`+tx.w.store.ForUpdate())
+	list, args := in(ids)
+	rows, err := tx.query("locking deployments", `SELECT `+depColumns+` FROM deployments WHERE id IN `+list+` ORDER BY id`+tx.w.store.ForUpdate(), args...)
 	if err != nil {
-		return fmt.Errorf("lifecycle: locking deployments: %w", err)
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -105,9 +113,9 @@ func (tx *Tx) loadDeployments(ids []int64) error {
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return err
 	}
-	runs, err := tx.sql.QueryContext(tx.ctx, `SELECT `+runColumns+` FROM phase_runs WHERE finished_at IS NULL AND deployment_id IN `+in(ids))
+	runs, err := tx.query("reading open phase runs", `SELECT `+runColumns+` FROM phase_runs WHERE finished_at IS NULL AND deployment_id IN `+list, args...)
 	if err != nil {
-		return fmt.Errorf("lifecycle: reading open phase runs: %w", err)
+		return err
 	}
 	defer runs.Close()
 	for runs.Next() {
@@ -121,13 +129,14 @@ func (tx *Tx) loadDeployments(ids []int64) error {
 }
 
 func (tx *Tx) loadNodes(ids []int64) error {
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id int64) bool { return tx.nodes[id] != nil })
+	ids = slices.DeleteFunc(distinct(ids), func(id int64) bool { return tx.nodes[id] != nil })
 	if len(ids) == 0 {
 		return nil
 	}
-	rows, err := tx.sql.QueryContext(tx.ctx, `SELECT `+nodeColumns+` FROM nodes WHERE id IN `+in(ids)+` ORDER BY id`+tx.w.store.ForUpdate())
+	list, args := in(ids)
+	rows, err := tx.query("locking nodes", `SELECT `+nodeColumns+` FROM nodes WHERE id IN `+list+` ORDER BY id`+tx.w.store.ForUpdate(), args...)
 	if err != nil {
-		return fmt.Errorf("lifecycle: locking nodes: %w", err)
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -265,13 +274,6 @@ func (tx *Tx) orderedNodes() []*nodeRow {
 	return out
 }
 
-func (tx *Tx) exec(what, query string, args ...any) error {
-	if _, err := tx.sql.ExecContext(tx.ctx, query, args...); err != nil {
-		return fmt.Errorf("lifecycle: %s: %w", what, err)
-	}
-	return nil
-}
-
 // writeDeployments writes deployments and their runs. Runs are closed before
 // others are opened, for the database allows one open run a deployment.
 func (tx *Tx) writeDeployments() error {
@@ -317,23 +319,17 @@ func (d *depRow) failureColumns() [7]any {
 	return [7]any{nullText(f.phase), nullText(f.code), nullText(f.message), nullText(f.hint), f.retryable, f.sequence, f.at}
 }
 
-// insertEvents writes the history rows of the group, at most a thousand in a
-// statement, and fills in the receipts.
+// insertEvents writes the history rows of the group and fills in the receipts.
 func (tx *Tx) insertEvents() error {
-	for chunk := range slices.Chunk(tx.events, 1000) {
-		rows := batch{columns: eventInsert}
-		for _, e := range chunk {
-			// The position is unique and final, so it serves as the id too.
-			e.id = e.position
-			rows.add(e.id, e.position, e.dep.id, e.dep.nodeID, e.dep.batchID, e.sequence, e.attempt, e.phase, string(e.status), e.message, string(e.outcome), nullText(e.refusedCode),
-				string(e.source), e.actor, e.progress, nullText(e.serverStatus), nullJSON(e.details), nullText(e.logTail), nullText(e.idempotencyKey), e.hash, e.state, e.occurred, tx.at)
-			if e.receipt != nil {
-				e.receipt.EventID, e.receipt.Position = e.id, e.position
-			}
-		}
-		if err := rows.insert(tx, "writing history", "deployment_history"); err != nil {
-			return err
+	rows := batch{columns: eventInsert}
+	for _, e := range tx.events {
+		// The position is unique and final, so it serves as the id too.
+		e.id = e.position
+		rows.add(e.id, e.position, e.dep.id, e.dep.nodeID, e.dep.batchID, e.sequence, e.attempt, e.phase, string(e.status), e.message, string(e.outcome), nullText(e.refusedCode),
+			string(e.source), e.actor, e.progress, nullText(e.serverStatus), nullJSON(e.details), nullText(e.logTail), nullText(e.idempotencyKey), e.hash, e.state, e.occurred, tx.at)
+		if e.receipt != nil {
+			e.receipt.EventID, e.receipt.Position = e.id, e.position
 		}
 	}
-	return nil
+	return rows.insert(tx, "writing history", "deployment_history")
 }

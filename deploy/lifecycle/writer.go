@@ -59,6 +59,7 @@ type Writer struct {
 	opts  Options
 	queue chan *item
 	done  chan struct{}
+	stmts *statements
 
 	aliveMu sync.Mutex
 	alive   map[int64]time.Time
@@ -96,7 +97,7 @@ func New(st *store.Store, opts Options) *Writer {
 	return &Writer{
 		store: st, opts: opts,
 		queue: make(chan *item, 4*MaxGroup), done: make(chan struct{}),
-		alive: map[int64]time.Time{}, refusals: map[int64]*rate.Limiter{},
+		stmts: newStatements(st.Write), alive: map[int64]time.Time{}, refusals: map[int64]*rate.Limiter{},
 	}
 }
 
@@ -105,6 +106,7 @@ func (w *Writer) now() time.Time { return w.opts.Now().UTC().Truncate(time.Micro
 // Run works until ctx ends; then it finishes what was submitted and returns.
 func (w *Writer) Run(ctx context.Context) {
 	defer close(w.done)
+	defer w.stmts.close()
 	heartbeats := time.NewTicker(time.Second)
 	defer heartbeats.Stop()
 	for {
@@ -257,6 +259,7 @@ func (w *Writer) commit(items []*item) (answers []error, err error) {
 	if err := sqlTx.Commit(); err != nil {
 		return nil, fmt.Errorf("lifecycle: commit: %w", err)
 	}
+	w.stmts.prepare(ctx)
 	if last > 0 && w.opts.OnCommit != nil {
 		w.opts.OnCommit(last)
 	}
