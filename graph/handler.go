@@ -78,9 +78,10 @@ func NewHandler(d Deps) *Handler {
 	h.server.SetParserTokenLimit(MaxTokens)
 	h.server.SetErrorPresenter(presenter(d.Logger))
 	h.server.SetRecoverFunc(recovered(d.Logger))
-	// In this order: who, then whether it can be walked safely, then what it costs.
+	// In this order: whether it can be walked safely (before it is validated), who
+	// asks, what it costs.
+	h.server.Use(newShape())
 	h.server.Use(&authorise{})
-	h.server.Use(shape{})
 	h.server.Use(extension.FixedComplexityLimit(MaxComplexity))
 	return h
 }

@@ -326,3 +326,7 @@ func (s *socket) next() map[string]any {
 	}
 	return nil
 }
+
+func specOf() deploy.Spec {
+	return deploy.Spec{Provider: deploy.ProviderIBMVPC, ServerProfile: "bx2d-metal-96x384"}
+}

@@ -1,0 +1,497 @@
+package graph_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/slipwayhq/slipway/deploy/access"
+	"github.com/slipwayhq/slipway/deploy/feed"
+	"github.com/slipwayhq/slipway/deploy/lifecycle"
+	"github.com/slipwayhq/slipway/deploy/phase"
+	"github.com/slipwayhq/slipway/deploy/store/storetest"
+	"github.com/slipwayhq/slipway/graph"
+	"github.com/slipwayhq/slipway/graph/wstransport"
+)
+
+// ids are the ids of a message's events.
+func ids(msg m, field string) []string {
+	var out []string
+	list, _ := msg[field].([]any)
+	for _, e := range list {
+		out = append(out, dig(e, "id").(string))
+	}
+	return out
+}
+
+// A client that loses its socket again and again, at any moment, and comes
+// back with its last cursor sees every event once and in order.
+func TestEventsSurviveDrops(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		r := rand.New(rand.NewPCG(5, 6))
+		var deps []lifecycle.Deployed
+		for i := range 4 {
+			deps = append(deps, h.order(fmt.Sprintf("n-%d", i)))
+		}
+		const reports = 120
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for i := range reports {
+				_, err := h.writer.Report(context.Background(), lifecycle.Report{DeploymentID: deps[i%4].DeploymentID, Phase: phase.Pending, Status: phase.InProgress,
+					Message: fmt.Sprint(i), As: phase.ByOperator, Source: "user"})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		}()
+		var got []string
+		seen := map[string]bool{}
+		after := h.feed.Cursor(0).String()
+		drops := 0
+		for len(got) < reports+len(deps) {
+			s := h.subscribe(operation(t, "Events"), m{"after": after})
+			for range 1 + r.IntN(4) {
+				msg := s.next()
+				if msg["__typename"] == "DeploymentEventBatch" {
+					for _, id := range ids(msg, "events") {
+						require.False(t, seen[id], "%s came twice", id)
+						seen[id] = true
+						got = append(got, id)
+					}
+				}
+				after = msg["cursor"].(string)
+				if len(got) == reports+len(deps) {
+					break
+				}
+			}
+			s.drop()
+			drops++
+		}
+		<-done
+		require.Greater(t, drops, 3)
+		require.Equal(t, allEvents(t, h), got)
+
+		// The polling twin sees the same.
+		var polled []string
+		after = ""
+		for more := true; more; {
+			vars := m{"first": 17}
+			if after != "" {
+				vars["after"] = after
+			}
+			a := h.ok(operation(t, "Poll"), vars)
+			polled = append(polled, ids(a.get("deploymentEvents").(m), "nodes")...)
+			more = a.get("deploymentEvents.pageInfo.hasNextPage").(bool)
+			after = a.get("deploymentEvents.pageInfo.endCursor").(string)
+		}
+		require.Equal(t, got, polled)
+		empty := h.ok(operation(t, "Poll"), m{"after": after})
+		require.Equal(t, after, empty.get("deploymentEvents.pageInfo.endCursor"))
+		require.Empty(t, empty.get("deploymentEvents.nodes"))
+	})
+}
+
+func allEvents(t *testing.T, h *house) []string {
+	t.Helper()
+	rows, err := h.st.Read.QueryContext(t.Context(), `SELECT id FROM deployment_history ORDER BY position`)
+	require.NoError(t, err)
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var id int64
+		require.NoError(t, rows.Scan(&id))
+		out = append(out, fmt.Sprintf("evt_%d", id))
+	}
+	require.NoError(t, rows.Err())
+	return out
+}
+
+// A stream that names deployments ends by itself when they are over, after
+// their last event, also when they were over before.
+func TestEventsEndWithTheirDeployments(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		a, b := h.order("a"), h.order("b")
+		filter := m{"deploymentIds": []string{fmt.Sprintf("dep_%d", a.DeploymentID)}}
+		s := h.subscribe(operation(t, "Events"), m{"filter": filter, "after": h.feed.Cursor(0).String()})
+		require.Equal(t, "PENDING", dig(s.next(), "events.0.phase"))
+		h.report(b, phase.Pending, phase.FailedRun, "other")
+		h.report(a, phase.Pending, phase.FailedRun, "over")
+		var last m
+		for {
+			msg := s.message()
+			if msg["type"] == "complete" {
+				break
+			}
+			last = dig(msg, "payload.data.deploymentEvents").(m)
+		}
+		events := last["events"].([]any)
+		end := events[len(events)-1]
+		require.Equal(t, "over", dig(end, "message"))
+		require.Equal(t, "a", dig(end, "bareMetalNode.name"))
+		require.Equal(t, "FAILED", dig(end, "deployment.phases.0.status"))
+
+		s = h.subscribe(operation(t, "Events"), m{"filter": filter})
+		for s.message()["type"] != "complete" {
+		}
+	})
+}
+
+func TestEventsFilterAndHeartbeat(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		a := h.order("a")
+		s := h.subscribe(operation(t, "Events"), m{"filter": m{"statuses": []string{"SUCCEEDED"}, "nodeIds": []string{fmt.Sprintf("node_%d", a.NodeID)}}, "heartbeatSeconds": 1})
+		// What the filter hides moves the cursor all the same.
+		hidden := h.report(a, phase.Pending, phase.InProgress, "hidden").Position
+		var beat m
+		for {
+			beat = s.next()
+			require.Equal(t, "StreamHeartbeat", beat["__typename"])
+			c, err := feed.ParseCursor(beat["cursor"].(string))
+			require.NoError(t, err)
+			if c.Position >= hidden {
+				break
+			}
+		}
+		h.report(a, phase.Pending, phase.Success, "shown")
+		for {
+			msg := s.next()
+			if msg["__typename"] == "StreamHeartbeat" {
+				continue
+			}
+			require.Equal(t, "shown", dig(msg, "events.0.message"))
+			require.Len(t, msg["events"], 1)
+			break
+		}
+	})
+}
+
+func TestStreamArguments(t *testing.T) {
+	h := build(t, storetest.SQLite(t))
+	for _, vars := range []m{{"heartbeatSeconds": 0}, {"heartbeatSeconds": 61}, {"after": "?"}, {"after": strings.Repeat("a", 2000)}} {
+		for _, name := range []string{"Events", "Changes"} {
+			s := h.subscribe(operation(t, name), vars)
+			msg := s.message()
+			require.Equal(t, "error", msg["type"], "%v", msg)
+			require.Contains(t, []any{"INVALID", "OUT_OF_RANGE"}, dig(msg, "payload.0.extensions.code"))
+			require.Equal(t, "req-1", dig(msg, "payload.0.extensions.requestId"))
+		}
+	}
+}
+
+// A cursor of another database: a reset, then the stream goes on from now.
+func TestResetForAnUnknownCursor(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		d := h.order("a")
+		h.seen(h.report(d, phase.Pending, phase.InProgress, "before").Position)
+		foreign := feed.Cursor{Epoch: "elsewhere", Position: 3}.String()
+		s := h.subscribe(operation(t, "Events"), m{"after": foreign})
+		msg := s.next()
+		require.Equal(t, "StreamReset", msg["__typename"])
+		require.Equal(t, "CURSOR_UNKNOWN", msg["reason"])
+		h.report(d, phase.Pending, phase.InProgress, "after")
+		require.Equal(t, "after", dig(s.next(), "events.0.message"))
+
+		s = h.subscribe(operation(t, "Changes"), m{"after": foreign})
+		require.Equal(t, "CURSOR_UNKNOWN", s.next()["reason"])
+		page := s.next()
+		require.Equal(t, "FleetSnapshotPage", page["__typename"])
+		require.Equal(t, true, page["last"])
+		require.Equal(t, "a", dig(page, "nodes.0.name"))
+
+		a := h.as("viewer", operation(t, "Poll"), m{"after": foreign})
+		require.Equal(t, "OUT_OF_RANGE", a.code(t))
+	})
+}
+
+// table is what a client of fleetChanges holds.
+type table struct {
+	rows   map[string]m
+	cursor string
+	total  any // of the newest numbers
+}
+
+func (tb *table) apply(t *testing.T, msg m) {
+	t.Helper()
+	tb.cursor = msg["cursor"].(string)
+	put := func(list any) {
+		for _, n := range list.([]any) {
+			row := n.(m)
+			if old, ok := tb.rows[row["id"].(string)]; !ok || old["version"].(float64) <= row["version"].(float64) {
+				tb.rows[row["id"].(string)] = row
+			}
+		}
+	}
+	switch msg["__typename"] {
+	case "FleetSnapshotPage":
+		put(msg["nodes"])
+	case "FleetDelta":
+		put(msg["changed"])
+		for _, id := range msg["removedIds"].([]any) {
+			delete(tb.rows, id.(string))
+		}
+		if n := dig(msg, "summary.total"); n != nil {
+			tb.total = n
+		}
+	case "StreamReset":
+		tb.rows = map[string]m{}
+	}
+}
+
+// A fleet table that is fed by snapshot and deltas, over sockets that drop at
+// any moment, ends up as the list query shows the fleet.
+func TestFleetTableSurvivesDrops(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		r := rand.New(rand.NewPCG(9, 9))
+		var deps []lifecycle.Deployed
+		for i := range 6 {
+			deps = append(deps, h.order(fmt.Sprintf("n-%d", i)))
+		}
+		h.seen(h.report(deps[0], phase.Pending, phase.InProgress, "settled").Position)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for i := range 60 {
+				_, err := h.writer.Report(context.Background(), lifecycle.Report{DeploymentID: deps[i%6].DeploymentID, Phase: phase.Pending, Status: phase.InProgress,
+					Message: fmt.Sprint(i), As: phase.ByOperator, Source: "user"})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		}()
+		tb := &table{rows: map[string]m{}}
+		vars := m{}
+		want := func() m {
+			rows := m{}
+			a := h.ok(operation(t, "Fleet"), m{"first": 100})
+			for _, e := range a.get("bareMetalNodes.edges").([]any) {
+				rows[dig(e, "node.id").(string)] = dig(e, "node.version")
+			}
+			return rows
+		}
+		have := func() m {
+			rows := m{}
+			for id, row := range tb.rows {
+				rows[id] = row["version"]
+			}
+			return rows
+		}
+		finished := false
+		for !finished {
+			s := h.subscribe(operation(t, "Changes"), vars)
+			for range 1 + r.IntN(5) {
+				msg := s.next()
+				tb.apply(t, msg)
+				if msg["__typename"] != "FleetSnapshotPage" || msg["last"] == true {
+					vars = m{"after": tb.cursor}
+				}
+				select {
+				case <-done:
+					finished = fmt.Sprint(have()) == fmt.Sprint(want())
+				default:
+				}
+				if finished {
+					break
+				}
+			}
+			s.drop()
+		}
+		require.Len(t, tb.rows, 6)
+		for _, row := range tb.rows {
+			require.NotNil(t, dig(row, "currentDeployment.stuckReason"))
+		}
+	})
+}
+
+func TestFleetSnapshotDeltaAndNumbers(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		// More than one page of snapshot; half of the machines match the filter.
+		var batch []lifecycle.NewDeployment
+		for i := range 410 {
+			batch = append(batch, lifecycle.NewDeployment{Name: fmt.Sprintf("%s-%d", []string{"even", "odd"}[i%2], i), Spec: specOf()})
+		}
+		res, err := h.writer.DeployBatch(t.Context(), lifecycle.NewBatch{Deployments: batch, MaxParallel: 1, Actor: (&access.Principal{Kind: access.KindToken, Name: "t"}).Actor()})
+		require.NoError(t, err)
+		require.Len(t, res.Items, 410)
+		d := h.order("even-last")
+		h.seen(h.report(d, phase.Pending, phase.InProgress, "x").Position)
+
+		s := h.subscribe(operation(t, "Changes"), m{"filter": m{"text": "even"}})
+		tb := &table{rows: map[string]m{}}
+		for pages := 1; ; pages++ {
+			msg := s.next()
+			require.Equal(t, "FleetSnapshotPage", msg["__typename"])
+			tb.apply(t, msg)
+			if msg["last"] == true {
+				require.Equal(t, 2, pages)
+				break
+			}
+			require.Len(t, msg["nodes"], 200)
+		}
+		require.Len(t, tb.rows, 206)
+		// The numbers follow the snapshot, of the filtered machines.
+		for tb.total == nil {
+			tb.apply(t, s.next())
+		}
+		require.EqualValues(t, 206, tb.total)
+
+		// A machine that no longer matches is removed; one that comes to match is added.
+		node := h.ok(`{bareMetalNode(by:{name:"even-last"}){id version}}`, nil)
+		h.ok(operation(t, "Update"), m{"input": m{"id": node.get("bareMetalNode.id"), "expectedVersion": node.get("bareMetalNode.version"), "name": "gone"}})
+		for len(tb.rows) != 205 || fmt.Sprint(tb.total) != "205" {
+			tb.apply(t, s.next())
+		}
+		require.NotContains(t, tb.rows, node.get("bareMetalNode.id"))
+		node = h.ok(`{bareMetalNode(by:{name:"odd-1"}){id version}}`, nil)
+		h.ok(operation(t, "Update"), m{"input": m{"id": node.get("bareMetalNode.id"), "expectedVersion": node.get("bareMetalNode.version"), "name": "even-too"}})
+		for len(tb.rows) != 206 || fmt.Sprint(tb.total) != "206" {
+			tb.apply(t, s.next())
+		}
+		require.Equal(t, "even-too", tb.rows[node.get("bareMetalNode.id").(string)]["name"])
+
+		// A machine that is deleted is told by its tombstone.
+		gone := node.get("bareMetalNode.id").(string)
+		bury(t, h, strings.TrimPrefix(gone, "node_"))
+		for tb.rows[gone] != nil {
+			tb.apply(t, s.next())
+		}
+	})
+}
+
+// bury deletes a machine the way a later clean-up of the register does it: its
+// rows go, a tombstone takes its place in the stream.
+func bury(t *testing.T, h *house, id string) {
+	t.Helper()
+	require.NoError(t, h.st.InTx(t.Context(), func(tx *sql.Tx) error {
+		var position int64
+		if err := tx.QueryRowContext(t.Context(), `UPDATE stream_counter SET position = position + 1 WHERE id = 1 RETURNING position`).Scan(&position); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(t.Context(), `INSERT INTO node_tombstones (id, name, changed_position, removed_at) VALUES (`+id+`, 'x', $1, $2)`, position, time.Now().UTC())
+		return err
+	}))
+	h.feed.Wake(0)
+}
+
+// A reader that is too slow for the feed is told so, never skipped in silence;
+// the writer does not wait for it.
+func TestSlowReaderIsReset(t *testing.T) {
+	st := storetest.SQLite(t)
+	h := build(t, st, func(d *graph.Deps, o *feed.Options) {
+		o.Ring, o.Page = 16, 8
+		d.Sockets = wstransport.Config{QueueFrames: 2, QueueBytes: 64 << 10, WriteTimeout: time.Minute}
+	})
+	d := h.order("a")
+	slow := h.subscribe(operation(t, "Events"), m{"after": h.feed.Cursor(0).String()})
+	require.Equal(t, "DeploymentEventBatch", slow.next()["__typename"])
+	// The slow one does not read while far more is said than socket buffers,
+	// queue and ring hold.
+	text := strings.Repeat("words ", 680)
+	reset := make(chan string, 1)
+	stop := make(chan struct{})
+	go func() {
+		<-stop
+		for {
+			msg := slow.next()
+			if msg["__typename"] == "StreamReset" {
+				reset <- msg["reason"].(string)
+				return
+			}
+		}
+	}()
+	var last lifecycle.Receipt
+	for i := range 2000 {
+		last = h.report(d, phase.Pending, phase.InProgress, fmt.Sprint(i, text[:4000]))
+	}
+	h.seen(last.Position)
+	close(stop)
+	require.Equal(t, "SLOW_CONSUMER", <-reset)
+}
+
+// A socket is open for whom its request or its connection_init identifies, and
+// for as long as that holds.
+func TestSocketEndsWithItsCredential(t *testing.T) {
+	h := build(t, storetest.SQLite(t), func(d *graph.Deps, _ *feed.Options) {
+		d.Authenticate = func(_ context.Context, secret string) (*access.Principal, error) {
+			if secret == "good" {
+				return &access.Principal{Kind: access.KindToken, Role: access.RoleViewer, Name: "late"}, nil
+			}
+			return nil, fmt.Errorf("inner words")
+		}
+	})
+	dial := func(header http.Header, init string) *websocket.Conn {
+		d := websocket.Dialer{Subprotocols: []string{wstransport.Subprotocol}}
+		ws, _, err := d.Dial("ws"+strings.TrimPrefix(h.srv.URL, "http"), header)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = ws.Close() })
+		require.NoError(t, ws.WriteMessage(websocket.TextMessage, []byte(init)))
+		require.NoError(t, ws.SetReadDeadline(time.Now().Add(10*time.Second)))
+		return ws
+	}
+	const plain = `{"type":"connection_init"}`
+	for name, tc := range map[string]struct {
+		header http.Header
+		init   string
+		ok     bool
+	}{
+		"nobody":            {nil, plain, false},
+		"machine":           {http.Header{"X-Role": {"machine"}}, plain, false},
+		"bad secret":        {nil, `{"type":"connection_init","payload":{"authorization":"Bearer bad"}}`, false},
+		"no bearer":         {nil, `{"type":"connection_init","payload":{"authorization":"good"}}`, false},
+		"request":           {http.Header{"X-Role": {"viewer"}}, plain, true},
+		"payload":           {nil, `{"type":"connection_init","payload":{"authorization":"Bearer good"}}`, true},
+		"payload, capital":  {nil, `{"type":"connection_init","payload":{"Authorization":"bearer good"}}`, true},
+		"payload overrides": {http.Header{"X-Role": {"viewer"}}, `{"type":"connection_init","payload":{"authorization":"Bearer bad"}}`, false},
+	} {
+		ws := dial(tc.header, tc.init)
+		_, b, err := ws.ReadMessage()
+		if tc.ok {
+			require.NoError(t, err, name)
+			require.JSONEq(t, `{"type":"connection_ack"}`, string(b))
+			continue
+		}
+		require.True(t, websocket.IsCloseError(err, 4403), "%s: %v", name, err)
+	}
+	ws := dial(http.Header{"X-Role": {"viewer"}, "X-Expires-In": {"150ms"}}, plain)
+	_, _, err := ws.ReadMessage()
+	require.NoError(t, err)
+	_, _, err = ws.ReadMessage()
+	require.True(t, websocket.IsCloseError(err, 4403), "%v", err)
+}
+
+// A mutation over the socket needs its role as well.
+func TestRolesHoldOnSockets(t *testing.T) {
+	h := build(t, storetest.SQLite(t))
+	s := h.subscribe(operation(t, "Deploy"), m{"input": vpc("a")})
+	msg := s.message()
+	require.Equal(t, "error", msg["type"])
+	require.Equal(t, "FORBIDDEN", dig(msg, "payload.0.extensions.code"))
+	s.write(m{"type": "subscribe", "id": "2", "payload": m{"query": `{viewer{role}}`}})
+	require.Equal(t, "VIEWER", dig(s.message(), "payload.data.viewer.role"))
+	require.Equal(t, "complete", s.message()["type"])
+}
+
+func TestShutdownClosesSockets(t *testing.T) {
+	h := build(t, storetest.SQLite(t))
+	s := h.subscribe(operation(t, "Changes"), nil)
+	s.next()
+	done := make(chan error, 1)
+	go func() { done <- h.handler.Shutdown(context.Background(), 0) }()
+	for {
+		if _, _, err := s.ws.ReadMessage(); err != nil {
+			require.True(t, websocket.IsCloseError(err, websocket.CloseServiceRestart), "%v", err)
+			break
+		}
+	}
+	require.NoError(t, <-done)
+	require.Equal(t, wstransport.Stats{}, h.handler.Stats())
+	require.Eventually(t, func() bool { return h.feed.Streams() == 0 }, 10*time.Second, time.Millisecond, "streams end with their sockets")
+}
