@@ -28,9 +28,9 @@ func (b *batch) add(values ...any) {
 	b.rows++
 }
 
-// values renders "($1,$2),($3,$4)"; the first row names the types where the
-// database needs them.
-func (b *batch) values(sql *strings.Builder, rows int, typed bool) {
+// values renders "($1,$2),($3,$4)"; typed, the first row names the types that
+// PostgreSQL cannot infer.
+func (b *batch) values(sql *strings.Builder, rows int, postgres, typed bool) {
 	for r := range rows {
 		if r > 0 {
 			sql.WriteByte(',')
@@ -39,6 +39,10 @@ func (b *batch) values(sql *strings.Builder, rows int, typed bool) {
 		for c, col := range b.columns {
 			if c > 0 {
 				sql.WriteByte(',')
+			}
+			if !postgres {
+				sql.WriteByte('?') // SQLite looks named parameters up one by one
+				continue
 			}
 			sql.WriteByte('$')
 			sql.WriteString(strconv.Itoa(r*len(b.columns) + c + 1))
@@ -78,7 +82,7 @@ func (b *batch) update(tx *Tx, what, table, also string) error {
 			sql.WriteString(col.name + "=v.column" + strconv.Itoa(c+1))
 		}
 		sql.WriteString(also + " FROM (VALUES ")
-		b.values(&sql, rows, tx.w.store.Dialect == store.PostgreSQL)
+		b.values(&sql, rows, tx.w.store.Dialect == store.PostgreSQL, true)
 		sql.WriteString(") AS v WHERE " + table + ".id = v.column" + strconv.Itoa(last+1))
 		return tx.exec(what, sql.String(), args...)
 	})
@@ -96,7 +100,7 @@ func (b *batch) insert(tx *Tx, what, table string) error {
 			sql.WriteString(col.name)
 		}
 		sql.WriteString(") VALUES ")
-		b.values(&sql, rows, false)
+		b.values(&sql, rows, tx.w.store.Dialect == store.PostgreSQL, false)
 		return tx.exec(what, sql.String(), args...)
 	})
 }
@@ -126,6 +130,13 @@ var nodeUpdate = []column{
 	{"ssh_host_key", "text"}, {"boot_id", "text"}, {"ssh_port", "bigint"}, {"stale", "boolean"}, {"version", "bigint"}, {"last_seen_at", "timestamptz"},
 	{"updated_at", "timestamptz"}, {"changed_position", "bigint"}, {"id", "bigint"},
 }
+
+// What nearly every report changes.
+var (
+	runOften        = []column{{"status", "text"}, {"progress", "bigint"}, {"message", "text"}, {"last_hash", "text"}, {"last_sequence", "bigint"}, {"started_at", "timestamptz"}, {"id", "bigint"}}
+	deploymentOften = []column{{"phase", "text"}, {"phase_status", "text"}, {"sequence", "bigint"}, {"updated_at", "timestamptz"}, {"id", "bigint"}}
+	nodeOften       = []column{{"deployment_status", "text"}, {"state", "text"}, {"stale", "boolean"}, {"version", "bigint"}, {"last_seen_at", "timestamptz"}, {"updated_at", "timestamptz"}, {"changed_position", "bigint"}, {"id", "bigint"}}
+)
 
 var nodeTouch = []column{{"last_seen_at", "timestamptz"}, {"id", "bigint"}}
 

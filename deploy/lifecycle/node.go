@@ -42,7 +42,7 @@ func (tx *Tx) facts(n *nodeRow, f NodeFacts) {
 		n.sshPort, n.dirty = sql.NullInt64{Int64: int64(f.SSHPort), Valid: true}, true
 	}
 	if len(f.MACs) > 0 && !slices.Equal(n.macs, f.MACs) {
-		n.macs, n.dirty = f.MACs, true
+		n.macs, n.lists, n.dirty = f.MACs, true, true
 		set(&n.mac, f.MACs[0])
 	}
 }
@@ -146,7 +146,7 @@ func (w *Writer) UpdateNode(ctx context.Context, c NodeChange) error {
 			n.name, n.dirty = *c.Name, true
 		}
 		if c.Labels != nil {
-			n.labels, n.dirty = c.Labels, true
+			n.labels, n.lists, n.dirty = c.Labels, true, true
 		}
 		return nil
 	})

@@ -30,6 +30,20 @@ type depRow struct {
 	open            *runRow
 	closed          []*runRow // runs changed or made in this transaction and closed
 	dirty           bool
+	was             depRare
+}
+
+// depRare is what most reports leave alone; it is written only when it changed.
+type depRare struct {
+	attempt, boots, reboots int
+	state                   string
+	maintenance             bool
+	failure                 *failure
+	started, finished       *time.Time
+}
+
+func (d *depRow) rare() depRare {
+	return depRare{d.attempt, d.boots, d.reboots, d.state, d.maintenance, d.failure, d.started, d.finished}
 }
 
 type failure struct {
@@ -60,6 +74,19 @@ type runRow struct {
 	stoppedAt    *time.Time
 	stoppedMS    int64
 	dirty        bool
+	was          runRare
+}
+
+// runRare is what most reports leave alone.
+type runRare struct {
+	tries                                int
+	awaiting, evidence                   string
+	awaitSince, finished, deadline, stop *time.Time
+	stoppedMS                            int64
+}
+
+func (r *runRow) rare() runRare {
+	return runRare{r.tries, r.awaiting, r.evidence, r.awaitSince, r.finished, r.deadline, r.stoppedAt, r.stoppedMS}
 }
 
 // nodeRow is a node, locked and held in memory for one transaction.
@@ -86,6 +113,19 @@ type nodeRow struct {
 	lastSeen     *time.Time
 	dirty        bool // shown by the stream: version and position move
 	touched      bool // only last_seen_at moved
+	lists        bool // macs or labels changed
+	was          nodeRare
+}
+
+// nodeRare is what most reports leave alone.
+type nodeRare struct {
+	name, profile                                                          string
+	managementIP, workloadIP, mac, serverID, serverStatus, hostKey, bootID sql.NullString
+	current, sshPort                                                       sql.NullInt64
+}
+
+func (n *nodeRow) rare() nodeRare {
+	return nodeRare{n.name, n.profile, n.managementIP, n.workloadIP, n.mac, n.serverID, n.serverStatus, n.hostKey, n.bootID, n.current, n.sshPort}
 }
 
 // eventRow is a row of deployment_history that flush will insert.
@@ -139,6 +179,7 @@ func scanDep(rows *sql.Rows) (*depRow, error) {
 	if f.at != nil {
 		d.failure = &failure{f.phase.String, f.code.String, f.message.String, f.hint.String, f.retryable.Bool, int(f.sequence.Int64), *f.at}
 	}
+	d.was = d.rare()
 	return d, nil
 }
 
@@ -152,6 +193,7 @@ func scanRun(rows *sql.Rows) (deploymentID int64, r *runRow, err error) {
 	if err != nil {
 		return 0, nil, fmt.Errorf("lifecycle: reading a phase run: %w", err)
 	}
+	r.was = r.rare()
 	return deploymentID, r, nil
 }
 
@@ -176,6 +218,7 @@ func scanNode(rows *sql.Rows) (*nodeRow, error) {
 			return nil, fmt.Errorf("lifecycle: node %d: labels: %w", n.id, err)
 		}
 	}
+	n.was = n.rare()
 	return n, nil
 }
 

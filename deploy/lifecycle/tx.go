@@ -238,14 +238,19 @@ func (tx *Tx) flush() (int64, error) {
 	if err := tx.insertEvents(); err != nil {
 		return 0, err
 	}
-	nodes := batch{columns: nodeUpdate}
+	nodes, often := batch{columns: nodeUpdate}, batch{columns: nodeOften}
 	for _, n := range changed {
 		n.version++
+		if n.rare() == n.was && !n.lists {
+			often.add(n.status, n.state, n.stale, n.version, n.lastSeen, tx.at, next, n.id)
+			next++
+			continue
+		}
 		nodes.add(n.name, n.profile, n.managementIP, n.workloadIP, n.mac, mustJSON(n.macs), mustJSON(n.labels),
 			n.status, n.state, n.current, n.serverID, n.serverStatus, n.hostKey, n.bootID, n.sshPort, n.stale, n.version, n.lastSeen, tx.at, next, n.id)
 		next++
 	}
-	if err := nodes.update(tx, "updating nodes", "nodes", ""); err != nil {
+	if err := errors.Join(nodes.update(tx, "updating nodes", "nodes", ""), often.update(tx, "updating nodes", "nodes", "")); err != nil {
 		return 0, err
 	}
 	if tx.w.store.Dialect == store.PostgreSQL {
@@ -278,6 +283,7 @@ func (tx *Tx) orderedNodes() []*nodeRow {
 // others are opened, for the database allows one open run a deployment.
 func (tx *Tx) writeDeployments() error {
 	closing, opening, deps := batch{columns: runUpdate}, batch{columns: runInsert}, batch{columns: deploymentUpdate}
+	runsOften, depsOften := batch{columns: runOften}, batch{columns: deploymentOften}
 	for _, d := range tx.ordered() {
 		runs := d.closed
 		if d.open != nil {
@@ -289,24 +295,35 @@ func (tx *Tx) writeDeployments() error {
 				def, _ := phase.Lookup(r.phase)
 				opening.add(d.id, r.attempt, r.phase, def.Ordinal, string(r.status), r.tries, r.progress, r.message, r.lastHash, r.lastSequence,
 					r.awaiting, r.evidence, r.awaitSince, r.entered, r.started, r.finished, r.deadline, r.stoppedAt, r.stoppedMS)
+			case r.dirty && r.rare() == r.was:
+				runsOften.add(string(r.status), r.progress, r.message, r.lastHash, r.lastSequence, r.started, r.id)
 			case r.dirty:
 				closing.add(string(r.status), r.tries, r.progress, r.message, r.lastHash, r.lastSequence, r.awaiting, r.evidence, r.awaitSince,
 					r.started, r.finished, r.deadline, r.stoppedAt, r.stoppedMS, r.id)
 			}
 		}
-		if d.dirty {
+		switch {
+		case d.dirty && d.rare() == d.was:
+			depsOften.add(d.phase, string(d.phaseStatus), d.sequence, tx.at, d.id)
+		case d.dirty:
 			f := d.failureColumns()
 			deps.add(d.attempt, d.state, d.phase, string(d.phaseStatus), d.maintenance, d.sequence, d.boots, d.reboots,
 				f[0], f[1], f[2], f[3], f[4], f[5], f[6], d.started, d.finished, tx.at, d.id)
 		}
 	}
-	if err := closing.update(tx, "updating phase runs", "phase_runs", ""); err != nil {
-		return err
+	const version = ", version=version+1"
+	for _, write := range []func() error{
+		func() error { return closing.update(tx, "updating phase runs", "phase_runs", "") },
+		func() error { return runsOften.update(tx, "updating phase runs", "phase_runs", "") },
+		func() error { return opening.insert(tx, "opening phase runs", "phase_runs") },
+		func() error { return deps.update(tx, "updating deployments", "deployments", version) },
+		func() error { return depsOften.update(tx, "updating deployments", "deployments", version) },
+	} {
+		if err := write(); err != nil {
+			return err
+		}
 	}
-	if err := opening.insert(tx, "opening phase runs", "phase_runs"); err != nil {
-		return err
-	}
-	return deps.update(tx, "updating deployments", "deployments", ", version=version+1")
+	return nil
 }
 
 // failureColumns gives phase, code, message, hint, retryable, sequence and
