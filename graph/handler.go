@@ -43,7 +43,9 @@ type Deps struct {
 	// connection_init ({"authorization": "Bearer …"}); nil = the upgrade request
 	// must have brought it. Everything else finds the caller's principal in the
 	// request's context (access.FromContext).
-	Authenticate func(ctx context.Context, secret string) (*access.Principal, error)
+	// It is asked with an empty secret for a socket that brought none at all, so
+	// that it can count those.
+	Authenticate func(r *http.Request, secret string) (*access.Principal, error)
 	Version      string
 	Logger       *slog.Logger // nil = slog.Default()
 	// Sockets tunes the websocket transport: allowed origins, limits, times. Its
@@ -113,12 +115,12 @@ func (h *Handler) Stats() wstransport.Stats { return h.sockets.Stats() }
 
 // initSocket decides on a websocket's connection_init: who the upgrade request
 // or the payload says it is. The socket ends with the credential.
-func initSocket(authenticate func(context.Context, string) (*access.Principal, error)) wstransport.InitFunc {
-	return func(ctx context.Context, _ *http.Request, payload json.RawMessage) (context.Context, error) {
+func initSocket(authenticate func(*http.Request, string) (*access.Principal, error)) wstransport.InitFunc {
+	return func(ctx context.Context, r *http.Request, payload json.RawMessage) (context.Context, error) {
 		p := access.FromContext(ctx)
-		if secret := payloadSecret(payload); secret != "" && authenticate != nil {
+		if secret := payloadSecret(payload); (secret != "" || p == nil) && authenticate != nil {
 			var err error
-			if p, err = authenticate(ctx, secret); err != nil {
+			if p, err = authenticate(r, secret); err != nil {
 				return nil, err
 			}
 		}

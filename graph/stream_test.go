@@ -420,7 +420,7 @@ func TestSlowReaderIsReset(t *testing.T) {
 // for as long as that holds.
 func TestSocketEndsWithItsCredential(t *testing.T) {
 	h := build(t, storetest.SQLite(t), func(d *graph.Deps, _ *feed.Options) {
-		d.Authenticate = func(_ context.Context, secret string) (*access.Principal, error) {
+		d.Authenticate = func(_ *http.Request, secret string) (*access.Principal, error) {
 			if secret == "good" {
 				return &access.Principal{Kind: access.KindToken, Role: access.RoleViewer, Name: "late"}, nil
 			}

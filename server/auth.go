@@ -57,6 +57,15 @@ func (s *Server) guard(pattern string, ru rule, next http.Handler) http.Handler 
 		if p != nil {
 			note.caller = string(p.Kind) + ":" + p.Name
 		}
+		if p == nil {
+			if open, err := s.openSocket(r, pattern); err != nil {
+				s.refuse(w, r, err)
+				return
+			} else if open {
+				next.ServeHTTP(w, r)
+				return
+			}
+		}
 		if err := s.allow(r, ru, p); err != nil {
 			s.refuse(w, r, err)
 			return
@@ -123,6 +132,29 @@ func bearer(header string) (string, bool) {
 		return "", false
 	}
 	return strings.TrimSpace(secret), true
+}
+
+// Authenticate checks a secret that came another way than in the request's
+// header: in a websocket's connection_init. None at all is a bad one too, and
+// the caller's address is slowed down for either.
+func (s *Server) Authenticate(r *http.Request, secret string) (*access.Principal, error) {
+	if secret == "" {
+		return nil, s.stranger(r, "no token on a websocket")
+	}
+	return s.authenticate(r, secret)
+}
+
+// openSocket reports whether a request without credentials may go on: a
+// websocket may bring its token in connection_init (graphql-transport-ws), and
+// is closed if it does not.
+func (s *Server) openSocket(r *http.Request, pattern string) (bool, error) {
+	if pattern != "/graphql" || !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		return false, nil
+	}
+	if wait := s.limiter.Wait(remote(r)); wait > 0 {
+		return false, rateLimited(wait)
+	}
+	return true, nil
 }
 
 // authenticate checks a secret; a bad one counts against the caller's address.

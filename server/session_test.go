@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -137,4 +138,39 @@ func TestWhoFailsOftenIsSlowedDownAndOthersAreNot(t *testing.T) {
 	require.Equal(t, 401, r.call("GET", "/api/status/summary", "slw_wrong", "", "X-Forwarded-For", "192.0.2.8").status)
 	require.Equal(t, 429, r.call("GET", "/api/status/summary", "slw_wrong", "", "X-Forwarded-For", "198.51.100.1, 192.0.2.7").status, "what is before our proxies is a claim")
 	require.Equal(t, 200, r.call("GET", "/api/status/summary", r.viewer, "", "X-Forwarded-For", "192.0.2.7").status, "a good token is never held up")
+}
+
+// A websocket may bring its token in connection_init, so its upgrade passes
+// without one; plain requests do not, and an address that fails too often is
+// slowed down.
+func TestSocketWithoutCredentials(t *testing.T) {
+	var anonymous int
+	r := newRig(t, storetest.SQLite(t), func(p *server.Parts) {
+		p.GraphQL = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if access.FromContext(r.Context()) == nil {
+				anonymous++
+			}
+			w.WriteHeader(http.StatusNoContent)
+		})
+	})
+	upgrade := func() int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.web.URL+"/graphql", http.NoBody)
+		require.NoError(t, err)
+		req.Header.Set("Upgrade", "websocket")
+		req.Header.Set("Connection", "Upgrade")
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		return res.StatusCode
+	}
+	require.Equal(t, http.StatusNoContent, upgrade())
+	require.Equal(t, 1, anonymous)
+	require.Equal(t, http.StatusUnauthorized, r.call("POST", "/graphql", "", `{"query":"{__typename}"}`, "Content-Type", "application/json").status)
+	req := httptest.NewRequest(http.MethodGet, "/graphql", http.NoBody)
+	req.RemoteAddr = "127.0.0.1:1"
+	for range 100 {
+		_, err := r.srv.Authenticate(req, "")
+		require.Error(t, err)
+	}
+	require.Equal(t, http.StatusTooManyRequests, upgrade())
 }

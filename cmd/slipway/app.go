@@ -210,7 +210,9 @@ func (a *app) faces(cfg appConfig, key health.Key, metrics *server.Metrics) erro
 	statuses := query.NewStatuses(a.Store.Ent(), cfg.Now)
 	a.graph = graph.NewHandler(graph.Deps{
 		Fleet: query.NewFleet(a.Store.Ent(), statuses, cfg.Now), Feed: a.Feed, Commands: a.Writer,
-		Authenticate: a.Access.Authenticate, Version: versionText(), Logger: cfg.Logger, Sockets: wstransport.Config{Origins: origins(cfg.BaseURL)},
+		Authenticate: func(r *http.Request, secret string) (*access.Principal, error) {
+			return a.server.Authenticate(r, secret)
+		}, Version: versionText(), Logger: cfg.Logger, Sockets: wstransport.Config{Origins: origins(cfg.BaseURL)},
 	})
 	strangers := access.NewStrangers(a.Writer.Stranger, cfg.Now, cfg.Logger)
 	boot, err := pxe.New(pxe.Parts{
