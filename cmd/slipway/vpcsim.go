@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -28,25 +29,30 @@ type simulation struct {
 	Simulator *vpcsim.Simulator
 	Rack      *machine.Rack
 	listener  *vpcsim.Listener
+	claim     io.Closer // of the machines' addresses
 	cancel    context.CancelFunc
 }
 
 func startSimulation(ctx context.Context, cfg simConfig) (*simulation, error) {
+	subnets, claim, err := claimSubnets(ctx)
+	if err != nil {
+		return nil, err
+	}
 	rack, err := machine.NewRack(machine.Options{Pace: cfg.Pace, Faults: cfg.Faults, Shell: cfg.Shell, Logger: cfg.Logger})
 	if err != nil {
-		return nil, fmt.Errorf("simulated machines: %w", err)
+		return nil, errors.Join(fmt.Errorf("simulated machines: %w", err), claim.Close())
 	}
-	sim, err := vpcsim.New(vpcsim.Options{Hardware: rack, Logger: cfg.Logger})
+	sim, err := vpcsim.New(vpcsim.Options{Hardware: rack, Subnets: subnets, Logger: cfg.Logger})
 	if err != nil {
-		return nil, errors.Join(err, rack.Close())
+		return nil, errors.Join(err, rack.Close(), claim.Close())
 	}
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	listener, err := sim.Serve(serving, cfg.Listen)
 	if err != nil {
 		cancel()
-		return nil, errors.Join(err, rack.Close())
+		return nil, errors.Join(err, rack.Close(), claim.Close())
 	}
-	return &simulation{URL: listener.URL, Simulator: sim, Rack: rack, listener: listener, cancel: cancel}, nil
+	return &simulation{URL: listener.URL, Simulator: sim, Rack: rack, listener: listener, claim: claim, cancel: cancel}, nil
 }
 
 // Stop ends the listener and switches every machine off.
@@ -54,7 +60,7 @@ func (s *simulation) Stop() error {
 	s.cancel()
 	err := s.listener.Wait()
 	s.Simulator.Close()
-	return errors.Join(err, s.Rack.Close())
+	return errors.Join(err, s.Rack.Close(), s.claim.Close())
 }
 
 // simulatedIBM are the provider's settings for the simulator's default account.
