@@ -76,7 +76,7 @@ early_exit() {
 	esac
 	early_message="$early_line: ${early_reason:-a command failed with status $early_status}"
 	early_log "FAILED in foundation_start: $early_message"
-	if [ -z "$SLIPWAY_URL" ] || [ -z "$SLIPWAY_IP" ] || [ -z "$SLIPWAY_TOKEN" ]; then
+	if [ -z "${SLIPWAY_URL:-}" ] || [ -z "${SLIPWAY_IP:-}" ] || [ -z "${SLIPWAY_TOKEN:-}" ]; then
 		exit 7
 	fi
 	if [ "${http_code:-}" = 401 ]; then
@@ -250,6 +250,7 @@ forget_other_boots() {
 		rm -rf "$SLIPWAY_STATE/queue"
 		printf '%s\n' "$boot_mark" >"$SLIPWAY_STATE/boot-mark"
 	fi
+	rm -rf "$SLIPWAY_STATE/queue/breaking"
 	rm -f "$SLIPWAY_STATE/config.sh" "$SLIPWAY_STATE/queue/fatal" "$SLIPWAY_STATE/queue/lock" "$SLIPWAY_ERROR_FILE"
 }
 

@@ -33,7 +33,7 @@ var (
 )
 
 // tools is everything the scripts may call. What is not here does not exist for them.
-var tools = strings.Fields("awk cat chmod chown cp date grep head id ln mkdir mkfifo mv od readlink rm sed setsid sha256sum sleep tail timeout tr wc")
+var tools = strings.Fields("awk cat chmod chown cp date grep head id ln mkdir mkfifo mv od readlink rm rmdir sed setsid sha256sum sleep tail timeout tr wc")
 
 // machine is a temporary install environment.
 type machine struct {

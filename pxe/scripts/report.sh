@@ -164,6 +164,7 @@ slipway_auth() {
 # slipway_lock lets one process at a time touch the queue. The lock is a
 # symbolic link that names its holder: made atomically, and a dead holder shows.
 slipway_lock() {
+	slipway_spins=0
 	until ln -s "$$" "$slipway_queue/lock" 2>/dev/null; do
 		slipway_holder=$(readlink "$slipway_queue/lock" 2>/dev/null) || slipway_holder=
 		if [ "$slipway_holder" = "$$" ]; then
@@ -179,15 +180,23 @@ slipway_lock() {
 	done
 }
 
-# slipway_break_lock PID removes a dead process's lock, and puts it back when
-# another process was quicker and the lock is not the dead one's any more.
+# slipway_break_lock PID removes a dead process's lock. Only one process at a
+# time may do so, and only after another look: the lock may be a living one's by
+# now. Who died just here is waited for a hundred times, not for ever.
 slipway_break_lock() {
-	mv "$slipway_queue/lock" "$slipway_queue/stale.$$" 2>/dev/null || return 0
-	slipway_stale=$(readlink "$slipway_queue/stale.$$") || slipway_stale=
-	rm -f "$slipway_queue/stale.$$"
-	if [ "$slipway_stale" != "$1" ] && [ -n "$slipway_stale" ]; then
-		ln -s "$slipway_stale" "$slipway_queue/lock" 2>/dev/null || :
+	if mkdir "$slipway_queue/breaking" 2>/dev/null; then
+		if [ "$(readlink "$slipway_queue/lock" 2>/dev/null)" = "$1" ]; then
+			rm -f "$slipway_queue/lock"
+		fi
+		rmdir "$slipway_queue/breaking"
+		return 0
 	fi
+	slipway_spins=$((slipway_spins + 1))
+	if [ "$slipway_spins" -ge 100 ]; then
+		rmdir "$slipway_queue/breaking" 2>/dev/null || :
+		slipway_spins=0
+	fi
+	slipway_sleep 0.1
 }
 
 slipway_unlock() {

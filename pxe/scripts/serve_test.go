@@ -88,8 +88,9 @@ func (d *slipwayd) start(t *testing.T, addr string) {
 	}
 	d.addr = l.Addr().String()
 	d.url = "http://" + d.addr
-	d.server = &http.Server{Handler: http.HandlerFunc(d.serve)}
-	go func() { _ = d.server.Serve(l) }() // ends with Close
+	server := &http.Server{Handler: http.HandlerFunc(d.serve)}
+	d.server = server
+	go func() { _ = server.Serve(l) }() // ends with Close
 	t.Cleanup(d.stop)
 }
 

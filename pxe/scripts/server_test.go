@@ -251,7 +251,7 @@ func TestServerAwayDuringTheWork(t *testing.T) {
 				t.Errorf("the first report came %s after the fact: it was not buffered", delay)
 			}
 		}
-		if !last.After(first) {
+		if !last.After(first) && !env.busybox { // its date knows whole seconds only
 			t.Error("all reports have the same time")
 		}
 		for _, got := range d.all() {
