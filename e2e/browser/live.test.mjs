@@ -1,0 +1,153 @@
+// One demonstration, watched by two people: one whose network is good, and one
+// whose network is cut in the middle. Both must see the same.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+
+import { assertShowsDeployment, assertShowsFleet, pill, readEvents, recordedSteps, recordSteps, rowOf, stepNumbers } from './support/app.mjs';
+import { assertAccessible, launch, open, photograph } from './support/browser.mjs';
+import { eventually } from './support/eventually.mjs';
+import { Proxy } from './support/proxy.mjs';
+import { startDemo } from './support/slipway.mjs';
+
+const names = ['demo-1', 'demo-2', 'demo-3'];
+/** The whole run, on a machine that is busy with other things. */
+const toTheEnd = 150_000;
+
+describe('a demonstration, from order to deployed', { concurrency: true }, () => {
+  let system;
+  let browser;
+  let api;
+  before(async () => {
+    system = await startDemo();
+    browser = await launch();
+    api = await system.api();
+  });
+  after(async () => {
+    await browser?.close();
+    await system?.stop();
+  });
+
+  it('is followed live, without a reload', async (t) => {
+    const { context, page, observed } = await open(browser, system.url);
+    await page.goto(system.link);
+    await pill(page, 'Live').waitFor();
+    assert.equal(page.url(), `${system.url}/monitoring`, 'the code has left the address');
+    for (const name of names) await rowOf(page, name).waitFor();
+    await recordSteps(page);
+
+    // Somebody else of the same session looks at a node from early on.
+    const tab = await open(context, system.url);
+    const href = await page.getByRole('link', { name: 'demo-1', exact: true }).getAttribute('href');
+    await tab.page.goto(new URL(href, system.url).href);
+    await tab.page.getByRole('heading', { name: 'demo-1' }).waitFor();
+    await tab.page.getByRole('region', { name: 'Events, the newest first' }).getByRole('listitem').first().waitFor();
+    await pill(tab.page, 'Live').waitFor();
+    const askedAtFirst = tab.observed.posts.length;
+    const eventsAtFirst = (await readEvents(tab.page)).length;
+
+    // A third tab has its picture taken while the machines are at work.
+    const camera = await open(context, system.url);
+    await camera.page.goto(`${system.url}/monitoring`);
+    await camera.page.getByRole('row').getByText('Running').first().waitFor();
+    await photograph(camera.page, 'fleet-running');
+    await assertAccessible(camera.page, 'fleet, running');
+    await camera.page.getByRole('link', { name: 'demo-2', exact: true }).click();
+    await camera.page.getByRole('heading', { name: 'demo-2' }).waitFor();
+    await camera.page.getByRole('region', { name: 'Events, the newest first' }).getByRole('listitem').first().waitFor();
+    await photograph(camera.page, 'node-running');
+    await assertAccessible(camera.page, 'node, running');
+    camera.observed.assertClean();
+
+    for (const name of names) await rowOf(page, name).getByText('Deployed').first().waitFor({ timeout: toTheEnd });
+    await eventually('the fleet shows what the server has', async () => assertShowsFleet(page, await api.fleet()), { timeout: 10_000 });
+
+    const steps = await recordedSteps(page);
+    for (const name of names) {
+      const numbers = stepNumbers(steps[name]);
+      assert.deepEqual(numbers, numbers.toSorted((a, b) => a - b), `${name} only ever moves on: ${steps[name].join(', ')}`);
+      assert.ok(numbers.length >= 5, `${name} was seen moving: ${steps[name].join(', ')}`);
+      assert.equal(numbers.at(-1), 1000, `${name} has come to its end: ${steps[name].join(', ')}`);
+    }
+    assert.equal(observed.documents.length, 1, `documents that were loaded: ${observed.documents.join(', ')}`);
+    assert.equal(observed.sockets.length, 1, 'one websocket');
+    assert.equal(observed.sockets[0].url, `${system.url.replace('http', 'ws')}/graphql`);
+    t.diagnostic(`fleet page: ${observed.posts.length} queries by POST, ${observed.sockets[0].received.length} messages by websocket`);
+    assert.deepEqual(observed.posts, [], 'the fleet page asks for nothing but its subscription');
+    observed.assertClean();
+
+    await eventually('the node shows what the server has', async () => assertShowsDeployment(tab.page, await api.deploymentOf('demo-1')), { timeout: 10_000 });
+    await tab.page.getByRole('banner').waitFor();
+    const eventsAtEnd = (await readEvents(tab.page)).length;
+    t.diagnostic(`node page: ${tab.observed.posts.length} queries by POST (${tab.observed.posts.join(', ')}), ${eventsAtEnd - eventsAtFirst} events came live`);
+    assert.ok(eventsAtEnd - eventsAtFirst >= 10, 'most events came while the page was open');
+    assert.ok(askedAtFirst <= 3, `the node page asked at first: ${tab.observed.posts.join(', ')}`);
+    assert.equal(tab.observed.posts.length, askedAtFirst, `no event made it ask again: ${tab.observed.posts.join(', ')}`);
+    assert.equal(tab.observed.documents.length, 1);
+    tab.observed.assertClean();
+
+    await photograph(page, 'fleet-deployed');
+    await photograph(tab.page, 'node-deployed');
+    await assertAccessible(tab.page, 'node, deployed');
+    await context.close();
+  });
+
+  it('misses nothing when the network is cut in the middle', async (t) => {
+    const proxy = await Proxy.to(system.url);
+    t.after(() => proxy.close());
+    const { context, page: fleet, observed: ofFleet } = await open(browser, proxy.url);
+    await fleet.goto(await system.signInLink('elsewhere', proxy.url));
+    await rowOf(fleet, 'demo-3').waitFor();
+    await recordSteps(fleet);
+    const { page: node, observed: ofNode } = await open(context, proxy.url);
+    const href = await fleet.getByRole('link', { name: 'demo-3', exact: true }).getAttribute('href');
+    await node.goto(new URL(href, proxy.url).href);
+    await node.getByRole('heading', { name: 'demo-3' }).waitFor();
+    await node.evaluate(() => (globalThis.sameDocument = true));
+
+    const eventsOnServer = async () => (await api.deploymentOf('demo-3')).events.length;
+    const atLeast = (events) => eventually(`demo-3 has ${events} events`, async () => assert.ok((await eventsOnServer()) >= events), { timeout: toTheEnd });
+    await atLeast(8);
+    for (const page of [fleet, node]) await pill(page, 'Live').waitFor();
+
+    proxy.cut();
+    for (const page of [fleet, node]) await pill(page, /^Reconnecting/).waitFor();
+    const shown = await readEvents(node);
+    assert.ok(shown.length >= 1, 'what was known stays on the screen');
+    await atLeast(shown.length + 8);
+    assert.deepEqual(await readEvents(node), shown, 'nothing can have come');
+
+    proxy.mend();
+    // A person need not wait for the end of the pause.
+    for (const page of [fleet, node]) {
+      await page.getByRole('banner').getByRole('button', { name: /Reconnecting|Polling|Offline/ }).click({ timeout: 5_000 }).catch(() => undefined);
+      await pill(page, 'Live').waitFor({ timeout: 45_000 });
+    }
+    await eventually('the node has caught up', async () => assert.ok((await readEvents(node)).length >= shown.length + 8), { timeout: 10_000 });
+
+    // Short ones, at whatever moment it is.
+    for (let i = 0; i < 2; i++) {
+      const before = ofNode.sockets.length;
+      proxy.blink();
+      await eventually('there is a new websocket', () => assert.ok(ofNode.sockets.length > before), { timeout: 45_000 });
+      for (const page of [fleet, node]) await pill(page, 'Live').waitFor({ timeout: 45_000 });
+    }
+
+    for (const name of names) await rowOf(fleet, name).getByText('Deployed').first().waitFor({ timeout: toTheEnd });
+    await eventually('the fleet shows what the server has', async () => assertShowsFleet(fleet, await api.fleet()), { timeout: 10_000 });
+    await eventually('the node shows what the server has', async () => assertShowsDeployment(node, await api.deploymentOf('demo-3')), { timeout: 10_000 });
+
+    const numbers = stepNumbers((await recordedSteps(fleet))['demo-3']);
+    assert.deepEqual(numbers, numbers.toSorted((a, b) => a - b), 'the fleet never shows an older step');
+    assert.ok(await node.evaluate(() => globalThis.sameDocument), 'the node page was not loaded anew');
+    for (const observed of [ofFleet, ofNode]) {
+      assert.equal(observed.documents.length, 1);
+      const subscribed = observed.sockets.flatMap(({ sent }) => sent.map((text) => JSON.parse(text)).filter(({ type }) => type === 'subscribe'));
+      const last = subscribed.filter(({ payload }) => payload.operationName === 'FleetChanges').at(-1);
+      assert.ok(last.payload.variables.after, 'the stream was resumed at its cursor, not begun anew');
+      t.diagnostic(`${observed.sockets.length} websockets, queries by POST: ${observed.posts.join(', ') || 'none'}`);
+      // The browser itself writes down each connection that could not be made.
+      observed.assertClean([/WebSocket connection to .* failed/, /net::ERR_(CONNECTION_RESET|CONNECTION_REFUSED|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED|CONNECTION_CLOSED)/]);
+    }
+    await context.close();
+  });
+});
