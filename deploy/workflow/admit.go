@@ -53,7 +53,7 @@ func (s *step) admit(ctx context.Context) (again time.Duration, err error) {
 // queueFacts is what admission is decided from.
 type queueFacts struct {
 	running   int // deployments that run, of all
-	ahead     int // queued ones that were accepted before
+	ahead     int // queued ones that were accepted before, and may begin: not those whose batch is full
 	inBatch   int // those of its batch that run
 	parallel  int // how many of its batch may
 	batchFull bool
@@ -70,7 +70,8 @@ func (e *Engine) queue(ctx context.Context, tx *sql.Tx, s *step) (queueFacts, er
 	}
 	err := tx.QueryRowContext(ctx, `SELECT
 		(SELECT COUNT(*) FROM deployments WHERE state IN ('running', 'canceling', 'cleaning_up')),
-		(SELECT COUNT(*) FROM deployments WHERE state = 'queued' AND id < $1)`, s.DeploymentID).Scan(&q.running, &q.ahead)
+		(SELECT COUNT(*) FROM deployments q LEFT JOIN deployment_batches b ON b.id = q.batch_id WHERE q.state = 'queued' AND q.id < $1 AND (b.id IS NULL OR b.max_parallel >
+			(SELECT COUNT(*) FROM deployments r WHERE r.batch_id = b.id AND r.state IN ('running', 'canceling', 'cleaning_up'))))`, s.DeploymentID).Scan(&q.running, &q.ahead)
 	if err != nil {
 		return q, fmt.Errorf("workflow: counting slots: %w", err)
 	}

@@ -186,7 +186,9 @@ func (e *Engine) Run(ctx context.Context, w *lifecycle.Writer) error {
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := e.client.Stop(stop); err != nil {
-		if err := e.client.StopAndCancel(stop); err != nil {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if err := e.client.StopAndCancel(last); err != nil {
 			return fmt.Errorf("workflow: stopping the job client: %w", err)
 		}
 	}

@@ -38,8 +38,29 @@ func (e *Engine) arrive(ctx context.Context) (downtime time.Duration, err error)
 		if err := e.handBack(ctx, `1 = 1`); err != nil {
 			return 0, err
 		}
+		if _, err := e.store.Write.ExecContext(ctx, `DELETE FROM river_leader`); err != nil {
+			return 0, fmt.Errorf("workflow: forgetting a dead leader: %w", err)
+		}
+		return downtime, e.beat(ctx)
+	}
+	// What runs under this name was left by its former life.
+	if err := e.inherit(ctx, e.opts.ReplicaID); err != nil {
+		return 0, err
 	}
 	return downtime, e.beat(ctx)
+}
+
+// inherit takes from a replica that is gone (PostgreSQL) the jobs it was the
+// last to take, and River's leadership: without a leader nobody wakes what was
+// put off for longer, until the dead one's term is over.
+func (e *Engine) inherit(ctx context.Context, id string) error {
+	if err := e.handBack(ctx, `attempted_by[array_upper(attempted_by, 1)] = $1`, id); err != nil {
+		return err
+	}
+	if _, err := e.store.Write.ExecContext(ctx, `DELETE FROM river_leader WHERE leader_id = $1`, id); err != nil {
+		return fmt.Errorf("workflow: forgetting a dead leader: %w", err)
+	}
+	return nil
 }
 
 // beat renews this replica's heartbeat and hands back the jobs of silent ones.
@@ -58,7 +79,7 @@ func (e *Engine) beat(ctx context.Context) error {
 		return err
 	}
 	for _, id := range silent {
-		if err := e.handBack(ctx, `attempted_by[array_upper(attempted_by, 1)] = $1`, id); err != nil {
+		if err := e.inherit(ctx, id); err != nil {
 			return err
 		}
 		if _, err := e.store.Write.ExecContext(ctx, `DELETE FROM replicas WHERE id = $1`, id); err != nil {

@@ -61,7 +61,8 @@ type step struct {
 	status       phase.Status
 }
 
-// load reads the step's facts; nil if its phase is no longer open.
+// load reads the step's facts; nil if its phase is no longer open, or is being
+// tried again: that try has a step of its own.
 func (e *Engine) load(ctx context.Context, a stepArgs) (*step, error) {
 	s := &step{stepArgs: a, engine: e}
 	var config []byte
@@ -70,8 +71,8 @@ func (e *Engine) load(ctx context.Context, a stepArgs) (*step, error) {
 	var provider string
 	err := e.store.Read.QueryRowContext(ctx, `SELECT n.id, n.name, d.number, d.batch_id, d.provider, d.config, n.management_ip, n.ssh_host_key, n.boot_id, n.ssh_port, r.entered_at, r.status
 		FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id JOIN nodes n ON n.id = d.node_id
-		WHERE r.deployment_id = $1 AND r.attempt = $2 AND r.phase = $3 AND r.finished_at IS NULL AND d.state IN ('queued', 'running')`,
-		a.DeploymentID, a.Attempt, a.Phase).Scan(&s.nodeID, &s.nodeName, &s.number, &s.batchID, &provider, &config, &ip, &key, &boot, &port, &s.entered, &s.status)
+		WHERE r.deployment_id = $1 AND r.attempt = $2 AND r.phase = $3 AND r.tries = $4 AND r.finished_at IS NULL AND d.state IN ('queued', 'running')`,
+		a.DeploymentID, a.Attempt, a.Phase, a.Tries).Scan(&s.nodeID, &s.nodeName, &s.number, &s.batchID, &provider, &config, &ip, &key, &boot, &port, &s.entered, &s.status)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}

@@ -66,6 +66,7 @@ func (p prober) Check(_ context.Context, t health.Target) health.Result { return
 // house is a whole core on one database.
 type house struct {
 	store  *store.Store
+	engine *workflow.Engine
 	writer *lifecycle.Writer
 	feed   *feed.Feed
 	cloud  *cloud
@@ -90,7 +91,7 @@ func build(t *testing.T, st *store.Store, opts workflow.Options, c *cloud) *hous
 	wg.Go(func() { _ = f.Run(ctx) })
 	wg.Go(func() { _ = engine.Run(ctx, w) })
 	<-f.Ready()
-	return &house{store: st, writer: w, feed: f, cloud: c}
+	return &house{store: st, engine: engine, writer: w, feed: f, cloud: c}
 }
 
 type testLog struct{ t *testing.T }
@@ -139,6 +140,13 @@ func at(key string, status phase.Status) func(*feed.Event) bool {
 
 func (h *house) machine(t *testing.T, d lifecycle.Deployed) {
 	t.Helper()
+	h.machineWith(t, d, json.RawMessage(`{"ssh_host_key":"ssh-ed25519 AAAA","boot_id":"before","ssh_port":2222}`))
+}
+
+// machineWith plays the machine from its boot to the end of the install, and
+// lets it say of itself what is given.
+func (h *house) machineWith(t *testing.T, d lifecycle.Deployed, said json.RawMessage) {
+	t.Helper()
 	answer, err := h.writer.Boot(t.Context(), lifecycle.BootRequest{DeploymentID: d.DeploymentID, Remote: "127.64.0.9"})
 	require.NoError(t, err)
 	require.Contains(t, []phase.BootDecision{phase.BootInstall, phase.BootAgain}, answer.Decision)
@@ -148,7 +156,7 @@ func (h *house) machine(t *testing.T, d lifecycle.Deployed) {
 		for _, s := range []phase.Status{phase.InProgress, phase.Success} {
 			var details json.RawMessage
 			if k == phase.PostInstall && s == phase.Success {
-				details = json.RawMessage(`{"ssh_host_key":"ssh-ed25519 AAAA","boot_id":"before","ssh_port":2222}`)
+				details = said
 			}
 			_, err := h.writer.Report(t.Context(), lifecycle.Report{NodeID: d.NodeID, TokenAttempt: answer.Attempt, Phase: k, Status: s, Details: details, As: phase.ByMachine,
 				Source: deploy.SourceInstallerScript, Actor: deploy.Actor{Kind: deploy.ActorMachine, Name: "m"}})
@@ -158,7 +166,9 @@ func (h *house) machine(t *testing.T, d lifecycle.Deployed) {
 }
 
 func TestFromOrderToDeployed(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		t.Parallel()
 		var seen health.Target
 		h := build(t, st, workflow.Options{Prober: prober(func(tg health.Target) health.Result {
 			seen = tg

@@ -1,0 +1,6 @@
+package workflow
+
+import "context"
+
+// Repair looks for lost steps now.
+func (e *Engine) Repair(ctx context.Context) error { return e.repair(ctx) }
