@@ -89,7 +89,7 @@ func (c *Client) Follow(ctx context.Context, f Follow, each func(Event) error) e
 		if f.GiveUp > 0 && time.Since(last) > f.GiveUp {
 			return fmt.Errorf("no connection for %s: %w", f.GiveUp, err)
 		}
-		wait := pause/2 + rand.N(pause)
+		wait := pause/2 + rand.N(pause) //nolint:gosec // jitter is no secret
 		if f.OnLost != nil {
 			f.OnLost(err, wait)
 		}

@@ -384,7 +384,7 @@ func TestPages(t *testing.T) {
 		require.Equal(t, "n-1 n-0", names(d))
 		e := h.ok(fleet, m{"filter": m{"text": "N-5", "states": []string{"QUEUED"}, "phases": []string{"PENDING", "CUSTOM"}, "serverProfiles": []string{"bx2d-metal-96x384"}, "stale": false}})
 		require.Equal(t, "n-5", names(e))
-		require.Equal(t, "", names(h.ok(fleet, m{"filter": m{"states": []string{"FAILED"}}})))
+		require.Empty(t, names(h.ok(fleet, m{"filter": m{"states": []string{"FAILED"}}})))
 
 		for _, bad := range []m{
 			{"first": 0}, {"first": 201}, {"first": -1}, {"last": 0}, {"first": 1, "last": 1}, {"after": "nonsense"},

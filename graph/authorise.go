@@ -63,8 +63,9 @@ func (a *authorise) root(kind ast.Operation) *ast.Definition {
 		return a.schema.Mutation
 	case ast.Subscription:
 		return a.schema.Subscription
+	default:
+		return a.schema.Query
 	}
-	return a.schema.Query
 }
 
 // leastRole reads a root field's @hasRole.

@@ -2,6 +2,7 @@ package pxe
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -21,9 +22,7 @@ func CheckStorage(layout json.RawMessage) []deploy.FieldError {
 		}}
 	}
 	var all nodeconfig.FieldErrors
-	if err, ok := c.Validate().(nodeconfig.FieldErrors); ok {
-		all = err
-	}
+	_ = errors.As(c.Validate(), &all) // it has no other errors
 	var bad []deploy.FieldError
 	for _, e := range all {
 		if strings.HasPrefix(e.Path, "storage_config") {

@@ -151,7 +151,7 @@ func TestEventsHeartbeatResetAndDrain(t *testing.T) {
 	require.JSONEq(t, `{"reason":"cursor_unknown"}`, e.data)
 
 	r.srv.Drain()
-	for range ch { //nolint:revive // until it ends
+	for range ch { // until it ends
 	}
 }
 

@@ -117,7 +117,7 @@ func (c *cli) logger() *slog.Logger {
 type versionCmd struct{}
 
 // Run prints the version.
-func (versionCmd) Run() error {
+func (versionCmd) Run() error { //nolint:unparam // kong calls it so
 	fmt.Println("slipway", versionText())
 	return nil
 }

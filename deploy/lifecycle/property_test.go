@@ -368,6 +368,7 @@ func (m *model) play(d *modelDep, r lifecycle.Report) phase.Verdict {
 		own.outcome = "step"
 		d.add(own)
 		return v
+	default: // accepted
 	}
 	for _, mv := range v.Moves {
 		if mv.Enter {
@@ -501,7 +502,7 @@ func (m *model) check() {
 		}
 		for i, r := range rowsOf(m, m.h.st, id) {
 			e := d.events[i]
-			require.Equal(m, e, modelEvent{r.phase, r.status, r.outcome, r.code, r.key, r.attempt, e.said}, "deployment %d, sequence %d", id, i+1)
+			require.Equal(m, modelEvent{r.phase, r.status, r.outcome, r.code, r.key, r.attempt, e.said}, e, "deployment %d, sequence %d", id, i+1)
 			require.Equal(m, e.said != "", r.hash != "")
 		}
 		require.GreaterOrEqual(m, s.version, d.version, "versions grow")

@@ -100,8 +100,9 @@ func (tx *Tx) Report(r Report) (*Receipt, error) {
 		tx.learn(n, r)
 		tx.show(n)
 		return tx.receipt(d, e, v.AlreadyPassed), nil
+	default:
+		return tx.accept(d, n, r, hash, v), nil
 	}
-	return tx.accept(d, n, r, hash, v), nil
 }
 
 func (d *depRow) facts() phase.Facts {

@@ -187,6 +187,7 @@ func settle(f Facts, moves []Move, k Key, enter bool, s Status) Verdict {
 		if last := v.Moves[len(v.Moves)-1]; last.Phase == Deployed {
 			v.State = Succeeded
 		}
+	default: // the phase stays open
 	}
 	if v.State == Queued && k != Pending || k == Pending && s == Success {
 		v.State = Running

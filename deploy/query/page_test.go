@@ -80,7 +80,7 @@ func walk[T any](t *testing.T, limit int, backward bool, read func(Page) (Slice[
 			ids[i] = id(x)
 		}
 		if backward {
-			out = append(ids, out...)
+			out = slices.Concat(ids, out)
 			require.Equal(t, p.Before != "", s.HasNext)
 			if !s.HasPrev {
 				return out

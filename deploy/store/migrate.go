@@ -85,6 +85,7 @@ func (s *Store) migrateSQLite(ctx context.Context, list []migrations.Migration) 
 	if err != nil {
 		return err
 	}
+	//nolint:staticcheck // SA1019 warns of migrations that PostgreSQL cannot batch; this is SQLite, and all or nothing
 	res, err := m.MigrateTx(ctx, tx, rivermigrate.DirectionUp, nil)
 	if err != nil {
 		return fmt.Errorf("River's migrations: %w", err)

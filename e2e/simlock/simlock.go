@@ -10,6 +10,7 @@
 package simlock
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -27,7 +28,7 @@ func Take(t testing.TB) {
 	}
 	for {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if err != syscall.EINTR {
+		if !errors.Is(err, syscall.EINTR) {
 			break
 		}
 	}

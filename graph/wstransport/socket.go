@@ -44,7 +44,7 @@ type socket struct {
 	ops     map[string]*operation
 }
 
-func newSocket(t *Transport, ws *websocket.Conn, r *http.Request, ctx context.Context, exec graphql.GraphExecutor) *socket {
+func newSocket(ctx context.Context, t *Transport, ws *websocket.Conn, r *http.Request, exec graphql.GraphExecutor) *socket {
 	s := &socket{t: t, ws: ws, exec: exec, request: r}
 	s.room = sync.NewCond(&s.mu)
 	s.ctx, s.cancel = context.WithCancel(ctx)

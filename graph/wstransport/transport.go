@@ -136,7 +136,7 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Grap
 		return // gorilla has answered, or the peer is gone
 	}
 	// The request's context ends when this handler returns; its values stay.
-	s := newSocket(t, ws, r, context.WithoutCancel(r.Context()), exec)
+	s := newSocket(context.WithoutCancel(r.Context()), t, ws, r, exec)
 	if !t.add(s) {
 		s.abort()
 		return
@@ -235,7 +235,8 @@ func (t *Transport) Shutdown(ctx context.Context, spread time.Duration) error {
 			s.close(websocket.CloseServiceRestart, "Service restart")
 			continue
 		}
-		time.AfterFunc(rand.N(spread), func() { s.close(websocket.CloseServiceRestart, "Service restart") })
+		pause := rand.N(spread) //nolint:gosec // jitter is no secret
+		time.AfterFunc(pause, func() { s.close(websocket.CloseServiceRestart, "Service restart") })
 	}
 	select {
 	case <-t.empty:

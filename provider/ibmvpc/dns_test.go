@@ -1,6 +1,7 @@
 package ibmvpc_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -74,7 +75,8 @@ func TestNamesAreRefused(t *testing.T) {
 		n := nodeNames
 		n.ManagementIP = address
 		err := cl.provider(t, &conformance.Journal{}).RegisterNames(t.Context(), n)
-		if e, ok := err.(*deploy.ProviderError); !ok || e.Code != deploy.CodeInvalid || e.Temporary {
+		var e *deploy.ProviderError
+		if !errors.As(err, &e) || e.Code != deploy.CodeInvalid || e.Temporary {
 			t.Errorf("%q: %v", address, err)
 		}
 	}

@@ -187,6 +187,8 @@ func refused[T any](ctx context.Context, p *Provider, w want[T], row deploy.Reso
 }
 
 // unmade records that the create had no effect, and passes the reason on.
+//
+//nolint:unparam // what a step returns
 func unmade[T any](ctx context.Context, p *Provider, w want[T], row deploy.Resource, reason error, problem string) (deploy.Resource, *T, error) {
 	if err := p.settle(ctx, row.ID, deploy.ResourceIntent, "", w.plan, problem); err != nil {
 		return row, nil, err

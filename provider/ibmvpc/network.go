@@ -33,7 +33,7 @@ func (j *job) reserve(ctx context.Context, role string, sn subnet, address strin
 			})
 		},
 		find: func(ctx context.Context, name string) (*vpcv1.ReservedIP, error) {
-			return j.findReserved(ctx, role, sn, name, address)
+			return j.findReserved(ctx, sn, name, address)
 		},
 		create: func(ctx context.Context, name string) (*vpcv1.ReservedIP, error) {
 			return create(ctx, j.Provider, "reserving the "+role+" address", func(ctx context.Context) (*vpcv1.ReservedIP, *core.DetailedResponse, error) {
@@ -50,7 +50,7 @@ func (j *job) reserve(ctx context.Context, role string, sn subnet, address strin
 }
 
 // findReserved looks for the name, and for somebody else's hold on the address.
-func (j *job) findReserved(ctx context.Context, role string, sn subnet, name, address string) (*vpcv1.ReservedIP, error) {
+func (j *job) findReserved(ctx context.Context, sn subnet, name, address string) (*vpcv1.ReservedIP, error) {
 	all, err := list(ctx, j.Provider, "listing reserved addresses", func() (*vpcv1.SubnetReservedIpsPager, error) {
 		return j.vpc.NewSubnetReservedIpsPager(j.vpc.NewListSubnetReservedIpsOptions(sn.id).SetLimit(pageSize))
 	})

@@ -112,8 +112,9 @@ func authenticator(c Config) (core.Authenticator, error) {
 			b.SetIAMProfileID(c.TrustedProfile)
 		}
 		return b.Build()
+	default:
+		return core.NewNoAuthAuthenticator()
 	}
-	return core.NewNoAuthAuthenticator()
 }
 
 // HasNames reports whether a DNS zone is set.

@@ -69,7 +69,7 @@ func run(args []string, dir string, out io.Writer) (failed bool, err error) {
 		return false, fmt.Errorf("%s: %w", name, err)
 	}
 	r.Seconds = time.Since(began).Seconds()
-	_, _ = fmt.Fprintf(out, "--- %s\n", r)
+	_, _ = fmt.Fprintf(out, "--- %s\n", r.String())
 	return false, r.save(dir)
 }
 

@@ -28,7 +28,7 @@ func counts(passed, failed, skipped int) string {
 	return fmt.Sprintf("%d passed, %d failed, %d skipped", passed, failed, skipped)
 }
 
-func (r Result) String() string {
+func (r *Result) String() string {
 	took := time.Duration(r.Seconds * float64(time.Second)).Round(100 * time.Millisecond)
 	return fmt.Sprintf("%s: %s in %s", r.Name, counts(r.Passed, r.Failed, r.Skipped), took)
 }
@@ -47,7 +47,7 @@ func (r *Result) skip(name, reason string) {
 }
 
 // save keeps the result; names sort in the order in which steps ran.
-func (r Result) save(dir string) error {
+func (r *Result) save(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
@@ -104,7 +104,7 @@ func total(dir string, out io.Writer) (failed bool, err error) {
 		_, _ = fmt.Fprintf(out, "FAILED   %s\n", f)
 	}
 	for _, r := range all {
-		_, _ = fmt.Fprintf(out, "%s\n", r)
+		_, _ = fmt.Fprintln(out, r.String())
 	}
 	if sum.Passed+sum.Failed == 0 {
 		sum.fail("nothing was tested")

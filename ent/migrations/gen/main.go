@@ -154,8 +154,11 @@ func initial(ctx context.Context, db *sql.DB, dialectName, dir string) error {
 		return err
 	}
 	made, err := filepath.Glob(filepath.Join(tmp, "*.sql"))
-	if err != nil || len(made) != 1 {
-		return fmt.Errorf("wanted one initial migration, got %v (%v)", made, err)
+	if err != nil {
+		return fmt.Errorf("looking for the initial migration: %w", err)
+	}
+	if len(made) != 1 {
+		return fmt.Errorf("wanted one initial migration, got %v", made)
 	}
 	content, err := os.ReadFile(made[0])
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 // IAM's token exchange: POST /identity/token, form encoded (IBM Cloud IAM Identity API; the grant type is the one
 // that go-sdk-core's IamAuthenticator sends).
 const (
-	grantTypeAPIKey = "urn:ibm:params:oauth:grant-type:apikey"
+	grantTypeAPIKey = "urn:ibm:params:oauth:grant-type:apikey" //nolint:gosec // the grant's public name
 	tokenLife       = time.Hour
 )
 

@@ -75,7 +75,7 @@ func (e *env) requireSpec(serverID, vniID string) {
 	require.Equal(e.t, "bx2d-metal-96x384", spec.Profile)
 	require.Equal(e.t, testUserData, spec.UserData)
 	require.Equal(e.t, "127.64.0.10", spec.IP)
-	require.EqualValues(e.t, *v.PrimaryIP.Address, spec.IP)
+	require.Equal(e.t, *v.PrimaryIP.Address, spec.IP)
 	require.Regexp(e.t, `^02:00(:[0-9a-f]{2}){4}$`, spec.MAC)
 	require.Equal(e.t, []Interface{{Name: "net0", MAC: spec.MAC, IP: spec.IP, CIDR: "127.64.0.0/24", Gateway: "127.64.0.1"}}, spec.Interfaces)
 	require.Len(e.t, spec.Disks, 9)

@@ -232,7 +232,7 @@ func randomName(taken func(string) bool) string {
 	for {
 		words := make([]string, 4)
 		for i := range words {
-			words[i] = nameWords[rand.IntN(len(nameWords))]
+			words[i] = nameWords[rand.IntN(len(nameWords))] //nolint:gosec // a name is no secret
 		}
 		if name := strings.Join(words, "-"); !taken(name) {
 			return name

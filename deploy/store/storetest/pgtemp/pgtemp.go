@@ -191,7 +191,7 @@ func (s *Server) await() error {
 		if err == nil {
 			lines := bytes.Split(pid, []byte("\n"))
 			if len(lines) > 7 && string(bytes.TrimSpace(lines[7])) == "ready" {
-				return s.dial()
+				return s.dial(ctx)
 			}
 		}
 		select {
@@ -203,8 +203,8 @@ func (s *Server) await() error {
 	}
 }
 
-func (s *Server) dial() error {
-	c, err := net.Dial("unix", filepath.Join(s.dir, ".s.PGSQL.5432"))
+func (s *Server) dial(ctx context.Context) error {
+	c, err := new(net.Dialer).DialContext(ctx, "unix", filepath.Join(s.dir, ".s.PGSQL.5432"))
 	if err != nil {
 		return fmt.Errorf("connecting to PostgreSQL: %w", err)
 	}
@@ -223,7 +223,7 @@ func (s *Server) URL(database string) string {
 func (s *Server) Stop() {
 	s.stop.Do(func() {
 		if s.stdin != nil {
-			s.stdin.Close()
+			_ = s.stdin.Close() // its end is the message; a supervisor that is gone has got it
 		}
 		if s.cmd != nil && s.cmd.Process != nil {
 			// The supervisor's exit status is that of a killed server.

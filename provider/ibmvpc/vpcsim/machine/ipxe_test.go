@@ -173,7 +173,7 @@ func TestScripts(t *testing.T) {
 			p, err := interpret(t, env, tc.script)
 			require.ErrorIs(t, err, tc.err)
 			require.Nil(t, p.booted)
-			if tc.err != errExpand {
+			if !errors.Is(tc.err, errExpand) {
 				require.Equal(t, tc.console, env.console.String())
 			}
 			require.Equal(t, tc.slept, env.slept)

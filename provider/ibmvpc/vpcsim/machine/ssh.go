@@ -159,7 +159,7 @@ func (c *cycle) runSystem(ctx context.Context) error {
 		sys.hostname = c.spec.Name
 	}
 	addr := net.JoinHostPort(c.spec.IP, strconv.Itoa(sys.port))
-	ln, err := net.Listen("tcp", addr)
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		c.halt("SSH server: " + err.Error())
 		return nil
@@ -307,7 +307,8 @@ func (s *sshServer) session(ch ssh.Channel, requests <-chan *ssh.Request) {
 		} else {
 			_, _ = ch.Stderr().Write([]byte(out))
 		}
-		_, _ = ch.SendRequest("exit-status", false, binary.BigEndian.AppendUint32(nil, uint32(status)))
+		code := uint32(status) //nolint:gosec // 0 to 255
+		_, _ = ch.SendRequest("exit-status", false, binary.BigEndian.AppendUint32(nil, code))
 		return
 	}
 }
