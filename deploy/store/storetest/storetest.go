@@ -199,3 +199,21 @@ func freshEpoch(t testing.TB, url string) {
 		t.Fatalf("giving the database an epoch: %v", err)
 	}
 }
+
+// DurablePostgres is Postgres with the durability that the tests' server gives
+// up for speed: for benchmarks that claim something about it. It is given up
+// again when b ends.
+func DurablePostgres(b testing.TB) *store.Store {
+	b.Helper()
+	s := Postgres(b)
+	set := func(statements ...string) {
+		for _, stmt := range append(statements, `SELECT pg_reload_conf()`) {
+			if _, err := s.Write.Exec(stmt); err != nil {
+				b.Fatalf("making PostgreSQL durable: %v", err)
+			}
+		}
+	}
+	set(`ALTER SYSTEM SET fsync = on`, `ALTER SYSTEM SET full_page_writes = on`, `ALTER SYSTEM SET synchronous_commit = on`)
+	b.Cleanup(func() { set(`ALTER SYSTEM RESET ALL`) })
+	return s
+}
