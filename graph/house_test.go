@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -90,7 +91,7 @@ func build(t *testing.T, st *store.Store, tune ...func(*graph.Deps, *feed.Option
 	<-h.feed.Ready()
 	d.Feed, d.Commands = h.feed, h.writer
 	h.handler = graph.NewHandler(d)
-	h.srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h.srv = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Request-Id", "req-1")
 		ctx := r.Context()
 		if role := r.Header.Get("X-Role"); role != "" {
@@ -112,6 +113,12 @@ func build(t *testing.T, st *store.Store, tune ...func(*graph.Deps, *feed.Option
 		}
 		h.handler.ServeHTTP(w, r.WithContext(ctx))
 	}))
+	// Small buffers, so that a reader that stops is noticed soon.
+	h.srv.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		_ = c.(*net.TCPConn).SetWriteBuffer(socketBuffer)
+		return ctx
+	}
+	h.srv.Start()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -277,6 +284,8 @@ func (h *house) seen(position int64) {
 	require.Eventually(h.t, func() bool { return h.feed.Head().Position >= position }, 10*time.Second, time.Millisecond)
 }
 
+const socketBuffer = 16 << 10
+
 // socket is a client of the websocket with one subscription.
 type socket struct {
 	t  *testing.T
@@ -285,7 +294,13 @@ type socket struct {
 
 func (h *house) subscribe(doc string, vars map[string]any) *socket {
 	h.t.Helper()
-	d := websocket.Dialer{Subprotocols: []string{wstransport.Subprotocol}}
+	d := websocket.Dialer{Subprotocols: []string{wstransport.Subprotocol}, NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err == nil {
+			err = c.(*net.TCPConn).SetReadBuffer(socketBuffer)
+		}
+		return c, err
+	}}
 	ws, _, err := d.Dial("ws"+strings.TrimPrefix(h.srv.URL, "http"), http.Header{"X-Role": {"viewer"}})
 	require.NoError(h.t, err)
 	s := &socket{h.t, ws}
