@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sort"
 	"time"
 )
 
@@ -45,6 +46,24 @@ type EventStream struct {
 	checked   bool
 	finished  bool
 	closed    bool
+	bounded   bool
+	until     int64
+}
+
+// ErrReached is how a stream that was bounded with Until ends.
+var ErrReached = errors.New("feed: the stream has reached its bound")
+
+// Until bounds the stream: once everything up to a position was given, Next
+// gives ErrReached. Until then the bound is the stream's head: the last batch
+// says that the reader has caught up.
+func (s *EventStream) Until(position int64) { s.bounded, s.until = true, position }
+
+// Continue says that the reader had caught up before it came to where the
+// stream begins: it is not told so once more. With live it must have kept up
+// as well, and gets a reset if it did not.
+func (s *EventStream) Continue(live bool) {
+	s.told = true
+	s.live = s.live || live
 }
 
 // Events opens a stream of events. after nil = only what comes from now on.
@@ -104,6 +123,9 @@ func (s *EventStream) Next(ctx context.Context) (Batch, error) {
 		beat = t.C
 	}
 	for {
+		if s.bounded && s.told && s.position >= s.until {
+			return Batch{}, ErrReached
+		}
 		batch, wait, err := s.step(ctx)
 		if err != nil || wait == nil {
 			return batch, err
@@ -134,17 +156,23 @@ func (s *EventStream) step(ctx context.Context) (Batch, <-chan struct{}, error) 
 			s.position, s.live, s.told = head, true, true
 			return Batch{Reset: ResetCursorUnknown, Cursor: f.Cursor(head)}, nil, nil
 		}
+		if !inRing && s.live {
+			s.position = head
+			return Batch{Reset: ResetSlowConsumer, Cursor: f.Cursor(head)}, nil, nil
+		}
+		page := len(events)
+		if s.bounded && s.until < head {
+			head = max(s.until, s.position)
+			events = upTo(events, head, func(e *Event) int64 { return e.Position })
+		}
 		if !inRing {
-			if s.live {
-				s.position = head
-				return Batch{Reset: ResetSlowConsumer, Cursor: f.Cursor(head)}, nil, nil
-			}
 			var err error
 			if events, err = f.readEvents(ctx, s.position, head, s.filter, f.opts.Page); err != nil {
 				return Batch{}, nil, err
 			}
+			page = len(events)
 		}
-		if len(events) == f.opts.Page {
+		if page == f.opts.Page && len(events) == page {
 			s.position = events[len(events)-1].Position
 		} else {
 			s.position = head
@@ -162,6 +190,9 @@ func (s *EventStream) step(ctx context.Context) (Batch, <-chan struct{}, error) 
 			s.told = s.told || caughtUp
 			return Batch{Events: chosen, CaughtUp: caughtUp, Cursor: f.Cursor(s.position)}, nil, nil
 		}
+		if caughtUp && s.bounded && s.position >= s.until {
+			return Batch{}, nil, ErrReached
+		}
 		if caughtUp {
 			return Batch{}, moved, nil
 		}
@@ -169,6 +200,11 @@ func (s *EventStream) step(ctx context.Context) (Batch, <-chan struct{}, error) 
 			return Batch{}, nil, err
 		}
 	}
+}
+
+// upTo is the part of a page, in order, that is not behind a position.
+func upTo[T any](page []T, position int64, of func(T) int64) []T {
+	return page[:sort.Search(len(page), func(i int) bool { return of(page[i]) > position })]
 }
 
 func (s *EventStream) choose(events []*Event) []*Event {
@@ -256,7 +292,17 @@ type NodeStream struct {
 	live      bool
 	reset     ResetReason
 	closed    bool
+	bounded   bool
+	until     int64
 }
+
+// Until bounds the stream: once the changes up to a position were given, Next
+// gives ErrReached. A node that changed once more since may be left out.
+func (s *NodeStream) Until(position int64) { s.bounded, s.until = true, position }
+
+// Continue says that the reader has kept up with the stream so far if live is
+// set; it gets a reset if it did not.
+func (s *NodeStream) Continue(live bool) { s.live = s.live || live }
 
 // Nodes opens a stream of node changes; see Events.
 func (f *Feed) Nodes(after *Cursor, heartbeat time.Duration) *NodeStream {
@@ -303,18 +349,26 @@ func (s *NodeStream) Next(ctx context.Context) (NodeBatch, error) {
 				s.position, s.live = head, true
 				return NodeBatch{Reset: ResetCursorUnknown, Cursor: f.Cursor(head)}, nil
 			}
+		} else if s.bounded && s.position >= s.until {
+			return NodeBatch{}, ErrReached
+		}
+		if !inRing && s.live {
+			s.position = head
+			return NodeBatch{Reset: ResetSlowConsumer, Cursor: f.Cursor(head)}, nil
+		}
+		page := len(changes)
+		if s.bounded && s.until < head {
+			head = s.until
+			changes = upTo(changes, head, func(c Change) int64 { return c.Position })
 		}
 		if !inRing {
-			if s.live {
-				s.position = head
-				return NodeBatch{Reset: ResetSlowConsumer, Cursor: f.Cursor(head)}, nil
-			}
 			var err error
 			if changes, err = f.readChanges(ctx, s.position, head, f.opts.Page); err != nil {
 				return NodeBatch{}, err
 			}
+			page = len(changes)
 		}
-		if len(changes) == f.opts.Page {
+		if page == f.opts.Page && len(changes) == page {
 			s.position = changes[len(changes)-1].Position
 		} else if !ahead {
 			s.position = head
@@ -324,6 +378,9 @@ func (s *NodeStream) Next(ctx context.Context) (NodeBatch, error) {
 			b.CaughtUp, b.Cursor = s.position == head, f.Cursor(s.position)
 			s.live = s.live || b.CaughtUp
 			return b, nil
+		}
+		if s.bounded && !ahead && s.position >= s.until {
+			return NodeBatch{}, ErrReached
 		}
 		s.live = true
 		select {

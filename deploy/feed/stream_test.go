@@ -377,3 +377,19 @@ func TestSlowConsumer(t *testing.T) {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+// TestTheEndIsNotToldTooEarly: the tables say that a deployment has ended
+// before this process has read its last event. The event comes first.
+func TestTheEndIsNotToldTooEarly(t *testing.T) {
+	h := open(t, storetest.SQLite(t), feed.Options{Poll: time.Hour}, true)
+	d := h.deploy("n1")
+	s := h.feed.Events(feed.Filter{DeploymentIDs: []int64{d.DeploymentID}, Phases: []string{phase.Pending}}, nil, 20*time.Millisecond)
+	defer s.Close()
+	last := h.end(d)
+	nothing(t, s)
+	h.feed.Wake(0)
+	events := collect(t, s, 2)
+	require.Equal(t, last.Position, events[1].Position)
+	_, err := s.Next(within(t))
+	require.Equal(t, io.EOF, err)
+}
