@@ -337,13 +337,15 @@ func TestNoQueryPerRow(t *testing.T) {
 			return h.queries.Load() - before
 		}
 		fill := func(from, to int) {
+			var last lifecycle.Receipt
 			for i := from; i < to; i++ {
 				d := h.order(fmt.Sprintf("n-%02d", i))
-				h.report(d, phase.Pending, phase.Success, "")
+				last = h.report(d, phase.Pending, phase.Success, "")
 				if i%2 == 0 {
-					h.report(d, phase.ServerRequested, phase.FailedRun, "no")
+					last = h.report(d, phase.ServerRequested, phase.FailedRun, "no")
 				}
 			}
+			h.seen(last.Position)
 		}
 		fill(0, 3)
 		const deep = `{deployments{totalCount nodes{progress batch{id} failure{logTail} node{name currentDeployment{phases{key} node{name}}}}}
