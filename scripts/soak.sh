@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What is too long for `make test`: fuzzing, property tests with many more
-# checks, and the end-to-end tests several times.
+# What is too long for `make test`: property tests with many more checks, the
+# tests of whole systems several times, each line of the served scripts failing,
+# and fuzzing.
 #
 # usage: [FUZZTIME=2m] [CHECKS=5000] [COUNT=5] scripts/soak.sh
 set -euo pipefail
@@ -18,10 +19,15 @@ if [ ${#properties[@]} -gt 0 ]; then
 	CGO_ENABLED=1 go test -race -count=1 -p 1 -timeout 120m "${properties[@]}" -rapid.checks="${CHECKS:-5000}" || status=1
 fi
 
-if [ -d e2e ]; then
-	echo "soak: end-to-end tests, ${COUNT:-5} times"
-	CGO_ENABLED=1 go test -race -count="${COUNT:-5}" -p 1 -timeout 180m ./e2e/... || status=1
-fi
+echo "soak: whole systems, ${COUNT:-5} times"
+CGO_ENABLED=1 go test -race -count="${COUNT:-5}" -p 1 -timeout 180m ./cmd/slipway || status=1
+for ((i = 1; i <= ${COUNT:-5}; i++)); do
+	echo "soak: browser, $i of ${COUNT:-5}"
+	node --test --test-concurrency=1 e2e/browser/*.test.mjs || status=1
+done
+
+echo "soak: every line of the served scripts fails once"
+SLIPWAY_SOAK=1 go test -count=1 -timeout 60m ./pxe/scripts || status=1
 
 FUZZTIME=${FUZZTIME:-2m} scripts/fuzz.sh || status=1
 exit "$status"

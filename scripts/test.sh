@@ -24,11 +24,13 @@ if [ ${#packages[@]} -eq 0 ]; then
 	echo "test: there are no Go packages" >&2
 	exit 1
 fi
+# The binary's own tests run whole systems and kill them: by themselves, for
+# they watch the clock.
 system=()
 units=()
 for package in "${packages[@]}"; do
 	case $package in
-	*/slipway/e2e | */slipway/e2e/*) system+=("$package") ;;
+	*/slipway/cmd/*) system+=("$package") ;;
 	*) units+=("$package") ;;
 	esac
 done
@@ -40,8 +42,6 @@ done
 "$suite" check "generated code" scripts/check-generated.sh
 "$suite" check "go vet, golangci-lint" scripts/lint-go.sh
 "$suite" go "go test -race" -race -count=1 -p 2 -timeout 15m "${units[@]}"
-if [ ${#system[@]} -gt 0 ]; then
-	# By itself: it watches the clock of whole systems.
-	"$suite" go "end to end" -race -count=1 -p 1 -timeout 20m "${system[@]}"
-fi
+"$suite" go "whole systems" -race -count=1 -p 1 -timeout 20m "${system[@]}"
+"$suite" node "browser" e2e/browser/*.test.mjs
 "$suite" total

@@ -3,6 +3,7 @@
 //	suite check NAME COMMAND [ARG...]   a command: one test, passed if it ends with 0
 //	suite go NAME [ARG...]              go test -json ARG...: its tests
 //	suite vitest NAME DIR               vitest run in DIR: its tests
+//	suite node NAME FILE...             node --test FILE...: its tests
 //	suite total                         the sum of all steps
 //
 // A step shows what failed in full, what was skipped with the reason, and a
@@ -37,7 +38,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: suite check NAME COMMAND [ARG...] | go NAME [ARG...] | vitest NAME DIR | total")
+var errUsage = errors.New("usage: suite check NAME COMMAND [ARG...] | go NAME [ARG...] | vitest NAME DIR | node NAME FILE... | total")
 
 // run is main without the process: failed says that total found failures.
 func run(args []string, dir string, out io.Writer) (failed bool, err error) {
@@ -59,6 +60,8 @@ func run(args []string, dir string, out io.Writer) (failed bool, err error) {
 		step = func(r *Result, out io.Writer) error { return goTest(r, out, rest) }
 	case kind == "vitest" && len(rest) == 1:
 		step = func(r *Result, out io.Writer) error { return vitest(r, out, rest[0]) }
+	case kind == "node" && len(rest) > 0:
+		step = func(r *Result, out io.Writer) error { return nodeTest(r, out, rest) }
 	default:
 		return false, errUsage
 	}

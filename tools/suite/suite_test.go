@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -118,6 +119,46 @@ func TestVitestReport(t *testing.T) {
 		Failures: []string{"one.test.ts: divides", "two.test.ts: cannot load"},
 		Skips:    []string{"one.test.ts: later: todo", "one.test.ts: not here: skipped"}}, r)
 	require.Error(t, r.addVitest([]byte("not JSON")))
+}
+
+func TestNodesOwnRunner(t *testing.T) {
+	if _, err := exec.LookPath("node"); err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte("import { before, describe, it, test } from 'node:test';\n"+text), 0o600))
+		return path
+	}
+	all := file("all.test.mjs", `
+describe('house', () => {
+  it('stands', () => {});
+  it('leans', () => { throw new Error('to the left'); });
+  it('is not there', { skip: 'no house today' }, () => {});
+});
+describe('hook', () => { before(() => { throw new Error('no ground'); }); it('is never asked', () => {}); });
+test('parent', async (t) => { await t.test('child', () => {}); });
+test('last child fails', async (t) => {
+  await t.test('good', () => {});
+  throw new Error('after its children');
+});
+test('alone', () => {});
+`)
+	broken := file("broken.test.mjs", "throw new Error('cannot be loaded');\n")
+	var out strings.Builder
+	r := Result{Name: "node"}
+	require.NoError(t, nodeTest(&r, &out, []string{all, broken}))
+	assert.Equal(t, 4, r.Passed, out.String()) // stands, child, good, alone
+	assert.Equal(t, []string{"is not there: skip no house today"}, r.Skips)
+	require.Len(t, r.Failures, 4)
+	assert.Equal(t, []string{"leans", "is never asked", "last child fails"}, r.Failures[:3])
+	assert.Contains(t, r.Failures[3], "broken.test.mjs")
+	assert.Contains(t, out.String(), "to the left")
+
+	r = Result{Name: "node"}
+	require.NoError(t, nodeTest(&r, &out, []string{filepath.Join(dir, "absent.test.mjs")}))
+	assert.Equal(t, 1, r.Failed)
 }
 
 func TestStepsAddUp(t *testing.T) {
