@@ -394,7 +394,7 @@ func TestMaxOperations(t *testing.T) {
 }
 
 func TestPings(t *testing.T) {
-	r := newRig(t, wstransport.Config{PingInterval: 30 * time.Millisecond})
+	r := newRig(t, wstransport.Config{PingInterval: 250 * time.Millisecond})
 	c := r.ready()
 
 	// The client's pings, on both levels.
