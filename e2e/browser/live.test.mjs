@@ -127,6 +127,7 @@ describe('a demonstration, from order to deployed', { concurrency: true }, () =>
     // Short ones, at whatever moment it is.
     for (let i = 0; i < 2; i++) {
       const before = ofNode.sockets.length;
+      t.diagnostic(`a short cut at ${await eventsOnServer()} events`);
       proxy.blink();
       await eventually('there is a new websocket', () => assert.ok(ofNode.sockets.length > before), { timeout: 45_000 });
       for (const page of [fleet, node]) await pill(page, 'Live').waitFor({ timeout: 45_000 });

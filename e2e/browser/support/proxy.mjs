@@ -1,13 +1,17 @@
 // A network between browser and server that can be cut.
 import { connect, createServer } from 'node:net';
+import { Transform } from 'node:stream';
 
 /** Passes bytes between a port of its own and a server. */
 export class Proxy {
   sockets = new Set();
   isCut = false;
 
-  /** @param {string} target the server's URL */
-  static async to(target) {
+  /**
+   * @param {string} target the server's URL
+   * @param {(bytes: Buffer) => Buffer} [edit] changes what the server says, keeping its length
+   */
+  static async to(target, edit = (bytes) => bytes) {
     const { hostname, port } = new URL(target);
     const proxy = new Proxy();
     proxy.server = createServer((near) => {
@@ -26,8 +30,9 @@ export class Proxy {
           proxy.sockets.delete(one);
           other.destroy();
         });
-        one.pipe(other);
       }
+      near.pipe(far);
+      far.pipe(new Transform({ transform: (bytes, _, done) => done(null, edit(bytes)) })).pipe(near);
     });
     await new Promise((resolve, reject) => proxy.server.once('error', reject).listen(0, '127.0.0.1', resolve));
     proxy.url = `http://127.0.0.1:${proxy.server.address().port}`;

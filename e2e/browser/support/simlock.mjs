@@ -1,6 +1,6 @@
 // The host's lock of simulated machines, the same as that of the Go tests
-// (package e2e/simlock): every simulator gives its machines the same loopback
-// addresses, so only one may run at a time.
+// (package e2e/simlock): simulated machines of this host share a range of
+// loopback addresses and its cores; one test at a time runs them.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 
