@@ -49,7 +49,7 @@ type Deps struct {
 	Version      string
 	Logger       *slog.Logger // nil = slog.Default()
 	// Sockets tunes the websocket transport: allowed origins, limits, times. Its
-	// Init is set here.
+	// Init and Share are set here.
 	Sockets wstransport.Config
 	// Timeout bounds queries and mutations over HTTP; 0 = 30 s.
 	Timeout time.Duration
@@ -70,9 +70,11 @@ func NewHandler(d Deps) *Handler {
 	if d.Timeout <= 0 {
 		d.Timeout = 30 * time.Second
 	}
-	cfg := generated.Config{Resolvers: &Resolver{Deps: d, schemaHash: SchemaHash(), summaries: &summaries{}}, Complexity: costs()}
+	r := &Resolver{Deps: d, schemaHash: SchemaHash(), summaries: &summaries{}}
+	cfg := generated.Config{Resolvers: r, Complexity: costs()}
 	es := generated.NewExecutableSchema(cfg)
 	d.Sockets.Init = initSocket(d.Authenticate)
+	d.Sockets.Share = r.share
 	h := &Handler{server: handler.New(es), sockets: wstransport.New(d.Sockets), timeout: d.Timeout}
 	h.server.AddTransport(h.sockets)
 	h.server.AddTransport(post{})
@@ -112,6 +114,9 @@ func (h *Handler) Shutdown(ctx context.Context, spread time.Duration) error {
 
 // Stats are gauges of the websockets.
 func (h *Handler) Stats() wstransport.Stats { return h.sockets.Stats() }
+
+// Sharing are figures of subscriptions that are executed once for many.
+func (h *Handler) Sharing() wstransport.Sharing { return h.sockets.Sharing() }
 
 // initSocket decides on a websocket's connection_init: who the upgrade request
 // or the payload says it is. The socket ends with the credential.

@@ -52,13 +52,15 @@ var errGone = errors.New("graph: the reader is gone")
 type stream[M any] struct {
 	ctx context.Context
 	log *slog.Logger
+	run *wstransport.Run // nil: it runs for one client, without end
 	out chan M
 }
 
 // open runs produce, which sends with send and gives io.EOF at a stream's
-// proper end. A panic ends the stream with an error, never the process.
+// proper end, feed.ErrReached at its run's bound. A panic ends the stream with
+// an error, never the process.
 func open[M any](ctx context.Context, log *slog.Logger, produce func(s *stream[M]) error) <-chan M {
-	s := &stream[M]{ctx: ctx, log: log, out: make(chan M)}
+	s := &stream[M]{ctx: ctx, log: log, run: wstransport.RunFrom(ctx), out: make(chan M)}
 	go func() {
 		defer close(s.out)
 		defer func() {
@@ -67,7 +69,11 @@ func open[M any](ctx context.Context, log *slog.Logger, produce func(s *stream[M
 				s.fail()
 			}
 		}()
-		if err := produce(s); err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
+		err := produce(s)
+		if errors.Is(err, io.EOF) {
+			s.run.Complete()
+		}
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, feed.ErrReached) && ctx.Err() == nil {
 			log.ErrorContext(ctx, "a stream broke", "request_id", requestID(ctx), "error", err)
 			s.fail()
 		}
@@ -80,7 +86,9 @@ func (s *stream[M]) fail() {
 		Extensions: map[string]any{"code": codeInternal, "requestId": requestID(s.ctx)}})
 }
 
-func (s *stream[M]) send(m M) error {
+// send sends a message that covers what mark says.
+func (s *stream[M]) send(m M, mark wstransport.Mark) error {
+	s.run.Tell(mark)
 	select {
 	case s.out <- m:
 		return nil
@@ -95,7 +103,7 @@ func (s *stream[M]) until(do func() error) error {
 	pause := retryFirst
 	for {
 		err := do()
-		if err == nil || s.ctx.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, errGone) {
+		if err == nil || s.ctx.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, errGone) || errors.Is(err, feed.ErrReached) {
 			return err
 		}
 		s.log.WarnContext(s.ctx, "a stream waits for the database", "request_id", requestID(s.ctx), "error", err)
@@ -110,14 +118,44 @@ func (s *stream[M]) until(do func() error) error {
 	}
 }
 
+// source is a stream of the feed.
+type source interface {
+	Continue(live bool)
+	Until(position int64)
+}
+
+// place gives where a run begins: in place of after, if it says so.
+func (r *Resolver) place(run *wstransport.Run, after *feed.Cursor) *feed.Cursor {
+	if from, _, ok := run.Resume(); ok {
+		c := r.Feed.Cursor(from)
+		return &c
+	}
+	return after
+}
+
+// bind makes a source heed its run.
+func bind(run *wstransport.Run, src source) {
+	if _, live, ok := run.Resume(); ok {
+		src.Continue(live)
+	}
+	if until, ok := run.Until(); ok {
+		src.Until(until)
+	}
+}
+
 // streamEvents is the subscription deploymentEvents.
 func (r *Resolver) streamEvents(ctx context.Context, filter feed.Filter, after *feed.Cursor, beat time.Duration) <-chan model.DeploymentEventMessage {
 	sel := graphql.GetFieldContext(ctx).Field.Selections
 	events := selection{sel}.child("events")
-	src := r.Feed.Events(filter, after, beat)
+	run := wstransport.RunFrom(ctx)
+	src := r.Feed.Events(filter, r.place(run, after), beat)
+	bind(run, src)
 	return open(ctx, r.Logger, func(s *stream[model.DeploymentEventMessage]) error {
 		defer src.Close()
 		for {
+			if err := run.Ready(ctx); err != nil {
+				return errGone
+			}
 			var b feed.Batch
 			err := s.until(func() (err error) {
 				b, err = src.Next(ctx)
@@ -134,11 +172,19 @@ func (r *Resolver) streamEvents(ctx context.Context, filter feed.Filter, after *
 			if err != nil {
 				return err
 			}
-			if err := s.send(m); err != nil {
+			if err := s.send(m, eventMark(b)); err != nil {
 				return err
 			}
 		}
 	})
+}
+
+func eventMark(b feed.Batch) wstransport.Mark {
+	mark := wstransport.Mark{To: b.Cursor.Position, Reset: b.Reset != feed.ResetNone, Empty: len(b.Events) == 0}
+	if len(b.Events) > 0 {
+		mark.From = b.Events[0].Position - 1
+	}
+	return mark
 }
 
 func (r *Resolver) eventMessage(ctx context.Context, b feed.Batch, sel selection) (model.DeploymentEventMessage, error) {
@@ -176,13 +222,22 @@ type fleetStream struct {
 func (r *Resolver) streamFleet(ctx context.Context, filter query.NodeFilter, after *feed.Cursor, beat time.Duration) <-chan model.FleetMessage {
 	sel := selected(ctx)
 	fs := &fleetStream{r: r, filter: filter, nodes: sel.child("nodes"), changed: sel.child("changed"), wants: sel.has("summary")}
+	run := wstransport.RunFrom(ctx)
+	after = r.place(run, after)
 	// The place comes first: what changes while the snapshot is read is told after it.
 	snapshot := after == nil
 	if snapshot {
 		head := r.Feed.Head()
 		after = &head
 	}
+	fs.cursor = *after
 	src := r.Feed.Nodes(after, beat)
+	bind(run, src)
+	if _, bounded := run.Until(); !snapshot && !bounded {
+		// Whoever goes on from here may have older numbers.
+		_, _, resumed := run.Resume()
+		fs.owed = resumed && fs.wants
+	}
 	return open(ctx, r.Logger, func(s *stream[model.FleetMessage]) error {
 		defer src.Close()
 		fs.stream = s
@@ -192,7 +247,17 @@ func (r *Resolver) streamFleet(ctx context.Context, filter query.NodeFilter, aft
 			}
 		}
 		for {
+			if err := run.Ready(ctx); err != nil {
+				return errGone
+			}
 			b, err := fs.next(src)
+			if errors.Is(err, feed.ErrReached) && fs.owed {
+				// Who goes on from here does not owe them.
+				b, fs.told = feed.NodeBatch{Cursor: fs.cursor}, time.Time{}
+				if err := fs.tell(b); err != nil {
+					return err
+				}
+			}
 			if err != nil {
 				return err
 			}
@@ -219,7 +284,9 @@ func (fs *fleetStream) next(src *feed.NodeStream) (b feed.NodeBatch, err error) 
 		}
 		return err
 	})
-	fs.cursor = b.Cursor
+	if err == nil {
+		fs.cursor = b.Cursor
+	}
 	return b, err
 }
 
@@ -227,18 +294,19 @@ func (fs *fleetStream) tell(b feed.NodeBatch) error {
 	cursor, now := b.Cursor.String(), fs.r.Fleet.Now()
 	switch {
 	case b.Reset != feed.ResetNone:
-		if err := fs.send(&model.StreamReset{Reason: resetReasons[b.Reset], Cursor: cursor, At: now}); err != nil {
+		mark := wstransport.Mark{To: b.Cursor.Position, Reset: true}
+		if err := fs.send(&model.StreamReset{Reason: resetReasons[b.Reset], Cursor: cursor, At: now}, mark); err != nil {
 			return err
 		}
 		return fs.snapshot(b.Cursor)
 	case b.Heartbeat:
-		return fs.send(&model.StreamHeartbeat{Cursor: cursor, At: now})
+		return fs.send(&model.StreamHeartbeat{Cursor: cursor, At: now}, wstransport.Mark{To: b.Cursor.Position, Empty: true})
 	}
 	m := &model.FleetDelta{Changed: []*model.BareMetalNode{}, RemovedIds: []string{}, Cursor: cursor, At: now}
 	if err := fs.until(func() error { return fs.fill(m, b) }); err != nil {
 		return err
 	}
-	return fs.send(m)
+	return fs.send(m, wstransport.Mark{To: b.Cursor.Position})
 }
 
 // fill loads the machines that a delta names, and the numbers if it is time.
@@ -306,7 +374,7 @@ func (fs *fleetStream) snapshot(cursor feed.Cursor) error {
 		if err != nil {
 			return err
 		}
-		if err := fs.send(m); err != nil {
+		if err := fs.send(m, wstransport.Mark{To: cursor.Position}); err != nil {
 			return err
 		}
 		if m.Last {

@@ -60,13 +60,13 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, writeChunk+4096);
 const ownAllowance = 64
 
 // enqueue queues a frame of an operation and waits for room in the queue. It
-// reports false when socket or operation have ended. With final, the operation
+// reports false when socket or operation have ended. With last, the operation
 // ends with this frame.
-func (s *socket) enqueue(op *operation, f frame, final bool) bool {
+func (s *socket) enqueue(op *operation, f frame, last bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		if s.closing || s.ops[op.id] != op {
+		if s.closing || op.ended {
 			return false
 		}
 		if s.fits(&f) {
@@ -74,11 +74,62 @@ func (s *socket) enqueue(op *operation, f frame, final bool) bool {
 		}
 		s.room.Wait()
 	}
-	if final {
+	if last {
 		delete(s.ops, op.id)
+		op.ended = true
 	}
 	s.push(f)
 	return true
+}
+
+// offer queues a frame of an operation if there is room now.
+func (s *socket) offer(op *operation, f frame) reception {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closing || op.ended:
+		return gone
+	case !s.fits(&f):
+		return full
+	}
+	s.push(f)
+	return accepted
+}
+
+// offerLast is offer for the frame that ends an operation; it reports whether
+// the operation has ended.
+func (s *socket) offerLast(op *operation, f frame) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closing || op.ended:
+	case !s.fits(&f):
+		return false
+	default:
+		delete(s.ops, op.id)
+		op.ended = true
+		s.push(f)
+	}
+	return true
+}
+
+// settle waits until half of the queue is free, so that who was too slow for a
+// group does not come back to be too slow at once. It reports false when the
+// operation has ended.
+func (s *socket) settle(op *operation) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.closing && !op.ended && (len(s.queue) > s.t.cfg.QueueFrames/2 || s.queued > s.t.cfg.QueueBytes/2) {
+		s.room.Wait()
+	}
+	return !s.closing && !op.ended
+}
+
+// over tells whether an operation has ended.
+func (s *socket) over(op *operation) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return op.ended
 }
 
 // fits tells whether the queue has room for f; one frame always fits. s.mu is held.

@@ -16,7 +16,8 @@ import (
 )
 
 // socket is one connection. One goroutine reads; a writer runs only while
-// frames wait; each operation has a goroutine of its own.
+// frames wait; an operation has a goroutine of its own while something is
+// executed for it alone.
 type socket struct {
 	t    *Transport
 	ws   *websocket.Conn
@@ -270,7 +271,7 @@ func (s *socket) cut() {
 func (s *socket) stopOps() {
 	s.cancel()
 	for _, op := range s.ops {
-		op.cancel()
+		op.end()
 	}
 	s.ops = nil
 	s.room.Broadcast()

@@ -55,6 +55,15 @@ type Config struct {
 	// (defaults 256 frames, 1 MiB). One frame always fits.
 	QueueFrames int
 	QueueBytes  int
+	// Share says which operations are executed once for many clients; nil = none.
+	Share ShareFunc
+	// MaxReplays bounds how many clients' own executions of shared operations
+	// work at the same time (default 16).
+	MaxReplays int
+	// Pace is how long a shared execution waits after a message, per member and
+	// 50 ms at most, before it makes the next one of what has happened since
+	// (default 10 µs; negative = not at all).
+	Pace time.Duration
 	// MaxSockets bounds the sockets of the transport (default 20,000).
 	MaxSockets int
 }
@@ -81,6 +90,10 @@ func (c Config) withDefaults() Config {
 	num(&c.QueueFrames, 256)
 	num(&c.QueueBytes, 1<<20)
 	num(&c.MaxSockets, 20_000)
+	num(&c.MaxReplays, 16)
+	if c.Pace == 0 {
+		c.Pace = 10 * time.Microsecond
+	}
 	return c
 }
 
@@ -88,6 +101,7 @@ func (c Config) withDefaults() Config {
 type Transport struct {
 	cfg      Config
 	upgrader websocket.Upgrader
+	hub      *hub
 
 	mu       sync.Mutex
 	sockets  map[*socket]struct{}
@@ -100,6 +114,7 @@ var _ graphql.Transport = (*Transport)(nil)
 // New makes a transport.
 func New(cfg Config) *Transport {
 	t := &Transport{cfg: cfg.withDefaults(), sockets: map[*socket]struct{}{}, empty: make(chan struct{})}
+	t.hub = newHub(&t.cfg)
 	t.upgrader = websocket.Upgrader{
 		Subprotocols: []string{Subprotocol},
 		// A small read buffer of its own instead of net/http's 4 KiB, and no
