@@ -21,6 +21,7 @@ import (
 	"github.com/slipwayhq/slipway/ent/node"
 	"github.com/slipwayhq/slipway/ent/nodetombstone"
 	"github.com/slipwayhq/slipway/ent/phaserun"
+	"github.com/slipwayhq/slipway/ent/phasestat"
 	"github.com/slipwayhq/slipway/ent/replica"
 	"github.com/slipwayhq/slipway/ent/resource"
 	"github.com/slipwayhq/slipway/ent/setting"
@@ -48,6 +49,8 @@ type Client struct {
 	NodeTombstone *NodeTombstoneClient
 	// PhaseRun is the client for interacting with the PhaseRun builders.
 	PhaseRun *PhaseRunClient
+	// PhaseStat is the client for interacting with the PhaseStat builders.
+	PhaseStat *PhaseStatClient
 	// Replica is the client for interacting with the Replica builders.
 	Replica *ReplicaClient
 	// Resource is the client for interacting with the Resource builders.
@@ -77,6 +80,7 @@ func (c *Client) init() {
 	c.Node = NewNodeClient(c.config)
 	c.NodeTombstone = NewNodeTombstoneClient(c.config)
 	c.PhaseRun = NewPhaseRunClient(c.config)
+	c.PhaseStat = NewPhaseStatClient(c.config)
 	c.Replica = NewReplicaClient(c.config)
 	c.Resource = NewResourceClient(c.config)
 	c.Setting = NewSettingClient(c.config)
@@ -181,6 +185,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		Node:            NewNodeClient(cfg),
 		NodeTombstone:   NewNodeTombstoneClient(cfg),
 		PhaseRun:        NewPhaseRunClient(cfg),
+		PhaseStat:       NewPhaseStatClient(cfg),
 		Replica:         NewReplicaClient(cfg),
 		Resource:        NewResourceClient(cfg),
 		Setting:         NewSettingClient(cfg),
@@ -212,6 +217,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		Node:            NewNodeClient(cfg),
 		NodeTombstone:   NewNodeTombstoneClient(cfg),
 		PhaseRun:        NewPhaseRunClient(cfg),
+		PhaseStat:       NewPhaseStatClient(cfg),
 		Replica:         NewReplicaClient(cfg),
 		Resource:        NewResourceClient(cfg),
 		Setting:         NewSettingClient(cfg),
@@ -248,7 +254,7 @@ func (c *Client) Close() error {
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
 		c.Deployment, c.DeploymentBatch, c.DeploymentEvent, c.Node, c.NodeTombstone,
-		c.PhaseRun, c.Replica, c.Resource, c.Setting, c.StrangerReport,
+		c.PhaseRun, c.PhaseStat, c.Replica, c.Resource, c.Setting, c.StrangerReport,
 		c.StreamCounter, c.Token,
 	} {
 		n.Use(hooks...)
@@ -260,7 +266,7 @@ func (c *Client) Use(hooks ...Hook) {
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
 		c.Deployment, c.DeploymentBatch, c.DeploymentEvent, c.Node, c.NodeTombstone,
-		c.PhaseRun, c.Replica, c.Resource, c.Setting, c.StrangerReport,
+		c.PhaseRun, c.PhaseStat, c.Replica, c.Resource, c.Setting, c.StrangerReport,
 		c.StreamCounter, c.Token,
 	} {
 		n.Intercept(interceptors...)
@@ -282,6 +288,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.NodeTombstone.mutate(ctx, m)
 	case *PhaseRunMutation:
 		return c.PhaseRun.mutate(ctx, m)
+	case *PhaseStatMutation:
+		return c.PhaseStat.mutate(ctx, m)
 	case *ReplicaMutation:
 		return c.Replica.mutate(ctx, m)
 	case *ResourceMutation:
@@ -1241,6 +1249,139 @@ func (c *PhaseRunClient) mutate(ctx context.Context, m *PhaseRunMutation) (Value
 	}
 }
 
+// PhaseStatClient is a client for the PhaseStat schema.
+type PhaseStatClient struct {
+	config
+}
+
+// NewPhaseStatClient returns a client for the PhaseStat from the given config.
+func NewPhaseStatClient(c config) *PhaseStatClient {
+	return &PhaseStatClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `phasestat.Hooks(f(g(h())))`.
+func (c *PhaseStatClient) Use(hooks ...Hook) {
+	c.hooks.PhaseStat = append(c.hooks.PhaseStat, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `phasestat.Intercept(f(g(h())))`.
+func (c *PhaseStatClient) Intercept(interceptors ...Interceptor) {
+	c.inters.PhaseStat = append(c.inters.PhaseStat, interceptors...)
+}
+
+// Create returns a builder for creating a PhaseStat entity.
+func (c *PhaseStatClient) Create() *PhaseStatCreate {
+	mutation := newPhaseStatMutation(c.config, OpCreate)
+	return &PhaseStatCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of PhaseStat entities.
+func (c *PhaseStatClient) CreateBulk(builders ...*PhaseStatCreate) *PhaseStatCreateBulk {
+	return &PhaseStatCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *PhaseStatClient) MapCreateBulk(slice any, setFunc func(*PhaseStatCreate, int)) *PhaseStatCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &PhaseStatCreateBulk{err: fmt.Errorf("calling to PhaseStatClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*PhaseStatCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &PhaseStatCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for PhaseStat.
+func (c *PhaseStatClient) Update() *PhaseStatUpdate {
+	mutation := newPhaseStatMutation(c.config, OpUpdate)
+	return &PhaseStatUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *PhaseStatClient) UpdateOne(_m *PhaseStat) *PhaseStatUpdateOne {
+	mutation := newPhaseStatMutation(c.config, OpUpdateOne, withPhaseStat(_m))
+	return &PhaseStatUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *PhaseStatClient) UpdateOneID(id int64) *PhaseStatUpdateOne {
+	mutation := newPhaseStatMutation(c.config, OpUpdateOne, withPhaseStatID(id))
+	return &PhaseStatUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for PhaseStat.
+func (c *PhaseStatClient) Delete() *PhaseStatDelete {
+	mutation := newPhaseStatMutation(c.config, OpDelete)
+	return &PhaseStatDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *PhaseStatClient) DeleteOne(_m *PhaseStat) *PhaseStatDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *PhaseStatClient) DeleteOneID(id int64) *PhaseStatDeleteOne {
+	builder := c.Delete().Where(phasestat.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &PhaseStatDeleteOne{builder}
+}
+
+// Query returns a query builder for PhaseStat.
+func (c *PhaseStatClient) Query() *PhaseStatQuery {
+	return &PhaseStatQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypePhaseStat},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a PhaseStat entity by its id.
+func (c *PhaseStatClient) Get(ctx context.Context, id int64) (*PhaseStat, error) {
+	return c.Query().Where(phasestat.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *PhaseStatClient) GetX(ctx context.Context, id int64) *PhaseStat {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *PhaseStatClient) Hooks() []Hook {
+	return c.hooks.PhaseStat
+}
+
+// Interceptors returns the client interceptors.
+func (c *PhaseStatClient) Interceptors() []Interceptor {
+	return c.inters.PhaseStat
+}
+
+func (c *PhaseStatClient) mutate(ctx context.Context, m *PhaseStatMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&PhaseStatCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&PhaseStatUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&PhaseStatUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&PhaseStatDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown PhaseStat mutation op: %q", m.Op())
+	}
+}
+
 // ReplicaClient is a client for the Replica schema.
 type ReplicaClient struct {
 	config
@@ -2059,11 +2200,12 @@ func (c *TokenClient) mutate(ctx context.Context, m *TokenMutation) (Value, erro
 type (
 	hooks struct {
 		Deployment, DeploymentBatch, DeploymentEvent, Node, NodeTombstone, PhaseRun,
-		Replica, Resource, Setting, StrangerReport, StreamCounter, Token []ent.Hook
+		PhaseStat, Replica, Resource, Setting, StrangerReport, StreamCounter,
+		Token []ent.Hook
 	}
 	inters struct {
 		Deployment, DeploymentBatch, DeploymentEvent, Node, NodeTombstone, PhaseRun,
-		Replica, Resource, Setting, StrangerReport, StreamCounter,
+		PhaseStat, Replica, Resource, Setting, StrangerReport, StreamCounter,
 		Token []ent.Interceptor
 	}
 )

@@ -18,6 +18,7 @@ import (
 	"github.com/slipwayhq/slipway/ent/node"
 	"github.com/slipwayhq/slipway/ent/nodetombstone"
 	"github.com/slipwayhq/slipway/ent/phaserun"
+	"github.com/slipwayhq/slipway/ent/phasestat"
 	"github.com/slipwayhq/slipway/ent/replica"
 	"github.com/slipwayhq/slipway/ent/resource"
 	"github.com/slipwayhq/slipway/ent/setting"
@@ -90,6 +91,7 @@ func checkColumn(t, c string) error {
 			node.Table:            node.ValidColumn,
 			nodetombstone.Table:   nodetombstone.ValidColumn,
 			phaserun.Table:        phaserun.ValidColumn,
+			phasestat.Table:       phasestat.ValidColumn,
 			replica.Table:         replica.ValidColumn,
 			resource.Table:        resource.ValidColumn,
 			setting.Table:         setting.ValidColumn,

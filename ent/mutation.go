@@ -18,6 +18,7 @@ import (
 	"github.com/slipwayhq/slipway/ent/node"
 	"github.com/slipwayhq/slipway/ent/nodetombstone"
 	"github.com/slipwayhq/slipway/ent/phaserun"
+	"github.com/slipwayhq/slipway/ent/phasestat"
 	"github.com/slipwayhq/slipway/ent/predicate"
 	"github.com/slipwayhq/slipway/ent/replica"
 	"github.com/slipwayhq/slipway/ent/resource"
@@ -42,6 +43,7 @@ const (
 	TypeNode            = "Node"
 	TypeNodeTombstone   = "NodeTombstone"
 	TypePhaseRun        = "PhaseRun"
+	TypePhaseStat       = "PhaseStat"
 	TypeReplica         = "Replica"
 	TypeResource        = "Resource"
 	TypeSetting         = "Setting"
@@ -5638,6 +5640,7 @@ type NodeMutation struct {
 	ssh_port                 *int
 	addssh_port              *int
 	stale                    *bool
+	late                     *bool
 	version                  *int
 	addversion               *int
 	changed_position         *int64
@@ -6623,6 +6626,42 @@ func (m *NodeMutation) ResetStale() {
 	m.stale = nil
 }
 
+// SetLate sets the "late" field.
+func (m *NodeMutation) SetLate(b bool) {
+	m.late = &b
+}
+
+// Late returns the value of the "late" field in the mutation.
+func (m *NodeMutation) Late() (r bool, exists bool) {
+	v := m.late
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLate returns the old "late" field's value of the Node entity.
+// If the Node object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *NodeMutation) OldLate(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLate is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLate requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLate: %w", err)
+	}
+	return oldValue.Late, nil
+}
+
+// ResetLate resets all changes to the "late" field.
+func (m *NodeMutation) ResetLate() {
+	m.late = nil
+}
+
 // SetVersion sets the "version" field.
 func (m *NodeMutation) SetVersion(i int) {
 	m.version = &i
@@ -6998,7 +7037,7 @@ func (m *NodeMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *NodeMutation) Fields() []string {
-	fields := make([]string, 0, 23)
+	fields := make([]string, 0, 24)
 	if m.name != nil {
 		fields = append(fields, node.FieldName)
 	}
@@ -7052,6 +7091,9 @@ func (m *NodeMutation) Fields() []string {
 	}
 	if m.stale != nil {
 		fields = append(fields, node.FieldStale)
+	}
+	if m.late != nil {
+		fields = append(fields, node.FieldLate)
 	}
 	if m.version != nil {
 		fields = append(fields, node.FieldVersion)
@@ -7112,6 +7154,8 @@ func (m *NodeMutation) Field(name string) (ent.Value, bool) {
 		return m.SSHPort()
 	case node.FieldStale:
 		return m.Stale()
+	case node.FieldLate:
+		return m.Late()
 	case node.FieldVersion:
 		return m.Version()
 	case node.FieldChangedPosition:
@@ -7167,6 +7211,8 @@ func (m *NodeMutation) OldField(ctx context.Context, name string) (ent.Value, er
 		return m.OldSSHPort(ctx)
 	case node.FieldStale:
 		return m.OldStale(ctx)
+	case node.FieldLate:
+		return m.OldLate(ctx)
 	case node.FieldVersion:
 		return m.OldVersion(ctx)
 	case node.FieldChangedPosition:
@@ -7311,6 +7357,13 @@ func (m *NodeMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetStale(v)
+		return nil
+	case node.FieldLate:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLate(v)
 		return nil
 	case node.FieldVersion:
 		v, ok := value.(int)
@@ -7581,6 +7634,9 @@ func (m *NodeMutation) ResetField(name string) error {
 		return nil
 	case node.FieldStale:
 		m.ResetStale()
+		return nil
+	case node.FieldLate:
+		m.ResetLate()
 		return nil
 	case node.FieldVersion:
 		m.ResetVersion()
@@ -8198,6 +8254,8 @@ type PhaseRunMutation struct {
 	phase             *string
 	ordinal           *int
 	addordinal        *int
+	provider          *string
+	server_profile    *string
 	status            *string
 	tries             *int
 	addtries          *int
@@ -8511,6 +8569,78 @@ func (m *PhaseRunMutation) AddedOrdinal() (r int, exists bool) {
 func (m *PhaseRunMutation) ResetOrdinal() {
 	m.ordinal = nil
 	m.addordinal = nil
+}
+
+// SetProvider sets the "provider" field.
+func (m *PhaseRunMutation) SetProvider(s string) {
+	m.provider = &s
+}
+
+// Provider returns the value of the "provider" field in the mutation.
+func (m *PhaseRunMutation) Provider() (r string, exists bool) {
+	v := m.provider
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldProvider returns the old "provider" field's value of the PhaseRun entity.
+// If the PhaseRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PhaseRunMutation) OldProvider(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldProvider is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldProvider requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldProvider: %w", err)
+	}
+	return oldValue.Provider, nil
+}
+
+// ResetProvider resets all changes to the "provider" field.
+func (m *PhaseRunMutation) ResetProvider() {
+	m.provider = nil
+}
+
+// SetServerProfile sets the "server_profile" field.
+func (m *PhaseRunMutation) SetServerProfile(s string) {
+	m.server_profile = &s
+}
+
+// ServerProfile returns the value of the "server_profile" field in the mutation.
+func (m *PhaseRunMutation) ServerProfile() (r string, exists bool) {
+	v := m.server_profile
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldServerProfile returns the old "server_profile" field's value of the PhaseRun entity.
+// If the PhaseRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PhaseRunMutation) OldServerProfile(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldServerProfile is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldServerProfile requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldServerProfile: %w", err)
+	}
+	return oldValue.ServerProfile, nil
+}
+
+// ResetServerProfile resets all changes to the "server_profile" field.
+func (m *PhaseRunMutation) ResetServerProfile() {
+	m.server_profile = nil
 }
 
 // SetStatus sets the "status" field.
@@ -9273,7 +9403,7 @@ func (m *PhaseRunMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *PhaseRunMutation) Fields() []string {
-	fields := make([]string, 0, 19)
+	fields := make([]string, 0, 21)
 	if m.deployment != nil {
 		fields = append(fields, phaserun.FieldDeploymentID)
 	}
@@ -9285,6 +9415,12 @@ func (m *PhaseRunMutation) Fields() []string {
 	}
 	if m.ordinal != nil {
 		fields = append(fields, phaserun.FieldOrdinal)
+	}
+	if m.provider != nil {
+		fields = append(fields, phaserun.FieldProvider)
+	}
+	if m.server_profile != nil {
+		fields = append(fields, phaserun.FieldServerProfile)
 	}
 	if m.status != nil {
 		fields = append(fields, phaserun.FieldStatus)
@@ -9347,6 +9483,10 @@ func (m *PhaseRunMutation) Field(name string) (ent.Value, bool) {
 		return m.Phase()
 	case phaserun.FieldOrdinal:
 		return m.Ordinal()
+	case phaserun.FieldProvider:
+		return m.Provider()
+	case phaserun.FieldServerProfile:
+		return m.ServerProfile()
 	case phaserun.FieldStatus:
 		return m.Status()
 	case phaserun.FieldTries:
@@ -9394,6 +9534,10 @@ func (m *PhaseRunMutation) OldField(ctx context.Context, name string) (ent.Value
 		return m.OldPhase(ctx)
 	case phaserun.FieldOrdinal:
 		return m.OldOrdinal(ctx)
+	case phaserun.FieldProvider:
+		return m.OldProvider(ctx)
+	case phaserun.FieldServerProfile:
+		return m.OldServerProfile(ctx)
 	case phaserun.FieldStatus:
 		return m.OldStatus(ctx)
 	case phaserun.FieldTries:
@@ -9460,6 +9604,20 @@ func (m *PhaseRunMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetOrdinal(v)
+		return nil
+	case phaserun.FieldProvider:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetProvider(v)
+		return nil
+	case phaserun.FieldServerProfile:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetServerProfile(v)
 		return nil
 	case phaserun.FieldStatus:
 		v, ok := value.(string)
@@ -9741,6 +9899,12 @@ func (m *PhaseRunMutation) ResetField(name string) error {
 	case phaserun.FieldOrdinal:
 		m.ResetOrdinal()
 		return nil
+	case phaserun.FieldProvider:
+		m.ResetProvider()
+		return nil
+	case phaserun.FieldServerProfile:
+		m.ResetServerProfile()
+		return nil
 	case phaserun.FieldStatus:
 		m.ResetStatus()
 		return nil
@@ -9862,6 +10026,807 @@ func (m *PhaseRunMutation) ResetEdge(name string) error {
 		return nil
 	}
 	return fmt.Errorf("unknown PhaseRun edge %s", name)
+}
+
+// PhaseStatMutation represents an operation that mutates the PhaseStat nodes in the graph.
+type PhaseStatMutation struct {
+	config
+	op             Op
+	typ            string
+	id             *int64
+	phase          *string
+	provider       *string
+	server_profile *string
+	p50_ms         *int64
+	addp50_ms      *int64
+	p95_ms         *int64
+	addp95_ms      *int64
+	samples        *int
+	addsamples     *int
+	computed_at    *time.Time
+	clearedFields  map[string]struct{}
+	done           bool
+	oldValue       func(context.Context) (*PhaseStat, error)
+	predicates     []predicate.PhaseStat
+}
+
+var _ ent.Mutation = (*PhaseStatMutation)(nil)
+
+// phasestatOption allows management of the mutation configuration using functional options.
+type phasestatOption func(*PhaseStatMutation)
+
+// newPhaseStatMutation creates new mutation for the PhaseStat entity.
+func newPhaseStatMutation(c config, op Op, opts ...phasestatOption) *PhaseStatMutation {
+	m := &PhaseStatMutation{
+		config:        c,
+		op:            op,
+		typ:           TypePhaseStat,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withPhaseStatID sets the ID field of the mutation.
+func withPhaseStatID(id int64) phasestatOption {
+	return func(m *PhaseStatMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *PhaseStat
+		)
+		m.oldValue = func(ctx context.Context) (*PhaseStat, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().PhaseStat.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withPhaseStat sets the old PhaseStat of the mutation.
+func withPhaseStat(node *PhaseStat) phasestatOption {
+	return func(m *PhaseStatMutation) {
+		m.oldValue = func(context.Context) (*PhaseStat, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m PhaseStatMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m PhaseStatMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of PhaseStat entities.
+func (m *PhaseStatMutation) SetID(id int64) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *PhaseStatMutation) ID() (id int64, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *PhaseStatMutation) IDs(ctx context.Context) ([]int64, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []int64{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().PhaseStat.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetPhase sets the "phase" field.
+func (m *PhaseStatMutation) SetPhase(s string) {
+	m.phase = &s
+}
+
+// Phase returns the value of the "phase" field in the mutation.
+func (m *PhaseStatMutation) Phase() (r string, exists bool) {
+	v := m.phase
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPhase returns the old "phase" field's value of the PhaseStat entity.
+// If the PhaseStat object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PhaseStatMutation) OldPhase(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPhase is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPhase requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPhase: %w", err)
+	}
+	return oldValue.Phase, nil
+}
+
+// ResetPhase resets all changes to the "phase" field.
+func (m *PhaseStatMutation) ResetPhase() {
+	m.phase = nil
+}
+
+// SetProvider sets the "provider" field.
+func (m *PhaseStatMutation) SetProvider(s string) {
+	m.provider = &s
+}
+
+// Provider returns the value of the "provider" field in the mutation.
+func (m *PhaseStatMutation) Provider() (r string, exists bool) {
+	v := m.provider
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldProvider returns the old "provider" field's value of the PhaseStat entity.
+// If the PhaseStat object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PhaseStatMutation) OldProvider(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldProvider is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldProvider requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldProvider: %w", err)
+	}
+	return oldValue.Provider, nil
+}
+
+// ResetProvider resets all changes to the "provider" field.
+func (m *PhaseStatMutation) ResetProvider() {
+	m.provider = nil
+}
+
+// SetServerProfile sets the "server_profile" field.
+func (m *PhaseStatMutation) SetServerProfile(s string) {
+	m.server_profile = &s
+}
+
+// ServerProfile returns the value of the "server_profile" field in the mutation.
+func (m *PhaseStatMutation) ServerProfile() (r string, exists bool) {
+	v := m.server_profile
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldServerProfile returns the old "server_profile" field's value of the PhaseStat entity.
+// If the PhaseStat object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PhaseStatMutation) OldServerProfile(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldServerProfile is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldServerProfile requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldServerProfile: %w", err)
+	}
+	return oldValue.ServerProfile, nil
+}
+
+// ResetServerProfile resets all changes to the "server_profile" field.
+func (m *PhaseStatMutation) ResetServerProfile() {
+	m.server_profile = nil
+}
+
+// SetP50Ms sets the "p50_ms" field.
+func (m *PhaseStatMutation) SetP50Ms(i int64) {
+	m.p50_ms = &i
+	m.addp50_ms = nil
+}
+
+// P50Ms returns the value of the "p50_ms" field in the mutation.
+func (m *PhaseStatMutation) P50Ms() (r int64, exists bool) {
+	v := m.p50_ms
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldP50Ms returns the old "p50_ms" field's value of the PhaseStat entity.
+// If the PhaseStat object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PhaseStatMutation) OldP50Ms(ctx context.Context) (v *int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldP50Ms is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldP50Ms requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldP50Ms: %w", err)
+	}
+	return oldValue.P50Ms, nil
+}
+
+// AddP50Ms adds i to the "p50_ms" field.
+func (m *PhaseStatMutation) AddP50Ms(i int64) {
+	if m.addp50_ms != nil {
+		*m.addp50_ms += i
+	} else {
+		m.addp50_ms = &i
+	}
+}
+
+// AddedP50Ms returns the value that was added to the "p50_ms" field in this mutation.
+func (m *PhaseStatMutation) AddedP50Ms() (r int64, exists bool) {
+	v := m.addp50_ms
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ClearP50Ms clears the value of the "p50_ms" field.
+func (m *PhaseStatMutation) ClearP50Ms() {
+	m.p50_ms = nil
+	m.addp50_ms = nil
+	m.clearedFields[phasestat.FieldP50Ms] = struct{}{}
+}
+
+// P50MsCleared returns if the "p50_ms" field was cleared in this mutation.
+func (m *PhaseStatMutation) P50MsCleared() bool {
+	_, ok := m.clearedFields[phasestat.FieldP50Ms]
+	return ok
+}
+
+// ResetP50Ms resets all changes to the "p50_ms" field.
+func (m *PhaseStatMutation) ResetP50Ms() {
+	m.p50_ms = nil
+	m.addp50_ms = nil
+	delete(m.clearedFields, phasestat.FieldP50Ms)
+}
+
+// SetP95Ms sets the "p95_ms" field.
+func (m *PhaseStatMutation) SetP95Ms(i int64) {
+	m.p95_ms = &i
+	m.addp95_ms = nil
+}
+
+// P95Ms returns the value of the "p95_ms" field in the mutation.
+func (m *PhaseStatMutation) P95Ms() (r int64, exists bool) {
+	v := m.p95_ms
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldP95Ms returns the old "p95_ms" field's value of the PhaseStat entity.
+// If the PhaseStat object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PhaseStatMutation) OldP95Ms(ctx context.Context) (v *int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldP95Ms is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldP95Ms requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldP95Ms: %w", err)
+	}
+	return oldValue.P95Ms, nil
+}
+
+// AddP95Ms adds i to the "p95_ms" field.
+func (m *PhaseStatMutation) AddP95Ms(i int64) {
+	if m.addp95_ms != nil {
+		*m.addp95_ms += i
+	} else {
+		m.addp95_ms = &i
+	}
+}
+
+// AddedP95Ms returns the value that was added to the "p95_ms" field in this mutation.
+func (m *PhaseStatMutation) AddedP95Ms() (r int64, exists bool) {
+	v := m.addp95_ms
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ClearP95Ms clears the value of the "p95_ms" field.
+func (m *PhaseStatMutation) ClearP95Ms() {
+	m.p95_ms = nil
+	m.addp95_ms = nil
+	m.clearedFields[phasestat.FieldP95Ms] = struct{}{}
+}
+
+// P95MsCleared returns if the "p95_ms" field was cleared in this mutation.
+func (m *PhaseStatMutation) P95MsCleared() bool {
+	_, ok := m.clearedFields[phasestat.FieldP95Ms]
+	return ok
+}
+
+// ResetP95Ms resets all changes to the "p95_ms" field.
+func (m *PhaseStatMutation) ResetP95Ms() {
+	m.p95_ms = nil
+	m.addp95_ms = nil
+	delete(m.clearedFields, phasestat.FieldP95Ms)
+}
+
+// SetSamples sets the "samples" field.
+func (m *PhaseStatMutation) SetSamples(i int) {
+	m.samples = &i
+	m.addsamples = nil
+}
+
+// Samples returns the value of the "samples" field in the mutation.
+func (m *PhaseStatMutation) Samples() (r int, exists bool) {
+	v := m.samples
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSamples returns the old "samples" field's value of the PhaseStat entity.
+// If the PhaseStat object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PhaseStatMutation) OldSamples(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSamples is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSamples requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSamples: %w", err)
+	}
+	return oldValue.Samples, nil
+}
+
+// AddSamples adds i to the "samples" field.
+func (m *PhaseStatMutation) AddSamples(i int) {
+	if m.addsamples != nil {
+		*m.addsamples += i
+	} else {
+		m.addsamples = &i
+	}
+}
+
+// AddedSamples returns the value that was added to the "samples" field in this mutation.
+func (m *PhaseStatMutation) AddedSamples() (r int, exists bool) {
+	v := m.addsamples
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetSamples resets all changes to the "samples" field.
+func (m *PhaseStatMutation) ResetSamples() {
+	m.samples = nil
+	m.addsamples = nil
+}
+
+// SetComputedAt sets the "computed_at" field.
+func (m *PhaseStatMutation) SetComputedAt(t time.Time) {
+	m.computed_at = &t
+}
+
+// ComputedAt returns the value of the "computed_at" field in the mutation.
+func (m *PhaseStatMutation) ComputedAt() (r time.Time, exists bool) {
+	v := m.computed_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldComputedAt returns the old "computed_at" field's value of the PhaseStat entity.
+// If the PhaseStat object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PhaseStatMutation) OldComputedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldComputedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldComputedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldComputedAt: %w", err)
+	}
+	return oldValue.ComputedAt, nil
+}
+
+// ResetComputedAt resets all changes to the "computed_at" field.
+func (m *PhaseStatMutation) ResetComputedAt() {
+	m.computed_at = nil
+}
+
+// Where appends a list predicates to the PhaseStatMutation builder.
+func (m *PhaseStatMutation) Where(ps ...predicate.PhaseStat) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the PhaseStatMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *PhaseStatMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.PhaseStat, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *PhaseStatMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *PhaseStatMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (PhaseStat).
+func (m *PhaseStatMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *PhaseStatMutation) Fields() []string {
+	fields := make([]string, 0, 7)
+	if m.phase != nil {
+		fields = append(fields, phasestat.FieldPhase)
+	}
+	if m.provider != nil {
+		fields = append(fields, phasestat.FieldProvider)
+	}
+	if m.server_profile != nil {
+		fields = append(fields, phasestat.FieldServerProfile)
+	}
+	if m.p50_ms != nil {
+		fields = append(fields, phasestat.FieldP50Ms)
+	}
+	if m.p95_ms != nil {
+		fields = append(fields, phasestat.FieldP95Ms)
+	}
+	if m.samples != nil {
+		fields = append(fields, phasestat.FieldSamples)
+	}
+	if m.computed_at != nil {
+		fields = append(fields, phasestat.FieldComputedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *PhaseStatMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case phasestat.FieldPhase:
+		return m.Phase()
+	case phasestat.FieldProvider:
+		return m.Provider()
+	case phasestat.FieldServerProfile:
+		return m.ServerProfile()
+	case phasestat.FieldP50Ms:
+		return m.P50Ms()
+	case phasestat.FieldP95Ms:
+		return m.P95Ms()
+	case phasestat.FieldSamples:
+		return m.Samples()
+	case phasestat.FieldComputedAt:
+		return m.ComputedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *PhaseStatMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case phasestat.FieldPhase:
+		return m.OldPhase(ctx)
+	case phasestat.FieldProvider:
+		return m.OldProvider(ctx)
+	case phasestat.FieldServerProfile:
+		return m.OldServerProfile(ctx)
+	case phasestat.FieldP50Ms:
+		return m.OldP50Ms(ctx)
+	case phasestat.FieldP95Ms:
+		return m.OldP95Ms(ctx)
+	case phasestat.FieldSamples:
+		return m.OldSamples(ctx)
+	case phasestat.FieldComputedAt:
+		return m.OldComputedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown PhaseStat field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *PhaseStatMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case phasestat.FieldPhase:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPhase(v)
+		return nil
+	case phasestat.FieldProvider:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetProvider(v)
+		return nil
+	case phasestat.FieldServerProfile:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetServerProfile(v)
+		return nil
+	case phasestat.FieldP50Ms:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetP50Ms(v)
+		return nil
+	case phasestat.FieldP95Ms:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetP95Ms(v)
+		return nil
+	case phasestat.FieldSamples:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSamples(v)
+		return nil
+	case phasestat.FieldComputedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetComputedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown PhaseStat field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *PhaseStatMutation) AddedFields() []string {
+	var fields []string
+	if m.addp50_ms != nil {
+		fields = append(fields, phasestat.FieldP50Ms)
+	}
+	if m.addp95_ms != nil {
+		fields = append(fields, phasestat.FieldP95Ms)
+	}
+	if m.addsamples != nil {
+		fields = append(fields, phasestat.FieldSamples)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *PhaseStatMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case phasestat.FieldP50Ms:
+		return m.AddedP50Ms()
+	case phasestat.FieldP95Ms:
+		return m.AddedP95Ms()
+	case phasestat.FieldSamples:
+		return m.AddedSamples()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *PhaseStatMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case phasestat.FieldP50Ms:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddP50Ms(v)
+		return nil
+	case phasestat.FieldP95Ms:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddP95Ms(v)
+		return nil
+	case phasestat.FieldSamples:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddSamples(v)
+		return nil
+	}
+	return fmt.Errorf("unknown PhaseStat numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *PhaseStatMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(phasestat.FieldP50Ms) {
+		fields = append(fields, phasestat.FieldP50Ms)
+	}
+	if m.FieldCleared(phasestat.FieldP95Ms) {
+		fields = append(fields, phasestat.FieldP95Ms)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *PhaseStatMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *PhaseStatMutation) ClearField(name string) error {
+	switch name {
+	case phasestat.FieldP50Ms:
+		m.ClearP50Ms()
+		return nil
+	case phasestat.FieldP95Ms:
+		m.ClearP95Ms()
+		return nil
+	}
+	return fmt.Errorf("unknown PhaseStat nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *PhaseStatMutation) ResetField(name string) error {
+	switch name {
+	case phasestat.FieldPhase:
+		m.ResetPhase()
+		return nil
+	case phasestat.FieldProvider:
+		m.ResetProvider()
+		return nil
+	case phasestat.FieldServerProfile:
+		m.ResetServerProfile()
+		return nil
+	case phasestat.FieldP50Ms:
+		m.ResetP50Ms()
+		return nil
+	case phasestat.FieldP95Ms:
+		m.ResetP95Ms()
+		return nil
+	case phasestat.FieldSamples:
+		m.ResetSamples()
+		return nil
+	case phasestat.FieldComputedAt:
+		m.ResetComputedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown PhaseStat field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *PhaseStatMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *PhaseStatMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *PhaseStatMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *PhaseStatMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *PhaseStatMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *PhaseStatMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *PhaseStatMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown PhaseStat unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *PhaseStatMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown PhaseStat edge %s", name)
 }
 
 // ReplicaMutation represents an operation that mutates the Replica nodes in the graph.

@@ -54,6 +54,8 @@ type Node struct {
 	SSHPort *int `json:"ssh_port,omitempty"`
 	// no sign of life for longer than the phase allows
 	Stale bool `json:"stale,omitempty"`
+	// the open phase, or the whole deployment, takes longer than 95 in 100 did
+	Late bool `json:"late,omitempty"`
 	// grows by one on every change that the stream shows
 	Version int `json:"version,omitempty"`
 	// stream position of the last change
@@ -106,7 +108,7 @@ func (*Node) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case node.FieldMACAddresses, node.FieldLabels:
 			values[i] = new([]byte)
-		case node.FieldStale:
+		case node.FieldStale, node.FieldLate:
 			values[i] = new(sql.NullBool)
 		case node.FieldID, node.FieldCurrentDeploymentID, node.FieldSSHPort, node.FieldVersion, node.FieldChangedPosition:
 			values[i] = new(sql.NullInt64)
@@ -256,6 +258,12 @@ func (_m *Node) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field stale", values[i])
 			} else if value.Valid {
 				_m.Stale = value.Bool
+			}
+		case node.FieldLate:
+			if value, ok := values[i].(*sql.NullBool); !ok {
+				return fmt.Errorf("unexpected type %T for field late", values[i])
+			} else if value.Valid {
+				_m.Late = value.Bool
 			}
 		case node.FieldVersion:
 			if value, ok := values[i].(*sql.NullInt64); !ok {
@@ -407,6 +415,9 @@ func (_m *Node) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("stale=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Stale))
+	builder.WriteString(", ")
+	builder.WriteString("late=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Late))
 	builder.WriteString(", ")
 	builder.WriteString("version=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Version))

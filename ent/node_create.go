@@ -244,6 +244,20 @@ func (_c *NodeCreate) SetNillableStale(v *bool) *NodeCreate {
 	return _c
 }
 
+// SetLate sets the "late" field.
+func (_c *NodeCreate) SetLate(v bool) *NodeCreate {
+	_c.mutation.SetLate(v)
+	return _c
+}
+
+// SetNillableLate sets the "late" field if the given value is not nil.
+func (_c *NodeCreate) SetNillableLate(v *bool) *NodeCreate {
+	if v != nil {
+		_c.SetLate(*v)
+	}
+	return _c
+}
+
 // SetVersion sets the "version" field.
 func (_c *NodeCreate) SetVersion(v int) *NodeCreate {
 	_c.mutation.SetVersion(v)
@@ -401,6 +415,10 @@ func (_c *NodeCreate) defaults() {
 		v := node.DefaultStale
 		_c.mutation.SetStale(v)
 	}
+	if _, ok := _c.mutation.Late(); !ok {
+		v := node.DefaultLate
+		_c.mutation.SetLate(v)
+	}
 	if _, ok := _c.mutation.Version(); !ok {
 		v := node.DefaultVersion
 		_c.mutation.SetVersion(v)
@@ -443,6 +461,9 @@ func (_c *NodeCreate) check() error {
 	}
 	if _, ok := _c.mutation.Stale(); !ok {
 		return &ValidationError{Name: "stale", err: errors.New(`ent: missing required field "Node.stale"`)}
+	}
+	if _, ok := _c.mutation.Late(); !ok {
+		return &ValidationError{Name: "late", err: errors.New(`ent: missing required field "Node.late"`)}
 	}
 	if _, ok := _c.mutation.Version(); !ok {
 		return &ValidationError{Name: "version", err: errors.New(`ent: missing required field "Node.version"`)}
@@ -560,6 +581,10 @@ func (_c *NodeCreate) createSpec() (*Node, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Stale(); ok {
 		_spec.SetField(node.FieldStale, field.TypeBool, value)
 		_node.Stale = value
+	}
+	if value, ok := _c.mutation.Late(); ok {
+		_spec.SetField(node.FieldLate, field.TypeBool, value)
+		_node.Late = value
 	}
 	if value, ok := _c.mutation.Version(); ok {
 		_spec.SetField(node.FieldVersion, field.TypeInt, value)
@@ -962,6 +987,18 @@ func (u *NodeUpsert) SetStale(v bool) *NodeUpsert {
 // UpdateStale sets the "stale" field to the value that was provided on create.
 func (u *NodeUpsert) UpdateStale() *NodeUpsert {
 	u.SetExcluded(node.FieldStale)
+	return u
+}
+
+// SetLate sets the "late" field.
+func (u *NodeUpsert) SetLate(v bool) *NodeUpsert {
+	u.Set(node.FieldLate, v)
+	return u
+}
+
+// UpdateLate sets the "late" field to the value that was provided on create.
+func (u *NodeUpsert) UpdateLate() *NodeUpsert {
+	u.SetExcluded(node.FieldLate)
 	return u
 }
 
@@ -1438,6 +1475,20 @@ func (u *NodeUpsertOne) SetStale(v bool) *NodeUpsertOne {
 func (u *NodeUpsertOne) UpdateStale() *NodeUpsertOne {
 	return u.Update(func(s *NodeUpsert) {
 		s.UpdateStale()
+	})
+}
+
+// SetLate sets the "late" field.
+func (u *NodeUpsertOne) SetLate(v bool) *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.SetLate(v)
+	})
+}
+
+// UpdateLate sets the "late" field to the value that was provided on create.
+func (u *NodeUpsertOne) UpdateLate() *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.UpdateLate()
 	})
 }
 
@@ -2093,6 +2144,20 @@ func (u *NodeUpsertBulk) SetStale(v bool) *NodeUpsertBulk {
 func (u *NodeUpsertBulk) UpdateStale() *NodeUpsertBulk {
 	return u.Update(func(s *NodeUpsert) {
 		s.UpdateStale()
+	})
+}
+
+// SetLate sets the "late" field.
+func (u *NodeUpsertBulk) SetLate(v bool) *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.SetLate(v)
+	})
+}
+
+// UpdateLate sets the "late" field to the value that was provided on create.
+func (u *NodeUpsertBulk) UpdateLate() *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.UpdateLate()
 	})
 }
 

@@ -360,6 +360,20 @@ func (_u *NodeUpdate) SetNillableStale(v *bool) *NodeUpdate {
 	return _u
 }
 
+// SetLate sets the "late" field.
+func (_u *NodeUpdate) SetLate(v bool) *NodeUpdate {
+	_u.mutation.SetLate(v)
+	return _u
+}
+
+// SetNillableLate sets the "late" field if the given value is not nil.
+func (_u *NodeUpdate) SetNillableLate(v *bool) *NodeUpdate {
+	if v != nil {
+		_u.SetLate(*v)
+	}
+	return _u
+}
+
 // SetVersion sets the "version" field.
 func (_u *NodeUpdate) SetVersion(v int) *NodeUpdate {
 	_u.mutation.ResetVersion()
@@ -682,6 +696,9 @@ func (_u *NodeUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if value, ok := _u.mutation.Stale(); ok {
 		_spec.SetField(node.FieldStale, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.Late(); ok {
+		_spec.SetField(node.FieldLate, field.TypeBool, value)
 	}
 	if value, ok := _u.mutation.Version(); ok {
 		_spec.SetField(node.FieldVersion, field.TypeInt, value)
@@ -1147,6 +1164,20 @@ func (_u *NodeUpdateOne) SetNillableStale(v *bool) *NodeUpdateOne {
 	return _u
 }
 
+// SetLate sets the "late" field.
+func (_u *NodeUpdateOne) SetLate(v bool) *NodeUpdateOne {
+	_u.mutation.SetLate(v)
+	return _u
+}
+
+// SetNillableLate sets the "late" field if the given value is not nil.
+func (_u *NodeUpdateOne) SetNillableLate(v *bool) *NodeUpdateOne {
+	if v != nil {
+		_u.SetLate(*v)
+	}
+	return _u
+}
+
 // SetVersion sets the "version" field.
 func (_u *NodeUpdateOne) SetVersion(v int) *NodeUpdateOne {
 	_u.mutation.ResetVersion()
@@ -1499,6 +1530,9 @@ func (_u *NodeUpdateOne) sqlSave(ctx context.Context) (_node *Node, err error) {
 	}
 	if value, ok := _u.mutation.Stale(); ok {
 		_spec.SetField(node.FieldStale, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.Late(); ok {
+		_spec.SetField(node.FieldLate, field.TypeBool, value)
 	}
 	if value, ok := _u.mutation.Version(); ok {
 		_spec.SetField(node.FieldVersion, field.TypeInt, value)

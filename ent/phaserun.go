@@ -26,6 +26,10 @@ type PhaseRun struct {
 	Phase string `json:"phase,omitempty"`
 	// Ordinal holds the value of the "ordinal" field.
 	Ordinal int `json:"ordinal,omitempty"`
+	// of the deployment, for statistics
+	Provider string `json:"provider,omitempty"`
+	// of the node when the phase was entered, for statistics
+	ServerProfile string `json:"server_profile,omitempty"`
 	// Status holds the value of the "status" field.
 	Status string `json:"status,omitempty"`
 	// 1 + automatic retries after a deadline
@@ -89,7 +93,7 @@ func (*PhaseRun) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case phaserun.FieldID, phaserun.FieldDeploymentID, phaserun.FieldAttempt, phaserun.FieldOrdinal, phaserun.FieldTries, phaserun.FieldProgress, phaserun.FieldLastSequence, phaserun.FieldStoppedMs:
 			values[i] = new(sql.NullInt64)
-		case phaserun.FieldPhase, phaserun.FieldStatus, phaserun.FieldMessage, phaserun.FieldLastHash, phaserun.FieldAwaiting, phaserun.FieldEvidence:
+		case phaserun.FieldPhase, phaserun.FieldProvider, phaserun.FieldServerProfile, phaserun.FieldStatus, phaserun.FieldMessage, phaserun.FieldLastHash, phaserun.FieldAwaiting, phaserun.FieldEvidence:
 			values[i] = new(sql.NullString)
 		case phaserun.FieldAwaitingSince, phaserun.FieldEnteredAt, phaserun.FieldStartedAt, phaserun.FieldFinishedAt, phaserun.FieldDeadlineAt, phaserun.FieldClockStoppedAt:
 			values[i] = new(sql.NullTime)
@@ -137,6 +141,18 @@ func (_m *PhaseRun) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field ordinal", values[i])
 			} else if value.Valid {
 				_m.Ordinal = int(value.Int64)
+			}
+		case phaserun.FieldProvider:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field provider", values[i])
+			} else if value.Valid {
+				_m.Provider = value.String
+			}
+		case phaserun.FieldServerProfile:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field server_profile", values[i])
+			} else if value.Valid {
+				_m.ServerProfile = value.String
 			}
 		case phaserun.FieldStatus:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -286,6 +302,12 @@ func (_m *PhaseRun) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("ordinal=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Ordinal))
+	builder.WriteString(", ")
+	builder.WriteString("provider=")
+	builder.WriteString(_m.Provider)
+	builder.WriteString(", ")
+	builder.WriteString("server_profile=")
+	builder.WriteString(_m.ServerProfile)
 	builder.WriteString(", ")
 	builder.WriteString("status=")
 	builder.WriteString(_m.Status)

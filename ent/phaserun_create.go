@@ -47,6 +47,34 @@ func (_c *PhaseRunCreate) SetOrdinal(v int) *PhaseRunCreate {
 	return _c
 }
 
+// SetProvider sets the "provider" field.
+func (_c *PhaseRunCreate) SetProvider(v string) *PhaseRunCreate {
+	_c.mutation.SetProvider(v)
+	return _c
+}
+
+// SetNillableProvider sets the "provider" field if the given value is not nil.
+func (_c *PhaseRunCreate) SetNillableProvider(v *string) *PhaseRunCreate {
+	if v != nil {
+		_c.SetProvider(*v)
+	}
+	return _c
+}
+
+// SetServerProfile sets the "server_profile" field.
+func (_c *PhaseRunCreate) SetServerProfile(v string) *PhaseRunCreate {
+	_c.mutation.SetServerProfile(v)
+	return _c
+}
+
+// SetNillableServerProfile sets the "server_profile" field if the given value is not nil.
+func (_c *PhaseRunCreate) SetNillableServerProfile(v *string) *PhaseRunCreate {
+	if v != nil {
+		_c.SetServerProfile(*v)
+	}
+	return _c
+}
+
 // SetStatus sets the "status" field.
 func (_c *PhaseRunCreate) SetStatus(v string) *PhaseRunCreate {
 	_c.mutation.SetStatus(v)
@@ -295,6 +323,14 @@ func (_c *PhaseRunCreate) ExecX(ctx context.Context) {
 
 // defaults sets the default values of the builder before save.
 func (_c *PhaseRunCreate) defaults() {
+	if _, ok := _c.mutation.Provider(); !ok {
+		v := phaserun.DefaultProvider
+		_c.mutation.SetProvider(v)
+	}
+	if _, ok := _c.mutation.ServerProfile(); !ok {
+		v := phaserun.DefaultServerProfile
+		_c.mutation.SetServerProfile(v)
+	}
 	if _, ok := _c.mutation.Tries(); !ok {
 		v := phaserun.DefaultTries
 		_c.mutation.SetTries(v)
@@ -342,6 +378,12 @@ func (_c *PhaseRunCreate) check() error {
 	}
 	if _, ok := _c.mutation.Ordinal(); !ok {
 		return &ValidationError{Name: "ordinal", err: errors.New(`ent: missing required field "PhaseRun.ordinal"`)}
+	}
+	if _, ok := _c.mutation.Provider(); !ok {
+		return &ValidationError{Name: "provider", err: errors.New(`ent: missing required field "PhaseRun.provider"`)}
+	}
+	if _, ok := _c.mutation.ServerProfile(); !ok {
+		return &ValidationError{Name: "server_profile", err: errors.New(`ent: missing required field "PhaseRun.server_profile"`)}
 	}
 	if _, ok := _c.mutation.Status(); !ok {
 		return &ValidationError{Name: "status", err: errors.New(`ent: missing required field "PhaseRun.status"`)}
@@ -417,6 +459,14 @@ func (_c *PhaseRunCreate) createSpec() (*PhaseRun, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Ordinal(); ok {
 		_spec.SetField(phaserun.FieldOrdinal, field.TypeInt, value)
 		_node.Ordinal = value
+	}
+	if value, ok := _c.mutation.Provider(); ok {
+		_spec.SetField(phaserun.FieldProvider, field.TypeString, value)
+		_node.Provider = value
+	}
+	if value, ok := _c.mutation.ServerProfile(); ok {
+		_spec.SetField(phaserun.FieldServerProfile, field.TypeString, value)
+		_node.ServerProfile = value
 	}
 	if value, ok := _c.mutation.Status(); ok {
 		_spec.SetField(phaserun.FieldStatus, field.TypeString, value)
@@ -604,6 +654,30 @@ func (u *PhaseRunUpsert) UpdateOrdinal() *PhaseRunUpsert {
 // AddOrdinal adds v to the "ordinal" field.
 func (u *PhaseRunUpsert) AddOrdinal(v int) *PhaseRunUpsert {
 	u.Add(phaserun.FieldOrdinal, v)
+	return u
+}
+
+// SetProvider sets the "provider" field.
+func (u *PhaseRunUpsert) SetProvider(v string) *PhaseRunUpsert {
+	u.Set(phaserun.FieldProvider, v)
+	return u
+}
+
+// UpdateProvider sets the "provider" field to the value that was provided on create.
+func (u *PhaseRunUpsert) UpdateProvider() *PhaseRunUpsert {
+	u.SetExcluded(phaserun.FieldProvider)
+	return u
+}
+
+// SetServerProfile sets the "server_profile" field.
+func (u *PhaseRunUpsert) SetServerProfile(v string) *PhaseRunUpsert {
+	u.Set(phaserun.FieldServerProfile, v)
+	return u
+}
+
+// UpdateServerProfile sets the "server_profile" field to the value that was provided on create.
+func (u *PhaseRunUpsert) UpdateServerProfile() *PhaseRunUpsert {
+	u.SetExcluded(phaserun.FieldServerProfile)
 	return u
 }
 
@@ -962,6 +1036,34 @@ func (u *PhaseRunUpsertOne) AddOrdinal(v int) *PhaseRunUpsertOne {
 func (u *PhaseRunUpsertOne) UpdateOrdinal() *PhaseRunUpsertOne {
 	return u.Update(func(s *PhaseRunUpsert) {
 		s.UpdateOrdinal()
+	})
+}
+
+// SetProvider sets the "provider" field.
+func (u *PhaseRunUpsertOne) SetProvider(v string) *PhaseRunUpsertOne {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.SetProvider(v)
+	})
+}
+
+// UpdateProvider sets the "provider" field to the value that was provided on create.
+func (u *PhaseRunUpsertOne) UpdateProvider() *PhaseRunUpsertOne {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.UpdateProvider()
+	})
+}
+
+// SetServerProfile sets the "server_profile" field.
+func (u *PhaseRunUpsertOne) SetServerProfile(v string) *PhaseRunUpsertOne {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.SetServerProfile(v)
+	})
+}
+
+// UpdateServerProfile sets the "server_profile" field to the value that was provided on create.
+func (u *PhaseRunUpsertOne) UpdateServerProfile() *PhaseRunUpsertOne {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.UpdateServerProfile()
 	})
 }
 
@@ -1526,6 +1628,34 @@ func (u *PhaseRunUpsertBulk) AddOrdinal(v int) *PhaseRunUpsertBulk {
 func (u *PhaseRunUpsertBulk) UpdateOrdinal() *PhaseRunUpsertBulk {
 	return u.Update(func(s *PhaseRunUpsert) {
 		s.UpdateOrdinal()
+	})
+}
+
+// SetProvider sets the "provider" field.
+func (u *PhaseRunUpsertBulk) SetProvider(v string) *PhaseRunUpsertBulk {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.SetProvider(v)
+	})
+}
+
+// UpdateProvider sets the "provider" field to the value that was provided on create.
+func (u *PhaseRunUpsertBulk) UpdateProvider() *PhaseRunUpsertBulk {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.UpdateProvider()
+	})
+}
+
+// SetServerProfile sets the "server_profile" field.
+func (u *PhaseRunUpsertBulk) SetServerProfile(v string) *PhaseRunUpsertBulk {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.SetServerProfile(v)
+	})
+}
+
+// UpdateServerProfile sets the "server_profile" field to the value that was provided on create.
+func (u *PhaseRunUpsertBulk) UpdateServerProfile() *PhaseRunUpsertBulk {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.UpdateServerProfile()
 	})
 }
 

@@ -100,6 +100,34 @@ func (_u *PhaseRunUpdate) AddOrdinal(v int) *PhaseRunUpdate {
 	return _u
 }
 
+// SetProvider sets the "provider" field.
+func (_u *PhaseRunUpdate) SetProvider(v string) *PhaseRunUpdate {
+	_u.mutation.SetProvider(v)
+	return _u
+}
+
+// SetNillableProvider sets the "provider" field if the given value is not nil.
+func (_u *PhaseRunUpdate) SetNillableProvider(v *string) *PhaseRunUpdate {
+	if v != nil {
+		_u.SetProvider(*v)
+	}
+	return _u
+}
+
+// SetServerProfile sets the "server_profile" field.
+func (_u *PhaseRunUpdate) SetServerProfile(v string) *PhaseRunUpdate {
+	_u.mutation.SetServerProfile(v)
+	return _u
+}
+
+// SetNillableServerProfile sets the "server_profile" field if the given value is not nil.
+func (_u *PhaseRunUpdate) SetNillableServerProfile(v *string) *PhaseRunUpdate {
+	if v != nil {
+		_u.SetServerProfile(*v)
+	}
+	return _u
+}
+
 // SetStatus sets the "status" field.
 func (_u *PhaseRunUpdate) SetStatus(v string) *PhaseRunUpdate {
 	_u.mutation.SetStatus(v)
@@ -458,6 +486,12 @@ func (_u *PhaseRunUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.AddedOrdinal(); ok {
 		_spec.AddField(phaserun.FieldOrdinal, field.TypeInt, value)
 	}
+	if value, ok := _u.mutation.Provider(); ok {
+		_spec.SetField(phaserun.FieldProvider, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.ServerProfile(); ok {
+		_spec.SetField(phaserun.FieldServerProfile, field.TypeString, value)
+	}
 	if value, ok := _u.mutation.Status(); ok {
 		_spec.SetField(phaserun.FieldStatus, field.TypeString, value)
 	}
@@ -651,6 +685,34 @@ func (_u *PhaseRunUpdateOne) SetNillableOrdinal(v *int) *PhaseRunUpdateOne {
 // AddOrdinal adds value to the "ordinal" field.
 func (_u *PhaseRunUpdateOne) AddOrdinal(v int) *PhaseRunUpdateOne {
 	_u.mutation.AddOrdinal(v)
+	return _u
+}
+
+// SetProvider sets the "provider" field.
+func (_u *PhaseRunUpdateOne) SetProvider(v string) *PhaseRunUpdateOne {
+	_u.mutation.SetProvider(v)
+	return _u
+}
+
+// SetNillableProvider sets the "provider" field if the given value is not nil.
+func (_u *PhaseRunUpdateOne) SetNillableProvider(v *string) *PhaseRunUpdateOne {
+	if v != nil {
+		_u.SetProvider(*v)
+	}
+	return _u
+}
+
+// SetServerProfile sets the "server_profile" field.
+func (_u *PhaseRunUpdateOne) SetServerProfile(v string) *PhaseRunUpdateOne {
+	_u.mutation.SetServerProfile(v)
+	return _u
+}
+
+// SetNillableServerProfile sets the "server_profile" field if the given value is not nil.
+func (_u *PhaseRunUpdateOne) SetNillableServerProfile(v *string) *PhaseRunUpdateOne {
+	if v != nil {
+		_u.SetServerProfile(*v)
+	}
 	return _u
 }
 
@@ -1041,6 +1103,12 @@ func (_u *PhaseRunUpdateOne) sqlSave(ctx context.Context) (_node *PhaseRun, err 
 	}
 	if value, ok := _u.mutation.AddedOrdinal(); ok {
 		_spec.AddField(phaserun.FieldOrdinal, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.Provider(); ok {
+		_spec.SetField(phaserun.FieldProvider, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.ServerProfile(); ok {
+		_spec.SetField(phaserun.FieldServerProfile, field.TypeString, value)
 	}
 	if value, ok := _u.mutation.Status(); ok {
 		_spec.SetField(phaserun.FieldStatus, field.TypeString, value)

@@ -11,6 +11,7 @@ import (
 	"github.com/slipwayhq/slipway/ent/node"
 	"github.com/slipwayhq/slipway/ent/nodetombstone"
 	"github.com/slipwayhq/slipway/ent/phaserun"
+	"github.com/slipwayhq/slipway/ent/phasestat"
 	"github.com/slipwayhq/slipway/ent/replica"
 	"github.com/slipwayhq/slipway/ent/resource"
 	"github.com/slipwayhq/slipway/ent/schema"
@@ -124,20 +125,24 @@ func init() {
 	nodeDescStale := nodeFields[18].Descriptor()
 	// node.DefaultStale holds the default value on creation for the stale field.
 	node.DefaultStale = nodeDescStale.Default.(bool)
+	// nodeDescLate is the schema descriptor for late field.
+	nodeDescLate := nodeFields[19].Descriptor()
+	// node.DefaultLate holds the default value on creation for the late field.
+	node.DefaultLate = nodeDescLate.Default.(bool)
 	// nodeDescVersion is the schema descriptor for version field.
-	nodeDescVersion := nodeFields[19].Descriptor()
+	nodeDescVersion := nodeFields[20].Descriptor()
 	// node.DefaultVersion holds the default value on creation for the version field.
 	node.DefaultVersion = nodeDescVersion.Default.(int)
 	// nodeDescChangedPosition is the schema descriptor for changed_position field.
-	nodeDescChangedPosition := nodeFields[20].Descriptor()
+	nodeDescChangedPosition := nodeFields[21].Descriptor()
 	// node.DefaultChangedPosition holds the default value on creation for the changed_position field.
 	node.DefaultChangedPosition = nodeDescChangedPosition.Default.(int64)
 	// nodeDescCreatedAt is the schema descriptor for created_at field.
-	nodeDescCreatedAt := nodeFields[22].Descriptor()
+	nodeDescCreatedAt := nodeFields[23].Descriptor()
 	// node.DefaultCreatedAt holds the default value on creation for the created_at field.
 	node.DefaultCreatedAt = nodeDescCreatedAt.Default.(func() time.Time)
 	// nodeDescUpdatedAt is the schema descriptor for updated_at field.
-	nodeDescUpdatedAt := nodeFields[23].Descriptor()
+	nodeDescUpdatedAt := nodeFields[24].Descriptor()
 	// node.DefaultUpdatedAt holds the default value on creation for the updated_at field.
 	node.DefaultUpdatedAt = nodeDescUpdatedAt.Default.(func() time.Time)
 	nodetombstoneFields := schema.NodeTombstone{}.Fields()
@@ -148,38 +153,52 @@ func init() {
 	nodetombstone.DefaultRemovedAt = nodetombstoneDescRemovedAt.Default.(func() time.Time)
 	phaserunFields := schema.PhaseRun{}.Fields()
 	_ = phaserunFields
+	// phaserunDescProvider is the schema descriptor for provider field.
+	phaserunDescProvider := phaserunFields[5].Descriptor()
+	// phaserun.DefaultProvider holds the default value on creation for the provider field.
+	phaserun.DefaultProvider = phaserunDescProvider.Default.(string)
+	// phaserunDescServerProfile is the schema descriptor for server_profile field.
+	phaserunDescServerProfile := phaserunFields[6].Descriptor()
+	// phaserun.DefaultServerProfile holds the default value on creation for the server_profile field.
+	phaserun.DefaultServerProfile = phaserunDescServerProfile.Default.(string)
 	// phaserunDescTries is the schema descriptor for tries field.
-	phaserunDescTries := phaserunFields[6].Descriptor()
+	phaserunDescTries := phaserunFields[8].Descriptor()
 	// phaserun.DefaultTries holds the default value on creation for the tries field.
 	phaserun.DefaultTries = phaserunDescTries.Default.(int)
 	// phaserunDescMessage is the schema descriptor for message field.
-	phaserunDescMessage := phaserunFields[8].Descriptor()
+	phaserunDescMessage := phaserunFields[10].Descriptor()
 	// phaserun.DefaultMessage holds the default value on creation for the message field.
 	phaserun.DefaultMessage = phaserunDescMessage.Default.(string)
 	// phaserunDescLastHash is the schema descriptor for last_hash field.
-	phaserunDescLastHash := phaserunFields[9].Descriptor()
+	phaserunDescLastHash := phaserunFields[11].Descriptor()
 	// phaserun.DefaultLastHash holds the default value on creation for the last_hash field.
 	phaserun.DefaultLastHash = phaserunDescLastHash.Default.(string)
 	// phaserunDescLastSequence is the schema descriptor for last_sequence field.
-	phaserunDescLastSequence := phaserunFields[10].Descriptor()
+	phaserunDescLastSequence := phaserunFields[12].Descriptor()
 	// phaserun.DefaultLastSequence holds the default value on creation for the last_sequence field.
 	phaserun.DefaultLastSequence = phaserunDescLastSequence.Default.(int)
 	// phaserunDescAwaiting is the schema descriptor for awaiting field.
-	phaserunDescAwaiting := phaserunFields[11].Descriptor()
+	phaserunDescAwaiting := phaserunFields[13].Descriptor()
 	// phaserun.DefaultAwaiting holds the default value on creation for the awaiting field.
 	phaserun.DefaultAwaiting = phaserunDescAwaiting.Default.(string)
 	// phaserunDescEvidence is the schema descriptor for evidence field.
-	phaserunDescEvidence := phaserunFields[12].Descriptor()
+	phaserunDescEvidence := phaserunFields[14].Descriptor()
 	// phaserun.DefaultEvidence holds the default value on creation for the evidence field.
 	phaserun.DefaultEvidence = phaserunDescEvidence.Default.(string)
 	// phaserunDescEnteredAt is the schema descriptor for entered_at field.
-	phaserunDescEnteredAt := phaserunFields[14].Descriptor()
+	phaserunDescEnteredAt := phaserunFields[16].Descriptor()
 	// phaserun.DefaultEnteredAt holds the default value on creation for the entered_at field.
 	phaserun.DefaultEnteredAt = phaserunDescEnteredAt.Default.(func() time.Time)
 	// phaserunDescStoppedMs is the schema descriptor for stopped_ms field.
-	phaserunDescStoppedMs := phaserunFields[19].Descriptor()
+	phaserunDescStoppedMs := phaserunFields[21].Descriptor()
 	// phaserun.DefaultStoppedMs holds the default value on creation for the stopped_ms field.
 	phaserun.DefaultStoppedMs = phaserunDescStoppedMs.Default.(int64)
+	phasestatFields := schema.PhaseStat{}.Fields()
+	_ = phasestatFields
+	// phasestatDescComputedAt is the schema descriptor for computed_at field.
+	phasestatDescComputedAt := phasestatFields[7].Descriptor()
+	// phasestat.DefaultComputedAt holds the default value on creation for the computed_at field.
+	phasestat.DefaultComputedAt = phasestatDescComputedAt.Default.(func() time.Time)
 	replicaFields := schema.Replica{}.Fields()
 	_ = replicaFields
 	// replicaDescHost is the schema descriptor for host field.

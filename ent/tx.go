@@ -26,6 +26,8 @@ type Tx struct {
 	NodeTombstone *NodeTombstoneClient
 	// PhaseRun is the client for interacting with the PhaseRun builders.
 	PhaseRun *PhaseRunClient
+	// PhaseStat is the client for interacting with the PhaseStat builders.
+	PhaseStat *PhaseStatClient
 	// Replica is the client for interacting with the Replica builders.
 	Replica *ReplicaClient
 	// Resource is the client for interacting with the Resource builders.
@@ -175,6 +177,7 @@ func (tx *Tx) init() {
 	tx.Node = NewNodeClient(tx.config)
 	tx.NodeTombstone = NewNodeTombstoneClient(tx.config)
 	tx.PhaseRun = NewPhaseRunClient(tx.config)
+	tx.PhaseStat = NewPhaseStatClient(tx.config)
 	tx.Replica = NewReplicaClient(tx.config)
 	tx.Resource = NewResourceClient(tx.config)
 	tx.Setting = NewSettingClient(tx.config)

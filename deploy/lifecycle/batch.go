@@ -112,7 +112,7 @@ var runUpdate = []column{
 }
 
 var runInsert = []column{
-	{name: "deployment_id"}, {name: "attempt"}, {name: "phase"}, {name: "ordinal"}, {name: "status"}, {name: "tries"}, {name: "progress"}, {name: "message"},
+	{name: "deployment_id"}, {name: "attempt"}, {name: "phase"}, {name: "ordinal"}, {name: "provider"}, {name: "server_profile"}, {name: "status"}, {name: "tries"}, {name: "progress"}, {name: "message"},
 	{name: "last_hash"}, {name: "last_sequence"}, {name: "awaiting"}, {name: "evidence"}, {name: "awaiting_since"}, {name: "entered_at"}, {name: "started_at"},
 	{name: "finished_at"}, {name: "deadline_at"}, {name: "clock_stopped_at"}, {name: "stopped_ms"},
 }
@@ -127,7 +127,7 @@ var deploymentUpdate = []column{
 var nodeUpdate = []column{
 	{"name", "text"}, {"server_profile", "text"}, {"management_ip", "text"}, {"workload_ip", "text"}, {"mac", "text"}, {"mac_addresses", "jsonb"}, {"labels", "jsonb"},
 	{"deployment_status", "text"}, {"state", "text"}, {"current_deployment_id", "bigint"}, {"server_id", "text"}, {"server_status", "text"},
-	{"ssh_host_key", "text"}, {"boot_id", "text"}, {"ssh_port", "bigint"}, {"stale", "boolean"}, {"version", "bigint"}, {"last_seen_at", "timestamptz"},
+	{"ssh_host_key", "text"}, {"boot_id", "text"}, {"ssh_port", "bigint"}, {"stale", "boolean"}, {"late", "boolean"}, {"version", "bigint"}, {"last_seen_at", "timestamptz"},
 	{"updated_at", "timestamptz"}, {"changed_position", "bigint"}, {"id", "bigint"},
 }
 
@@ -135,7 +135,7 @@ var nodeUpdate = []column{
 var (
 	runOften        = []column{{"status", "text"}, {"progress", "bigint"}, {"message", "text"}, {"last_hash", "text"}, {"last_sequence", "bigint"}, {"started_at", "timestamptz"}, {"id", "bigint"}}
 	deploymentOften = []column{{"phase", "text"}, {"phase_status", "text"}, {"sequence", "bigint"}, {"updated_at", "timestamptz"}, {"id", "bigint"}}
-	nodeOften       = []column{{"deployment_status", "text"}, {"state", "text"}, {"stale", "boolean"}, {"version", "bigint"}, {"last_seen_at", "timestamptz"}, {"updated_at", "timestamptz"}, {"changed_position", "bigint"}, {"id", "bigint"}}
+	nodeOften       = []column{{"deployment_status", "text"}, {"state", "text"}, {"stale", "boolean"}, {"late", "boolean"}, {"version", "bigint"}, {"last_seen_at", "timestamptz"}, {"updated_at", "timestamptz"}, {"changed_position", "bigint"}, {"id", "bigint"}}
 )
 
 var nodeTouch = []column{{"last_seen_at", "timestamptz"}, {"id", "bigint"}}

@@ -9,80 +9,6 @@ import (
 	"github.com/slipwayhq/slipway/deploy/phase"
 )
 
-// sweepLimit bounds one sweep; the next one goes on.
-const sweepLimit = 500
-
-// Sweep lets passed deadlines act and marks silent machines as stale. Every
-// replica may sweep: the decision is made again under the deployment's lock.
-func (w *Writer) Sweep(ctx context.Context) error {
-	due, err := w.column(ctx, `SELECT r.deployment_id FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id
-		WHERE r.finished_at IS NULL AND r.clock_stopped_at IS NULL AND d.maintenance = $1 AND r.deadline_at <= $2 ORDER BY r.deadline_at LIMIT $3`, false, w.now(), sweepLimit)
-	if err != nil {
-		return fmt.Errorf("lifecycle: looking for passed deadlines: %w", err)
-	}
-	for _, id := range due {
-		if err := w.Do(ctx, []int64{id}, nil, func(tx *Tx) error { return tx.timeOut(id) }); err != nil {
-			return err
-		}
-	}
-	silent, err := w.column(ctx, `SELECT n.id FROM nodes n JOIN phase_runs r ON r.deployment_id = n.current_deployment_id
-		WHERE r.finished_at IS NULL AND n.state = 'running' AND n.stale = $1 AND r.ordinal BETWEEN $2 AND $3
-		AND COALESCE(n.last_seen_at, r.entered_at) < $4 AND r.entered_at < $4 LIMIT $5`,
-		false, ordinal(phase.FoundationStart), ordinal(phase.PostInstall), w.now().Add(-w.opts.StaleAfter), sweepLimit)
-	if err != nil {
-		return fmt.Errorf("lifecycle: looking for silent machines: %w", err)
-	}
-	for _, id := range silent {
-		if err := w.Do(ctx, nil, []int64{id}, func(tx *Tx) error { return tx.markStale(id) }); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func ordinal(k phase.Key) int {
-	d, _ := phase.Lookup(k)
-	return d.Ordinal
-}
-
-func (w *Writer) column(ctx context.Context, query string, args ...any) ([]int64, error) {
-	rows, err := w.store.Read.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []int64
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		out = append(out, id)
-	}
-	return out, rows.Err()
-}
-
-func (tx *Tx) markStale(id int64) error {
-	n, err := tx.node(id)
-	if err != nil || n.stale || !n.current.Valid {
-		return err
-	}
-	d, _, err := tx.deployment(n.current.Int64)
-	if err != nil {
-		return err
-	}
-	def, _ := phase.Lookup(d.phase)
-	if d.open == nil || d.state != phase.Running || def.Owner != phase.OwnerMachine {
-		return nil
-	}
-	limit := tx.at.Add(-tx.w.opts.StaleAfter)
-	if d.open.entered.After(limit) || n.lastSeen != nil && n.lastSeen.After(limit) {
-		return nil
-	}
-	n.stale, n.dirty = true, true
-	return nil
-}
-
 // timeOut lets the open phase's deadline act if it has passed: another try,
 // or the end of the deployment.
 func (tx *Tx) timeOut(deploymentID int64) error {
@@ -141,6 +67,9 @@ func (w *Writer) Recover(ctx context.Context, downtime, grace time.Duration) err
 			d, _, err := tx.deployment(id)
 			if err != nil || d.open == nil || d.open.deadline == nil {
 				return err
+			}
+			if d.open.stoppedAt != nil {
+				return nil // its deadline moves when the clock goes on, by all the time it stood
 			}
 			if def, _ := phase.Lookup(d.open.phase); def.Owner == phase.OwnerWorkflow && def.Key != phase.MonitoringStart {
 				return nil

@@ -228,6 +228,7 @@ func (tx *Tx) insertDeployment(n *nodeRow, in NewDeployment, batch sql.NullInt64
 	if in.Spec.ServerProfile != "" {
 		n.profile = in.Spec.ServerProfile
 	}
+	d.profile = n.profile
 	tx.move(d, phase.Move{Phase: phase.First(d.provider), Enter: true, Status: phase.Waiting}, "accepted", nil)
 	e := tx.event(d, d.phase, phase.Waiting, Report{Message: "accepted", OccurredAt: tx.at, Source: deploy.SourceUser, Actor: in.Actor}, "")
 	e.outcome = Accepted

@@ -191,6 +191,9 @@ func (tx *Tx) move(d *depRow, m phase.Move, message string, progress *int) *runR
 	run := d.open
 	if m.Enter || run == nil {
 		run = &runRow{attempt: d.attempt, phase: m.Phase, tries: 1, entered: tx.at}
+		if d.maintenance {
+			run.stoppedAt = &tx.at
+		}
 		if def, ok := phase.Lookup(m.Phase); ok && def.Deadline > 0 && m.Status.Open() {
 			at := tx.at.Add(tx.w.opts.Deadline(d.provider, d.profile, def))
 			run.deadline = &at
@@ -210,6 +213,7 @@ func (tx *Tx) move(d *depRow, m phase.Move, message string, progress *int) *runR
 	d.phase, d.phaseStatus = m.Phase, m.Status
 	if !m.Status.Open() {
 		run.finished = &tx.at
+		run.resume(tx.at)
 		d.closed = append(d.closed, run)
 		d.open = nil
 	}
@@ -291,6 +295,9 @@ func (tx *Tx) mirror(d *depRow, n *nodeRow) {
 	n.state = d.state
 	if def, _ := phase.Lookup(d.phase); def.Owner != phase.OwnerMachine || !phase.Active(d.state) {
 		n.stale = false
+	}
+	if d.state != phase.Running {
+		n.late = false
 	}
 	n.dirty = true
 }

@@ -89,6 +89,28 @@ func (r *runRow) rare() runRare {
 	return runRare{r.tries, r.awaiting, r.evidence, r.awaitSince, r.finished, r.deadline, r.stoppedAt, r.stoppedMS}
 }
 
+// stood is how long the run's clock has stood until at.
+func (r *runRow) stood(at time.Time) time.Duration {
+	d := time.Duration(r.stoppedMS) * time.Millisecond
+	if r.stoppedAt != nil {
+		d += at.Sub(*r.stoppedAt)
+	}
+	return d
+}
+
+// resume lets a stopped clock go on: the deadline moves by the time it stood.
+func (r *runRow) resume(at time.Time) {
+	if r.stoppedAt == nil {
+		return
+	}
+	if r.deadline != nil {
+		moved := r.deadline.Add(at.Sub(*r.stoppedAt))
+		r.deadline = &moved
+	}
+	r.stoppedMS = r.stood(at).Milliseconds()
+	r.stoppedAt = nil
+}
+
 // nodeRow is a node, locked and held in memory for one transaction.
 type nodeRow struct {
 	id           int64
@@ -109,6 +131,7 @@ type nodeRow struct {
 	bootID       sql.NullString
 	sshPort      sql.NullInt64
 	stale        bool
+	late         bool
 	version      int
 	lastSeen     *time.Time
 	dirty        bool // shown by the stream: version and position move
@@ -198,13 +221,13 @@ func scanRun(rows *sql.Rows) (deploymentID int64, r *runRow, err error) {
 }
 
 const nodeColumns = `id, name, provider, server_profile, management_ip, workload_ip, mac, mac_addresses, labels, deployment_status, state,
-	current_deployment_id, server_id, server_status, ssh_host_key, boot_id, ssh_port, stale, version, last_seen_at`
+	current_deployment_id, server_id, server_status, ssh_host_key, boot_id, ssh_port, stale, late, version, last_seen_at`
 
 func scanNode(rows *sql.Rows) (*nodeRow, error) {
 	n := &nodeRow{}
 	var macs, labels []byte
 	err := rows.Scan(&n.id, &n.name, &n.provider, &n.profile, &n.managementIP, &n.workloadIP, &n.mac, &macs, &labels, &n.status, &n.state,
-		&n.current, &n.serverID, &n.serverStatus, &n.hostKey, &n.bootID, &n.sshPort, &n.stale, &n.version, &n.lastSeen)
+		&n.current, &n.serverID, &n.serverStatus, &n.hostKey, &n.bootID, &n.sshPort, &n.stale, &n.late, &n.version, &n.lastSeen)
 	if err != nil {
 		return nil, fmt.Errorf("lifecycle: reading a node: %w", err)
 	}

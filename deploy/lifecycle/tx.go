@@ -242,12 +242,12 @@ func (tx *Tx) flush() (int64, error) {
 	for _, n := range changed {
 		n.version++
 		if n.rare() == n.was && !n.lists {
-			often.add(n.status, n.state, n.stale, n.version, n.lastSeen, tx.at, next, n.id)
+			often.add(n.status, n.state, n.stale, n.late, n.version, n.lastSeen, tx.at, next, n.id)
 			next++
 			continue
 		}
 		nodes.add(n.name, n.profile, n.managementIP, n.workloadIP, n.mac, mustJSON(n.macs), mustJSON(n.labels),
-			n.status, n.state, n.current, n.serverID, n.serverStatus, n.hostKey, n.bootID, n.sshPort, n.stale, n.version, n.lastSeen, tx.at, next, n.id)
+			n.status, n.state, n.current, n.serverID, n.serverStatus, n.hostKey, n.bootID, n.sshPort, n.stale, n.late, n.version, n.lastSeen, tx.at, next, n.id)
 		next++
 	}
 	if err := errors.Join(nodes.update(tx, "updating nodes", "nodes", ""), often.update(tx, "updating nodes", "nodes", "")); err != nil {
@@ -293,7 +293,7 @@ func (tx *Tx) writeDeployments() error {
 			switch {
 			case r.id == 0:
 				def, _ := phase.Lookup(r.phase)
-				opening.add(d.id, r.attempt, r.phase, def.Ordinal, string(r.status), r.tries, r.progress, r.message, r.lastHash, r.lastSequence,
+				opening.add(d.id, r.attempt, r.phase, def.Ordinal, d.provider, d.profile, string(r.status), r.tries, r.progress, r.message, r.lastHash, r.lastSequence,
 					r.awaiting, r.evidence, r.awaitSince, r.entered, r.started, r.finished, r.deadline, r.stoppedAt, r.stoppedMS)
 			case r.dirty && r.rare() == r.was:
 				runsOften.add(string(r.status), r.progress, r.message, r.lastHash, r.lastSequence, r.started, r.id)

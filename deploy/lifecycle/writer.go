@@ -60,6 +60,7 @@ type Writer struct {
 	queue chan *item
 	done  chan struct{}
 	stmts *statements
+	begun time.Time // silence before it may be ours: nobody is stale for that
 
 	aliveMu sync.Mutex
 	alive   map[int64]time.Time
@@ -94,11 +95,13 @@ func New(st *store.Store, opts Options) *Writer {
 	if opts.Skip == nil {
 		opts.Skip = func(deploy.Spec) []phase.Key { return []phase.Key{phase.ClusterFormation} }
 	}
-	return &Writer{
+	w := &Writer{
 		store: st, opts: opts,
 		queue: make(chan *item, 4*MaxGroup), done: make(chan struct{}),
 		stmts: newStatements(st.Write), alive: map[int64]time.Time{}, refusals: map[int64]*rate.Limiter{},
 	}
+	w.begun = w.now()
+	return w
 }
 
 func (w *Writer) now() time.Time { return w.opts.Now().UTC().Truncate(time.Microsecond) }

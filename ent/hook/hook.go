@@ -81,6 +81,18 @@ func (f PhaseRunFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, er
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.PhaseRunMutation", m)
 }
 
+// The PhaseStatFunc type is an adapter to allow the use of ordinary
+// function as PhaseStat mutator.
+type PhaseStatFunc func(context.Context, *ent.PhaseStatMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f PhaseStatFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.PhaseStatMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.PhaseStatMutation", m)
+}
+
 // The ReplicaFunc type is an adapter to allow the use of ordinary
 // function as Replica mutator.
 type ReplicaFunc func(context.Context, *ent.ReplicaMutation) (ent.Value, error)

@@ -215,6 +215,7 @@ var (
 		{Name: "boot_id", Type: field.TypeString, Nullable: true},
 		{Name: "ssh_port", Type: field.TypeInt, Nullable: true},
 		{Name: "stale", Type: field.TypeBool, Default: false},
+		{Name: "late", Type: field.TypeBool, Default: false},
 		{Name: "version", Type: field.TypeInt, Default: 1},
 		{Name: "changed_position", Type: field.TypeInt64, Default: 0},
 		{Name: "last_seen_at", Type: field.TypeTime, Nullable: true},
@@ -245,17 +246,17 @@ var (
 			{
 				Name:    "node_changed_position",
 				Unique:  false,
-				Columns: []*schema.Column{NodesColumns[20]},
+				Columns: []*schema.Column{NodesColumns[21]},
 			},
 			{
 				Name:    "node_created_at_id",
 				Unique:  false,
-				Columns: []*schema.Column{NodesColumns[22], NodesColumns[0]},
+				Columns: []*schema.Column{NodesColumns[23], NodesColumns[0]},
 			},
 			{
 				Name:    "node_updated_at_id",
 				Unique:  false,
-				Columns: []*schema.Column{NodesColumns[23], NodesColumns[0]},
+				Columns: []*schema.Column{NodesColumns[24], NodesColumns[0]},
 			},
 			{
 				Name:    "node_state",
@@ -295,6 +296,8 @@ var (
 		{Name: "attempt", Type: field.TypeInt},
 		{Name: "phase", Type: field.TypeString},
 		{Name: "ordinal", Type: field.TypeInt},
+		{Name: "provider", Type: field.TypeString, Default: ""},
+		{Name: "server_profile", Type: field.TypeString, Default: ""},
 		{Name: "status", Type: field.TypeString},
 		{Name: "tries", Type: field.TypeInt, Default: 1},
 		{Name: "progress", Type: field.TypeInt, Nullable: true},
@@ -320,7 +323,7 @@ var (
 		ForeignKeys: []*schema.ForeignKey{
 			{
 				Symbol:     "phase_runs_deployments_phase_runs",
-				Columns:    []*schema.Column{PhaseRunsColumns[19]},
+				Columns:    []*schema.Column{PhaseRunsColumns[21]},
 				RefColumns: []*schema.Column{DeploymentsColumns[0]},
 				OnDelete:   schema.NoAction,
 			},
@@ -329,12 +332,12 @@ var (
 			{
 				Name:    "phaserun_deployment_id_attempt_phase",
 				Unique:  true,
-				Columns: []*schema.Column{PhaseRunsColumns[19], PhaseRunsColumns[1], PhaseRunsColumns[2]},
+				Columns: []*schema.Column{PhaseRunsColumns[21], PhaseRunsColumns[1], PhaseRunsColumns[2]},
 			},
 			{
 				Name:    "phase_runs_one_open",
 				Unique:  true,
-				Columns: []*schema.Column{PhaseRunsColumns[19]},
+				Columns: []*schema.Column{PhaseRunsColumns[21]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "finished_at IS NULL",
 				},
@@ -342,15 +345,55 @@ var (
 			{
 				Name:    "phase_runs_due",
 				Unique:  false,
-				Columns: []*schema.Column{PhaseRunsColumns[16]},
+				Columns: []*schema.Column{PhaseRunsColumns[18]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "finished_at IS NULL",
 				},
 			},
 			{
-				Name:    "phaserun_phase_finished_at",
+				Name:    "phase_runs_stats",
 				Unique:  false,
-				Columns: []*schema.Column{PhaseRunsColumns[2], PhaseRunsColumns[15]},
+				Columns: []*schema.Column{PhaseRunsColumns[4], PhaseRunsColumns[2], PhaseRunsColumns[17]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "status = 'success'",
+				},
+			},
+			{
+				Name:    "phase_runs_profile_stats",
+				Unique:  false,
+				Columns: []*schema.Column{PhaseRunsColumns[4], PhaseRunsColumns[5], PhaseRunsColumns[2], PhaseRunsColumns[17]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "status = 'success'",
+				},
+			},
+		},
+	}
+	// PhaseStatsColumns holds the columns for the "phase_stats" table.
+	PhaseStatsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeInt64, Increment: true},
+		{Name: "phase", Type: field.TypeString},
+		{Name: "provider", Type: field.TypeString},
+		{Name: "server_profile", Type: field.TypeString},
+		{Name: "p50_ms", Type: field.TypeInt64, Nullable: true},
+		{Name: "p95_ms", Type: field.TypeInt64, Nullable: true},
+		{Name: "samples", Type: field.TypeInt},
+		{Name: "computed_at", Type: field.TypeTime},
+	}
+	// PhaseStatsTable holds the schema information for the "phase_stats" table.
+	PhaseStatsTable = &schema.Table{
+		Name:       "phase_stats",
+		Columns:    PhaseStatsColumns,
+		PrimaryKey: []*schema.Column{PhaseStatsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "phasestat_provider_server_profile_phase",
+				Unique:  true,
+				Columns: []*schema.Column{PhaseStatsColumns[2], PhaseStatsColumns[3], PhaseStatsColumns[1]},
+			},
+			{
+				Name:    "phasestat_computed_at",
+				Unique:  false,
+				Columns: []*schema.Column{PhaseStatsColumns[7]},
 			},
 		},
 	}
@@ -510,6 +553,7 @@ var (
 		NodesTable,
 		NodeTombstonesTable,
 		PhaseRunsTable,
+		PhaseStatsTable,
 		ReplicasTable,
 		ResourcesTable,
 		SettingsTable,
@@ -541,6 +585,9 @@ func init() {
 	PhaseRunsTable.ForeignKeys[0].RefTable = DeploymentsTable
 	PhaseRunsTable.Annotation = &entsql.Annotation{
 		Table: "phase_runs",
+	}
+	PhaseStatsTable.Annotation = &entsql.Annotation{
+		Table: "phase_stats",
 	}
 	ReplicasTable.Annotation = &entsql.Annotation{
 		Table: "replicas",

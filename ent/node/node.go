@@ -50,6 +50,8 @@ const (
 	FieldSSHPort = "ssh_port"
 	// FieldStale holds the string denoting the stale field in the database.
 	FieldStale = "stale"
+	// FieldLate holds the string denoting the late field in the database.
+	FieldLate = "late"
 	// FieldVersion holds the string denoting the version field in the database.
 	FieldVersion = "version"
 	// FieldChangedPosition holds the string denoting the changed_position field in the database.
@@ -103,6 +105,7 @@ var Columns = []string{
 	FieldBootID,
 	FieldSSHPort,
 	FieldStale,
+	FieldLate,
 	FieldVersion,
 	FieldChangedPosition,
 	FieldLastSeenAt,
@@ -131,6 +134,8 @@ var (
 	DefaultState string
 	// DefaultStale holds the default value on creation for the "stale" field.
 	DefaultStale bool
+	// DefaultLate holds the default value on creation for the "late" field.
+	DefaultLate bool
 	// DefaultVersion holds the default value on creation for the "version" field.
 	DefaultVersion int
 	// DefaultChangedPosition holds the default value on creation for the "changed_position" field.
@@ -227,6 +232,11 @@ func BySSHPort(opts ...sql.OrderTermOption) OrderOption {
 // ByStale orders the results by the stale field.
 func ByStale(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldStale, opts...).ToFunc()
+}
+
+// ByLate orders the results by the late field.
+func ByLate(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldLate, opts...).ToFunc()
 }
 
 // ByVersion orders the results by the version field.

@@ -135,6 +135,11 @@ func Stale(v bool) predicate.Node {
 	return predicate.Node(sql.FieldEQ(FieldStale, v))
 }
 
+// Late applies equality check predicate on the "late" field. It's identical to LateEQ.
+func Late(v bool) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldLate, v))
+}
+
 // Version applies equality check predicate on the "version" field. It's identical to VersionEQ.
 func Version(v int) predicate.Node {
 	return predicate.Node(sql.FieldEQ(FieldVersion, v))
@@ -1213,6 +1218,16 @@ func StaleEQ(v bool) predicate.Node {
 // StaleNEQ applies the NEQ predicate on the "stale" field.
 func StaleNEQ(v bool) predicate.Node {
 	return predicate.Node(sql.FieldNEQ(FieldStale, v))
+}
+
+// LateEQ applies the EQ predicate on the "late" field.
+func LateEQ(v bool) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldLate, v))
+}
+
+// LateNEQ applies the NEQ predicate on the "late" field.
+func LateNEQ(v bool) predicate.Node {
+	return predicate.Node(sql.FieldNEQ(FieldLate, v))
 }
 
 // VersionEQ applies the EQ predicate on the "version" field.

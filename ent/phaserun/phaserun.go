@@ -22,6 +22,10 @@ const (
 	FieldPhase = "phase"
 	// FieldOrdinal holds the string denoting the ordinal field in the database.
 	FieldOrdinal = "ordinal"
+	// FieldProvider holds the string denoting the provider field in the database.
+	FieldProvider = "provider"
+	// FieldServerProfile holds the string denoting the server_profile field in the database.
+	FieldServerProfile = "server_profile"
 	// FieldStatus holds the string denoting the status field in the database.
 	FieldStatus = "status"
 	// FieldTries holds the string denoting the tries field in the database.
@@ -72,6 +76,8 @@ var Columns = []string{
 	FieldAttempt,
 	FieldPhase,
 	FieldOrdinal,
+	FieldProvider,
+	FieldServerProfile,
 	FieldStatus,
 	FieldTries,
 	FieldProgress,
@@ -100,6 +106,10 @@ func ValidColumn(column string) bool {
 }
 
 var (
+	// DefaultProvider holds the default value on creation for the "provider" field.
+	DefaultProvider string
+	// DefaultServerProfile holds the default value on creation for the "server_profile" field.
+	DefaultServerProfile string
 	// DefaultTries holds the default value on creation for the "tries" field.
 	DefaultTries int
 	// DefaultMessage holds the default value on creation for the "message" field.
@@ -144,6 +154,16 @@ func ByPhase(opts ...sql.OrderTermOption) OrderOption {
 // ByOrdinal orders the results by the ordinal field.
 func ByOrdinal(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldOrdinal, opts...).ToFunc()
+}
+
+// ByProvider orders the results by the provider field.
+func ByProvider(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldProvider, opts...).ToFunc()
+}
+
+// ByServerProfile orders the results by the server_profile field.
+func ByServerProfile(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldServerProfile, opts...).ToFunc()
 }
 
 // ByStatus orders the results by the status field.

@@ -75,6 +75,16 @@ func Ordinal(v int) predicate.PhaseRun {
 	return predicate.PhaseRun(sql.FieldEQ(FieldOrdinal, v))
 }
 
+// Provider applies equality check predicate on the "provider" field. It's identical to ProviderEQ.
+func Provider(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldEQ(FieldProvider, v))
+}
+
+// ServerProfile applies equality check predicate on the "server_profile" field. It's identical to ServerProfileEQ.
+func ServerProfile(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldEQ(FieldServerProfile, v))
+}
+
 // Status applies equality check predicate on the "status" field. It's identical to StatusEQ.
 func Status(v string) predicate.PhaseRun {
 	return predicate.PhaseRun(sql.FieldEQ(FieldStatus, v))
@@ -313,6 +323,136 @@ func OrdinalLT(v int) predicate.PhaseRun {
 // OrdinalLTE applies the LTE predicate on the "ordinal" field.
 func OrdinalLTE(v int) predicate.PhaseRun {
 	return predicate.PhaseRun(sql.FieldLTE(FieldOrdinal, v))
+}
+
+// ProviderEQ applies the EQ predicate on the "provider" field.
+func ProviderEQ(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldEQ(FieldProvider, v))
+}
+
+// ProviderNEQ applies the NEQ predicate on the "provider" field.
+func ProviderNEQ(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldNEQ(FieldProvider, v))
+}
+
+// ProviderIn applies the In predicate on the "provider" field.
+func ProviderIn(vs ...string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldIn(FieldProvider, vs...))
+}
+
+// ProviderNotIn applies the NotIn predicate on the "provider" field.
+func ProviderNotIn(vs ...string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldNotIn(FieldProvider, vs...))
+}
+
+// ProviderGT applies the GT predicate on the "provider" field.
+func ProviderGT(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldGT(FieldProvider, v))
+}
+
+// ProviderGTE applies the GTE predicate on the "provider" field.
+func ProviderGTE(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldGTE(FieldProvider, v))
+}
+
+// ProviderLT applies the LT predicate on the "provider" field.
+func ProviderLT(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldLT(FieldProvider, v))
+}
+
+// ProviderLTE applies the LTE predicate on the "provider" field.
+func ProviderLTE(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldLTE(FieldProvider, v))
+}
+
+// ProviderContains applies the Contains predicate on the "provider" field.
+func ProviderContains(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldContains(FieldProvider, v))
+}
+
+// ProviderHasPrefix applies the HasPrefix predicate on the "provider" field.
+func ProviderHasPrefix(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldHasPrefix(FieldProvider, v))
+}
+
+// ProviderHasSuffix applies the HasSuffix predicate on the "provider" field.
+func ProviderHasSuffix(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldHasSuffix(FieldProvider, v))
+}
+
+// ProviderEqualFold applies the EqualFold predicate on the "provider" field.
+func ProviderEqualFold(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldEqualFold(FieldProvider, v))
+}
+
+// ProviderContainsFold applies the ContainsFold predicate on the "provider" field.
+func ProviderContainsFold(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldContainsFold(FieldProvider, v))
+}
+
+// ServerProfileEQ applies the EQ predicate on the "server_profile" field.
+func ServerProfileEQ(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldEQ(FieldServerProfile, v))
+}
+
+// ServerProfileNEQ applies the NEQ predicate on the "server_profile" field.
+func ServerProfileNEQ(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldNEQ(FieldServerProfile, v))
+}
+
+// ServerProfileIn applies the In predicate on the "server_profile" field.
+func ServerProfileIn(vs ...string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldIn(FieldServerProfile, vs...))
+}
+
+// ServerProfileNotIn applies the NotIn predicate on the "server_profile" field.
+func ServerProfileNotIn(vs ...string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldNotIn(FieldServerProfile, vs...))
+}
+
+// ServerProfileGT applies the GT predicate on the "server_profile" field.
+func ServerProfileGT(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldGT(FieldServerProfile, v))
+}
+
+// ServerProfileGTE applies the GTE predicate on the "server_profile" field.
+func ServerProfileGTE(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldGTE(FieldServerProfile, v))
+}
+
+// ServerProfileLT applies the LT predicate on the "server_profile" field.
+func ServerProfileLT(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldLT(FieldServerProfile, v))
+}
+
+// ServerProfileLTE applies the LTE predicate on the "server_profile" field.
+func ServerProfileLTE(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldLTE(FieldServerProfile, v))
+}
+
+// ServerProfileContains applies the Contains predicate on the "server_profile" field.
+func ServerProfileContains(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldContains(FieldServerProfile, v))
+}
+
+// ServerProfileHasPrefix applies the HasPrefix predicate on the "server_profile" field.
+func ServerProfileHasPrefix(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldHasPrefix(FieldServerProfile, v))
+}
+
+// ServerProfileHasSuffix applies the HasSuffix predicate on the "server_profile" field.
+func ServerProfileHasSuffix(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldHasSuffix(FieldServerProfile, v))
+}
+
+// ServerProfileEqualFold applies the EqualFold predicate on the "server_profile" field.
+func ServerProfileEqualFold(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldEqualFold(FieldServerProfile, v))
+}
+
+// ServerProfileContainsFold applies the ContainsFold predicate on the "server_profile" field.
+func ServerProfileContainsFold(v string) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldContainsFold(FieldServerProfile, v))
 }
 
 // StatusEQ applies the EQ predicate on the "status" field.

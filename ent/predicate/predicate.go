@@ -24,6 +24,9 @@ type NodeTombstone func(*sql.Selector)
 // PhaseRun is the predicate function for phaserun builders.
 type PhaseRun func(*sql.Selector)
 
+// PhaseStat is the predicate function for phasestat builders.
+type PhaseStat func(*sql.Selector)
+
 // Replica is the predicate function for replica builders.
 type Replica func(*sql.Selector)
 

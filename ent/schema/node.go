@@ -39,6 +39,7 @@ func (Node) Fields() []ent.Field {
 		field.String("boot_id").Optional().Nillable(),
 		field.Int("ssh_port").Optional().Nillable(),
 		field.Bool("stale").Default(false).Comment("no sign of life for longer than the phase allows"),
+		field.Bool("late").Default(false).Comment("the open phase, or the whole deployment, takes longer than 95 in 100 did"),
 		field.Int("version").Default(1).Comment("grows by one on every change that the stream shows"),
 		field.Int64("changed_position").Default(0).Comment("stream position of the last change"),
 		moment("last_seen_at"),

@@ -9,6 +9,9 @@ import (
 	"entgo.io/ent/schema/index"
 )
 
+// succeededRuns is the SQL of "this run counts in statistics".
+const succeededRuns = "status = 'success'"
+
 // PhaseRun is one visit of a phase: entered, left, duration, deadline,
 // outcome. A deployment that is not final has exactly one open. It is also
 // the row of the workflow's step: what is awaited, since when, until when.
@@ -27,6 +30,8 @@ func (PhaseRun) Fields() []ent.Field {
 		field.Int("attempt"),
 		field.String("phase"),
 		field.Int("ordinal"),
+		field.String("provider").Default("").Comment("of the deployment, for statistics"),
+		field.String("server_profile").Default("").Comment("of the node when the phase was entered, for statistics"),
 		field.String("status"),
 		field.Int("tries").Default(1).Comment("1 + automatic retries after a deadline"),
 		field.Int("progress").Optional().Nillable().Comment("0-100, as reported"),
@@ -58,6 +63,8 @@ func (PhaseRun) Indexes() []ent.Index {
 		index.Fields("deployment_id", "attempt", "phase").Unique(),
 		index.Fields("deployment_id").Unique().StorageKey("phase_runs_one_open").Annotations(entsql.IndexWhere("finished_at IS NULL")),
 		index.Fields("deadline_at").StorageKey("phase_runs_due").Annotations(entsql.IndexWhere("finished_at IS NULL")),
-		index.Fields("phase", "finished_at"),
+		// What statistics read: the newest runs of a phase, of one profile and of all.
+		index.Fields("provider", "phase", "finished_at").StorageKey("phase_runs_stats").Annotations(entsql.IndexWhere(succeededRuns)),
+		index.Fields("provider", "server_profile", "phase", "finished_at").StorageKey("phase_runs_profile_stats").Annotations(entsql.IndexWhere(succeededRuns)),
 	}
 }

@@ -29,7 +29,7 @@ CREATE INDEX `deploymentevent_node_id_position` ON `deployment_history` (`node_i
 -- Create index "deploymentevent_recorded_at" to table: "deployment_history"
 CREATE INDEX `deploymentevent_recorded_at` ON `deployment_history` (`recorded_at`);
 -- Create "nodes" table
-CREATE TABLE `nodes` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `name` text NOT NULL, `provider` text NOT NULL, `server_profile` text NOT NULL DEFAULT (''), `management_ip` text NULL, `workload_ip` text NULL, `mac` text NULL, `mac_addresses` json NULL, `cluster_name` text NULL, `labels` json NULL, `deployment_status` text NOT NULL DEFAULT ('pending'), `state` text NOT NULL DEFAULT (''), `current_deployment_id` integer NULL, `server_id` text NULL, `server_status` text NULL, `ssh_host_key` text NULL, `boot_id` text NULL, `ssh_port` integer NULL, `stale` bool NOT NULL DEFAULT (false), `version` integer NOT NULL DEFAULT (1), `changed_position` integer NOT NULL DEFAULT (0), `last_seen_at` datetime NULL, `created_at` datetime NOT NULL, `updated_at` datetime NOT NULL, CONSTRAINT `nodes_state` CHECK (state = '' OR state IN ('queued', 'running', 'succeeded', 'failed', 'canceling', 'canceled', 'cleaning_up', 'cleaned_up')), CONSTRAINT `nodes_version` CHECK (version >= 1));
+CREATE TABLE `nodes` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `name` text NOT NULL, `provider` text NOT NULL, `server_profile` text NOT NULL DEFAULT (''), `management_ip` text NULL, `workload_ip` text NULL, `mac` text NULL, `mac_addresses` json NULL, `cluster_name` text NULL, `labels` json NULL, `deployment_status` text NOT NULL DEFAULT ('pending'), `state` text NOT NULL DEFAULT (''), `current_deployment_id` integer NULL, `server_id` text NULL, `server_status` text NULL, `ssh_host_key` text NULL, `boot_id` text NULL, `ssh_port` integer NULL, `stale` bool NOT NULL DEFAULT (false), `late` bool NOT NULL DEFAULT (false), `version` integer NOT NULL DEFAULT (1), `changed_position` integer NOT NULL DEFAULT (0), `last_seen_at` datetime NULL, `created_at` datetime NOT NULL, `updated_at` datetime NOT NULL, CONSTRAINT `nodes_state` CHECK (state = '' OR state IN ('queued', 'running', 'succeeded', 'failed', 'canceling', 'canceled', 'cleaning_up', 'cleaned_up')), CONSTRAINT `nodes_version` CHECK (version >= 1));
 -- Create index "node_name" to table: "nodes"
 CREATE UNIQUE INDEX `node_name` ON `nodes` (`name`);
 -- Create index "node_management_ip" to table: "nodes"
@@ -51,15 +51,23 @@ CREATE TABLE `node_tombstones` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT,
 -- Create index "nodetombstone_changed_position" to table: "node_tombstones"
 CREATE INDEX `nodetombstone_changed_position` ON `node_tombstones` (`changed_position`);
 -- Create "phase_runs" table
-CREATE TABLE `phase_runs` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `attempt` integer NOT NULL, `phase` text NOT NULL, `ordinal` integer NOT NULL, `status` text NOT NULL, `tries` integer NOT NULL DEFAULT (1), `progress` integer NULL, `message` text NOT NULL DEFAULT (''), `last_hash` text NOT NULL DEFAULT (''), `last_sequence` integer NOT NULL DEFAULT (0), `awaiting` text NOT NULL DEFAULT (''), `evidence` text NOT NULL DEFAULT (''), `awaiting_since` datetime NULL, `entered_at` datetime NOT NULL, `started_at` datetime NULL, `finished_at` datetime NULL, `deadline_at` datetime NULL, `clock_stopped_at` datetime NULL, `stopped_ms` integer NOT NULL DEFAULT (0), `deployment_id` integer NOT NULL, CONSTRAINT `phase_runs_deployments_phase_runs` FOREIGN KEY (`deployment_id`) REFERENCES `deployments` (`id`) ON DELETE NO ACTION, CONSTRAINT `phase_runs_counters` CHECK (attempt >= 1 AND tries >= 1 AND stopped_ms >= 0), CONSTRAINT `phase_runs_progress` CHECK (progress IS NULL OR (progress >= 0 AND progress <= 100)));
+CREATE TABLE `phase_runs` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `attempt` integer NOT NULL, `phase` text NOT NULL, `ordinal` integer NOT NULL, `provider` text NOT NULL DEFAULT (''), `server_profile` text NOT NULL DEFAULT (''), `status` text NOT NULL, `tries` integer NOT NULL DEFAULT (1), `progress` integer NULL, `message` text NOT NULL DEFAULT (''), `last_hash` text NOT NULL DEFAULT (''), `last_sequence` integer NOT NULL DEFAULT (0), `awaiting` text NOT NULL DEFAULT (''), `evidence` text NOT NULL DEFAULT (''), `awaiting_since` datetime NULL, `entered_at` datetime NOT NULL, `started_at` datetime NULL, `finished_at` datetime NULL, `deadline_at` datetime NULL, `clock_stopped_at` datetime NULL, `stopped_ms` integer NOT NULL DEFAULT (0), `deployment_id` integer NOT NULL, CONSTRAINT `phase_runs_deployments_phase_runs` FOREIGN KEY (`deployment_id`) REFERENCES `deployments` (`id`) ON DELETE NO ACTION, CONSTRAINT `phase_runs_counters` CHECK (attempt >= 1 AND tries >= 1 AND stopped_ms >= 0), CONSTRAINT `phase_runs_progress` CHECK (progress IS NULL OR (progress >= 0 AND progress <= 100)));
 -- Create index "phaserun_deployment_id_attempt_phase" to table: "phase_runs"
 CREATE UNIQUE INDEX `phaserun_deployment_id_attempt_phase` ON `phase_runs` (`deployment_id`, `attempt`, `phase`);
 -- Create index "phase_runs_one_open" to table: "phase_runs"
 CREATE UNIQUE INDEX `phase_runs_one_open` ON `phase_runs` (`deployment_id`) WHERE finished_at IS NULL;
 -- Create index "phase_runs_due" to table: "phase_runs"
 CREATE INDEX `phase_runs_due` ON `phase_runs` (`deadline_at`) WHERE finished_at IS NULL;
--- Create index "phaserun_phase_finished_at" to table: "phase_runs"
-CREATE INDEX `phaserun_phase_finished_at` ON `phase_runs` (`phase`, `finished_at`);
+-- Create index "phase_runs_stats" to table: "phase_runs"
+CREATE INDEX `phase_runs_stats` ON `phase_runs` (`provider`, `phase`, `finished_at`) WHERE status = 'success';
+-- Create index "phase_runs_profile_stats" to table: "phase_runs"
+CREATE INDEX `phase_runs_profile_stats` ON `phase_runs` (`provider`, `server_profile`, `phase`, `finished_at`) WHERE status = 'success';
+-- Create "phase_stats" table
+CREATE TABLE `phase_stats` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `phase` text NOT NULL, `provider` text NOT NULL, `server_profile` text NOT NULL, `p50_ms` integer NULL, `p95_ms` integer NULL, `samples` integer NOT NULL, `computed_at` datetime NOT NULL);
+-- Create index "phasestat_provider_server_profile_phase" to table: "phase_stats"
+CREATE UNIQUE INDEX `phasestat_provider_server_profile_phase` ON `phase_stats` (`provider`, `server_profile`, `phase`);
+-- Create index "phasestat_computed_at" to table: "phase_stats"
+CREATE INDEX `phasestat_computed_at` ON `phase_stats` (`computed_at`);
 -- Create "replicas" table
 CREATE TABLE `replicas` (`id` text NOT NULL, `host` text NOT NULL DEFAULT (''), `started_at` datetime NOT NULL, `heartbeat_at` datetime NOT NULL, PRIMARY KEY (`id`));
 -- Create index "replica_heartbeat_at" to table: "replicas"
