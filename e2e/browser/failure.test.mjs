@@ -66,10 +66,18 @@ describe('a fleet with a machine that failed', () => {
     const { context, page, observed } = await open(browser, system.url);
     await page.goto(`${system.url}/monitoring/nodes/node_1`);
     await page.getByText('Sign in with a link').waitFor();
-    await page.getByText('It prints an address that ends in #signin=').waitFor();
     assert.equal(await page.getByText('demo-').count(), 0, 'nothing of the fleet is shown');
     await photograph(page, 'sign-in');
     await assertAccessible(page, 'sign-in');
+
+    // What it says works: the command, and its link in the same tab.
+    const [program, ...args] = (await page.getByTitle('Command that makes a sign-in link').textContent()).replace('NAME', 'somebody').split(' ');
+    assert.equal(program, 'slipway');
+    const link = await slipway([...args, `--data-dir=${system.dir}`, `--server=${system.url}`]);
+    await page.goto(link.replace('/monitoring#', '/monitoring/nodes/node_1#'));
+    await page.getByRole('heading', { name: /^demo-/ }).waitFor();
+    assert.equal(page.url(), `${system.url}/monitoring/nodes/node_1`, 'the code has left the address');
+    assert.equal(observed.documents.length, 1, 'nothing was loaded anew');
     observed.assertClean([/status of 401/]);
     await context.close();
   });

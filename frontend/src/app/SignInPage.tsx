@@ -39,8 +39,8 @@ export function SignInPage({ session }: { session: Exclude<Session, { status: 's
         {session.status === 'signed-out' ? (
           <EmptyState title={reasons[session.reason].title}>
             <p>{reasons[session.reason].text}</p>
-            <Command label="Command that makes a sign-in link">slipway token signin</Command>
-            <p className={classes.hint}>It prints an address that ends in #signin=…; open it in this browser.</p>
+            <Command label="Command that makes a sign-in link">slipway token signin NAME</Command>
+            <p className={classes.hint}>NAME is who signs in; history shows it. The command prints an address that ends in #signin=…; open it here.</p>
           </EmptyState>
         ) : null}
       </div>
