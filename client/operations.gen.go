@@ -395,11 +395,11 @@ func (v *DeployNodesDeployNodesDeployNodesPayloadResultsDeployNodeResultErrorsUs
 
 // Machines to deploy together.
 type DeployNodesInput struct {
-	// The machines: 1 to 200.
+	// The machines: 1 to 500.
 	Nodes []DeployNodeInput `json:"nodes"`
 	// A name for the batch.
 	BatchName *string `json:"batchName"`
-	// How many of them may be on their way at the same time, 1 to 200.
+	// How many of them may be on their way at the same time, 1 to 500.
 	MaxParallel *int `json:"maxParallel"`
 	// Starts no further one once this many have failed.
 	StopOnFailureCount *int `json:"stopOnFailureCount"`
@@ -952,7 +952,7 @@ func (v *NodesBareMetalNodesBareMetalNodeConnectionNodesBareMetalNodeCurrentDepl
 //
 // Where a page lies in its list (Relay's connection specification).
 type NodesBareMetalNodesBareMetalNodeConnectionPageInfo struct {
-	// There are items after this page. Always false when paging backward without `after`.
+	// There are items after this page. When paging backward: `before` was given.
 	HasNextPage bool `json:"hasNextPage"`
 	// Cursor of the last item of the page, null when the page is empty.
 	EndCursor *string `json:"endCursor"`

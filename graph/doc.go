@@ -12,4 +12,4 @@
 // rows as deploy/query gives them and never writes through ent.
 package graph
 
-//go:generate go tool gqlgen generate --config ../gqlgen.yml
+//go:generate go -C .. tool gqlgen generate

@@ -104,6 +104,7 @@ func vitest(r *Result, out io.Writer, dir string) error {
 	report := filepath.Join(tmp, "report.json")
 	cmd := exec.Command("npx", "--no-install", "vitest", "run", "--reporter=dot", "--reporter=json", "--outputFile.json="+report)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
+	cmd.Env = append(cmd.Environ(), "NO_COLOR=1") // a dot a test would be 30 bytes of colour
 	failure := cmd.Run()
 	data, err := os.ReadFile(report)
 	if err != nil && failure == nil {
