@@ -173,8 +173,12 @@ func TestAnEventIsWhole(t *testing.T) {
 			Actor: deploy.Actor{Kind: deploy.ActorMachine, Name: "mac"}, Progress: &seven, ServerStatus: "s", Details: []byte(`{"a":1}`), LogTail: "log", IdempotencyKey: "k", OccurredAt: at})
 		require.NoError(t, err)
 		var e *feed.Event
-		for e == nil || e.Phase != "note" {
-			e = collect(t, s, 1)[0]
+		for e == nil {
+			for _, got := range next(t, s).Events {
+				if got.Phase == "note" {
+					e = got
+				}
+			}
 		}
 		require.JSONEq(t, `{"a":1}`, string(e.Details))
 		require.WithinDuration(t, time.Now(), e.RecordedAt, time.Minute)
@@ -392,4 +396,28 @@ func TestTheEndIsNotToldTooEarly(t *testing.T) {
 	require.Equal(t, last.Position, events[1].Position)
 	_, err := s.Next(within(t))
 	require.Equal(t, io.EOF, err)
+}
+
+// TestABurstInPages: what was committed in one burst is read page by page.
+func TestABurstInPages(t *testing.T) {
+	h := open(t, storetest.SQLite(t), feed.Options{Poll: time.Hour, Page: 4}, true)
+	d := h.deploy("n1")
+	s := h.feed.Events(feed.Filter{IncludeRefused: true}, nil, 0)
+	defer s.Close()
+	_, err := h.Report(t.Context(), lifecycle.Report{DeploymentID: d.DeploymentID, Phase: phase.Pending, Status: phase.Success, As: phase.ByWorkflow})
+	require.NoError(t, err)
+	require.NoError(t, h.Do(t.Context(), []int64{d.DeploymentID}, nil, func(tx *lifecycle.Tx) error {
+		for i := range 30 { // their positions follow each other without a gap
+			if _, err := tx.Report(lifecycle.Report{DeploymentID: d.DeploymentID, Phase: "note", Status: phase.InProgress, Message: fmt.Sprint(i), As: phase.ByMachine}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	h.feed.Wake(0)
+	var got []int64
+	for _, e := range collect(t, s, 32) {
+		got = append(got, e.Position)
+	}
+	require.Equal(t, h.table(), got)
 }

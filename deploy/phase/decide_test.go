@@ -208,11 +208,13 @@ func TestWhatIsListedIsAcceptedAndNothingElse(t *testing.T) {
 			for _, d := range All() {
 				for _, s := range []Status{InProgress, Success} {
 					v := Decide(f, by(as, d.Key, s))
-					require.Equal(t, slices.Contains(listed, d.Key), v.Outcome == Accept, "%s: %s says %s %s: %s %s, listed %v", name, as, d.Key, s, v.Outcome, v.Reason, listed)
+					if slices.Contains(listed, d.Key) != (v.Outcome == Accept) {
+						t.Fatalf("%s: %s says %s %s: %s %s, listed %v", name, as, d.Key, s, v.Outcome, v.Reason, listed)
+					}
 					count++
 				}
-				if v := Decide(f, by(as, d.Key, FailedRun)); slices.Contains(listed, d.Key) {
-					require.Equal(t, Accept, v.Outcome, "%s: %s says %s failed", name, as, d.Key)
+				if v := Decide(f, by(as, d.Key, FailedRun)); slices.Contains(listed, d.Key) && v.Outcome != Accept {
+					t.Fatalf("%s: %s says %s failed: %s", name, as, d.Key, v.Outcome)
 				}
 			}
 		}
@@ -229,14 +231,13 @@ func TestVerdictsAreWellFormed(t *testing.T) {
 				for _, s := range []Status{InProgress, Success, FailedRun} {
 					r := by(as, d.Key, s)
 					v := Decide(f, r)
-					where := fmt.Sprintf("%s: %s says %s %s -> %+v", name, as, d.Key, s, v)
 					if v.Outcome != Accept {
-						require.Empty(t, v.Moves, where)
-						require.Equal(t, f.State, v.State, where)
-						require.Equal(t, v.Outcome == Refuse, v.Code != "", where)
+						if len(v.Moves) > 0 || v.State != f.State || (v.Outcome == Refuse) != (v.Code != "") {
+							t.Fatalf("%s: %s says %s %s -> %+v", name, as, d.Key, s, v)
+						}
 						continue
 					}
-					makeMoves(t, f, r, v, where)
+					makeMoves(t, f, r, v, fmt.Sprintf("%s: %s says %s %s -> %+v", name, as, d.Key, s, v))
 				}
 			}
 		}
