@@ -1,0 +1,217 @@
+package replicas_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/stretchr/testify/require"
+)
+
+const eventsDocument = `subscription ($after: Cursor, $filter: DeploymentEventFilter) {
+  deploymentEvents(after: $after, filter: $filter, heartbeatSeconds: 1) {
+    __typename
+    ... on DeploymentEventBatch { events { message phaseKey } caughtUp cursor }
+    ... on StreamHeartbeat { cursor }
+    ... on StreamReset { reason cursor }
+  }
+}`
+
+// told is a message of the subscription.
+type told struct {
+	Typename string `json:"__typename"`
+	Events   []struct{ Message, PhaseKey string }
+	CaughtUp bool
+	Cursor   string
+	Reason   string
+}
+
+// wsMessage is a message of graphql-transport-ws.
+type wsMessage struct {
+	ID      string          `json:"id,omitempty"`
+	Type    string          `json:"type"`
+	Payload json.RawMessage `json:"payload,omitempty"`
+}
+
+func dialSocket(ctx context.Context, url string, protocols ...string) (*websocket.Conn, *http.Response, error) {
+	d := websocket.Dialer{Subprotocols: protocols, HandshakeTimeout: 30 * time.Second}
+	return d.DialContext(ctx, "ws"+strings.TrimPrefix(url, "http")+"/graphql", nil)
+}
+
+// openSocket connects and is acknowledged.
+func openSocket(ctx context.Context, url, token string) (*websocket.Conn, error) {
+	ws, resp, err := dialSocket(ctx, url, "graphql-transport-ws")
+	if err != nil {
+		if resp != nil {
+			return nil, fmt.Errorf("%w: %d: %w", errRefused, resp.StatusCode, err)
+		}
+		return nil, err
+	}
+	init, _ := json.Marshal(map[string]string{"authorization": "Bearer " + token})
+	m, err := wsMessage{}, ws.WriteJSON(wsMessage{Type: "connection_init", Payload: init})
+	if err == nil {
+		err = ws.ReadJSON(&m)
+	}
+	if err == nil && m.Type != "connection_ack" {
+		err = fmt.Errorf("%s in place of connection_ack", m.Type)
+	}
+	if err != nil {
+		_ = ws.Close()
+		return nil, err
+	}
+	return ws, nil
+}
+
+// subscribeEvents begins the subscription; after "" is from now on.
+func subscribeEvents(ws *websocket.Conn, id, after string) error {
+	variables := map[string]any{}
+	if after != "" {
+		variables["after"] = after
+	}
+	payload, err := json.Marshal(map[string]any{"query": eventsDocument, "variables": variables})
+	if err != nil {
+		return err
+	}
+	return ws.WriteJSON(wsMessage{ID: id, Type: "subscribe", Payload: payload})
+}
+
+// nextTold reads the next message of the subscription.
+func nextTold(ws *websocket.Conn) (out told, err error) {
+	for {
+		var m wsMessage
+		if err := ws.ReadJSON(&m); err != nil {
+			return out, err
+		}
+		switch m.Type {
+		case "ping":
+			if err := ws.WriteJSON(wsMessage{Type: "pong"}); err != nil {
+				return out, err
+			}
+		case "next":
+			var p struct {
+				Data   struct{ DeploymentEvents *told }
+				Errors json.RawMessage
+			}
+			if err := json.Unmarshal(m.Payload, &p); err != nil {
+				return out, err
+			}
+			if p.Data.DeploymentEvents == nil {
+				return out, fmt.Errorf("a message without data: %s", m.Payload)
+			}
+			return *p.Data.DeploymentEvents, nil
+		default:
+			return out, fmt.Errorf("%s: %s", m.Type, m.Payload)
+		}
+	}
+}
+
+// events is a subscription on a socket that must hold.
+type events struct {
+	t  *testing.T
+	ws *websocket.Conn
+}
+
+// dialEvents opens a socket with the subscription and waits for its first
+// message: the stream stands.
+func dialEvents(ctx context.Context, t *testing.T, url, token, after string) *events {
+	t.Helper()
+	ws, err := openSocket(ctx, url, token)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = ws.Close() })
+	require.NoError(t, subscribeEvents(ws, "1", after))
+	e := &events{t, ws}
+	if after == "" {
+		e.next()
+	}
+	return e
+}
+
+func (e *events) next() told {
+	e.t.Helper()
+	require.NoError(e.t, e.ws.SetReadDeadline(time.Now().Add(patience)))
+	m, err := nextTold(e.ws)
+	require.NoError(e.t, err)
+	return m
+}
+
+// until gives the steps that came up to a message.
+func (e *events) until(last string) (seen []string) {
+	e.t.Helper()
+	for {
+		m := e.next()
+		require.NotEqual(e.t, "StreamReset", m.Typename, m.Reason)
+		for _, one := range m.Events {
+			if one.PhaseKey == "note" {
+				seen = append(seen, one.Message)
+			}
+			if one.Message == last {
+				return seen
+			}
+		}
+	}
+}
+
+// socketFollower is a client that comes back with its last cursor, whatever
+// happens.
+type socketFollower struct {
+	*follower
+}
+
+func followSocket(ctx context.Context, t *testing.T, token string, pick func() string) *socketFollower {
+	t.Helper()
+	f := &socketFollower{&follower{t: t, token: token, pick: pick, rows: make(chan row, 100_000)}}
+	ready, done := make(chan struct{}), make(chan struct{})
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer close(done)
+		f.run(ctx, ready)
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	select {
+	case <-ready:
+	case <-ctx.Done():
+		require.FailNow(t, "the subscription did not begin")
+	}
+	return f
+}
+
+func (f *socketFollower) run(ctx context.Context, ready chan struct{}) {
+	for ctx.Err() == nil {
+		ws, err := openSocket(ctx, f.pick(), f.token)
+		if err != nil {
+			pause(ctx)
+			continue
+		}
+		cut := context.AfterFunc(ctx, func() { _ = ws.Close() })
+		if subscribeEvents(ws, "1", f.last) == nil {
+			f.read(ws, &ready)
+		}
+		cut()
+		_ = ws.Close()
+	}
+}
+
+func (f *socketFollower) read(ws *websocket.Conn, ready *chan struct{}) {
+	for {
+		m, err := nextTold(ws)
+		if err != nil {
+			return
+		}
+		if m.Typename == "StreamReset" {
+			f.t.Errorf("the stream was reset: %s", m.Reason)
+		}
+		for _, one := range m.Events {
+			f.rows <- row{Phase: one.PhaseKey, Message: one.Message}
+		}
+		f.last = m.Cursor
+		if *ready != nil {
+			close(*ready)
+			*ready = nil
+		}
+	}
+}
