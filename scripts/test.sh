@@ -24,13 +24,12 @@ if [ ${#packages[@]} -eq 0 ]; then
 	echo "test: there are no Go packages" >&2
 	exit 1
 fi
-# The binary's own tests run whole systems and kill them: by themselves, for
-# they watch the clock.
+# Whole systems, some killed: by themselves, for they watch the clock.
 system=()
 units=()
 for package in "${packages[@]}"; do
 	case $package in
-	*/slipway/cmd/*) system+=("$package") ;;
+	*/slipway/cmd/* | */slipway/e2e | */slipway/e2e/*) system+=("$package") ;;
 	*) units+=("$package") ;;
 	esac
 done

@@ -107,9 +107,9 @@ func observe(t *testing.T, make func(*testing.T) Fixture) {
 	if o, err = p.Observe(t.Context(), nodeID); err != nil || o.Failed == nil {
 		t.Fatalf("a machine that somebody removed: %+v, %v", o, err)
 	}
-	final(t, o.Failed)
+	_ = final(t, o.Failed)
 	_, err = p.Order(t.Context(), order(f.Spec))
-	final(t, err)
+	_ = final(t, err)
 	wantMade(t, f, f.OrderMakes)
 }
 
