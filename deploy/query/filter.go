@@ -24,6 +24,7 @@ type NodeFilter struct {
 	ServerProfiles []string
 	Labels         map[string]string // all of them
 	Stale          *bool
+	Late           *bool
 }
 
 // Empty reports whether the filter chooses every node.
@@ -69,6 +70,9 @@ func (f NodeFilter) predicates() []predicate.Node {
 	}
 	if f.Stale != nil {
 		out = append(out, node.Stale(*f.Stale))
+	}
+	if f.Late != nil {
+		out = append(out, node.Late(*f.Late))
 	}
 	return out
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"entgo.io/ent/dialect/sql"
@@ -26,9 +25,6 @@ type Fleet struct {
 	read     *ent.Client
 	statuses *Statuses
 	now      func() time.Time
-
-	mu      sync.Mutex
-	typical map[string]Durations // by provider
 }
 
 // NewFleet reads from a database; now is the clock, nil = time.Now.
@@ -36,7 +32,7 @@ func NewFleet(read *ent.Client, statuses *Statuses, now func() time.Time) *Fleet
 	if now == nil {
 		now = time.Now
 	}
-	return &Fleet{read: read, statuses: statuses, now: now, typical: map[string]Durations{}}
+	return &Fleet{read: read, statuses: statuses, now: now}
 }
 
 // NodeOrder is what nodes are sorted by.

@@ -42,6 +42,11 @@ func TestSummary(t *testing.T) {
 				c.PhaseRun.Create().SetDeploymentID(d.ID).SetAttempt(1).SetPhase(phase.Installation).SetOrdinal(10).SetStatus("in_progress").
 					SetEnteredAt(noon.Add(entered)).SetDeadlineAt(noon.Add(time.Hour)).ExecX(ctx)
 			}
+			_, err := tx.Exec(`UPDATE nodes SET late = $1 WHERE name IN ('n2', 'n10')`, true)
+			if err != nil {
+				return err
+			}
+			c.PhaseStat.Create().SetProvider("*").SetServerProfile("*").SetPhase(phase.Deployed).SetP50Ms(60_000).SetP95Ms(120_000).SetSamples(77).ExecX(ctx)
 			late := add(4, phase.Running, phase.IPXEBoot, "p", false)
 			c.PhaseRun.Create().SetDeploymentID(late.ID).SetAttempt(1).SetPhase(phase.IPXEBoot).SetOrdinal(4).SetStatus("waiting").
 				SetEnteredAt(noon.Add(-time.Hour)).SetDeadlineAt(noon.Add(-time.Minute)).ExecX(ctx)
@@ -57,12 +62,13 @@ func TestSummary(t *testing.T) {
 			return nil
 		}))
 
+		f = NewFleet(st.Ent(), NewStatuses(st.Ent(), nil), func() time.Time { return noon }) // the other keeps what it knows for a while
 		s, err := f.Summary(ctx, NodeFilter{})
 		require.NoError(t, err)
-		p50, p95 := 3*time.Minute, 6*time.Minute
+		p50, p95 := time.Minute, 2*time.Minute
 		oldInstall, oldBoot := noon.Add(-20*time.Minute), noon.Add(-time.Hour)
 		require.Equal(t, FleetSummary{
-			Total: 11, Active: 3, Stalled: 2, ByState: map[string]int{"running": 3, "succeeded": 6, "failed": 1},
+			Total: 11, Active: 3, Stalled: 2, Late: 1, ByState: map[string]int{"running": 3, "succeeded": 6, "failed": 1},
 			ByPhase:          []PhaseCount{{phase.IPXEBoot, 1, &oldBoot}, {phase.Installation, 2, &oldInstall}},
 			SucceededLast24h: 5, FailedLast24h: 1, P50: &p50, P95: &p95, AsOf: noon,
 		}, s)
@@ -73,6 +79,17 @@ func TestSummary(t *testing.T) {
 		require.Equal(t, 0, s.SucceededLast24h)
 		require.Nil(t, s.P50)
 		require.Len(t, s.ByPhase, 2)
+		s, err = f.Summary(ctx, NodeFilter{ServerProfiles: []string{"q"}})
+		require.NoError(t, err)
+		p50, p95 = 3*time.Minute, 6*time.Minute
+		require.Equal(t, []*time.Duration{&p50, &p95}, []*time.Duration{s.P50, s.P95}, "of what the filter chooses")
+		yes := true
+		n, err := f.CountNodes(ctx, NodeFilter{Late: &yes})
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		some, err := f.Overdue(ctx, []int64{1, 2, 3, 4, 5})
+		require.NoError(t, err)
+		require.Equal(t, map[int64]bool{4: true}, some)
 	})
 }
 
@@ -94,7 +111,8 @@ func TestLook(t *testing.T) {
 		code string
 	}{
 		"slot":        {d(phase.Pending), quiet, run(phase.Pending, "waiting"), WaitSlot},
-		"workflow":    {d(phase.ServerRequested), quiet, run(phase.ServerRequested, "in_progress"), WaitWorkflow},
+		"workflow":    {d(phase.ServerRequested), quiet, run(phase.ServerRequested, "waiting"), WaitWorkflow},
+		"provider":    {d(phase.ServerRequested), quiet, run(phase.ServerRequested, "in_progress"), WaitProvider},
 		"boot":        {d(phase.MonitoringStart), quiet, run(phase.MonitoringStart, "in_progress"), WaitBoot},
 		"config":      {d(phase.IPXEBoot), quiet, run(phase.IPXEBoot, "in_progress"), WaitConfig},
 		"report":      {d(phase.Installation), quiet, run(phase.Installation, "in_progress"), WaitReport},
@@ -134,12 +152,4 @@ func TestLook(t *testing.T) {
 	v := Look(&ent.Deployment{Provider: "ibm_vpc", State: phase.Succeeded, Phase: phase.Deployed}, quiet, []*ent.PhaseRun{inst, over}, Durations{}, noon)
 	require.Equal(t, 1.0, v.Progress)
 	require.Nil(t, v.Waits)
-
-	// With history there is an estimate: what is left of the open phase and all after it.
-	typical := Durations{of: map[phase.Key]time.Duration{
-		phase.MonitoringStart: time.Minute, phase.IPXEBoot: time.Minute, phase.ConfigDownload: time.Minute,
-		phase.Installation: 15 * time.Minute, phase.PostInstall: 2 * time.Minute, phase.HealthValidation: 3 * time.Minute,
-	}}
-	v = Look(d(phase.Installation), quiet, []*ent.PhaseRun{run(phase.Installation, "in_progress")}, typical, noon)
-	require.Equal(t, noon.Add(10*time.Minute), *v.EstimatedFinishAt)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/phase"
+	"github.com/slipwayhq/slipway/deploy/stats"
 	"github.com/slipwayhq/slipway/ent"
 	"github.com/slipwayhq/slipway/ent/deployment"
 	"github.com/slipwayhq/slipway/ent/deploymentevent"
@@ -142,7 +143,6 @@ type SummaryLine struct {
 const (
 	summaryActive = 500
 	summaryRecent = 10
-	summaryRows   = 5000
 )
 
 var activeStates = []string{phase.Queued, phase.Running, phase.Canceling, phase.CleaningUp}
@@ -173,11 +173,11 @@ func (s *Statuses) Summary(ctx context.Context) (Summary, error) {
 	if out.ActiveTotal, err = active.Clone().Count(ctx); err != nil {
 		return out, fmt.Errorf("count active deployments: %w", err)
 	}
-	if out.ActiveDeployments, err = lines(ctx, active, summaryActive, true); err != nil {
+	if out.ActiveDeployments, err = s.lines(ctx, active, summaryActive, true); err != nil {
 		return out, err
 	}
 	ended := s.read.Deployment.Query().Where(deployment.StateNotIn(activeStates...))
-	if out.RecentDeployments, err = lines(ctx, ended, summaryRecent, false); err != nil {
+	if out.RecentDeployments, err = s.lines(ctx, ended, summaryRecent, false); err != nil {
 		return out, err
 	}
 	return out, s.durations(ctx, &out)
@@ -185,7 +185,7 @@ func (s *Statuses) Summary(ctx context.Context) (Summary, error) {
 
 // lines reads the newest of a set of deployments. Of active ones only the open
 // phase run is read, of ended ones all, since the last of them counts.
-func lines(ctx context.Context, q *ent.DeploymentQuery, limit int, open bool) ([]SummaryLine, error) {
+func (s *Statuses) lines(ctx context.Context, q *ent.DeploymentQuery, limit int, open bool) ([]SummaryLine, error) {
 	rows, err := q.WithNode().WithPhaseRuns(func(r *ent.PhaseRunQuery) {
 		if open {
 			r.Where(phaserun.FinishedAtIsNil())
@@ -203,9 +203,17 @@ func lines(ctx context.Context, q *ent.DeploymentQuery, limit int, open bool) ([
 				run = r
 			}
 		}
+		var profile string
+		if d.Edges.Node != nil {
+			profile = d.Edges.Node.ServerProfile
+		}
+		typical, err := s.Typical(ctx, d.Provider, profile)
+		if err != nil {
+			return nil, err
+		}
 		l := SummaryLine{
 			NodeID: d.NodeID, DeploymentID: d.ID, DeploymentNumber: d.Number, State: d.State, CurrentPhase: d.Phase,
-			Status: d.PhaseStatus, ProgressPercent: math.Round(1000*phase.Progress(Facts(d), share(run), nil)) / 10, Timestamp: d.UpdatedAt,
+			Status: d.PhaseStatus, ProgressPercent: math.Round(1000*phase.Progress(Facts(d), share(run), typical.weights(d.Provider))) / 10, Timestamp: d.UpdatedAt,
 		}
 		if d.Edges.Node != nil {
 			l.NodeName = d.Edges.Node.Name
@@ -221,24 +229,16 @@ func lines(ctx context.Context, q *ent.DeploymentQuery, limit int, open bool) ([
 	return out, nil
 }
 
-// durations adds how long successful deployments took.
+// durations adds how long deployments usually take.
 func (s *Statuses) durations(ctx context.Context, out *Summary) error {
-	rows, err := s.read.Deployment.Query().
-		Where(deployment.State(phase.Succeeded), deployment.StartedAtNotNil(), deployment.FinishedAtGT(s.now().Add(-typicalWindow))).
-		Order(ent.Desc(deployment.FieldID)).Limit(summaryRows).
-		Select(deployment.FieldStartedAt, deployment.FieldFinishedAt).All(ctx)
+	t, err := s.Typical(ctx, stats.AnyProvider, stats.AnyProfile)
 	if err != nil {
-		return fmt.Errorf("read durations: %w", err)
+		return err
 	}
-	if len(rows) < typicalSamples {
-		return nil
+	if whole, ok := t.Whole(); ok {
+		p50, p95 := seconds(whole.P50), seconds(whole.P95)
+		out.DurationP50Seconds, out.DurationP95Seconds = &p50, &p95
 	}
-	took := make([]time.Duration, len(rows))
-	for i, d := range rows {
-		took[i] = d.FinishedAt.Sub(*d.StartedAt)
-	}
-	p50, p95 := seconds(Percentile(took, 50)), seconds(Percentile(took, 95))
-	out.DurationP50Seconds, out.DurationP95Seconds = &p50, &p95
 	return nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	"github.com/slipwayhq/slipway/ent/deployment"
 	"github.com/slipwayhq/slipway/ent/node"
 	"github.com/slipwayhq/slipway/ent/phaserun"
-	"github.com/slipwayhq/slipway/ent/predicate"
 )
 
 // Statuses reads how nodes stand, in the words of the REST face.
@@ -23,7 +21,7 @@ type Statuses struct {
 	now  func() time.Time
 
 	mu      sync.Mutex
-	typical map[string]Durations // by server profile
+	typical map[group]Durations
 }
 
 // NewStatuses reads from a database; now is the clock, nil = time.Now.
@@ -31,7 +29,7 @@ func NewStatuses(read *ent.Client, now func() time.Time) *Statuses {
 	if now == nil {
 		now = time.Now
 	}
-	return &Statuses{read: read, now: now, typical: map[string]Durations{}}
+	return &Statuses{read: read, now: now, typical: map[group]Durations{}}
 }
 
 // NodeStatus is how a node and its current deployment stand. Times are UTC,
@@ -123,7 +121,7 @@ func (s *Statuses) NodeStatus(ctx context.Context, hint MachineHint) (NodeStatus
 // fill adds the current deployment.
 func (s *Statuses) fill(ctx context.Context, out *NodeStatus, n *ent.Node, d *ent.Deployment) error {
 	now := s.now()
-	typ, err := s.Typical(ctx, n.ServerProfile)
+	typ, err := s.Typical(ctx, d.Provider, n.ServerProfile)
 	if err != nil {
 		return err
 	}
@@ -146,7 +144,7 @@ func (s *Statuses) fill(ctx context.Context, out *NodeStatus, n *ent.Node, d *en
 	out.ProgressPercent = math.Round(1000*v.Progress) / 10
 	if r := v.Current; r != nil {
 		out.Message = r.Message
-		out.TimedOut = r.Status == string(phase.TimedOut) || r.FinishedAt == nil && r.DeadlineAt != nil && now.After(*r.DeadlineAt)
+		out.TimedOut = r.Status == string(phase.TimedOut) || overdue(d, r, now)
 	}
 	if d.FailureCode != nil {
 		out.Failure = &Failure{
@@ -206,144 +204,4 @@ func latest(times ...*time.Time) time.Time {
 		}
 	}
 	return out
-}
-
-// How much history an estimate needs and looks at.
-const (
-	typicalSamples = 5
-	typicalWindow  = 30 * 24 * time.Hour
-	typicalRows    = 4000
-	typicalFor     = time.Minute // how long it is kept in memory
-)
-
-// Durations is how long each phase usually takes: the median of a profile's
-// successful runs, for phases with enough of them.
-type Durations struct {
-	of map[phase.Key]time.Duration
-	at time.Time
-}
-
-// Of gives a phase's usual duration; ok is false if that is not known.
-func (t Durations) Of(k phase.Key) (d time.Duration, ok bool) {
-	d, ok = t.of[k]
-	return d, ok
-}
-
-// Typical gives a profile's usual phase durations: medians over the last 30
-// days, only of phases with at least five successful runs. It is at most a
-// minute old.
-func (s *Statuses) Typical(ctx context.Context, profile string) (Durations, error) {
-	s.mu.Lock()
-	t, ok := s.typical[profile]
-	s.mu.Unlock()
-	now := s.now()
-	if ok && now.Sub(t.at) < typicalFor {
-		return t, nil
-	}
-	t, err := medians(ctx, s.read, now, deployment.HasNodeWith(node.ServerProfile(profile)))
-	if err != nil {
-		return Durations{}, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.typical) > 1000 { // profiles are few; this only bounds nonsense
-		clear(s.typical)
-	}
-	s.typical[profile] = t
-	return t, nil
-}
-
-// medians gives the usual phase durations of some deployments.
-func medians(ctx context.Context, read *ent.Client, now time.Time, of predicate.Deployment) (Durations, error) {
-	rows, err := read.PhaseRun.Query().
-		Where(phaserun.Status(string(phase.Success)), phaserun.FinishedAtGT(now.Add(-typicalWindow)), phaserun.HasDeploymentWith(of)).
-		Order(ent.Desc(phaserun.FieldID)).Limit(typicalRows).
-		Select(phaserun.FieldPhase, phaserun.FieldEnteredAt, phaserun.FieldFinishedAt, phaserun.FieldStoppedMs).All(ctx)
-	if err != nil {
-		return Durations{}, fmt.Errorf("read typical phase durations: %w", err)
-	}
-	samples := map[phase.Key][]time.Duration{}
-	for _, r := range rows {
-		took := r.FinishedAt.Sub(r.EnteredAt) - time.Duration(r.StoppedMs)*time.Millisecond
-		samples[r.Phase] = append(samples[r.Phase], max(took, 0))
-	}
-	t := Durations{of: map[phase.Key]time.Duration{}, at: now}
-	for k, list := range samples {
-		if len(list) >= typicalSamples {
-			t.of[k] = Percentile(list, 50)
-		}
-	}
-	return t, nil
-}
-
-// Percentile gives the p-th percentile by nearest rank; it sorts its argument.
-func Percentile(list []time.Duration, p int) time.Duration {
-	if len(list) == 0 {
-		return 0
-	}
-	slices.Sort(list)
-	rank := (p*len(list) + 99) / 100
-	return list[max(rank, 1)-1]
-}
-
-// weights replaces the phase table's weights by seconds once the main phases
-// are known; with fewer, a mixture of seconds and weights would mean nothing.
-func (t Durations) weights() map[phase.Key]float64 {
-	if !t.complete() {
-		return nil
-	}
-	out := make(map[phase.Key]float64, len(t.of))
-	for k, d := range t.of {
-		out[k] = d.Seconds()
-	}
-	return out
-}
-
-// complete reports whether every phase that a machine's install always visits
-// has a typical duration.
-func (t Durations) complete() bool {
-	for _, k := range []phase.Key{phase.MonitoringStart, phase.IPXEBoot, phase.ConfigDownload, phase.Installation, phase.HealthValidation} {
-		if _, ok := t.of[k]; !ok {
-			return false
-		}
-	}
-	return true
-}
-
-// remaining estimates how long a deployment still takes, nil if that is not
-// known.
-func (t Durations) remaining(d *ent.Deployment, current *ent.PhaseRun, now time.Time) *float64 {
-	if !t.complete() || current == nil {
-		return nil
-	}
-	var sum time.Duration
-	reached := false
-	for _, def := range phase.Catalogue(d.Provider) {
-		switch {
-		case def.Key == d.Phase:
-			reached = true
-			sum += max(t.of[def.Key]-now.Sub(current.EnteredAt), 0)
-		case reached && !slices.Contains(d.SkipPhases, def.Key):
-			sum += t.of[def.Key]
-		}
-	}
-	if !reached {
-		return nil
-	}
-	v := seconds(sum)
-	return &v
-}
-
-// Usual is how long a whole deployment of a profile usually takes, 0 if that
-// is not known.
-func (s *Statuses) Usual(ctx context.Context, provider, profile string) (time.Duration, error) {
-	t, err := s.Typical(ctx, profile)
-	if err != nil || !t.complete() {
-		return 0, err
-	}
-	var sum time.Duration
-	for _, def := range phase.Catalogue(provider) {
-		sum += t.of[def.Key]
-	}
-	return sum, nil
 }

@@ -3,15 +3,16 @@ package query
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy/phase"
+	"github.com/slipwayhq/slipway/deploy/stats"
 	"github.com/slipwayhq/slipway/deploy/store"
 	"github.com/slipwayhq/slipway/ent"
 	"github.com/slipwayhq/slipway/ent/deployment"
 	"github.com/slipwayhq/slipway/ent/node"
 	"github.com/slipwayhq/slipway/ent/phaserun"
+	"github.com/slipwayhq/slipway/ent/predicate"
 )
 
 // FleetSummary is the fleet in numbers.
@@ -19,6 +20,7 @@ type FleetSummary struct {
 	Total            int
 	Active           int
 	Stalled          int // active, and stale or past a deadline
+	Late             int // running, and longer than 95 in 100 took
 	ByState          map[string]int
 	ByPhase          []PhaseCount // of active deployments, in the order of phases
 	SucceededLast24h int
@@ -64,17 +66,40 @@ func (f *Fleet) Summary(ctx context.Context, filter NodeFilter) (FleetSummary, e
 			phases[g.DeploymentStatus] += g.Count
 		}
 	}
-	active := []string{phase.Queued, phase.Running, phase.Canceling, phase.CleaningUp}
-	out.Stalled, err = f.read.Node.Query().Where(chosen...).Where(node.StateIn(active...), node.Or(node.Stale(true),
-		node.HasDeploymentsWith(deployment.StateIn(active...), deployment.Maintenance(false),
-			deployment.HasPhaseRunsWith(phaserun.FinishedAtIsNil(), phaserun.ClockStoppedAtIsNil(), phaserun.DeadlineAtLT(now))))).Count(ctx)
+	out.Stalled, err = f.read.Node.Query().Where(chosen...).Where(node.StateIn(activeStates...), node.Or(node.Stale(true), isOverdue(now))).Count(ctx)
 	if err != nil {
 		return out, fmt.Errorf("count stalled nodes: %w", err)
+	}
+	out.Late, err = f.read.Node.Query().Where(chosen...).Where(node.State(phase.Running), node.Late(true)).Count(ctx)
+	if err != nil {
+		return out, fmt.Errorf("count late nodes: %w", err)
 	}
 	if out.ByPhase, err = f.byPhase(ctx, filter, phases); err != nil {
 		return out, err
 	}
 	return out, f.ended(ctx, filter, &out)
+}
+
+// isOverdue chooses nodes whose open phase is past a deadline that acts.
+func isOverdue(now time.Time) predicate.Node {
+	return node.HasDeploymentsWith(deployment.StateIn(activeStates...), deployment.Maintenance(false),
+		deployment.HasPhaseRunsWith(phaserun.FinishedAtIsNil(), phaserun.ClockStoppedAtIsNil(), phaserun.DeadlineAtLT(now)))
+}
+
+// Overdue tells which of the nodes are past a deadline.
+func (f *Fleet) Overdue(ctx context.Context, ids []int64) (map[int64]bool, error) {
+	out := map[int64]bool{}
+	if len(ids) == 0 {
+		return out, nil
+	}
+	found, err := f.read.Node.Query().Where(node.IDIn(unique(ids)...), node.StateIn(activeStates...), isOverdue(f.Now())).IDs(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read overdue nodes: %w", err)
+	}
+	for _, id := range found {
+		out[id] = true
+	}
+	return out, nil
 }
 
 // oldest scans MIN(entered_at), which SQLite gives as text.
@@ -135,21 +160,36 @@ func (f *Fleet) ended(ctx context.Context, filter NodeFilter, out *FleetSummary)
 			out.FailedLast24h = c.Count
 		}
 	}
-	rows, err := q.Where(deployment.State(phase.Succeeded), deployment.StartedAtNotNil(), deployment.FinishedAtGT(out.AsOf.Add(-typicalWindow))).
+	return f.usual(ctx, filter, q, out)
+}
+
+// summaryRows bounds the deployments that a filter's percentiles are made of.
+const summaryRows = 5000
+
+// usual adds how long deployments take: of all from the statistics, of some
+// from their rows.
+func (f *Fleet) usual(ctx context.Context, filter NodeFilter, q *ent.DeploymentQuery, out *FleetSummary) error {
+	if filter.Empty() {
+		t, err := f.statuses.Typical(ctx, stats.AnyProvider, stats.AnyProfile)
+		if whole, ok := t.Whole(); ok {
+			out.P50, out.P95 = &whole.P50, &whole.P95
+		}
+		return err
+	}
+	rows, err := q.Where(deployment.State(phase.Succeeded), deployment.StartedAtNotNil(), deployment.FinishedAtGT(out.AsOf.Add(-stats.Window))).
 		Order(ent.Desc(deployment.FieldID)).Limit(summaryRows).
 		Select(deployment.FieldStartedAt, deployment.FieldFinishedAt).All(ctx)
 	if err != nil {
 		return fmt.Errorf("read durations: %w", err)
 	}
-	if len(rows) < typicalSamples {
+	if len(rows) < stats.MinSamples {
 		return nil
 	}
 	took := make([]time.Duration, len(rows))
 	for i, d := range rows {
 		took[i] = d.FinishedAt.Sub(*d.StartedAt)
 	}
-	slices.Sort(took)
-	p50, p95 := Percentile(took, 50), Percentile(took, 95)
+	p50, p95 := stats.Percentile(took, 50), stats.Percentile(took, 95)
 	out.P50, out.P95 = &p50, &p95
 	return nil
 }

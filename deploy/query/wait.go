@@ -1,6 +1,7 @@
 package query
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy/phase"
@@ -17,7 +18,7 @@ type Wait struct {
 }
 
 // The codes of waits. The first six are what the workflow notes on the phase
-// run; the others follow from phase and clocks.
+// run; the others follow from state, phase and clocks.
 const (
 	WaitSlot        = "slot"
 	WaitProvider    = "provider"
@@ -31,6 +32,10 @@ const (
 	WaitMaintenance = "maintenance"
 	WaitSilent      = "silent"
 	WaitOverdue     = "overdue"
+	WaitScript      = "script"
+	WaitRestart     = "restart"
+	WaitCancel      = "cancel"
+	WaitCleanup     = "cleanup"
 )
 
 var waits = map[string]struct{ awaiting, advice string }{
@@ -46,29 +51,33 @@ var waits = map[string]struct{ awaiting, advice string }{
 	WaitMaintenance: {"the end of maintenance", "Its clocks are stopped. End the maintenance to let deadlines act again."},
 	WaitSilent:      {"a sign of life from the machine", "It has been silent for longer than its phase allows. Look at its console; it may have restarted or lost its network."},
 	WaitOverdue:     {"the deadline that has passed to act", "It is about to be tried again or to fail."},
+	WaitScript:      {"the end of the deployment script", "Read the script's output. It is stopped when its time is over."},
+	WaitRestart:     {"the restart of the host", "It goes on by itself when the time for it has passed."},
+	WaitCancel:      {"the end of the cancellation", "What runs is being stopped; nothing new is begun. If it goes on for minutes, look at Slipway's log."},
+	WaitCleanup:     {"the release of everything that is held for the node", "It is tried again by itself. If it goes on, look at the provider's own list of servers and addresses."},
 }
 
-// wait tells what an active deployment waits for.
+// wait tells what an active deployment waits for. It always has an answer.
 func wait(d *ent.Deployment, n *ent.Node, run *ent.PhaseRun, now time.Time) *Wait {
 	w := &Wait{Code: waitCode(d, n, run, now), Since: d.UpdatedAt}
 	if run != nil {
-		w.Since, w.Evidence = run.EnteredAt, run.Evidence
+		w.Since = run.EnteredAt
 		if run.StartedAt != nil {
 			w.Since = *run.StartedAt
 		}
 		if run.AwaitingSince != nil {
 			w.Since = *run.AwaitingSince
 		}
-		if w.Evidence == "" {
-			w.Evidence = run.Message
-		}
 	}
 	switch {
-	case w.Code == WaitSilent && n.LastSeenAt != nil:
-		w.Since = *n.LastSeenAt
+	case w.Code == WaitMaintenance && run != nil && run.ClockStoppedAt != nil:
+		w.Since = *run.ClockStoppedAt
 	case w.Code == WaitOverdue:
 		w.Since = *run.DeadlineAt
+	case (w.Code == WaitSilent || w.Code == WaitReport) && n != nil && n.LastSeenAt != nil && n.LastSeenAt.After(run.EnteredAt):
+		w.Since = *n.LastSeenAt
 	}
+	w.Evidence = evidence(d, n, run, w.Code)
 	text, ok := waits[w.Code]
 	if !ok { // a newer workflow's word
 		text = waits[WaitWorkflow]
@@ -78,13 +87,52 @@ func wait(d *ent.Deployment, n *ent.Node, run *ent.PhaseRun, now time.Time) *Wai
 	return w
 }
 
+// evidence is the last thing known about what is awaited.
+func evidence(d *ent.Deployment, n *ent.Node, run *ent.PhaseRun, code string) string {
+	if run == nil {
+		return fmt.Sprintf("%s is %s since %s", d.Phase, d.State, clock(d.UpdatedAt))
+	}
+	said := run.Evidence
+	if said == "" {
+		said = run.Message
+	}
+	def, _ := phase.Lookup(run.Phase)
+	switch {
+	case code == WaitReport, code == WaitConfig, code == WaitSilent, def.Owner == phase.OwnerMachine:
+		seen := "the machine was not seen yet"
+		if n != nil && n.LastSeenAt != nil {
+			seen = "the machine was last seen at " + clock(*n.LastSeenAt)
+		}
+		if said == "" {
+			return seen
+		}
+		return said + "; " + seen
+	case said == "":
+		return fmt.Sprintf("%s was entered at %s; nothing was reported since", run.Phase, clock(run.EnteredAt))
+	}
+	return said
+}
+
+// clock is a time as people read it in a text.
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// inProgress is what our own steps wait for once they have begun.
+var inProgress = map[phase.Key]string{
+	phase.ServerRequested: WaitProvider, phase.ScriptStarted: WaitScript, phase.RebootWait: WaitRestart, phase.SSHPolling: WaitSSH,
+	phase.ClusterFormation: WaitCluster, phase.DNSRegistration: WaitDNS, phase.HealthValidation: WaitSSH, phase.Cleanup: WaitCleanup,
+}
+
 func waitCode(d *ent.Deployment, n *ent.Node, run *ent.PhaseRun, now time.Time) string {
 	switch {
 	case d.Maintenance:
 		return WaitMaintenance
+	case d.State == phase.Canceling:
+		return WaitCancel
+	case d.State == phase.CleaningUp && (run == nil || run.Phase != phase.Cleanup):
+		return WaitCleanup
 	case run == nil:
 		return WaitWorkflow
-	case run.FinishedAt == nil && run.DeadlineAt != nil && run.ClockStoppedAt == nil && now.After(*run.DeadlineAt):
+	case overdue(d, run, now):
 		return WaitOverdue
 	case n != nil && n.Stale:
 		return WaitSilent
@@ -103,8 +151,15 @@ func waitCode(d *ent.Deployment, n *ent.Node, run *ent.PhaseRun, now time.Time) 
 		return WaitConfig
 	case def.Owner == phase.OwnerBoot, def.Owner == phase.OwnerMachine:
 		return WaitReport
+	case run.Status == string(phase.InProgress) && inProgress[run.Phase] != "":
+		return inProgress[run.Phase]
 	}
 	return WaitWorkflow
+}
+
+// overdue reports whether a deadline has passed that is about to act.
+func overdue(d *ent.Deployment, run *ent.PhaseRun, now time.Time) bool {
+	return run != nil && !d.Maintenance && run.FinishedAt == nil && run.DeadlineAt != nil && run.ClockStoppedAt == nil && now.After(*run.DeadlineAt)
 }
 
 // Awaits says in words what an open phase run waits for; empty for one that
