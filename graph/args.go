@@ -78,7 +78,7 @@ func nodeFilter(in *model.BareMetalNodeFilter) (query.NodeFilter, error) {
 	}
 	f := query.NodeFilter{
 		Text: deref(in.Text), States: lower(in.States), Phases: phaseKeys(in.Phases),
-		ClusterNames: in.ClusterNames, ServerProfiles: in.ServerProfiles, Stale: in.Stale,
+		ClusterNames: in.ClusterNames, ServerProfiles: in.ServerProfiles, Stale: in.Stale, Late: in.Late,
 	}
 	labels, bad := labelMap("filter.labels", in.Labels)
 	if err := deploy.Invalid(bad); err != nil {

@@ -101,7 +101,7 @@ func nodeModel(n *ent.Node) *model.BareMetalNode {
 		Name: n.Name, Provider: providerOf(n.Provider), ServerProfile: n.ServerProfile,
 		ManagementIP: n.ManagementIP, WorkloadIP: n.WorkloadIP, MacAddresses: n.MACAddresses,
 		ClusterName: n.ClusterName, Labels: []*model.Label{}, DeploymentStatus: n.DeploymentStatus, ServerStatus: n.ServerStatus,
-		LastSeenAt: n.LastSeenAt, Stale: n.Stale, Version: n.Version, CreatedAt: n.CreatedAt, UpdatedAt: n.UpdatedAt,
+		LastSeenAt: n.LastSeenAt, Stale: n.Stale, Late: n.Late && n.State == phase.Running, Version: n.Version, CreatedAt: n.CreatedAt, UpdatedAt: n.UpdatedAt,
 	}
 	if out.MacAddresses == nil {
 		out.MacAddresses = []string{}
@@ -136,9 +136,9 @@ func deploymentModel(d *ent.Deployment, cursor string) *model.Deployment {
 }
 
 // look fills in what follows from a deployment's phase runs.
-func look(out *model.Deployment, d *ent.Deployment, n *ent.Node, runs []*ent.PhaseRun, typical query.Durations, now time.Time) {
+func look(out *model.Deployment, d *ent.Deployment, n *ent.Node, runs []*ent.PhaseRun, typical query.Durations, now time.Time) query.View {
 	v := query.Look(d, n, runs, typical, now)
-	out.Progress, out.EstimatedFinishAt = v.Progress, v.EstimatedFinishAt
+	out.Progress, out.EstimatedFinishAt, out.Late, out.Stalled = v.Progress, v.EstimatedFinishAt, v.Late, v.Stalled
 	out.Phases = make([]*model.PhaseRun, len(runs))
 	for i, r := range runs {
 		out.Phases[i] = runModel(d, n, r, typical, now)
@@ -149,6 +149,7 @@ func look(out *model.Deployment, d *ent.Deployment, n *ent.Node, runs []*ent.Pha
 	if w := v.Waits; w != nil {
 		out.StuckReason = &model.StuckReason{Code: w.Code, Awaiting: w.Awaiting, Since: w.Since, Evidence: text(w.Evidence), Advice: w.Advice}
 	}
+	return v
 }
 
 func runModel(d *ent.Deployment, n *ent.Node, r *ent.PhaseRun, typical query.Durations, now time.Time) *model.PhaseRun {
@@ -211,7 +212,7 @@ func eventModel(e *feed.Event, cursor string) *model.DeploymentEvent {
 
 func summaryModel(s query.FleetSummary, cursor string) *model.FleetSummary {
 	out := &model.FleetSummary{
-		Total: s.Total, Active: s.Active, Stalled: s.Stalled, ByState: stateCounts(s.ByState), ByPhase: []*model.PhaseCount{},
+		Total: s.Total, Active: s.Active, Stalled: s.Stalled, Late: s.Late, ByState: stateCounts(s.ByState), ByPhase: []*model.PhaseCount{},
 		SucceededLast24h: s.SucceededLast24h, FailedLast24h: s.FailedLast24h, DurationP50: s.P50, DurationP95: s.P95,
 		AsOf: s.AsOf, Cursor: cursor,
 	}

@@ -32,6 +32,7 @@ type Commands interface {
 	Deploy(ctx context.Context, in lifecycle.NewDeployment) (lifecycle.Deployed, error)
 	DeployBatch(ctx context.Context, in lifecycle.NewBatch) (lifecycle.BatchResult, error)
 	Report(ctx context.Context, r lifecycle.Report) (lifecycle.Receipt, error)
+	SetMaintenance(ctx context.Context, c lifecycle.MaintenanceChange) error
 }
 
 // Deps is what the API stands on.
@@ -47,7 +48,9 @@ type Deps struct {
 	// that it can count those.
 	Authenticate func(r *http.Request, secret string) (*access.Principal, error)
 	Version      string
-	Logger       *slog.Logger // nil = slog.Default()
+	// StreamRetention is for how long events are kept; 0 = for ever.
+	StreamRetention time.Duration
+	Logger          *slog.Logger // nil = slog.Default()
 	// Sockets tunes the websocket transport: allowed origins, limits, times. Its
 	// Init and Share are set here.
 	Sockets wstransport.Config

@@ -2,9 +2,12 @@ package graph
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy/feed"
+	"github.com/slipwayhq/slipway/deploy/phase"
 	"github.com/slipwayhq/slipway/deploy/query"
 	"github.com/slipwayhq/slipway/ent"
 	"github.com/slipwayhq/slipway/graph/model"
@@ -34,6 +37,19 @@ func (l loader) nodes(ctx context.Context, rows []*ent.Node, sel selection) ([]*
 		known[n.ID] = n
 		if n.CurrentDeploymentID != nil {
 			current = append(current, *n.CurrentDeploymentID)
+		}
+	}
+	if sel.has("stalled") {
+		ids := make([]int64, len(rows))
+		for i, n := range rows {
+			ids[i] = n.ID
+		}
+		overdue, err := l.r.Fleet.Overdue(ctx, ids)
+		if err != nil {
+			return nil, err
+		}
+		for i, n := range rows {
+			out[i].Stalled = phase.Active(n.State) && n.Stale || overdue[n.ID]
 		}
 	}
 	if !sel.has("currentDeployment") {
@@ -93,7 +109,7 @@ func (l loader) deployments(ctx context.Context, rows []*ent.Deployment, sel sel
 	for i, d := range rows {
 		out[i] = deploymentModel(d, l.cursor)
 	}
-	computed := sel.has("progress", "currentPhase", "phases", "stuckReason", "estimatedFinishAt")
+	computed := sel.has("progress", "currentPhase", "phases", "stuckReason", "estimatedFinishAt", "late", "stalled")
 	if computed || sel.has("node") {
 		var err error
 		if known, err = l.owners(ctx, rows, known); err != nil {
@@ -101,7 +117,7 @@ func (l loader) deployments(ctx context.Context, rows []*ent.Deployment, sel sel
 		}
 	}
 	if computed {
-		if err := l.look(ctx, rows, out, known); err != nil {
+		if err := l.look(ctx, rows, out, known, sel.has("stuckReason")); err != nil {
 			return nil, err
 		}
 	}
@@ -140,7 +156,7 @@ func (l loader) owners(ctx context.Context, rows []*ent.Deployment, known map[in
 	return out, err
 }
 
-func (l loader) look(ctx context.Context, rows []*ent.Deployment, out []*model.Deployment, owners map[int64]*ent.Node) error {
+func (l loader) look(ctx context.Context, rows []*ent.Deployment, out []*model.Deployment, owners map[int64]*ent.Node, stuck bool) error {
 	ids := make([]int64, len(rows))
 	for i, d := range rows {
 		ids[i] = d.ID
@@ -149,22 +165,33 @@ func (l loader) look(ctx context.Context, rows []*ent.Deployment, out []*model.D
 	if err != nil {
 		return err
 	}
-	typical := map[string]query.Durations{} // by profile: few, and kept in memory for a minute
+	queued := map[int64]*model.StuckReason{}
+	typical := map[[2]string]query.Durations{} // by provider and profile: few, and kept in memory for a while
 	for i, d := range rows {
 		n := owners[d.NodeID]
 		if n == nil {
 			continue
 		}
-		t, ok := typical[n.ServerProfile]
+		kind := [2]string{d.Provider, n.ServerProfile}
+		t, ok := typical[kind]
 		if !ok {
-			if t, err = l.r.Fleet.Typical(ctx, n.ServerProfile); err != nil {
+			if t, err = l.r.Fleet.Typical(ctx, d.Provider, n.ServerProfile); err != nil {
 				return err
 			}
-			typical[n.ServerProfile] = t
+			typical[kind] = t
 		}
-		look(out[i], d, n, runs[d.ID], t, l.now)
+		v := look(out[i], d, n, runs[d.ID], t, l.now)
+		if stuck && v.Waits != nil && v.Waits.Code == query.WaitSlot && v.Current != nil && v.Current.Awaiting == "" {
+			queued[d.ID] = out[i].StuckReason // the workflow has not noted its place yet
+		}
 	}
-	return nil
+	places, err := l.r.Fleet.Ahead(ctx, slices.Collect(maps.Keys(queued)))
+	for id, place := range places {
+		w := query.Wait{}
+		w.Queued(place)
+		queued[id].Evidence = &w.Evidence
+	}
+	return err
 }
 
 func (l loader) batches(ctx context.Context, rows []*ent.Deployment, out []*model.Deployment) error {

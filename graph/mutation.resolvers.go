@@ -41,6 +41,10 @@ func (r *mutationResolver) DeployNodes(ctx context.Context, input model.DeployNo
 	return r.deployNodes(ctx, input)
 }
 
+func (r *mutationResolver) SetMaintenance(ctx context.Context, input model.SetMaintenanceInput) (*model.SetMaintenancePayload, error) {
+	return r.setMaintenance(ctx, input)
+}
+
 func (r *mutationResolver) ReportPhase(ctx context.Context, input model.ReportPhaseInput) (*model.ReportPhasePayload, error) {
 	return r.reportPhase(ctx, input)
 }

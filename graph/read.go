@@ -179,7 +179,11 @@ func (r *Resolver) eventPage(ctx context.Context, deploymentID int64, in *model.
 	if err != nil {
 		return nil, err
 	}
-	return l.eventConnection(ctx, s.Items, &model.PageInfo{HasNextPage: s.HasNext, HasPreviousPage: s.HasPrev}, sel)
+	out, err := l.eventConnection(ctx, s.Items, &model.PageInfo{HasNextPage: s.HasNext, HasPreviousPage: s.HasPrev}, sel)
+	if err == nil {
+		out.Expired = func(ctx context.Context) (int, error) { return r.Fleet.ExpiredEvents(ctx, 0, deploymentID) }
+	}
+	return out, err
 }
 
 // eventConnection makes a connection whose cursors are places in the stream.

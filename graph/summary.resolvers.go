@@ -29,5 +29,9 @@ func (r *queryResolver) PhaseCatalog(ctx context.Context, provider model.Provide
 }
 
 func (r *queryResolver) ServerInfo(ctx context.Context) (*model.ServerInfo, error) {
-	return &model.ServerInfo{Version: r.Version, SchemaHash: r.schemaHash, Now: r.Fleet.Now(), MaxPageSize: query.MaxPage}, nil
+	out := &model.ServerInfo{Version: r.Version, SchemaHash: r.schemaHash, Now: r.Fleet.Now(), MaxPageSize: query.MaxPage}
+	if r.StreamRetention > 0 {
+		out.StreamRetention = &r.StreamRetention
+	}
+	return out, nil
 }

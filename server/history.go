@@ -27,6 +27,7 @@ type HistoryAnswer struct {
 	ServerIP   *string            `json:"server_ip"`
 	NodeName   string             `json:"node_name"`
 	NodeID     int64              `json:"node_id"`
+	Expired    int                `json:"expired_rows,omitempty" doc:"Older rows that are no longer here: retention has moved them to the archive, or dropped them. Missing when there are none."`
 	History    []query.HistoryRow `json:"deployment_history" doc:"Oldest first."`
 	NextCursor *string            `json:"next_cursor,omitempty" doc:"Of a page: ask for what comes after this. Missing on the last page."`
 }
@@ -60,20 +61,26 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
-	if limit > 0 {
-		s.historyPage(w, r, of, f, limit)
-		return
-	}
-	s.historyWhole(w, r, of, f)
-}
-
-func (s *Server) historyPage(w http.ResponseWriter, r *http.Request, of query.HistoryOf, f query.HistoryFilter, limit int) {
-	rows, err := s.Statuses.History(r.Context(), of.NodeID, f, limit+1)
+	expired, err := s.Statuses.ExpiredEvents(r.Context(), of.NodeID, f.DeploymentID)
 	if err != nil {
 		s.refuse(w, r, err)
 		return
 	}
-	out := HistoryAnswer{ServerIP: of.ServerIP, NodeName: of.NodeName, NodeID: of.NodeID, History: rows}
+	out := HistoryAnswer{ServerIP: of.ServerIP, NodeName: of.NodeName, NodeID: of.NodeID, Expired: expired, History: []query.HistoryRow{}}
+	if limit > 0 {
+		s.historyPage(w, r, out, f, limit)
+		return
+	}
+	s.historyWhole(w, r, out, f)
+}
+
+func (s *Server) historyPage(w http.ResponseWriter, r *http.Request, out HistoryAnswer, f query.HistoryFilter, limit int) {
+	rows, err := s.Statuses.History(r.Context(), out.NodeID, f, limit+1)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	out.History = rows
 	if len(rows) > limit {
 		out.History = rows[:limit]
 		next := s.cursor(rows[limit-1].Position)
@@ -87,13 +94,13 @@ func (s *Server) historyPage(w http.ResponseWriter, r *http.Request, of query.Hi
 
 // historyWhole streams every row; memory holds one read of them. An error in
 // the middle cuts the connection, so that nobody takes the part for the whole.
-func (s *Server) historyWhole(w http.ResponseWriter, r *http.Request, of query.HistoryOf, f query.HistoryFilter) {
-	rows, err := s.Statuses.History(r.Context(), of.NodeID, f, historyPage)
+func (s *Server) historyWhole(w http.ResponseWriter, r *http.Request, out HistoryAnswer, f query.HistoryFilter) {
+	rows, err := s.Statuses.History(r.Context(), out.NodeID, f, historyPage)
 	if err != nil {
 		s.refuse(w, r, err)
 		return
 	}
-	head, err := json.Marshal(HistoryAnswer{ServerIP: of.ServerIP, NodeName: of.NodeName, NodeID: of.NodeID, History: []query.HistoryRow{}})
+	head, err := json.Marshal(out)
 	if err != nil {
 		s.refuse(w, r, err)
 		return
@@ -101,8 +108,8 @@ func (s *Server) historyWhole(w http.ResponseWriter, r *http.Request, of query.H
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	rc := http.NewResponseController(w)
-	out := &failing{w: w}
-	out.write(strings.TrimSuffix(string(head), "]}"))
+	body := &failing{w: w}
+	body.write(strings.TrimSuffix(string(head), "]}"))
 	first := true
 	for len(rows) > 0 {
 		_ = rc.SetWriteDeadline(time.Now().Add(s.Settings.WriteTimeout)) // where it can be set
@@ -113,24 +120,24 @@ func (s *Server) historyWhole(w http.ResponseWriter, r *http.Request, of query.H
 				s.cut(r, err)
 			}
 			if !first {
-				out.write(",\n")
+				body.write(",\n")
 			}
 			first = false
-			out.write(string(line))
+			body.write(string(line))
 		}
-		if out.err != nil {
+		if body.err != nil {
 			return
 		}
 		if len(rows) < historyPage {
 			break
 		}
 		f.After = rows[len(rows)-1].Position
-		if rows, err = s.Statuses.History(r.Context(), of.NodeID, f, historyPage); err != nil {
+		if rows, err = s.Statuses.History(r.Context(), out.NodeID, f, historyPage); err != nil {
 			s.cut(r, err)
 		}
 	}
 	_ = rc.SetWriteDeadline(time.Now().Add(s.Settings.WriteTimeout))
-	out.write("]}\n")
+	body.write("]}\n")
 }
 
 // cut ends an answer that has begun and cannot be finished.

@@ -109,6 +109,44 @@ func (s *Statuses) History(ctx context.Context, nodeID int64, f HistoryFilter, l
 	return out, nil
 }
 
+// ExpiredEvents counts the events of a node, or of one of its deployments, that
+// retention has removed: the sequence of a deployment has no gaps, so it knows
+// how many there were. deploymentID 0 = all of the node's; nodeID is not needed
+// with a deployment.
+func (s *Statuses) ExpiredEvents(ctx context.Context, nodeID, deploymentID int64) (int, error) {
+	return expired(ctx, s.read, nodeID, deploymentID)
+}
+
+// ExpiredEvents is that of Statuses.
+func (f *Fleet) ExpiredEvents(ctx context.Context, nodeID, deploymentID int64) (int, error) {
+	return expired(ctx, f.read, nodeID, deploymentID)
+}
+
+func expired(ctx context.Context, read *ent.Client, nodeID, deploymentID int64) (int, error) {
+	deployments, events := deployment.NodeID(nodeID), deploymentevent.NodeID(nodeID)
+	if deploymentID != 0 {
+		deployments, events = deployment.ID(deploymentID), deploymentevent.DeploymentID(deploymentID)
+		if nodeID != 0 {
+			deployments, events = deployment.And(deployments, deployment.NodeID(nodeID)), deploymentevent.And(events, deploymentevent.NodeID(nodeID))
+		}
+	}
+	rows, err := read.Deployment.Query().Where(deployments).Select(deployment.FieldSequence).Ints(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read sequences: %w", err)
+	}
+	// Counted after the sequences were read, so that an event made meanwhile
+	// does not look like one that is gone.
+	kept, err := read.DeploymentEvent.Query().Where(events).Count(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("count events: %w", err)
+	}
+	given := 0
+	for _, n := range rows {
+		given += n
+	}
+	return max(given-kept, 0), nil
+}
+
 // Summary is the fleet in numbers.
 type Summary struct {
 	TotalNodes         int            `json:"total_nodes"`

@@ -414,6 +414,52 @@ func (ec *executionContext) fieldContext_BareMetalNode_stale(_ context.Context, 
 	return graphql.NewScalarFieldContext("BareMetalNode", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
+func (ec *executionContext) _BareMetalNode_late(ctx context.Context, field graphql.CollectedField, obj *model.BareMetalNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BareMetalNode_late(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Late, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BareMetalNode_late(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BareMetalNode", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
+func (ec *executionContext) _BareMetalNode_stalled(ctx context.Context, field graphql.CollectedField, obj *model.BareMetalNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BareMetalNode_stalled(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Stalled, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BareMetalNode_stalled(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BareMetalNode", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
 func (ec *executionContext) _BareMetalNode_version(ctx context.Context, field graphql.CollectedField, obj *model.BareMetalNode) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -838,7 +884,7 @@ func (ec *executionContext) unmarshalInputBareMetalNodeFilter(ctx context.Contex
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"text", "states", "phases", "clusterNames", "serverProfiles", "labels", "stale"}
+	fieldsInOrder := [...]string{"text", "states", "phases", "clusterNames", "serverProfiles", "labels", "stale", "late"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -894,6 +940,13 @@ func (ec *executionContext) unmarshalInputBareMetalNodeFilter(ctx context.Contex
 				return it, err
 			}
 			it.Stale = data
+		case "late":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("late"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Late = data
 		}
 	}
 	return it, nil
@@ -1060,6 +1113,16 @@ func (ec *executionContext) _BareMetalNode(ctx context.Context, sel ast.Selectio
 			}
 		case "stale":
 			out.Values[i] = ec._BareMetalNode_stale(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "late":
+			out.Values[i] = ec._BareMetalNode_late(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "stalled":
+			out.Values[i] = ec._BareMetalNode_stalled(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}

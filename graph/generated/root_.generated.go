@@ -48,6 +48,7 @@ type ComplexityRoot struct {
 		ID                func(childComplexity int) int
 		Labels            func(childComplexity int) int
 		LastSeenAt        func(childComplexity int) int
+		Late              func(childComplexity int) int
 		MacAddresses      func(childComplexity int) int
 		ManagementIP      func(childComplexity int) int
 		Name              func(childComplexity int) int
@@ -55,6 +56,7 @@ type ComplexityRoot struct {
 		ServerProfile     func(childComplexity int) int
 		ServerStatus      func(childComplexity int) int
 		Stale             func(childComplexity int) int
+		Stalled           func(childComplexity int) int
 		State             func(childComplexity int) int
 		UpdatedAt         func(childComplexity int) int
 		Version           func(childComplexity int) int
@@ -103,6 +105,7 @@ type ComplexityRoot struct {
 		Failure           func(childComplexity int) int
 		FinishedAt        func(childComplexity int) int
 		ID                func(childComplexity int) int
+		Late              func(childComplexity int) int
 		Maintenance       func(childComplexity int) int
 		Node              func(childComplexity int) int
 		Number            func(childComplexity int) int
@@ -113,6 +116,7 @@ type ComplexityRoot struct {
 		Progress          func(childComplexity int) int
 		Provider          func(childComplexity int) int
 		RequestedBy       func(childComplexity int) int
+		Stalled           func(childComplexity int) int
 		StartedAt         func(childComplexity int) int
 		State             func(childComplexity int) int
 		StuckReason       func(childComplexity int) int
@@ -172,9 +176,10 @@ type ComplexityRoot struct {
 	}
 
 	DeploymentEventConnection struct {
-		Edges    func(childComplexity int) int
-		Nodes    func(childComplexity int) int
-		PageInfo func(childComplexity int) int
+		Edges        func(childComplexity int) int
+		ExpiredCount func(childComplexity int) int
+		Nodes        func(childComplexity int) int
+		PageInfo     func(childComplexity int) int
 	}
 
 	DeploymentEventEdge struct {
@@ -218,6 +223,7 @@ type ComplexityRoot struct {
 		DurationP50      func(childComplexity int) int
 		DurationP95      func(childComplexity int) int
 		FailedLast24h    func(childComplexity int) int
+		Late             func(childComplexity int) int
 		Stalled          func(childComplexity int) int
 		SucceededLast24h func(childComplexity int) int
 		Total            func(childComplexity int) int
@@ -229,11 +235,12 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
-		DeployNode   func(childComplexity int, input model.DeployNodeInput) int
-		DeployNodes  func(childComplexity int, input model.DeployNodesInput) int
-		RegisterNode func(childComplexity int, input model.RegisterNodeInput) int
-		ReportPhase  func(childComplexity int, input model.ReportPhaseInput) int
-		UpdateNode   func(childComplexity int, input model.UpdateNodeInput) int
+		DeployNode     func(childComplexity int, input model.DeployNodeInput) int
+		DeployNodes    func(childComplexity int, input model.DeployNodesInput) int
+		RegisterNode   func(childComplexity int, input model.RegisterNodeInput) int
+		ReportPhase    func(childComplexity int, input model.ReportPhaseInput) int
+		SetMaintenance func(childComplexity int, input model.SetMaintenanceInput) int
+		UpdateNode     func(childComplexity int, input model.UpdateNodeInput) int
 	}
 
 	PageInfo struct {
@@ -317,6 +324,11 @@ type ComplexityRoot struct {
 		SchemaHash      func(childComplexity int) int
 		StreamRetention func(childComplexity int) int
 		Version         func(childComplexity int) int
+	}
+
+	SetMaintenancePayload struct {
+		Deployment func(childComplexity int) int
+		Errors     func(childComplexity int) int
 	}
 
 	StateCount struct {
@@ -447,6 +459,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BareMetalNode.LastSeenAt(childComplexity), true
+	case "BareMetalNode.late":
+		if e.ComplexityRoot.BareMetalNode.Late == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BareMetalNode.Late(childComplexity), true
 	case "BareMetalNode.macAddresses":
 		if e.ComplexityRoot.BareMetalNode.MacAddresses == nil {
 			break
@@ -489,6 +507,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BareMetalNode.Stale(childComplexity), true
+	case "BareMetalNode.stalled":
+		if e.ComplexityRoot.BareMetalNode.Stalled == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BareMetalNode.Stalled(childComplexity), true
 	case "BareMetalNode.state":
 		if e.ComplexityRoot.BareMetalNode.State == nil {
 			break
@@ -680,6 +704,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Deployment.ID(childComplexity), true
+	case "Deployment.late":
+		if e.ComplexityRoot.Deployment.Late == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.Late(childComplexity), true
 	case "Deployment.maintenance":
 		if e.ComplexityRoot.Deployment.Maintenance == nil {
 			break
@@ -740,6 +770,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Deployment.RequestedBy(childComplexity), true
+	case "Deployment.stalled":
+		if e.ComplexityRoot.Deployment.Stalled == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.Stalled(childComplexity), true
 	case "Deployment.startedAt":
 		if e.ComplexityRoot.Deployment.StartedAt == nil {
 			break
@@ -1003,6 +1039,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DeploymentEventConnection.Edges(childComplexity), true
+	case "DeploymentEventConnection.expiredCount":
+		if e.ComplexityRoot.DeploymentEventConnection.ExpiredCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentEventConnection.ExpiredCount(childComplexity), true
 	case "DeploymentEventConnection.nodes":
 		if e.ComplexityRoot.DeploymentEventConnection.Nodes == nil {
 			break
@@ -1188,6 +1230,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FleetSummary.FailedLast24h(childComplexity), true
+	case "FleetSummary.late":
+		if e.ComplexityRoot.FleetSummary.Late == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FleetSummary.Late(childComplexity), true
 	case "FleetSummary.stalled":
 		if e.ComplexityRoot.FleetSummary.Stalled == nil {
 			break
@@ -1264,6 +1312,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ReportPhase(childComplexity, args["input"].(model.ReportPhaseInput)), true
+	case "Mutation.setMaintenance":
+		if e.ComplexityRoot.Mutation.SetMaintenance == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setMaintenance_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetMaintenance(childComplexity, args["input"].(model.SetMaintenanceInput)), true
 	case "Mutation.updateNode":
 		if e.ComplexityRoot.Mutation.UpdateNode == nil {
 			break
@@ -1689,6 +1748,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ServerInfo.Version(childComplexity), true
 
+	case "SetMaintenancePayload.deployment":
+		if e.ComplexityRoot.SetMaintenancePayload.Deployment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetMaintenancePayload.Deployment(childComplexity), true
+	case "SetMaintenancePayload.errors":
+		if e.ComplexityRoot.SetMaintenancePayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetMaintenancePayload.Errors(childComplexity), true
+
 	case "StateCount.count":
 		if e.ComplexityRoot.StateCount.Count == nil {
 			break
@@ -1868,6 +1940,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRackSpec,
 		ec.unmarshalInputRegisterNodeInput,
 		ec.unmarshalInputReportPhaseInput,
+		ec.unmarshalInputSetMaintenanceInput,
 		ec.unmarshalInputUpdateNodeInput,
 	)
 	first := true
@@ -2192,6 +2265,14 @@ type Deployment implements Node {
   When it will probably end; null when there is no history to estimate from.
   """
   estimatedFinishAt: Time
+  """
+  The open phase, or the whole, takes longer than 95 in 100 of its kind did. False while too little is known to say so.
+  """
+  late: Boolean!
+  """
+  Its machine is silent for longer than the open phase allows, or the deadline has passed.
+  """
+  stalled: Boolean!
   """
   What was asked for, secrets removed.
   """
@@ -2588,6 +2669,11 @@ type DeploymentEventConnection {
   Where the page lies.
   """
   pageInfo: PageInfo!
+  """
+  Number of the deployment's events that are no longer kept here: retention has moved them to the archive, or dropped
+  them. The oldest go first. Null for events of more than one deployment.
+  """
+  expiredCount: Int
 }
 
 """
@@ -2628,7 +2714,7 @@ extend type Query {
   """
   The polling twin of the subscription of the same name: events after a cursor in commit order, from
   the oldest when there is no cursor. ` + "`" + `pageInfo.endCursor` + "`" + ` (or the old cursor, when the page is empty) is
-  the place to go on from.
+  the place to go on from. A cursor that is older than what is kept is an error with the code OUT_OF_RANGE.
   """
   deploymentEvents(
     "Page size, 1 to 200."
@@ -2798,6 +2884,14 @@ type Mutation {
     "What to deploy."
     input: DeployNodesInput!
   ): DeployNodesPayload! @hasRole(role: OPERATOR)
+  """
+  Begins or ends the maintenance of a deployment that is not over. While it lasts its clocks stand: no deadline acts, and
+  the machine is neither stale nor late. At its end the deadline moves by the time the clock stood.
+  """
+  setMaintenance(
+    "The change."
+    input: SetMaintenanceInput!
+  ): SetMaintenancePayload! @hasRole(role: OPERATOR)
   """
   Reports on a phase of a machine's deployment, as a script on the machine would.
   """
@@ -3005,6 +3099,24 @@ input DeployNodesInput {
 }
 
 """
+The beginning or end of a deployment's maintenance.
+"""
+input SetMaintenanceInput {
+  """
+  The deployment's global id.
+  """
+  id: ID!
+  """
+  Whether its clocks shall stand. What is so already changes nothing.
+  """
+  maintenance: Boolean!
+  """
+  The version that the change is based on; refused with VERSION_MISMATCH when the deployment has another.
+  """
+  expectedVersion: Int!
+}
+
+"""
 A report on a phase.
 """
 input ReportPhaseInput {
@@ -3129,6 +3241,20 @@ type DeployNodeResult {
 }
 
 """
+Answer of ` + "`" + `setMaintenance` + "`" + `.
+"""
+type SetMaintenancePayload implements MutationPayload {
+  """
+  The deployment after the change; null when there are errors.
+  """
+  deployment: Deployment
+  """
+  Empty when it was done.
+  """
+  errors: [UserError!]!
+}
+
+"""
 Answer of ` + "`" + `reportPhase` + "`" + `.
 """
 type ReportPhasePayload implements MutationPayload {
@@ -3214,6 +3340,14 @@ type BareMetalNode implements Node {
   Being deployed and without a sign of life for longer than the open phase allows.
   """
   stale: Boolean!
+  """
+  Being deployed, and the open phase or the whole takes longer than 95 in 100 of its kind did. False while too little is known to say so.
+  """
+  late: Boolean!
+  """
+  Being deployed, and silent for longer than the open phase allows (stale) or past its deadline.
+  """
+  stalled: Boolean!
   """
   Grows with every change of the machine or its current deployment; a client drops anything older than it has.
   """
@@ -3331,6 +3465,10 @@ input BareMetalNodeFilter {
   Only machines that are (true) or are not (false) stale.
   """
   stale: Boolean
+  """
+  Only machines that are (true) or are not (false) late.
+  """
+  late: Boolean
 }
 
 """
@@ -4037,6 +4175,10 @@ type FleetSummary {
   """
   stalled: Int!
   """
+  Machines that are being deployed and take longer than 95 in 100 of their kind did. May be stalled as well.
+  """
+  late: Int!
+  """
   Machines by the state of their current deployment; states without any are left out, as are machines never deployed.
   """
   byState: [StateCount!]!
@@ -4127,7 +4269,7 @@ type ServerInfo {
   """
   maxPageSize: Int!
   """
-  For how long events can be streamed again; null: for ever.
+  For how long events of deployments that are over can be streamed again; null: for ever.
   """
   streamRetention: Duration
 }
@@ -4200,6 +4342,10 @@ func (ec *executionContext) childFields_BareMetalNode(ctx context.Context, field
 		return ec.fieldContext_BareMetalNode_lastSeenAt(ctx, field)
 	case "stale":
 		return ec.fieldContext_BareMetalNode_stale(ctx, field)
+	case "late":
+		return ec.fieldContext_BareMetalNode_late(ctx, field)
+	case "stalled":
+		return ec.fieldContext_BareMetalNode_stalled(ctx, field)
 	case "version":
 		return ec.fieldContext_BareMetalNode_version(ctx, field)
 	case "createdAt":
@@ -4316,6 +4462,10 @@ func (ec *executionContext) childFields_Deployment(ctx context.Context, field gr
 		return ec.fieldContext_Deployment_duration(ctx, field)
 	case "estimatedFinishAt":
 		return ec.fieldContext_Deployment_estimatedFinishAt(ctx, field)
+	case "late":
+		return ec.fieldContext_Deployment_late(ctx, field)
+	case "stalled":
+		return ec.fieldContext_Deployment_stalled(ctx, field)
 	case "config":
 		return ec.fieldContext_Deployment_config(ctx, field)
 	case "events":
@@ -4428,6 +4578,8 @@ func (ec *executionContext) childFields_DeploymentEventConnection(ctx context.Co
 		return ec.fieldContext_DeploymentEventConnection_nodes(ctx, field)
 	case "pageInfo":
 		return ec.fieldContext_DeploymentEventConnection_pageInfo(ctx, field)
+	case "expiredCount":
+		return ec.fieldContext_DeploymentEventConnection_expiredCount(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DeploymentEventConnection", field.Name)
 }
@@ -4474,6 +4626,8 @@ func (ec *executionContext) childFields_FleetSummary(ctx context.Context, field 
 		return ec.fieldContext_FleetSummary_active(ctx, field)
 	case "stalled":
 		return ec.fieldContext_FleetSummary_stalled(ctx, field)
+	case "late":
+		return ec.fieldContext_FleetSummary_late(ctx, field)
 	case "byState":
 		return ec.fieldContext_FleetSummary_byState(ctx, field)
 	case "byPhase":
@@ -4638,6 +4792,16 @@ func (ec *executionContext) childFields_ServerInfo(ctx context.Context, field gr
 		return ec.fieldContext_ServerInfo_streamRetention(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ServerInfo", field.Name)
+}
+
+func (ec *executionContext) childFields_SetMaintenancePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "deployment":
+		return ec.fieldContext_SetMaintenancePayload_deployment(ctx, field)
+	case "errors":
+		return ec.fieldContext_SetMaintenancePayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetMaintenancePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_StateCount(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -47,6 +47,16 @@ func (c *DeploymentConnection) TotalCount(ctx context.Context) (int, error) { re
 type DeploymentEventConnection struct {
 	Edges    []*DeploymentEventEdge
 	PageInfo *PageInfo
+	Expired  Counter // nil for events of more than one deployment
+}
+
+// ExpiredCount counts; it runs only when the field is selected.
+func (c *DeploymentEventConnection) ExpiredCount(ctx context.Context) (*int, error) {
+	if c.Expired == nil {
+		return nil, nil
+	}
+	n, err := c.Expired(ctx)
+	return &n, err
 }
 
 // Nodes are the events of the page.

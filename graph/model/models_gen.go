@@ -74,6 +74,10 @@ type BareMetalNode struct {
 	LastSeenAt *time.Time `json:"lastSeenAt,omitempty"`
 	// Being deployed and without a sign of life for longer than the open phase allows.
 	Stale bool `json:"stale"`
+	// Being deployed, and the open phase or the whole takes longer than 95 in 100 of its kind did. False while too little is known to say so.
+	Late bool `json:"late"`
+	// Being deployed, and silent for longer than the open phase allows (stale) or past its deadline.
+	Stalled bool `json:"stalled"`
 	// Grows with every change of the machine or its current deployment; a client drops anything older than it has.
 	Version int `json:"version"`
 	// When it was registered.
@@ -122,6 +126,8 @@ type BareMetalNodeFilter struct {
 	Labels []*LabelInput `json:"labels,omitempty"`
 	// Only machines that are (true) or are not (false) stale.
 	Stale *bool `json:"stale,omitempty"`
+	// Only machines that are (true) or are not (false) late.
+	Late *bool `json:"late,omitempty"`
 }
 
 // The order of a list of machines. Equal items are ordered by age.
@@ -247,6 +253,10 @@ type Deployment struct {
 	Duration *time.Duration `json:"duration,omitempty"`
 	// When it will probably end; null when there is no history to estimate from.
 	EstimatedFinishAt *time.Time `json:"estimatedFinishAt,omitempty"`
+	// The open phase, or the whole, takes longer than 95 in 100 of its kind did. False while too little is known to say so.
+	Late bool `json:"late"`
+	// Its machine is silent for longer than the open phase allows, or the deadline has passed.
+	Stalled bool `json:"stalled"`
 	// What was asked for, secrets removed.
 	Config json.RawMessage `json:"config"`
 	// Stream position that this read is consistent with: a stream that begins after it misses nothing.
@@ -465,6 +475,8 @@ type FleetSummary struct {
 	Active int `json:"active"`
 	// Machines that are being deployed and give no sign of life for longer than their phase allows, or are past a deadline.
 	Stalled int `json:"stalled"`
+	// Machines that are being deployed and take longer than 95 in 100 of their kind did. May be stalled as well.
+	Late int `json:"late"`
 	// Machines by the state of their current deployment; states without any are left out, as are machines never deployed.
 	ByState []*StateCount `json:"byState"`
 	// Machines with an active deployment by phase, in the order of phases; phases without any are left out.
@@ -701,9 +713,29 @@ type ServerInfo struct {
 	Now time.Time `json:"now"`
 	// Largest page a list gives.
 	MaxPageSize int `json:"maxPageSize"`
-	// For how long events can be streamed again; null: for ever.
+	// For how long events of deployments that are over can be streamed again; null: for ever.
 	StreamRetention *time.Duration `json:"streamRetention,omitempty"`
 }
+
+// The beginning or end of a deployment's maintenance.
+type SetMaintenanceInput struct {
+	// The deployment's global id.
+	ID string `json:"id"`
+	// Whether its clocks shall stand. What is so already changes nothing.
+	Maintenance bool `json:"maintenance"`
+	// The version that the change is based on; refused with VERSION_MISMATCH when the deployment has another.
+	ExpectedVersion int `json:"expectedVersion"`
+}
+
+// Answer of `setMaintenance`.
+type SetMaintenancePayload struct {
+	// The deployment after the change; null when there are errors.
+	Deployment *Deployment `json:"deployment,omitempty"`
+	// Empty when it was done.
+	Errors []*UserError `json:"errors"`
+}
+
+func (SetMaintenancePayload) IsMutationPayload() {}
 
 // A number of things in one state.
 type StateCount struct {
