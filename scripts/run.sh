@@ -20,9 +20,9 @@ if [ ! -s "$data/token" ]; then
 	(umask 077 && bin/slipway token create local --role=admin >"$data/token" 2>/dev/null)
 fi
 
-bin/slipway vpcsim --listen="$simulator" >"$data/vpcsim.log" 2>&1 &
+# The kernel ends the simulator when this process ends, which becomes the server.
+setpriv --pdeathsig TERM -- bin/slipway vpcsim --listen="$simulator" >"$data/vpcsim.log" 2>&1 &
 vpcsim=$!
-trap 'kill "$vpcsim" 2>/dev/null || true; wait "$vpcsim" 2>/dev/null || true' EXIT
 until grep -q 'slipway serve' "$data/vpcsim.log"; do
 	if ! kill -0 "$vpcsim" 2>/dev/null; then
 		cat "$data/vpcsim.log" >&2
@@ -38,4 +38,4 @@ echo "Token     $data/token"
 echo "Deploy    SLIPWAY_SERVER=http://$listen SLIPWAY_TOKEN_FILE=$data/token bin/slipway deploy metal-1 --profile=bx2d-metal-96x384 --watch"
 echo "Cloud     http://$simulator (log: $data/vpcsim.log)"
 echo
-bin/slipway serve --base-url="http://$listen" --domain=local.slipway.test --heartbeat=5s --observe-every=1s --probe-every=1s "${settings[@]}" "$@" || exit $?
+exec bin/slipway serve --base-url="http://$listen" --domain=local.slipway.test --heartbeat=5s --observe-every=1s --probe-every=1s "${settings[@]}" "$@"
