@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -34,11 +35,20 @@ type cloud struct {
 	flags []string // what it tells to serve with
 }
 
+// testLimit bounds the tests that are over in seconds.
+const testLimit = 2 * time.Minute
+
+// lockMachines lets no other test's machines take this one's time.
+func lockMachines(t testing.TB) {
+	t.Helper()
+	simlock.Take(t)
+}
+
 // startCloud starts a simulator. Nodes whose name begins with "dark" get power
 // and never boot, so that a test can be the machine itself.
 func startCloud(ctx context.Context, t *testing.T) *cloud {
 	t.Helper()
-	simlock.Take(t)
+	lockMachines(t)
 	c := &cloud{process: start(t, "vpcsim", "vpcsim", "--listen=127.0.0.1:0", "--pace=quick", `--faults=[{"match":"slw-dark*","fault":"never_boot"}]`)}
 	c.url = c.await(ctx, `^simulated IBM Cloud at (http://\S+); serve with:$`)[1]
 	c.await(ctx, `--ibm-vpc-url=`)
@@ -139,7 +149,7 @@ func newServer(t *testing.T, c *cloud, name string, more ...string) *server {
 	s.args = append([]string{"serve", "--listen=" + s.addr, "--domain=" + vpcsim.DefaultDNSZone, "--kernel-args=console=ttyS0",
 		"--heartbeat=1s", "--observe-every=1s", "--probe-every=1s"}, c.flags...)
 	s.args = append(append(s.args, s.data...), more...)
-	if strings.Contains(strings.Join(more, " "), "--base-url=") == false {
+	if !slices.ContainsFunc(more, func(m string) bool { return strings.HasPrefix(m, "--base-url=") }) {
 		s.args = append(s.args, "--base-url="+s.base)
 	}
 	return s
