@@ -183,7 +183,7 @@ func results(ctx context.Context, api *client.Client, list []client.Deployment) 
 			fmt.Printf("%s: deployed%s\n", d.Node.Name, address)
 		case d.Failure != nil:
 			code = exitFailed
-			fmt.Printf("%s: failed in %s: %s (%s)\n", d.Node.Name, d.Failure.PhaseKey, d.Failure.Message, d.Failure.Code)
+			fmt.Printf("%s: failed in %s: %s (%s)\n", d.Node.Name, d.Failure.PhaseKey, oneLine(d.Failure.Message), d.Failure.Code)
 			if d.Failure.Hint != nil && *d.Failure.Hint != "" {
 				fmt.Printf("%s: %s\n", strings.Repeat(" ", len(d.Node.Name)), *d.Failure.Hint)
 			}
