@@ -14,7 +14,7 @@ const appPath = "/monitoring"
 
 // appPolicy lets the app load what Slipway serves and nothing else. Styles may
 // be inline: the component library sets them on elements.
-const appPolicy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; " +
+const appPolicy = "default-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // app serves the monitoring app. Its files below assets/ carry a hash of their

@@ -170,6 +170,14 @@ func (s *EventStream) step(ctx context.Context) (Batch, <-chan struct{}, error) 
 			if events, err = f.readEvents(ctx, s.position, head, s.filter, f.opts.Page); err != nil {
 				return Batch{}, nil, err
 			}
+			gone, err := f.expired(ctx, s.position)
+			if err != nil {
+				return Batch{}, nil, err
+			}
+			if gone {
+				s.position, s.live, s.told = head, true, true
+				return Batch{Reset: ResetCursorExpired, Cursor: f.Cursor(head)}, nil, nil
+			}
 			page = len(events)
 		}
 		if page == f.opts.Page && len(events) == page {
@@ -294,19 +302,21 @@ type NodeStream struct {
 	closed    bool
 	bounded   bool
 	until     int64
+	greet     bool // tell the reader at once that nothing has changed since its cursor
 }
 
 // Until bounds the stream: once the changes up to a position were given, Next
 // gives ErrReached. A node that changed once more since may be left out.
-func (s *NodeStream) Until(position int64) { s.bounded, s.until = true, position }
+func (s *NodeStream) Until(position int64) { s.bounded, s.until, s.greet = true, position, false }
 
 // Continue says that the reader has kept up with the stream so far if live is
 // set; it gets a reset if it did not.
-func (s *NodeStream) Continue(live bool) { s.live = s.live || live }
+func (s *NodeStream) Continue(live bool) { s.live, s.greet = s.live || live, false }
 
-// Nodes opens a stream of node changes; see Events.
+// Nodes opens a stream of node changes; see Events. With after and nothing to
+// replay, a heartbeat says at once that the reader has caught up.
 func (f *Feed) Nodes(after *Cursor, heartbeat time.Duration) *NodeStream {
-	s := &NodeStream{feed: f, heartbeat: heartbeat, live: after == nil}
+	s := &NodeStream{feed: f, heartbeat: heartbeat, live: after == nil, greet: after != nil}
 	s.position, s.reset = f.place(after)
 	f.streams.Add(1)
 	return s
@@ -366,6 +376,14 @@ func (s *NodeStream) Next(ctx context.Context) (NodeBatch, error) {
 			if changes, err = f.readChanges(ctx, s.position, head, f.opts.Page); err != nil {
 				return NodeBatch{}, err
 			}
+			gone, err := f.expired(ctx, s.position)
+			if err != nil {
+				return NodeBatch{}, err
+			}
+			if gone {
+				s.position, s.live = head, true
+				return NodeBatch{Reset: ResetCursorExpired, Cursor: f.Cursor(head)}, nil
+			}
 			page = len(changes)
 		}
 		if page == f.opts.Page && len(changes) == page {
@@ -377,12 +395,17 @@ func (s *NodeStream) Next(ctx context.Context) (NodeBatch, error) {
 			b := coalesce(changes)
 			b.CaughtUp, b.Cursor = s.position == head, f.Cursor(s.position)
 			s.live = s.live || b.CaughtUp
+			s.greet = s.greet && !b.CaughtUp
 			return b, nil
 		}
 		if s.bounded && !ahead && s.position >= s.until {
 			return NodeBatch{}, ErrReached
 		}
 		s.live = true
+		if s.greet && !ahead {
+			s.greet = false
+			return NodeBatch{Heartbeat: true, CaughtUp: true, Cursor: f.Cursor(s.position)}, nil
+		}
 		select {
 		case <-moved:
 		case <-beat:
@@ -455,6 +478,18 @@ func (f *Feed) Read(ctx context.Context, filter Filter, after *Cursor, first int
 		events, err := f.readEvents(ctx, position, head, filter, f.opts.Page)
 		if err != nil {
 			return page, err
+		}
+		gone, err := f.expired(ctx, position)
+		switch {
+		case err != nil:
+			return page, err
+		case gone && after == nil && len(page.Events) == 0:
+			f.mu.RLock()
+			position = f.floor // the beginning has moved
+			f.mu.RUnlock()
+			continue
+		case gone:
+			return Page{Reset: ResetCursorExpired, Cursor: f.Head()}, nil
 		}
 		for _, e := range events {
 			if !filter.Match(e) {

@@ -225,6 +225,11 @@ func (tx *Tx) insertDeployment(n *nodeRow, in NewDeployment, batch sql.NullInt64
 		return out, err
 	}
 	n.current = sql.NullInt64{Int64: d.id, Valid: true}
+	facts := NodeFacts{ManagementIP: in.Spec.ManagementIP}
+	if in.Spec.MAC != "" {
+		facts.MACs = []string{in.Spec.MAC}
+	}
+	tx.facts(n, facts)
 	if in.Spec.ServerProfile != "" {
 		n.profile = in.Spec.ServerProfile
 	}

@@ -165,7 +165,9 @@ func (tx *Tx) accept(d *depRow, n *nodeRow, r Report, hash string, v phase.Verdi
 		d.finished = &tx.at
 	}
 	for _, e := range tx.events {
-		if e.dep == d && e.sequence >= reported.sequence {
+		// Only the last event says that the deployment has ended: a reader that
+		// stops there has seen all of them.
+		if e.dep == d && e.sequence >= reported.sequence && (phase.Active(d.state) || e.sequence == d.sequence) {
 			e.state = d.state
 		}
 	}

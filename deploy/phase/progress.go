@@ -1,7 +1,5 @@
 package phase
 
-import "slices"
-
 // Progress is how far a deployment is, 0 to 1: the weights of the phases that
 // are done (skipped ones count as done) plus the open phase's share.
 // share is the open phase's own progress, 0 to 1. weights replaces the
@@ -19,9 +17,6 @@ func Progress(f Facts, share float64, weights map[Key]float64) float64 {
 	var done, total float64
 	at := index(f.Provider, f.Open)
 	for i, k := range sequences[f.Provider] {
-		if slices.Contains(f.Skip, k) {
-			continue
-		}
 		w := weight(k)
 		total += w
 		switch {

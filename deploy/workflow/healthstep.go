@@ -30,7 +30,12 @@ func (s *step) validateHealth(ctx context.Context) (time.Duration, error) {
 	result := s.engine.opts.Prober.Check(ctx, health.Target{Host: s.managementIP, Port: port, User: s.engine.opts.AccessUser, HostKey: s.hostKey, BootIDBefore: s.bootID})
 	switch {
 	case result.OK():
-		return 0, s.tell(ctx, s.report(phase.Success, fmt.Sprintf("logged in to %s; boot id %s", s.managementIP, result.BootID)))
+		r := s.report(phase.Success, fmt.Sprintf("logged in to %s; boot id %s", s.managementIP, result.BootID))
+		// The node goes on showing what its provider last said: let that be of now.
+		if seen, err := s.provider.Observe(ctx, s.nodeID); err == nil {
+			r.ServerStatus = seen.ServerStatus
+		}
+		return 0, s.tell(ctx, r)
 	case result.Permanent():
 		r := s.report(phase.FailedRun, result.Message)
 		r.Code, r.Hint = string(result.Class), result.Hint

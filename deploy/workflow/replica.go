@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -19,35 +20,54 @@ func (e *Engine) nowSQL() string {
 }
 
 // arrive says that this replica is there, takes over jobs that nobody works
-// on any more, and tells how long no replica was there.
+// on any more, and tells how long no replica was there. Of several that arrive
+// at once, one only sees the downtime.
 func (e *Engine) arrive(ctx context.Context) (downtime time.Duration, err error) {
 	var now time.Time
 	var last *time.Time
-	err = e.store.Read.QueryRowContext(ctx, `SELECT `+e.nowSQL()+`, MAX(heartbeat_at) FROM replicas`).Scan(store.Time(&now), store.NullTime(&last))
+	err = e.store.InTx(ctx, func(tx *sql.Tx) error {
+		if e.store.Dialect == store.PostgreSQL {
+			if _, err := tx.ExecContext(ctx, `LOCK TABLE replicas IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+				return err
+			}
+		}
+		err := tx.QueryRowContext(ctx, `SELECT `+e.nowSQL()+`, MAX(heartbeat_at) FROM replicas`).Scan(store.Time(&now), store.NullTime(&last))
+		if err != nil {
+			return err
+		}
+		if e.store.Dialect == store.SQLite {
+			// One process owns the file: the others are dead.
+			if _, err := tx.ExecContext(ctx, `DELETE FROM replicas`); err != nil {
+				return err
+			}
+		}
+		_, err = tx.ExecContext(ctx, e.heartbeatSQL(), e.opts.ReplicaID, hostname())
+		return err
+	})
 	if err != nil {
-		return 0, fmt.Errorf("workflow: reading replicas: %w", err)
+		return 0, fmt.Errorf("workflow: arriving among the replicas: %w", err)
 	}
 	if last != nil {
 		downtime = max(now.Sub(*last), 0)
 	}
 	if e.store.Dialect == store.SQLite {
-		// One process owns the file: what runs now was left by a dead one.
-		if _, err := e.store.Write.ExecContext(ctx, `DELETE FROM replicas`); err != nil {
-			return 0, fmt.Errorf("workflow: forgetting dead replicas: %w", err)
-		}
+		// What runs now was left by a dead process.
 		if err := e.handBack(ctx, `1 = 1`); err != nil {
 			return 0, err
 		}
 		if _, err := e.store.Write.ExecContext(ctx, `DELETE FROM river_leader`); err != nil {
 			return 0, fmt.Errorf("workflow: forgetting a dead leader: %w", err)
 		}
-		return downtime, e.beat(ctx)
+		return downtime, nil
 	}
 	// What runs under this name was left by its former life.
-	if err := e.inherit(ctx, e.opts.ReplicaID); err != nil {
-		return 0, err
-	}
-	return downtime, e.beat(ctx)
+	return downtime, e.inherit(ctx, e.opts.ReplicaID)
+}
+
+func (e *Engine) heartbeatSQL() string {
+	now := e.nowSQL()
+	return `INSERT INTO replicas (id, host, started_at, heartbeat_at) VALUES ($1, $2, ` + now + `, ` + now + `)
+		ON CONFLICT (id) DO UPDATE SET heartbeat_at = ` + now
 }
 
 // inherit takes from a replica that is gone (PostgreSQL) the jobs it was the
@@ -65,10 +85,7 @@ func (e *Engine) inherit(ctx context.Context, id string) error {
 
 // beat renews this replica's heartbeat and hands back the jobs of silent ones.
 func (e *Engine) beat(ctx context.Context) error {
-	now := e.nowSQL()
-	_, err := e.store.Write.ExecContext(ctx, `INSERT INTO replicas (id, host, started_at, heartbeat_at) VALUES ($1, $2, `+now+`, `+now+`)
-		ON CONFLICT (id) DO UPDATE SET heartbeat_at = `+now, e.opts.ReplicaID, hostname())
-	if err != nil {
+	if _, err := e.store.Write.ExecContext(ctx, e.heartbeatSQL(), e.opts.ReplicaID, hostname()); err != nil {
 		return fmt.Errorf("workflow: renewing the heartbeat: %w", err)
 	}
 	if e.store.Dialect == store.SQLite {
