@@ -189,6 +189,18 @@ func (f *Feed) follow(ctx context.Context) error {
 	return nil
 }
 
+// expired reports whether what was just read after a position may lack events
+// that retention has removed meanwhile. Asked after the read, it is certain:
+// what retention removes lies at or below the floor that moves with it.
+func (f *Feed) expired(ctx context.Context, position int64) (bool, error) {
+	if err := f.follow(ctx); err != nil {
+		return false, err
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return position < f.floor, nil
+}
+
 // counter reads the newest committed position. All that is at or below it is
 // visible to the reads that follow.
 func (f *Feed) counter(ctx context.Context) (position int64, err error) {
