@@ -50,8 +50,12 @@ func goTest(r *Result, out io.Writer, args []string) error {
 	if failure != nil && !errors.As(failure, &exit) {
 		return fmt.Errorf("go test: %w", failure)
 	}
-	if failure != nil && r.Failed == 0 {
-		r.fail(strings.Join(append([]string{"go test"}, args...), " ") + ": " + failure.Error())
+	command := strings.Join(append([]string{"go test"}, args...), " ")
+	switch {
+	case failure != nil && r.Failed == 0:
+		r.fail(command + ": " + failure.Error())
+	case r.Passed+r.Failed+r.Skipped == 0:
+		r.fail(command + ": there was no test")
 	}
 	return nil
 }
