@@ -149,7 +149,8 @@ func TestDemoEndsWithZeroWhenAllAreDeployed(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"demo-1", "demo-2", "demo-3"} {
-		require.Equal(t, []string{"pending waiting", "pending success"}, changes[name][:2])
+		// The order's answer may come when it has been admitted already.
+		require.Regexp(t, `^(pending|server_requested) `, changes[name][0])
 		require.Equal(t, "deployed success", changes[name][len(changes[name])-1])
 		for _, must := range []string{"server_requested success", "ipxe_boot in_progress", "config_download in_progress", "image_download success", "installation in_progress", "installation success", "cluster_formation skipped", "dns_registration success"} {
 			require.Contains(t, changes[name], must, name)
