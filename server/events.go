@@ -129,7 +129,7 @@ func (s *Server) eventStream(w http.ResponseWriter, r *http.Request, filter feed
 		return
 	}
 	if after == nil { // a place to resume from before anything has happened
-		if err := out.event("heartbeat", begin, out.heartbeat(true)); err != nil {
+		if err := out.event("heartbeat", begin, out.heartbeat(true, time.Time{})); err != nil {
 			return
 		}
 	}
@@ -168,7 +168,7 @@ func (o *eventWriter) batch(b feed.Batch) error {
 	case b.Reset != feed.ResetNone:
 		o.add("reset", cursor, fmt.Sprintf(`{"reason":%s}`, strconv.Quote(string(b.Reset))))
 	case b.Heartbeat:
-		o.add("heartbeat", cursor, o.heartbeat(false))
+		o.add("heartbeat", cursor, o.heartbeat(false, b.StaleSince))
 	default:
 		for _, e := range b.Events {
 			data, err := json.Marshal(o.s.eventRow(e))
@@ -178,18 +178,22 @@ func (o *eventWriter) batch(b feed.Batch) error {
 			o.add("phase", o.s.cursor(e.Position), string(data))
 		}
 		if b.CaughtUp && len(b.Events) == 0 {
-			o.add("heartbeat", cursor, o.heartbeat(true))
+			o.add("heartbeat", cursor, o.heartbeat(true, time.Time{}))
 		}
 	}
 	o.last = cursor
 	return o.send(o.buf.String())
 }
 
-// heartbeat says that the stream lives and up to when it is complete.
-func (o *eventWriter) heartbeat(caughtUp bool) string {
+// heartbeat says that the stream lives and up to when it is complete. stale is
+// zero while the database answers.
+func (o *eventWriter) heartbeat(caughtUp bool, stale time.Time) string {
 	at := o.s.Now().UTC().Format(time.RFC3339Nano)
-	if caughtUp {
+	switch {
+	case caughtUp:
 		return fmt.Sprintf(`{"at":%q,"caught_up":true}`, at)
+	case !stale.IsZero():
+		return fmt.Sprintf(`{"at":%q,"stale_since":%q}`, at, stale.UTC().Format(time.RFC3339Nano))
 	}
 	return fmt.Sprintf(`{"at":%q}`, at)
 }

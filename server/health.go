@@ -22,6 +22,8 @@ type readiness struct {
 type readyAnswer struct {
 	Status string            `json:"status" enum:"ready,not_ready"`
 	Checks map[string]string `json:"checks" doc:"By name: ok or failing. The reason is in the server's log."`
+	// StaleSince is nil while the database answers.
+	StaleSince *time.Time `json:"stale_since,omitempty" doc:"Streams and pages are complete up to here only: the database does not answer."`
 }
 
 // Line is the answer as a shell prints it.
@@ -74,6 +76,12 @@ func (s *Server) look(ctx context.Context) readyAnswer {
 		if err := check(ctx); err != nil {
 			a.Checks[name], a.Status = "failing", "not_ready"
 			s.Log.WarnContext(ctx, "not ready", "check", name, "error", err)
+		}
+	}
+	if s.Feed != nil {
+		if since, stale := s.Feed.StaleSince(); stale {
+			since = since.UTC()
+			a.StaleSince = &since
 		}
 	}
 	s.ready.at, s.ready.answer = s.Now(), a

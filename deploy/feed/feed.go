@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/lib/pq"
-
 	"github.com/slipwayhq/slipway/deploy/store"
 )
 
@@ -42,7 +40,8 @@ type Feed struct {
 	events  ring[*Event]
 	changes ring[Change]
 	moved   chan struct{} // closed when head moves
-	stale   time.Time     // since when the database has not answered; zero = it does
+	fresh   time.Time     // everything that was committed before is known
+	failing bool          // the last read failed
 
 	streams atomic.Int64
 }
@@ -87,21 +86,7 @@ func (f *Feed) Run(ctx context.Context) error {
 	}
 	close(f.ready)
 	if url := f.store.PostgresURL(); url != "" {
-		listener := pq.NewListener(url, 100*time.Millisecond, 10*time.Second, func(_ pq.ListenerEventType, err error) {
-			if err != nil {
-				f.opts.Logger.Warn("the feed's listener lost its connection; polling goes on", "error", err)
-			}
-			f.Wake(0)
-		})
-		defer listener.Close()
-		if err := listener.Listen("slipway_feed"); err != nil && ctx.Err() == nil {
-			f.opts.Logger.Warn("the feed cannot listen; polling goes on", "error", err)
-		}
-		go func() {
-			for range listener.NotificationChannel() {
-				f.Wake(0)
-			}
-		}()
+		f.listen(ctx, url)
 	}
 	poll := time.NewTicker(f.opts.Poll)
 	defer poll.Stop()
@@ -117,9 +102,7 @@ func (f *Feed) Run(ctx context.Context) error {
 		if err = errors.Join(err, f.read(ctx)); err != nil && ctx.Err() == nil {
 			f.opts.Logger.Warn("the feed could not read", "error", err)
 			f.mu.Lock()
-			if f.stale.IsZero() {
-				f.stale = time.Now()
-			}
+			f.failing = true
 			f.mu.Unlock()
 		}
 	}
@@ -128,12 +111,25 @@ func (f *Feed) Run(ctx context.Context) error {
 // Ready is closed once the feed knows its place.
 func (f *Feed) Ready() <-chan struct{} { return f.ready }
 
-// StaleSince tells since when the database has not answered; ok is false
-// while it does.
+// silentPolls is how many polls without an answer are too many: a database
+// that hangs gives no error.
+const silentPolls = 5
+
+// StaleSince tells up to when everything is known, while the database does not
+// answer; ok is false while it does.
 func (f *Feed) StaleSince() (since time.Time, ok bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.stale, !f.stale.IsZero()
+	if !f.fresh.IsZero() && (f.failing || time.Since(f.fresh) > silentPolls*f.opts.Poll) {
+		return f.fresh, true
+	}
+	return time.Time{}, false
+}
+
+// silence is StaleSince's time, zero while the database answers.
+func (f *Feed) silence() time.Time {
+	since, _ := f.StaleSince()
+	return since
 }
 
 // Head is the cursor of the newest committed change.
@@ -152,13 +148,17 @@ func (f *Feed) Streams() int64 { return f.streams.Load() }
 func (f *Feed) begin(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	begun := time.Now()
 	if err := f.store.Read.QueryRowContext(ctx, `SELECT epoch, position FROM stream_counter WHERE id = 1`).Scan(&f.epoch, &f.head); err != nil {
 		return fmt.Errorf("feed: reading the stream counter: %w", err)
 	}
 	f.events.base, f.changes.base = f.head, f.head
 	var err error
-	f.floor, err = f.readFloor(ctx)
-	return err
+	if f.floor, err = f.readFloor(ctx); err != nil {
+		return err
+	}
+	f.fresh = begun
+	return nil
 }
 
 // readFloor reads up to which position retention has removed events.
@@ -223,6 +223,7 @@ func (f *Feed) known(ctx context.Context, position int64) (bool, error) {
 
 // read takes in what was committed since the last read.
 func (f *Feed) read(ctx context.Context) error {
+	begun := time.Now()
 	head, err := f.counter(ctx)
 	if err != nil {
 		return err
@@ -247,7 +248,7 @@ func (f *Feed) read(ctx context.Context) error {
 		last = upTo
 	}
 	f.mu.Lock()
-	f.stale = time.Time{}
+	f.fresh, f.failing = begun, false
 	f.mu.Unlock()
 	return nil
 }

@@ -30,6 +30,9 @@ type Batch struct {
 	Heartbeat bool
 	Reset     ResetReason
 	Cursor    Cursor // resume after this
+	// StaleSince, of a heartbeat, is up to when everything is known: the
+	// database does not answer. Zero = it does.
+	StaleSince time.Time
 }
 
 // EventStream is one reader's place in the events. It is not safe for
@@ -133,7 +136,7 @@ func (s *EventStream) Next(ctx context.Context) (Batch, error) {
 		select {
 		case <-wait:
 		case <-beat:
-			return Batch{Heartbeat: true, Cursor: s.feed.Cursor(s.position)}, nil
+			return Batch{Heartbeat: true, Cursor: s.feed.Cursor(s.position), StaleSince: s.feed.silence()}, nil
 		case <-ctx.Done():
 			return Batch{}, ctx.Err()
 		}
@@ -289,6 +292,8 @@ type NodeBatch struct {
 	Heartbeat bool
 	Reset     ResetReason
 	Cursor    Cursor
+	// StaleSince is Batch's.
+	StaleSince time.Time
 }
 
 // NodeStream is one reader's place in the node changes. It is not safe for
@@ -409,7 +414,7 @@ func (s *NodeStream) Next(ctx context.Context) (NodeBatch, error) {
 		select {
 		case <-moved:
 		case <-beat:
-			return NodeBatch{Heartbeat: true, Cursor: f.Cursor(s.position)}, nil
+			return NodeBatch{Heartbeat: true, Cursor: f.Cursor(s.position), StaleSince: f.silence()}, nil
 		case <-ctx.Done():
 			return NodeBatch{}, ctx.Err()
 		}

@@ -1,0 +1,42 @@
+package feed_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/slipwayhq/slipway/deploy/feed"
+	"github.com/slipwayhq/slipway/deploy/store"
+	"github.com/slipwayhq/slipway/deploy/store/storetest"
+)
+
+// TestStale: a stream says up to when it knows everything, from the moment the
+// database does not answer.
+func TestStale(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		begun := time.Now()
+		h := open(t, st, feed.Options{Poll: 5 * time.Millisecond}, false)
+		h.deploy("n1")
+		h.caughtUp()
+		events := h.feed.Events(feed.Filter{}, nil, 5*time.Millisecond)
+		defer events.Close()
+		nodes := h.feed.Nodes(nil, 5*time.Millisecond)
+		defer nodes.Close()
+
+		require.NoError(t, st.Read.Close())
+		var since time.Time
+		for b := next(t, events); since.IsZero(); b = next(t, events) {
+			require.True(t, b.Heartbeat)
+			since = b.StaleSince
+		}
+		require.WithinRange(t, since, begun, time.Now())
+		n, err := nodes.Next(within(t))
+		require.NoError(t, err)
+		require.True(t, n.Heartbeat)
+		require.Equal(t, since, n.StaleSince)
+		got, stale := h.feed.StaleSince()
+		require.True(t, stale)
+		require.Equal(t, since, got)
+	})
+}
