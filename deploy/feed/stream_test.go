@@ -2,6 +2,7 @@ package feed_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -127,7 +128,7 @@ func TestFilters(t *testing.T) {
 			var got []*feed.Event
 			for {
 				batch, err := s.Next(within(t))
-				if err == io.EOF || batch.Heartbeat {
+				if errors.Is(err, io.EOF) || batch.Heartbeat {
 					break
 				}
 				require.NoError(t, err)
@@ -258,7 +259,7 @@ func TestEndOfNamedDeployments(t *testing.T) {
 			defer s.Close()
 			for {
 				got, err := s.Next(within(t))
-				if err == io.EOF {
+				if errors.Is(err, io.EOF) {
 					_, again := s.Next(within(t))
 					require.Equal(t, io.EOF, again)
 					return events

@@ -83,7 +83,7 @@ func TestRunsKnowTheirProviderAndProfile(t *testing.T) {
 	again := h.deploy("n1", func(in *lifecycle.NewDeployment) { in.NodeID, in.Spec.ServerProfile = d.NodeID, "another" })
 	var first, second int
 	require.NoError(t, st.Read.QueryRow(`SELECT (SELECT COUNT(*) FROM phase_runs WHERE deployment_id = $1 AND provider = 'ibm_vpc' AND server_profile = 'bx2d-metal-96x384'),
-		(SELECT COUNT(*) FROM phase_runs WHERE deployment_id = $2 AND provider = 'ibm_vpc' AND server_profile = 'another')`, d.DeploymentID, again.DeploymentID).Scan(&first, &second)) //nolint:usetesting // a plain read
+		(SELECT COUNT(*) FROM phase_runs WHERE deployment_id = $2 AND provider = 'ibm_vpc' AND server_profile = 'another')`, d.DeploymentID, again.DeploymentID).Scan(&first, &second))
 	require.Equal(t, []int{10, 1}, []int{first, second})
 }
 
@@ -134,6 +134,7 @@ func TestSetMaintenance(t *testing.T) {
 			require.NoError(t, rows.Scan(&ms))
 			stopped = append(stopped, ms)
 		}
+		require.NoError(t, rows.Err())
 		require.NoError(t, rows.Close())
 		require.Equal(t, []int64{(50 * time.Hour).Milliseconds(), (5 * time.Hour).Milliseconds()}, stopped)
 

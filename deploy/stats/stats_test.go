@@ -277,6 +277,7 @@ func TestIndexesAreUsed(t *testing.T) {
 			require.NoError(t, rows.Scan(&a, &b, &c, &line))
 			plan += line + "\n"
 		}
+		require.NoError(t, rows.Err())
 		require.NoError(t, rows.Close())
 		require.Contains(t, plan, "SEARCH")
 		require.Contains(t, plan, "stats", plan)

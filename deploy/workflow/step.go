@@ -56,7 +56,6 @@ type step struct {
 	hostKey      string
 	bootID       string
 	sshPort      int
-	reboots      int
 	entered      time.Time
 	status       phase.Status
 }

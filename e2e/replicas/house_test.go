@@ -208,7 +208,7 @@ func serve(t *testing.T, database string, flags ...string) *slipway {
 	require.NoError(t, err)
 	s := &slipway{t: t, database: database, dir: t.TempDir()}
 	args := append([]string{"serve", "--listen=127.0.0.1:0", "--data-dir=" + s.dir, "--database=" + database}, flags...)
-	cmd := exec.Command(path, args...) //nolint:gosec // the program under test
+	cmd := exec.Command(path, args...)
 	cmd.Env = clean()
 	s.process = start(t, cmd)
 	s.URL = s.printed(`slipway serves" url=(http\S+)`)[1]
@@ -230,7 +230,7 @@ func mint(t *testing.T, database, role string) string {
 	t.Helper()
 	path, err := binary()
 	require.NoError(t, err)
-	cmd := exec.Command(path, "token", "create", "test "+role, "--role="+role, "--data-dir="+t.TempDir(), "--database="+database) //nolint:gosec // the program under test
+	cmd := exec.Command(path, "token", "create", "test "+role, "--role="+role, "--data-dir="+t.TempDir(), "--database="+database)
 	cmd.Env = clean()
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint

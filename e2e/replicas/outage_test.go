@@ -102,7 +102,7 @@ func (p *postgres) start() {
 	bin, err := pgtemp.Bin()
 	require.NoError(p.t, err)
 	data := filepath.Join(p.dir, "data")
-	cmd := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", p.dir) //nolint:gosec // as pgtemp does it
+	cmd := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", p.dir)
 	cmd.Dir, cmd.Env = p.dir, []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "HOME=/"}
 	if os.Getuid() == 0 { // which PostgreSQL refuses; the folder's owner will do
 		info, err := os.Stat(data)
@@ -241,7 +241,7 @@ func signIn(t *testing.T, s *slipway) *http.Cookie {
 	t.Helper()
 	path, err := binary()
 	require.NoError(t, err)
-	cmd := exec.Command(path, "token", "signin", "somebody", "--data-dir="+t.TempDir(), "--database="+s.database, "--server="+s.URL) //nolint:gosec // the program under test
+	cmd := exec.Command(path, "token", "signin", "somebody", "--data-dir="+t.TempDir(), "--database="+s.database, "--server="+s.URL)
 	cmd.Env = clean()
 	out, err := cmd.Output()
 	require.NoError(t, err)

@@ -99,7 +99,7 @@ func everyReader(t *testing.T, st *store.Store, replicas ...*replica) {
 	saw := map[string]*[]int64{}
 	for i := range streaming {
 		for kind, read := range map[string]func(*wanderer) []int64{"feed": (*wanderer).readFeed, "sse": (*wanderer).readSSE} {
-			w := &wanderer{t: t, ctx: ctx, rand: rand.New(rand.NewPCG(1, uint64(i))), last: &last, replicas: replicas, token: token} //nolint:gosec // no secret
+			w := &wanderer{t: t, ctx: ctx, rand: rand.New(rand.NewPCG(1, uint64(i))), last: &last, replicas: replicas, token: token}
 			got := new([]int64)
 			saw[fmt.Sprint(kind, i)] = got
 			wg.Go(func() { *got = read(w) })

@@ -2,7 +2,6 @@ package scalar_test
 
 import (
 	"encoding/json"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -40,7 +39,7 @@ func TestTime(t *testing.T) {
 func wantShown(t *testing.T, err error) {
 	t.Helper()
 	var e *scalar.Error
-	require.True(t, errors.As(err, &e), "%v", err)
+	require.ErrorAs(t, err, &e)
 	require.NotEmpty(t, e.Text)
 }
 

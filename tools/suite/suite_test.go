@@ -88,7 +88,7 @@ import ("fmt"; "os"; "testing")
 func TestMain(m *testing.M) { m.Run(); fmt.Println("left a mess"); os.Exit(1) }
 func TestA(t *testing.T) {}
 `, "left a mess", "x: failed outside of a test"},
-		"has no test": {"package x\n", "", "go test ./x: there was no test"},
+		"has no test":     {"package x\n", "", "go test ./x: there was no test"},
 		"no such package": {"package y\n", "", "go test ./x ./z: exit status 1"},
 	} {
 		t.Run(name, func(t *testing.T) {

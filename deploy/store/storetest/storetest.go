@@ -208,7 +208,7 @@ func DurablePostgres(b testing.TB) *store.Store {
 	s := Postgres(b)
 	set := func(statements ...string) {
 		for _, stmt := range append(statements, `SELECT pg_reload_conf()`) {
-			if _, err := s.Write.Exec(stmt); err != nil {
+			if _, err := s.Write.ExecContext(context.Background(), stmt); err != nil {
 				b.Fatalf("making PostgreSQL durable: %v", err)
 			}
 		}
