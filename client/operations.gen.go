@@ -26,6 +26,8 @@ type BareMetalNodeFilter struct {
 	Labels []LabelInput `json:"labels"`
 	// Only machines that are (true) or are not (false) stale.
 	Stale *bool `json:"stale"`
+	// Only machines that are (true) or are not (false) late.
+	Late *bool `json:"late"`
 }
 
 // GetText returns BareMetalNodeFilter.Text, and is useful for accessing the field via an interface.
@@ -48,6 +50,9 @@ func (v *BareMetalNodeFilter) GetLabels() []LabelInput { return v.Labels }
 
 // GetStale returns BareMetalNodeFilter.Stale, and is useful for accessing the field via an interface.
 func (v *BareMetalNodeFilter) GetStale() *bool { return v.Stale }
+
+// GetLate returns BareMetalNodeFilter.Late, and is useful for accessing the field via an interface.
+func (v *BareMetalNodeFilter) GetLate() *bool { return v.Late }
 
 // A machine to deploy.
 type DeployNodeInput struct {
