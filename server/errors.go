@@ -127,7 +127,7 @@ func (s *Server) document(err error) *ErrorDocument {
 // internal is trouble of ours: passing (503) or a defect (500).
 func (s *Server) internal(err error) *ErrorDocument {
 	passing := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
-		errors.Is(err, lifecycle.ErrClosed) || s.Store != nil && s.Store.IsUnavailable(err)
+		errors.Is(err, lifecycle.ErrClosed) || s.Store != nil && (s.Store.IsUnavailable(err) || s.Store.IsSerialization(err))
 	if passing {
 		return &ErrorDocument{
 			Message: "Slipway cannot answer at the moment", Code: string(deploy.CodeUpstreamUnavailable), Hint: "try again",

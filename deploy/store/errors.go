@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 
@@ -124,11 +125,17 @@ func (s *Store) IsUnavailable(err error) bool {
 	if code, ok := postgresCode(err); ok {
 		switch code {
 		case "57P01", "57P02", "57P03", // admin shutdown, crash shutdown, cannot connect now
-			"57P05", // idle session timeout
-			"25P03": // idle in transaction timeout
+			"57P04",          // the database is gone, perhaps to be restored
+			"57P05",          // idle session timeout
+			"57014", "55P03", // a statement or a lock took longer than the operator allows
+			"25P03", // idle in transaction timeout
+			"25006", // read only: the other end of a failover
+			"55000", // the database takes no connections; nothing else of ours meets this code
+			"3D000": // no such database
 			return true
 		}
-		return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "53") || strings.HasPrefix(code, "58")
+		// 28: the password is being changed.
+		return slices.Contains([]string{"08", "28", "53", "58"}, code[:min(2, len(code))])
 	}
 	if code, ok := sqliteCode(err); ok {
 		switch code & 0xff {

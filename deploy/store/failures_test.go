@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+
 	"github.com/slipwayhq/slipway/deploy/store"
 	"github.com/slipwayhq/slipway/deploy/store/storetest"
 )
@@ -137,5 +140,23 @@ func TestRedactURL(t *testing.T) {
 		if got := store.RedactURL(raw); got != want {
 			t.Errorf("RedactURL(%q) = %q, want %q", raw, got, want)
 		}
+	}
+}
+
+func TestRefusedConnectionsAreUnavailable(t *testing.T) {
+	s := storetest.Postgres(t)
+	for _, code := range []string{"55000", "3D000", "28P01", "53300", "57P03", "25006", "57014"} {
+		if err := fmt.Errorf("reading: %w", &pq.Error{Code: pqerror.Code(code)}); !s.IsUnavailable(err) {
+			t.Errorf("%s is not taken for a database that cannot be used", code)
+		}
+	}
+	for _, code := range []string{"23505", "42601", "22P02", ""} {
+		if err := fmt.Errorf("reading: %w", &pq.Error{Code: pqerror.Code(code)}); s.IsUnavailable(err) {
+			t.Errorf("%q is taken for a database that cannot be used", code)
+		}
+	}
+	// What a failover leaves behind: a connection to the old primary.
+	if _, err := s.Read.ExecContext(t.Context(), `UPDATE stream_counter SET position = position`); !s.IsUnavailable(err) {
+		t.Errorf("%v is not taken for a database that cannot be used", err)
 	}
 }
