@@ -44,6 +44,9 @@ func (l *lines) event(name string, e client.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	text := fmt.Sprintf("%s  %-12s  %-18s %-12s %s", e.Timestamp.UTC().Format("15:04:05"), name, e.Phase, e.Status, oneLine(e.Message))
+	if e.Progress != nil {
+		text += fmt.Sprintf(" (%d %%)", *e.Progress)
+	}
 	if e.Outcome == "refused" {
 		text += " (refused)"
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -140,7 +141,7 @@ func (tx *Tx) accept(d *depRow, n *nodeRow, r Report, hash string, v phase.Verdi
 		if m.Implied {
 			tx.move(d, m, "", nil)
 			if m.Status != phase.Waiting {
-				tx.implied(d, m, r, v)
+				tx.implied(d, m, r)
 			}
 			continue
 		}
@@ -223,21 +224,13 @@ func (tx *Tx) move(d *depRow, m phase.Move, message string, progress *int) *runR
 }
 
 // implied records a move that nobody reported, but the report proves.
-func (tx *Tx) implied(d *depRow, m phase.Move, r Report, v phase.Verdict) {
+func (tx *Tx) implied(d *depRow, m phase.Move, r Report) {
 	message := fmt.Sprintf("done: %s was reported", r.Phase)
 	switch {
+	case m.Status == phase.Skipped && slices.Contains(d.skip, m.Phase):
+		message = "skipped: not needed for this deployment"
 	case m.Status == phase.Skipped:
-		message = "skipped: not needed"
-		for _, k := range d.skip {
-			if k == m.Phase {
-				message = ""
-			}
-		}
-		if message != "" {
-			message = fmt.Sprintf("skipped: the machine went on to %s", r.Phase)
-		} else {
-			message = "skipped: not needed for this deployment"
-		}
+		message = fmt.Sprintf("skipped: the machine went on to %s", r.Phase)
 	case m.Phase == phase.Deployed:
 		message = "deployed"
 	}
