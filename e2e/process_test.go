@@ -87,6 +87,9 @@ func start(t testing.TB, name string, args ...string) *process {
 	}()
 	t.Cleanup(func() {
 		p.kill()
+		if cries := p.find(`^(WARNING: DATA RACE|panic: |fatal error: )`); cries != "" {
+			t.Errorf("%s: %s", p.name, cries)
+		}
 		if t.Failed() {
 			t.Logf("the last of %s:\n%s", p.name, p.tail(40))
 		}
@@ -118,6 +121,20 @@ func (p *process) read(from io.Reader, isOut bool) {
 		p.changed = make(chan struct{})
 		p.mu.Unlock()
 	}
+}
+
+// find gives the lines from the first that matches on, at most 40; "" if none
+// does.
+func (p *process) find(pattern string) string {
+	re := regexp.MustCompile(pattern)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, l := range p.lines {
+		if re.MatchString(l) {
+			return strings.Join(p.lines[i:min(i+40, len(p.lines))], "\n")
+		}
+	}
+	return ""
 }
 
 // await waits for a line that matches and gives its submatches.

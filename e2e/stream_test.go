@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -93,9 +94,10 @@ func (y *system) fleet(t *testing.T) {
 	s.drop()
 	require.Len(t, held, len(y.nodes(t)))
 
-	y.order(y.ctx, "torn-4")
+	id := y.order(y.ctx, "torn-4")["torn-4"].ID
 	y.events.until(y.ctx, "torn-4 is deployed", func(e []client.Event) bool {
-		return e[len(e)-1].Phase == "deployed" && e[len(e)-1].Timestamp.After(time.Now().Add(-time.Minute))
+		_, ok := find(e, func(e client.Event) bool { return "dep_"+text(e.DeploymentID) == id && e.Phase == "deployed" })
+		return ok
 	})
 	s = y.subscribe(y.ctx, t, fleetQuery, map[string]any{"after": cursor, "beat": 1})
 	defer s.drop()
@@ -113,6 +115,7 @@ func (y *system) fleet(t *testing.T) {
 	require.Less(t, changed, len(held), "not the whole fleet again")
 	want := y.nodes(t)
 	require.Len(t, held, len(want))
+	require.True(t, slices.ContainsFunc(want, func(n client.Node) bool { return n.Name == "torn-4" && n.DeploymentStatus == "deployed" }))
 	for _, n := range want {
 		require.Equal(t, n.DeploymentStatus, held[n.Id].DeploymentStatus, n.Name)
 	}
