@@ -20,6 +20,10 @@ var beginnings = map[string]wstransport.Begin{
 	"fleetChanges":     wstransport.BeginSnapshot,
 }
 
+// pieces are the parts of replays, in positions of the stream. What changed
+// in the fleet is told shortest as one.
+var pieces = map[string]int64{"deploymentEvents": 32}
+
 // share plans how a subscription is executed once for all who ask the same:
 // the same document, operation and variables, the cursor apart, with the same
 // role. Nothing else of the caller is read below a subscription; what would
@@ -34,7 +38,7 @@ func (r *Resolver) share(ctx context.Context, op *graphql.OperationContext) *wst
 	if !ok {
 		return nil
 	}
-	plan := &wstransport.Plan{Begin: begin, Head: r.head, Context: scope(p.Role)}
+	plan := &wstransport.Plan{Begin: begin, Head: r.head, Piece: pieces[f.Name], Context: scope(p.Role)}
 	variables := op.Variables
 	if a := f.Arguments.ForName("after"); a != nil && a.Value != nil && a.Value.Kind != ast.NullValue {
 		if a.Value.Kind != ast.Variable || uses(op.Operation, a.Value.Raw) != 1 {

@@ -126,7 +126,7 @@ type source interface {
 
 // place gives where a run begins: in place of after, if it says so.
 func (r *Resolver) place(run *wstransport.Run, after *feed.Cursor) *feed.Cursor {
-	if from, _, ok := run.Resume(); ok {
+	if from, ok := run.Resume(); ok {
 		c := r.Feed.Cursor(from)
 		return &c
 	}
@@ -135,7 +135,7 @@ func (r *Resolver) place(run *wstransport.Run, after *feed.Cursor) *feed.Cursor 
 
 // bind makes a source heed its run.
 func bind(run *wstransport.Run, src source) {
-	if _, live, ok := run.Resume(); ok {
+	if told, live := run.Told(); told || run.Partial() {
 		src.Continue(live)
 	}
 	if until, ok := run.Until(); ok {
@@ -164,6 +164,7 @@ func (r *Resolver) streamEvents(ctx context.Context, filter feed.Filter, after *
 			if err != nil {
 				return err
 			}
+			b.CaughtUp = b.CaughtUp && !run.Partial()
 			var m model.DeploymentEventMessage
 			err = s.until(func() (err error) {
 				m, err = r.eventMessage(ctx, b, events)
@@ -233,9 +234,12 @@ func (r *Resolver) streamFleet(ctx context.Context, filter query.NodeFilter, aft
 	fs.cursor = *after
 	src := r.Feed.Nodes(after, beat)
 	bind(run, src)
+	if snapshot {
+		src.Continue(false) // its last page says that it has caught up
+	}
 	if _, bounded := run.Until(); !snapshot && !bounded {
 		// Whoever goes on from here may have older numbers.
-		_, _, resumed := run.Resume()
+		_, resumed := run.Resume()
 		fs.owed = resumed && fs.wants
 	}
 	return open(ctx, r.Logger, func(s *stream[model.FleetMessage]) error {

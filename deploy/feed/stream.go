@@ -312,10 +312,10 @@ type NodeStream struct {
 
 // Until bounds the stream: once the changes up to a position were given, Next
 // gives ErrReached. A node that changed once more since may be left out.
-func (s *NodeStream) Until(position int64) { s.bounded, s.until, s.greet = true, position, false }
+func (s *NodeStream) Until(position int64) { s.bounded, s.until = true, position }
 
-// Continue says that the reader has kept up with the stream so far if live is
-// set; it gets a reset if it did not.
+// Continue says that the reader had caught up before: it is not told so once
+// more. With live it must have kept up as well, and gets a reset if it did not.
 func (s *NodeStream) Continue(live bool) { s.live, s.greet = s.live || live, false }
 
 // Nodes opens a stream of node changes; see Events. With after and nothing to
@@ -364,7 +364,7 @@ func (s *NodeStream) Next(ctx context.Context) (NodeBatch, error) {
 				s.position, s.live = head, true
 				return NodeBatch{Reset: ResetCursorUnknown, Cursor: f.Cursor(head)}, nil
 			}
-		} else if s.bounded && s.position >= s.until {
+		} else if s.bounded && s.position >= s.until && !s.greet {
 			return NodeBatch{}, ErrReached
 		}
 		if !inRing && s.live {
@@ -373,7 +373,7 @@ func (s *NodeStream) Next(ctx context.Context) (NodeBatch, error) {
 		}
 		page := len(changes)
 		if s.bounded && s.until < head {
-			head = s.until
+			head = max(s.until, s.position)
 			changes = upTo(changes, head, func(c Change) int64 { return c.Position })
 		}
 		if !inRing {
@@ -403,7 +403,7 @@ func (s *NodeStream) Next(ctx context.Context) (NodeBatch, error) {
 			s.greet = s.greet && !b.CaughtUp
 			return b, nil
 		}
-		if s.bounded && !ahead && s.position >= s.until {
+		if s.bounded && !ahead && s.position >= s.until && !s.greet {
 			return NodeBatch{}, ErrReached
 		}
 		s.live = true

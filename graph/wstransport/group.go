@@ -16,6 +16,7 @@ type shape struct {
 	key     string
 	params  graphql.RawParams
 	head    func() int64
+	piece   int64
 	context func() context.Context
 	exec    graphql.GraphExecutor
 }
@@ -117,6 +118,8 @@ type group struct {
 	pins    int       // members to be that are on the way to a message's end
 	backlog []stretch // the newest messages, kept while there are pins
 	bytes   int       // in the backlog
+	pieces  map[piece]*part
+	weight  int // bytes in pieces
 }
 
 // add makes m a member. g.mu is held.
@@ -160,6 +163,7 @@ func (g *group) unpin() {
 	g.pins--
 	if g.pins == 0 {
 		g.backlog, g.bytes = nil, 0
+		g.pieces, g.weight = nil, 0
 	}
 	g.rest()
 }
@@ -309,7 +313,7 @@ func (g *group) pace(run *Run) {
 func (g *group) close() []*member {
 	g.mu.Lock()
 	members := g.members
-	g.members, g.ended, g.backlog = nil, true, nil
+	g.members, g.ended, g.backlog, g.pieces = nil, true, nil, nil
 	for _, m := range members {
 		m.group.Store(nil)
 	}

@@ -72,8 +72,9 @@ func begin(ctx context.Context, sh *shape, run *Run) (graphql.ResponseHandler, c
 
 // leg is one of a member's own executions on its way to a group.
 type leg struct {
-	asked bool // as the client asked for it; otherwise from m.pos on
-	live  bool // it had been a member and was too slow
+	asked  bool // as the client asked for it; otherwise from m.pos on
+	untold bool // the client is to be told when it has caught up
+	live   bool // it had been a member and was too slow
 }
 
 // resume goes on alone, from m.pos up to until, where the group that is pinned
@@ -113,10 +114,11 @@ func (m *member) travel(ctx context.Context, cancel *context.CancelFunc, l leg, 
 				return
 			}
 		}
-		if !m.replay(ctx, l, until) {
+		ok, alive := m.borrow(ctx, &l, pinned, until)
+		if !alive || !ok && !m.replay(ctx, l, until) {
 			return
 		}
-		l.asked, ready = false, true
+		l.asked, l.untold, ready = false, false, true
 	}
 }
 
@@ -132,8 +134,18 @@ func (m *member) aim() (pinned *group, until int64) {
 			g.pin()
 			return g, g.end
 		}
+		return nil, m.shape.head()
 	}
-	return nil, m.shape.head()
+	head := m.shape.head()
+	if m.pos > 0 && m.pos <= head && head-m.pos <= reach {
+		// Who comes next finds a group, and has the way to it in common.
+		if g := m.s.t.hub.create(m.shape, head); g != nil {
+			defer g.mu.Unlock()
+			g.pin()
+			return g, head
+		}
+	}
+	return nil, head
 }
 
 // Who is further than this behind the head does not begin a group: its replay
@@ -182,7 +194,7 @@ func (m *member) replay(ctx context.Context, l leg, until int64) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m.s.t.hub.replays.Add(1)
-	run := &Run{until: until, bounded: true, from: m.pos, resumed: !l.asked, live: l.live}
+	run := &Run{until: until, bounded: true, from: m.pos, resumed: !l.asked, untold: l.untold, live: l.live}
 	var responses graphql.ResponseHandler
 	var broken *failure
 	var errs gqlerror.List

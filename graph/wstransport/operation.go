@@ -156,8 +156,8 @@ func (s *socket) run(base, ctx context.Context, cancel *context.CancelFunc, op *
 // share makes an operation a member of its group, after what it is to get
 // before.
 func (s *socket) share(base, ctx context.Context, cancel *context.CancelFunc, op *operation, params *graphql.RawParams, plan *Plan) {
-	m := &member{s: s, op: op, base: base, shape: &shape{key: plan.Key, params: *params, head: plan.Head, context: plan.Context, exec: s.exec}}
-	l := leg{asked: plan.Begin != BeginNow}
+	m := &member{s: s, op: op, base: base, shape: &shape{key: plan.Key, params: *params, head: plan.Head, piece: plan.Piece, context: plan.Context, exec: s.exec}}
+	l := leg{asked: plan.Begin != BeginNow, untold: plan.Begin == BeginReplay}
 	switch plan.Begin {
 	case BeginNow:
 		m.pos = plan.Head()

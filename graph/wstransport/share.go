@@ -42,6 +42,11 @@ type Plan struct {
 	Position int64
 	// Head is the newest position of the stream.
 	Head func() int64
+	// Piece is how many positions a part of a replay has that many clients can
+	// use; 0 = a replay is best made in one. Clients that come back with
+	// cursors of their own then have their replays in common, all but the
+	// first part.
+	Piece int64
 	// Context is what the shared execution runs under. It carries the
 	// authorisation that Key names, and nothing of one client.
 	Context func() context.Context
@@ -64,6 +69,7 @@ type Run struct {
 	from, until      int64
 	resumed, bounded bool
 	live             bool
+	untold, partial  bool
 	gate             chan struct{} // a shared execution's: a value for every message it may make
 
 	mu       sync.Mutex
@@ -80,14 +86,25 @@ func RunFrom(ctx context.Context) *Run {
 }
 
 // Resume gives the position to begin after, in place of what the operation's
-// arguments say. The client has been told before that it has caught up. With
-// live it was too slow for the shared messages since; it may be told so.
-func (r *Run) Resume() (from int64, live, ok bool) {
+// arguments say.
+func (r *Run) Resume() (from int64, ok bool) {
 	if r == nil {
-		return 0, false, false
+		return 0, false
 	}
-	return r.from, r.live, r.resumed
+	return r.from, r.resumed
 }
+
+// Told reports whether the client has been told that it has caught up. With
+// live it was too slow for the shared messages since; it may be told so.
+func (r *Run) Told() (told, live bool) {
+	if r == nil {
+		return false, false
+	}
+	return r.resumed && !r.untold, r.live
+}
+
+// Partial reports whether more of the replay follows after the bound.
+func (r *Run) Partial() bool { return r != nil && r.partial }
 
 // Until gives the position to end at.
 func (r *Run) Until() (until int64, ok bool) {
