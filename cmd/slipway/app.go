@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/access"
@@ -24,6 +25,8 @@ import (
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
 	"github.com/slipwayhq/slipway/deploy/phase"
 	"github.com/slipwayhq/slipway/deploy/query"
+	"github.com/slipwayhq/slipway/deploy/retention"
+	"github.com/slipwayhq/slipway/deploy/stats"
 	"github.com/slipwayhq/slipway/deploy/store"
 	"github.com/slipwayhq/slipway/deploy/workflow"
 	"github.com/slipwayhq/slipway/frontend"
@@ -48,6 +51,7 @@ type appConfig struct {
 	IBM            ibmvpc.Config // Region empty = the provider is off
 	Install        installFlags
 	SSHKeyFile     string
+	Retention      retentionFlags
 	Now            func() time.Time // nil = the system's clock
 	Logger         *slog.Logger
 }
@@ -163,12 +167,7 @@ func (a *app) build(cfg appConfig) error {
 	metrics := server.NewMetrics()
 	a.Writer = lifecycle.New(a.Store, lifecycle.Options{
 		Now: cfg.Now, OnEnter: engine.Enqueue, OnCommit: a.Feed.Wake, OnOutcome: metrics.Report, StaleAfter: cfg.Install.StaleAfter, Logger: cfg.Logger,
-		Deadline: func(_, _ string, d phase.Definition) time.Duration {
-			if o, ok := deadlines[d.Key]; ok {
-				return o
-			}
-			return d.Deadline
-		},
+		Deadline: deadlines.of,
 		Skip: func(s deploy.Spec) []phase.Key {
 			skip := []phase.Key{phase.ClusterFormation}
 			if p := providers[s.Provider]; p == nil || !p.HasNames() {
@@ -177,10 +176,29 @@ func (a *app) build(cfg appConfig) error {
 			return skip
 		},
 	})
-	if err := a.faces(cfg, key, metrics); err != nil {
+	keeper, err := retention.New(a.Store, cfg.Retention.options(cfg.Now, cfg.Logger))
+	if err != nil {
 		return err
 	}
-	return a.start(engine)
+	watchRetention(metrics, keeper)
+	if err := a.faces(cfg, key, metrics, keeper); err != nil {
+		return err
+	}
+	return a.start(engine, keeper, stats.New(a.Store, stats.Options{Now: cfg.Now, Logger: cfg.Logger}))
+}
+
+// watchRetention adds what became of old events to the metrics.
+func watchRetention(metrics *server.Metrics, keeper *retention.Keeper) {
+	for name, of := range map[string]struct {
+		help string
+		read func() int64
+	}{
+		"slipway_events_archived_total":    {"Old events moved to archive files by this process.", keeper.Archived},
+		"slipway_events_dropped_total":     {"Old events removed without being archived by this process.", keeper.Dropped},
+		"slipway_retention_failures_total": {"Passes over old events that failed.", keeper.Failures},
+	} {
+		metrics.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: of.help}, func() float64 { return float64(of.read()) }))
+	}
 }
 
 func (a *app) providers(cfg appConfig) (map[string]deploy.Provider, error) {
@@ -198,7 +216,7 @@ func (a *app) providers(cfg appConfig) (map[string]deploy.Provider, error) {
 }
 
 // faces makes GraphQL, the boot service and the HTTP server.
-func (a *app) faces(cfg appConfig, key health.Key, metrics *server.Metrics) error {
+func (a *app) faces(cfg appConfig, key health.Key, metrics *server.Metrics, keeper *retention.Keeper) error {
 	var err error
 	if a.artifacts, err = artifact.Open(filepath.Join(cfg.Data.DataDir, "artifacts"), artifact.WithLogger(cfg.Logger)); err != nil {
 		return err
@@ -208,11 +226,15 @@ func (a *app) faces(cfg appConfig, key health.Key, metrics *server.Metrics) erro
 		return err
 	}
 	statuses := query.NewStatuses(a.Store.Ent(), cfg.Now)
+	var kept time.Duration // 0 = for ever
+	if keeper.Active() {
+		kept = time.Duration(cfg.Retention.KeepEvents)
+	}
 	a.graph = graph.NewHandler(graph.Deps{
 		Fleet: query.NewFleet(a.Store.Ent(), statuses, cfg.Now), Feed: a.Feed, Commands: a.Writer,
 		Authenticate: func(r *http.Request, secret string) (*access.Principal, error) {
 			return a.server.Authenticate(r, secret)
-		}, Version: versionText(), Logger: cfg.Logger, Sockets: wstransport.Config{Origins: origins(cfg.BaseURL)},
+		}, Version: versionText(), StreamRetention: kept, Logger: cfg.Logger, Sockets: wstransport.Config{Origins: origins(cfg.BaseURL)},
 	})
 	strangers := access.NewStrangers(a.Writer.Stranger, cfg.Now, cfg.Logger)
 	boot, err := pxe.New(pxe.Parts{
@@ -252,7 +274,7 @@ func origins(base string) []string {
 }
 
 // start runs the parts that work by themselves.
-func (a *app) start(engine *workflow.Engine) error {
+func (a *app) start(engine *workflow.Engine, keeper *retention.Keeper, usual *stats.Keeper) error {
 	writing, stopWriting := context.WithCancel(context.Background())
 	parts, cancel := context.WithCancel(context.Background())
 	a.writing, a.cancel = stopWriting, cancel
@@ -266,6 +288,8 @@ func (a *app) start(engine *workflow.Engine) error {
 	}
 	part("access", a.Access.Run)
 	part("feed", a.Feed.Run)
+	part("statistics", usual.Run)
+	part("retention", keeper.Run)
 	part("workflow", func(ctx context.Context) error { return engine.Run(ctx, a.Writer) })
 	select {
 	case <-a.Feed.Ready():

@@ -6,14 +6,15 @@ import (
 )
 
 type serveCmd struct {
-	Data           dataFlags    `embed:""`
-	Listen         string       `help:"Address to listen on." default:":8080" env:"SLIPWAY_LISTEN"`
-	BaseURL        string       `help:"URL under which machines and people reach this server; default: host name and port." env:"SLIPWAY_BASE_URL"`
-	TrustedProxies []string     `help:"Networks of proxies whose X-Forwarded-For is believed." env:"SLIPWAY_TRUSTED_PROXIES"`
-	SecureCookies  bool         `help:"Mark cookies Secure although TLS ends elsewhere." env:"SLIPWAY_SECURE_COOKIES"`
-	SSHKeyFile     string       `name:"ssh-key-file" help:"Private key to log in to nodes with; made in the data directory if absent. Replicas must share it." env:"SLIPWAY_SSH_KEY_FILE" type:"path"`
-	IBM            ibmFlags     `embed:"" prefix:"ibm-"`
-	Install        installFlags `embed:""`
+	Data           dataFlags      `embed:""`
+	Listen         string         `help:"Address to listen on." default:":8080" env:"SLIPWAY_LISTEN"`
+	BaseURL        string         `help:"URL under which machines and people reach this server; default: host name and port." env:"SLIPWAY_BASE_URL"`
+	TrustedProxies []string       `help:"Networks of proxies whose X-Forwarded-For is believed." env:"SLIPWAY_TRUSTED_PROXIES"`
+	SecureCookies  bool           `help:"Mark cookies Secure although TLS ends elsewhere." env:"SLIPWAY_SECURE_COOKIES"`
+	SSHKeyFile     string         `name:"ssh-key-file" help:"Private key to log in to nodes with; made in the data directory if absent. Replicas must share it." env:"SLIPWAY_SSH_KEY_FILE" type:"path"`
+	IBM            ibmFlags       `embed:"" prefix:"ibm-"`
+	Install        installFlags   `embed:""`
+	Retention      retentionFlags `embed:""`
 }
 
 // Run serves until a signal comes.
@@ -27,7 +28,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	a, err := startApp(ctx, appConfig{Data: c.Data, Listen: c.Listen, BaseURL: c.BaseURL, TrustedProxies: proxies, SecureCookies: c.SecureCookies,
-		IBM: ibm, Install: c.Install, SSHKeyFile: c.SSHKeyFile, Logger: slog.Default()})
+		IBM: ibm, Install: c.Install, SSHKeyFile: c.SSHKeyFile, Retention: c.Retention, Logger: slog.Default()})
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/slipwayhq/slipway/deploy/phase"
 	"github.com/slipwayhq/slipway/provider/ibmvpc"
 	"github.com/slipwayhq/slipway/pxe/nodeconfig"
 )
@@ -91,24 +90,7 @@ type installFlags struct {
 	ObserveEvery     time.Duration     `help:"Pause between looks at a server that has not booted yet." default:"10s" env:"SLIPWAY_OBSERVE_EVERY"`
 	ProbeEvery       time.Duration     `help:"Pause between attempts to log in to an installed node." default:"5s" env:"SLIPWAY_PROBE_EVERY"`
 	StaleAfter       time.Duration     `help:"A machine silent for this long is stale." default:"2m" env:"SLIPWAY_STALE_AFTER"`
-	Deadline         map[string]string `help:"Deadlines by phase, for instance image_download=90m;installation=2h." env:"SLIPWAY_DEADLINE"`
-}
-
-// deadlines reads the overrides.
-func (f installFlags) deadlines() (map[phase.Key]time.Duration, error) {
-	out := map[phase.Key]time.Duration{}
-	for k, v := range f.Deadline {
-		def, ok := phase.Lookup(k)
-		if !ok || def.Terminal {
-			return nil, fmt.Errorf("--deadline: there is no phase %q with a deadline", k)
-		}
-		d, err := time.ParseDuration(v)
-		if err != nil || d < time.Second {
-			return nil, fmt.Errorf("--deadline: %s=%s is not a duration of a second or more", k, v)
-		}
-		out[k] = d
-	}
-	return out, nil
+	Deadline         map[string]string `help:"Deadlines by phase, or by server profile and phase, for instance image_download=90m;bx2d-metal-96x384/installation=2h." env:"SLIPWAY_DEADLINE"`
 }
 
 // storage gives the disk layout of each profile: IBM's documented ones, and

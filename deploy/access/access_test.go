@@ -382,3 +382,37 @@ func TestADatabaseThatIsGoneIsNotABadToken(t *testing.T) {
 	_, answer := deploy.AsError(err)
 	require.False(t, answer)
 }
+
+func TestSweepForgetsMachinesOfLongAgo(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		ctx, c := t.Context(), newClock()
+		s := access.New(st, access.WithClock(c.now))
+		secrets := func(name string) (nodeID, depID int64, locator string) {
+			nodeID, depID = node(t, st, name)
+			locator, err := s.CreateLocator(ctx, nodeID, depID)
+			require.NoError(t, err)
+			_, err = s.CreateReportToken(ctx, nodeID, depID, 1, name)
+			require.NoError(t, err)
+			return nodeID, depID, locator
+		}
+		_, _, running := secrets("running")
+		currentNode, currentDep, current := secrets("current")
+		_, past, gone := secrets("past")
+		require.NoError(t, st.InTx(ctx, func(tx *sql.Tx) error {
+			return st.EntTx(tx).Node.UpdateOneID(currentNode).SetCurrentDeploymentID(currentDep).Exec(ctx)
+		}))
+		end(t, st, currentDep, "succeeded", c.now())
+		end(t, st, past, "failed", c.now())
+		require.NoError(t, s.Sweep(ctx))
+		require.Equal(t, 6, count(t, st), "they ended just now")
+		c.move(31 * 24 * time.Hour)
+		require.NoError(t, s.Sweep(ctx))
+		require.Equal(t, 3, count(t, st), "two of the running one, and one locator")
+		for _, l := range []string{running, current} {
+			_, err := s.Locate(ctx, l)
+			require.NoError(t, err, "a machine may boot from it at any time")
+		}
+		_, err := s.Locate(ctx, gone)
+		unauthenticated(t, err)
+	})
+}

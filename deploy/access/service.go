@@ -8,9 +8,14 @@ import (
 	"sync"
 	"time"
 
+	sqlbuild "entgo.io/ent/dialect/sql"
+
 	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/phase"
 	"github.com/slipwayhq/slipway/deploy/store"
 	"github.com/slipwayhq/slipway/ent"
+	"github.com/slipwayhq/slipway/ent/deployment"
+	"github.com/slipwayhq/slipway/ent/node"
 	"github.com/slipwayhq/slipway/ent/token"
 )
 
@@ -143,14 +148,26 @@ func (s *Service) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Sweep deletes rows of sign-in codes and sessions that are long dead. API
-// tokens are kept: who had one must stay visible.
+// Sweep deletes rows of sign-in codes and sessions that are long dead, and
+// machines' secrets of deployments that are long over; a node's current
+// deployment keeps its locators, for its machine may boot from them at any
+// time. API tokens are kept: who had one must stay visible.
 func (s *Service) Sweep(ctx context.Context) error {
 	old := s.clock().Add(-keepDead)
 	err := s.inTx(ctx, func(tx *ent.Client) error {
 		_, err := tx.Token.Delete().
 			Where(token.KindIn(kindSignIn, kindSession), token.Or(token.ExpiresAtLT(old), token.RevokedAtLT(old))).
 			Exec(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Token.Delete().Where(token.KindIn(kindReport, kindLocator), token.CreatedAtLT(old), func(q *sqlbuild.Selector) {
+			d, n := sqlbuild.Table(deployment.Table), sqlbuild.Table(node.Table)
+			q.Where(sqlbuild.In(q.C(token.FieldDeploymentID), sqlbuild.Dialect(q.Dialect()).Select(d.C(deployment.FieldID)).From(d).
+				Where(sqlbuild.And(sqlbuild.LT(d.C(deployment.FieldFinishedAt), old), sqlbuild.NotIn(d.C(deployment.FieldState), activeStates...)))))
+			q.Where(sqlbuild.Or(sqlbuild.EQ(q.C(token.FieldKind), kindReport), sqlbuild.NotIn(q.C(token.FieldDeploymentID),
+				sqlbuild.Dialect(q.Dialect()).Select(n.C(node.FieldCurrentDeploymentID)).From(n).Where(sqlbuild.NotNull(n.C(node.FieldCurrentDeploymentID))))))
+		}).Exec(ctx)
 		return err
 	})
 	if err != nil {
@@ -158,6 +175,16 @@ func (s *Service) Sweep(ctx context.Context) error {
 	}
 	return nil
 }
+
+// activeStates are the states of deployments that are not over.
+var activeStates = func() (out []any) {
+	for _, s := range phase.States() {
+		if phase.Active(s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}()
 
 // inTx runs f in a transaction of the writing pool. f must use its client only:
 // the pool may have one connection.
