@@ -427,7 +427,7 @@ func TestCatalogueAndSummary(t *testing.T) {
 			serverInfo{version schemaHash now maxPageSize streamRetention} viewer{role}}`, nil)
 		list := a.get("phaseCatalog").([]any)
 		require.Len(t, list, 19)
-		require.Equal(t, m{"phase": "PENDING", "key": "pending", "label": "Pending", "description": "Accepted; waits for a free slot.", "ordinal": 1.0,
+		require.Equal(t, m{"phase": "PENDING", "key": "pending", "label": "Queued", "description": "Accepted; waits for a free slot.", "ordinal": 1.0,
 			"owner": "WORKFLOW", "timeout": 86400000.0, "weight": 0.0, "typicalDuration": nil, "terminal": false}, list[0])
 		require.Equal(t, "CLEANUP_COMPLETED", dig(list[18], "phase"))
 		require.Nil(t, dig(list[18], "timeout"))

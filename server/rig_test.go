@@ -219,7 +219,7 @@ func (r *rig) settle() {
 	var target int64
 	require.NoError(r.t, r.st.Read.QueryRowContext(r.t.Context(), "SELECT position FROM stream_counter").Scan(&target))
 	start := r.feed.Cursor(0)
-	s := r.feed.Nodes(&start, 0)
+	s := r.feed.Nodes(&start, 10*time.Millisecond) // an event may come without a node
 	defer s.Close()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Second)
 	defer cancel()
