@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
 
@@ -64,10 +65,12 @@ func (r *Resolver) share(ctx context.Context, op *graphql.OperationContext) *wst
 
 func (r *Resolver) head() int64 { return r.Feed.Head().Position }
 
-// scope makes contexts for what is executed for everybody with a role.
+// scope makes contexts for what is executed for everybody with a role. Each has
+// a request id of its own, by which the log finds what went wrong.
 func scope(role access.Role) func() context.Context {
 	return func() context.Context {
-		return access.NewContext(context.Background(), &access.Principal{Kind: access.KindToken, Role: role, Name: "shared"})
+		ctx := context.WithValue(context.Background(), requestIDKey{}, "shared-"+rand.Text())
+		return access.NewContext(ctx, &access.Principal{Kind: access.KindToken, Role: role, Name: "shared"})
 	}
 }
 

@@ -52,7 +52,8 @@ type Config struct {
 	// time (default 20).
 	MaxOperations int
 	// QueueFrames and QueueBytes bound what waits to be written to a socket
-	// (defaults 256 frames, 1 MiB). One frame always fits.
+	// (defaults 256 frames, 1 MiB). One frame always fits. An operation waits
+	// for room; a shared one goes on alone then.
 	QueueFrames int
 	QueueBytes  int
 	// Share says which operations are executed once for many clients; nil = none.
