@@ -97,6 +97,7 @@ func TestSharedEventsAreTheTable(t *testing.T) {
 // others wait for must not become a slow one.
 func (s *socket) pump() <-chan m {
 	out := make(chan m, 1000)
+	require.NoError(s.t, s.ws.SetReadDeadline(time.Now().Add(time.Minute)))
 	go func() {
 		defer close(out)
 		for {
@@ -133,7 +134,11 @@ func TestSharedFleetTables(t *testing.T) {
 			clients = append(clients, &client{table: &table{rows: map[string]m{}}, messages: h.subscribe(operation(t, "Changes"), nil).pump()})
 			for range r.IntN(3) {
 				for _, c := range clients {
-					c.apply(t, <-c.messages)
+					select {
+					case msg := <-c.messages:
+						c.apply(t, msg)
+					case <-done: // nothing more may come
+					}
 				}
 			}
 		}
