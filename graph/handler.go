@@ -13,9 +13,11 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
 	"github.com/99designs/gqlgen/graphql/handler/lru"
+	"github.com/gorilla/websocket"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/formatter"
 
+	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/access"
 	"github.com/slipwayhq/slipway/deploy/feed"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
@@ -127,9 +129,10 @@ func initSocket(authenticate func(*http.Request, string) (*access.Principal, err
 	return func(ctx context.Context, r *http.Request, payload json.RawMessage) (context.Context, error) {
 		p := access.FromContext(ctx)
 		if secret := payloadSecret(payload); (secret != "" || p == nil) && authenticate != nil {
+			// The upgrade's own context has ended with its handler.
 			var err error
-			if p, err = authenticate(r, secret); err != nil {
-				return nil, err
+			if p, err = authenticate(r.WithContext(ctx), secret); err != nil {
+				return nil, refusedSocket(err)
 			}
 		}
 		if !p.May(access.RoleViewer) {
@@ -144,6 +147,15 @@ func initSocket(authenticate func(*http.Request, string) (*access.Principal, err
 		}
 		return ctx, nil
 	}
+}
+
+// refusedSocket tells a refusal (4403) from not knowing: clients take the one
+// for the end of their sign-in, and come back by themselves after the other.
+func refusedSocket(err error) error {
+	if _, ok := deploy.AsError(err); ok {
+		return err
+	}
+	return &wstransport.CloseError{Code: websocket.CloseTryAgainLater, Reason: "Try again later"}
 }
 
 func payloadSecret(payload json.RawMessage) string {

@@ -84,13 +84,19 @@ func receiptText(r lifecycle.Receipt) string {
 	return "status updated"
 }
 
+var errLargeReport = &deploy.Error{
+	Code: deploy.CodeTooLarge, Message: "a report has at most 256 KiB", Hint: "send the last lines of the log only",
+}
+
 // takeReport reads, checks and submits. Who may not report learns nothing
 // about the body.
 func (s *Server) takeReport(w http.ResponseWriter, r *http.Request) (lifecycle.Receipt, error) {
 	body, large, cut, err := s.readReport(w, r)
 	var fields reportFields
 	if err == nil {
-		fields, err = decodeReport(r.Header.Get("Content-Type"), body, cut)
+		if fields, err = decodeReport(r.Header.Get("Content-Type"), body, cut); err != nil && large {
+			err = errLargeReport // its size is what is wrong with it first
+		}
 	}
 	p, denied := s.reporter(r, fields)
 	if denied != nil {
@@ -101,9 +107,7 @@ func (s *Server) takeReport(w http.ResponseWriter, r *http.Request) (lifecycle.R
 	}
 	in := fields.check()
 	if large && in.status != phase.FailedRun {
-		return lifecycle.Receipt{}, &deploy.Error{
-			Code: deploy.CodeTooLarge, Message: "a report has at most 256 KiB", Hint: "send the last lines of the log only",
-		}
+		return lifecycle.Receipt{}, errLargeReport
 	}
 	if err := deploy.Invalid(in.bad); err != nil {
 		return lifecycle.Receipt{}, err
