@@ -100,10 +100,10 @@ func (h *house) keeper(tune ...func(*Options)) *Keeper {
 
 func into(dir string) func(*Options) { return func(o *Options) { o.ArchiveDir = dir } }
 
-// table is every event's position.
-func (h *house) table() (out []int64) {
+// numbers are what a query of one column gives.
+func (h *house) numbers(query string, args ...any) (out []int64) {
 	h.t.Helper()
-	rows, err := h.st.Read.Query(`SELECT position FROM deployment_history ORDER BY position`)
+	rows, err := h.st.Read.Query(query, args...)
 	require.NoError(h.t, err)
 	defer rows.Close()
 	for rows.Next() {
@@ -113,6 +113,12 @@ func (h *house) table() (out []int64) {
 	}
 	require.NoError(h.t, rows.Err())
 	return out
+}
+
+// table is every event's position.
+func (h *house) table() []int64 {
+	h.t.Helper()
+	return h.numbers(`SELECT position FROM deployment_history ORDER BY position`)
 }
 
 func (h *house) setting(id string) (value string) {
@@ -164,14 +170,7 @@ func (h *house) fill() (removable []int64, active lifecycle.Deployed) {
 	h.say(a, 2)
 	h.end(a)
 	h.end(b)
-	rows, err := h.st.Read.Query(`SELECT position FROM deployment_history WHERE deployment_id <> $1 ORDER BY position`, active.DeploymentID)
-	require.NoError(h.t, err)
-	defer rows.Close()
-	for rows.Next() {
-		var p int64
-		require.NoError(h.t, rows.Scan(&p))
-		removable = append(removable, p)
-	}
+	removable = h.numbers(`SELECT position FROM deployment_history WHERE deployment_id <> $1 ORDER BY position`, active.DeploymentID)
 	h.pass(keep + time.Second)
 	late := h.deploy("late")
 	h.end(late)
@@ -418,15 +417,7 @@ func TestADeploymentThatGoesOn(t *testing.T) {
 				require.ErrorIs(t, err, errChanged)
 				require.Equal(t, all, h.table(), "nothing was removed")
 				passOnce(t, h.keeper(into(dir))) // takes its events out of the file
-				var kept []int64
-				rows, err := st.Read.Query(`SELECT position FROM deployment_history WHERE deployment_id = $1 ORDER BY position`, a)
-				require.NoError(t, err)
-				for rows.Next() {
-					var p int64
-					require.NoError(t, rows.Scan(&p))
-					kept = append(kept, p)
-				}
-				require.NoError(t, rows.Close())
+				kept := h.numbers(`SELECT position FROM deployment_history WHERE deployment_id = $1 ORDER BY position`, a)
 				require.NotEmpty(t, kept)
 				require.Equal(t, without(removable, kept), archived(t, dir), "no event is in the archive and in the table")
 				set(phase.StateFail)
@@ -527,15 +518,7 @@ func TestTombstonesAreForgottenWithTheirCursors(t *testing.T) {
 			require.NoError(t, err)
 		}
 		passOnce(t, h.keeper(func(o *Options) { o.Drop = true }))
-		var left []int64
-		rows, err := st.Read.Query(`SELECT changed_position FROM node_tombstones`)
-		require.NoError(t, err)
-		for rows.Next() {
-			var p int64
-			require.NoError(t, rows.Scan(&p))
-			left = append(left, p)
-		}
-		require.NoError(t, rows.Close())
+		left := h.numbers(`SELECT changed_position FROM node_tombstones`)
 		require.Equal(t, []int64{floor + 3}, left)
 		require.Equal(t, fmt.Sprint(floor+2), h.setting("stream_floor"), "who has not heard of that removal must begin anew")
 	})
