@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
 // Whatever may differ from caller to caller is not shared, wherever it is
@@ -32,7 +33,7 @@ func TestPersonal(t *testing.T) {
 		`{things{...@odd{name}}}`:                      true,
 		`{things{...F@odd}} fragment F on Thing{name}`: true,
 	} {
-		parsed, err := gqlparser.LoadQuery(schema, "subscription S"+doc)
+		parsed, err := gqlparser.LoadQueryWithRules(schema, "subscription S"+doc, rules.NewDefaultRules())
 		require.Empty(t, err, doc)
 		require.Equal(t, want, personal(onlyField(parsed.Operations[0]).SelectionSet), doc)
 	}
@@ -52,7 +53,7 @@ func TestUses(t *testing.T) {
 		`($v:String,$b:Boolean=true){things(a:$v){...@skip(if:$b){name @include(if:$b)}}}`:                            1,
 		`($v:Boolean=true){things{...@skip(if:$v){name @include(if:$v) ...F@skip(if:$v)}}} fragment F on Thing{name}`: 3,
 	} {
-		parsed, err := gqlparser.LoadQuery(schema, "subscription S"+doc)
+		parsed, err := gqlparser.LoadQueryWithRules(schema, "subscription S"+doc, rules.NewDefaultRules())
 		require.Empty(t, err, doc)
 		require.Equal(t, want, uses(parsed.Operations[0], "v"), doc)
 	}

@@ -87,6 +87,9 @@ type sample struct {
 	at     int64
 }
 
+// pause lets the other process work before it is looked at again.
+func pause(d time.Duration) { <-time.After(d) }
+
 // crowd is many subscribers.
 type crowd struct {
 	b    *testing.B
@@ -269,6 +272,6 @@ func (c *crowd) await(n int64, limit time.Duration) time.Duration {
 		if time.Since(began) > limit {
 			c.b.Fatalf("a subscriber has %d events of %d after %v", least, n, limit)
 		}
-		time.Sleep(time.Millisecond)
+		pause(time.Millisecond)
 	}
 }

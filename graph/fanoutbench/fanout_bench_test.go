@@ -23,7 +23,7 @@ func ready(b *testing.B, path string, n int) (*process, *crowd) {
 	// Subscriptions are known to run once they have delivered.
 	for made := int64(1); ; made++ {
 		p.do(order{Cmd: "produce", N: 1})
-		time.Sleep(200 * time.Millisecond)
+		pause(200 * time.Millisecond)
 		if least, _, _ := c.least(); least > 0 {
 			break
 		}
@@ -44,7 +44,7 @@ func settle(b *testing.B, c *crowd) {
 	b.Helper()
 	_, last, _ := c.least()
 	for quiet := 0; quiet < 5; quiet++ {
-		time.Sleep(50 * time.Millisecond)
+		pause(50 * time.Millisecond)
 		if _, now, _ := c.least(); now != last {
 			quiet, last = 0, now
 		}
@@ -144,7 +144,7 @@ func BenchmarkFlatOut(b *testing.B) {
 							issued += 64
 							continue
 						}
-						time.Sleep(time.Millisecond)
+						pause(time.Millisecond)
 					}
 					c.await(issued, 2*time.Minute)
 					took := time.Since(began)
@@ -169,11 +169,11 @@ func BenchmarkIdle(b *testing.B) {
 					warm := gather(b, p, "/"+path, 50, 0, nil)
 					warm.leave()
 					// What the first subscribers made the server load stays out of it.
-					time.Sleep(300 * time.Millisecond)
+					pause(300 * time.Millisecond)
 					p.do(order{Cmd: "free"})
 					before := p.do(order{Cmd: "free"})
 					c := gather(b, p, "/"+path, n, 0, nil)
-					time.Sleep(time.Second)
+					pause(time.Second)
 					p.do(order{Cmd: "free"})
 					after := p.do(order{Cmd: "free"})
 					per := func(x, y int64) float64 { return float64(y-x) / 1024 / float64(n) }
@@ -198,7 +198,7 @@ func BenchmarkReconnect(b *testing.B) {
 		p := start(b)
 		p.do(order{Cmd: "produce", N: n})
 		for p.do(order{Cmd: "usage"}).Made < n {
-			time.Sleep(10 * time.Millisecond)
+			pause(10 * time.Millisecond)
 		}
 		cursors := p.do(order{Cmd: "log"}).Cursors
 		slices.Reverse(cursors)
@@ -206,7 +206,7 @@ func BenchmarkReconnect(b *testing.B) {
 		// clients lose their connections.
 		stays := gather(b, p, "/shared", 1, 0, nil)
 		for p.do(order{Cmd: "usage"}).Sharing.Members < 1 {
-			time.Sleep(time.Millisecond)
+			pause(time.Millisecond)
 		}
 		before := p.do(order{Cmd: "usage"})
 		began := time.Now()
@@ -237,7 +237,7 @@ func BenchmarkReconnect(b *testing.B) {
 			if time.Since(began) > time.Minute {
 				b.Fatalf("only %d of %d are back", s.Sharing.Members, n)
 			}
-			time.Sleep(time.Second / rate)
+			pause(time.Second / rate)
 		}
 		took := time.Since(began)
 		after := p.do(order{Cmd: "usage"})

@@ -172,8 +172,10 @@ func (l *ledger) follow(ctx context.Context, d document, run *wstransport.Run, p
 	if shared {
 		l.executions.Add(1)
 	}
-	if d.Snapshot && !resumed && !replay && (!say(told{Snap: true}, wstransport.Mark{}) || !say(told{Snap: true}, wstransport.Mark{})) {
-		return
+	for page := 0; page < 2 && d.Snapshot && !resumed && !replay; page++ {
+		if !say(told{Snap: true}, wstransport.Mark{}) {
+			return
+		}
 	}
 	for {
 		if run.Ready(ctx) != nil {
