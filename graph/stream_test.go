@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
+	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/access"
 	"github.com/slipwayhq/slipway/deploy/feed"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
@@ -425,7 +426,7 @@ func TestSocketEndsWithItsCredential(t *testing.T) {
 			if secret == "good" {
 				return &access.Principal{Kind: access.KindToken, Role: access.RoleViewer, Name: "late"}, nil
 			}
-			return nil, fmt.Errorf("inner words")
+			return nil, deploy.Errorf(deploy.CodeUnauthenticated, "inner words")
 		}
 	})
 	dial := func(header http.Header, init string) *websocket.Conn {
