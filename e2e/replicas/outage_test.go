@@ -16,8 +16,10 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
+	"github.com/slipwayhq/slipway/deploy/store"
 	"github.com/slipwayhq/slipway/deploy/store/storetest"
 	"github.com/slipwayhq/slipway/deploy/store/storetest/pgtemp"
 )
@@ -157,6 +159,7 @@ func outage(t *testing.T, s *slipway, way trouble) {
 	r, err := call(ctx, "", http.MethodGet, s.URL+"/healthz", nil)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, r.status, "the process itself is well: nobody should restart it")
+	triesAgainLater(ctx, t, s)
 	// The socket stays open meanwhile.
 	require.Equal(t, "StreamHeartbeat", ws.next().Typename)
 	way.end(t)
@@ -173,6 +176,14 @@ func outage(t *testing.T, s *slipway, way trouble) {
 	}
 	sequences(t, s, n)
 	recovered(t, s, session)
+}
+
+// triesAgainLater checks what a socket is told whose token cannot be looked up:
+// not that it is forbidden, which a client takes for the end of its sign-in.
+func triesAgainLater(ctx context.Context, t *testing.T, s *slipway) {
+	t.Helper()
+	_, err := openSocket(ctx, s.URL, "slw_"+strings.Repeat("x", 43))
+	require.True(t, websocket.IsCloseError(err, websocket.CloseTryAgainLater), "%v", err)
 }
 
 // unavailable checks that a call is refused for now.
@@ -325,4 +336,41 @@ func TestTheDatabaseGoesAway(t *testing.T) {
 			end:   func(*testing.T) { p.signal(syscall.SIGCONT, true) },
 		})
 	})
+}
+
+// TestTheFileIsLocked: another process holds SQLite's file for longer than
+// the busy timeout.
+func TestTheFileIsLocked(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "slipway.db")
+	s := serve(t, "sqlite:"+file)
+	s.token = mint(t, s.database, "operator")
+	n := s.order(1)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	page := follow(ctx, t, s.token, "", func() string { return s.URL })
+	s.must(n, "before")
+
+	other, err := store.Open(ctx, s.database, store.Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, other.Close()) }()
+	tx, err := other.Write.BeginTx(ctx, nil) // BEGIN IMMEDIATE: it has the file's one lock for writers
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	sender := newSender(s, n)
+	for i := range 10 {
+		sender.add(fmt.Sprintf("buffered-%d", i))
+	}
+	require.False(t, sender.attempt(ctx))
+	require.Len(t, sender.refusals, 1)
+	r := sender.refusals[0]
+	require.Equal(t, http.StatusServiceUnavailable, r.status, r.String())
+	require.NotEmpty(t, r.header.Get("Retry-After"))
+	// Readers need no lock.
+	require.Equal(t, []string{"before"}, messagesOf(s.table()))
+	require.NoError(t, tx.Rollback())
+	sender.send(ctx)
+	last := sender.said[len(sender.said)-1]
+	require.Equal(t, append([]string{"before"}, sender.said...), page.until(last))
+	require.Equal(t, append([]string{"before"}, sender.said...), messagesOf(s.table()))
+	sequences(t, s, n)
 }

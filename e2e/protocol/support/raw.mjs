@@ -24,8 +24,8 @@ export class Raw {
   static async ready(url, token) {
     const raw = await Raw.open(url);
     raw.send({ type: 'connection_init', payload: { authorization: `Bearer ${token}` } });
-    const { type } = await raw.messages.take('connection_ack');
-    if (type !== 'connection_ack') throw new Error(`${type} in place of connection_ack`);
+    const answer = await Promise.race([raw.messages.take('connection_ack'), raw.closed]);
+    if (answer.type !== 'connection_ack') throw new Error(`${JSON.stringify(answer)} in place of connection_ack`);
     return raw;
   }
 

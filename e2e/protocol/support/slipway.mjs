@@ -11,6 +11,8 @@ import { binary, freePort, root, slipway } from '../../browser/support/slipway.m
 const require = createRequire(join(root, 'frontend', 'package.json'));
 export const { createClient } = require('graphql-ws');
 export const WebSocket = require('ws');
+// Apollo's link looks for it as browsers have it; Node 20 has none.
+globalThis.WebSocket ??= WebSocket;
 export const { ApolloClient, InMemoryCache, gql } = require('@apollo/client');
 export const { GraphQLWsLink } = require('@apollo/client/link/subscriptions');
 
