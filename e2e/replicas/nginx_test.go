@@ -21,6 +21,7 @@ import (
 // listens, %[3]s the server.
 const proxyConfig = `
 daemon off;
+master_process off;
 worker_processes 1;
 pid %[1]s/pid;
 error_log stderr notice;
@@ -80,7 +81,8 @@ func TestStreamsThroughNginx(t *testing.T) {
 	require.NoError(t, free.Close())
 	target, err := url.Parse(s.URL)
 	require.NoError(t, err)
-	proxy := nginx(t, dir, listen, target.Host)
+	begin := func() *process { return nginx(t, dir, listen, target.Host) } // until the whole test ends
+	proxy := begin()
 
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -106,11 +108,11 @@ func TestStreamsThroughNginx(t *testing.T) {
 		first, err := openSSE(ctx, "http://"+listen, "", s.token, "")
 		require.NoError(t, err)
 		defer first.close()
-		begin, err := first.next()
+		stands, err := first.next()
 		require.NoError(t, err)
 		s.must(n, "one")
 		s.must(n, "two")
-		again, err := openSSE(ctx, "http://"+listen, "", s.token, begin.id)
+		again, err := openSSE(ctx, "http://"+listen, "", s.token, stands.id)
 		require.NoError(t, err)
 		defer again.close()
 		var got []string
@@ -127,7 +129,7 @@ func TestStreamsThroughNginx(t *testing.T) {
 	t.Run("nginx is restarted", func(t *testing.T) {
 		require.NoError(t, proxy.stop())
 		s.must(n, "while it was away")
-		nginx(t, dir, listen, target.Host)
+		begin()
 		s.must(n, "after it came back")
 		require.Equal(t, []string{"while it was away", "after it came back"}, through.until("after it came back"))
 	})
