@@ -72,6 +72,7 @@ if [ "$goal" = test ]; then
 	need shellcheck shellcheck
 	need ip iproute2
 	need chromium chromium fonts-dejavu-core
+	need nginx nginx-light # the event stream is read through it
 	if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && [ -z "${PGBIN:-}" ]; then
 		missing+=(postgres)
 		packages+=(postgresql-15)

@@ -42,5 +42,6 @@ done
 "$suite" check "go vet, golangci-lint" scripts/lint-go.sh
 "$suite" go "go test -race" -race -count=1 -p 2 -timeout 15m "${units[@]}"
 "$suite" go "whole systems" -race -count=1 -p 1 -timeout 20m "${system[@]}"
+"$suite" node "protocol" e2e/protocol/*.test.mjs
 "$suite" node "browser" e2e/browser/*.test.mjs
 "$suite" total
