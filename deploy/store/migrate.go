@@ -66,7 +66,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 // migrateSQLite works on a connection of its own, because foreign keys can be
 // switched off only outside a transaction. Each BEGIN IMMEDIATE is the lock.
 func (s *Store) migrateSQLite(ctx context.Context, list []migrations.Migration) (err error) {
-	db, err := openPool("sqlite", s.sqliteDSN(migrating), 1)
+	db, err := openSQLitePool(s.sqliteDSN(migrating), 1)
 	if err != nil {
 		return err
 	}
@@ -97,9 +97,16 @@ func (s *Store) migrateSQLite(ctx context.Context, list []migrations.Migration) 
 	return nil
 }
 
-// migratePostgres holds a session lock on one connection throughout.
+// migratePostgres holds a session lock on one connection throughout. Waiting
+// for it, and changing large tables, may take long: the pool is one of its own,
+// which does not give up on a silent server.
 func (s *Store) migratePostgres(ctx context.Context, list []migrations.Migration) (err error) {
-	conn, err := s.Write.Conn(ctx)
+	db, err := openPostgresPool(s.postgresDSN(false), 2, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}
@@ -113,7 +120,7 @@ func (s *Store) migratePostgres(ctx context.Context, list []migrations.Migration
 			return err
 		}
 	}
-	m, err := riverMigrator(riverdatabasesql.New(s.Write))
+	m, err := riverMigrator(riverdatabasesql.New(db))
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	_ "github.com/lib/pq"  // driver "postgres"
+	"github.com/lib/pq"
 	_ "modernc.org/sqlite" // driver "sqlite"
 )
 
@@ -39,13 +39,13 @@ func (s *Store) openSQLite(ctx context.Context) (err error) {
 			return fmt.Errorf("making the SQLite file: %w", err)
 		}
 	}
-	if s.Write, err = openPool("sqlite", s.sqliteDSN(writing), 1); err != nil {
+	if s.Write, err = openSQLitePool(s.sqliteDSN(writing), 1); err != nil {
 		return err
 	}
 	if err := pingSQLite(ctx, s.Write); err != nil {
 		return err
 	}
-	if s.Read, err = openPool("sqlite", s.sqliteDSN(reading), s.opts.ReadConns); err != nil {
+	if s.Read, err = openSQLitePool(s.sqliteDSN(reading), s.opts.ReadConns); err != nil {
 		return err
 	}
 	return pingSQLite(ctx, s.Read)
@@ -107,10 +107,10 @@ func (s *Store) sqliteDSN(use sqliteUse) string {
 }
 
 func (s *Store) openPostgres(ctx context.Context) (err error) {
-	if s.Write, err = openPool("postgres", s.postgresDSN(false), s.opts.WriteConns); err != nil {
+	if s.Write, err = openPostgresPool(s.postgresDSN(false), s.opts.WriteConns, answerWithin); err != nil {
 		return err
 	}
-	if s.Read, err = openPool("postgres", s.postgresDSN(true), s.opts.ReadConns); err != nil {
+	if s.Read, err = openPostgresPool(s.postgresDSN(true), s.opts.ReadConns, answerWithin); err != nil {
 		return err
 	}
 	return s.Ping(ctx)
@@ -142,17 +142,31 @@ func (s *Store) postgresDSN(readOnly bool) string {
 	return u.String()
 }
 
-func openPool(driver, dsn string, conns int) (*sql.DB, error) {
-	db, err := sql.Open(driver, dsn)
+func openSQLitePool(dsn string, conns int) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
-	if driver == "postgres" {
-		// So that load moves after a failover, and idle replicas let go.
-		db.SetConnMaxLifetime(30 * time.Minute)
-		db.SetConnMaxIdleTime(5 * time.Minute)
+	return db, nil
+}
+
+// openPostgresPool makes a pool whose connections are given up when the server
+// is silent for so long in the middle of an exchange; 0 = never.
+func openPostgresPool(dsn string, conns int, silence time.Duration) (*sql.DB, error) {
+	connector, err := pq.NewConnector(dsn)
+	if err != nil {
+		return nil, err
 	}
+	if silence > 0 {
+		connector.Dialer(patientDialer{silence: silence})
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	// So that load moves after a failover, and idle replicas let go.
+	db.SetConnMaxLifetime(30 * time.Minute)
+	db.SetConnMaxIdleTime(5 * time.Minute)
 	return db, nil
 }

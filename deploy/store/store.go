@@ -56,8 +56,6 @@ func (o Options) withDefaults(d Dialect) Options {
 		if o.WriteConns <= 0 {
 			o.WriteConns = 10
 		}
-		// Migrations hold one connection with the lock and work on another.
-		o.WriteConns = max(o.WriteConns, 2)
 		if o.ReadConns <= 0 {
 			o.ReadConns = 10
 		}
