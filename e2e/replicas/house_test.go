@@ -116,7 +116,7 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL // should the test itself be killed
-	cmd.WaitDelay = 5 * time.Second // for what its children hold open
+	cmd.WaitDelay = 5 * time.Second             // for what its children hold open
 	require.NoError(t, cmd.Start())
 	go func() {
 		p.err = cmd.Wait()

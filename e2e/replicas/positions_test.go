@@ -74,8 +74,8 @@ const (
 // TestEveryReaderSeesTheTable: positions are given out in commit order by
 // concurrent writers in several processes, and readers that come back at
 // random places of whichever replica see each row of the table once and in
-// order. With ids from a sequence in place of positions this fails: a reader
-// passes a number whose transaction commits later.
+// order. A number that is given out before its transaction commits would be
+// passed by a reader and never seen.
 func TestEveryReaderSeesTheTable(t *testing.T) {
 	t.Run("two replicas on postgres", func(t *testing.T) {
 		url := storetest.PostgresURL(t)

@@ -112,19 +112,33 @@ func nextTold(ws *websocket.Conn) (out told, err error) {
 
 // events is a subscription on a socket that must hold.
 type events struct {
-	t  *testing.T
-	ws *websocket.Conn
+	t     *testing.T
+	told  chan told
+	broke chan error
 }
 
 // dialEvents opens a socket with the subscription and waits for its first
-// message: the stream stands.
+// message: the stream stands. It is read all the time, as a client must, which
+// else does not answer pings.
 func dialEvents(ctx context.Context, t *testing.T, url, token, after string) *events {
 	t.Helper()
 	ws, err := openSocket(ctx, url, token)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = ws.Close() })
 	require.NoError(t, subscribeEvents(ws, "1", after))
-	e := &events{t, ws}
+	e := &events{t, make(chan told, 10_000), make(chan error, 1)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			m, err := nextTold(ws)
+			if err != nil {
+				e.broke <- err
+				return
+			}
+			e.told <- m
+		}
+	}()
+	t.Cleanup(func() { _ = ws.Close(); <-done })
 	if after == "" {
 		e.next()
 	}
@@ -133,10 +147,15 @@ func dialEvents(ctx context.Context, t *testing.T, url, token, after string) *ev
 
 func (e *events) next() told {
 	e.t.Helper()
-	require.NoError(e.t, e.ws.SetReadDeadline(time.Now().Add(patience)))
-	m, err := nextTold(e.ws)
-	require.NoError(e.t, err)
-	return m
+	select {
+	case m := <-e.told:
+		return m
+	case err := <-e.broke:
+		require.FailNow(e.t, "the socket broke", "%v", err)
+	case <-time.After(patience):
+		require.FailNow(e.t, "nothing came")
+	}
+	return told{}
 }
 
 // until gives the steps that came up to a message.
