@@ -54,7 +54,7 @@ func nginx(t *testing.T, dir, listen, target string) *process {
 	}
 	config := filepath.Join(dir, "nginx.conf")
 	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, proxyConfig, dir, listen, target), 0o600))
-	p := start(t, exec.Command(path, "-p", dir, "-c", config)) //nolint:gosec // the program under test
+	p := start(t, exec.Command(path, "-p", dir, "-c", config))
 	eventually(t, "nginx listens", func() error {
 		select {
 		case <-p.ended:
@@ -90,11 +90,9 @@ func TestStreamsThroughNginx(t *testing.T) {
 	through := follow(ctx, t, s.token, "", func() string { return "http://" + listen })
 	// A proxy that buffers gives events away when 4 KiB of them are there, or at
 	// the end. The direct stream says how long is usual on this machine.
-	var said []string
 	fastest, usual := time.Hour, time.Hour
 	for i := range 20 {
 		text := fmt.Sprintf("proxied-%d", i)
-		said = append(said, text)
 		begun := time.Now()
 		s.must(n, text)
 		require.Equal(t, []string{text}, direct.until(text))

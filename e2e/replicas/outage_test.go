@@ -119,7 +119,6 @@ func (p *postgres) start() {
 
 // trouble is a way to lose a database, and to get it back.
 type trouble struct {
-	name       string
 	begin, end func(t *testing.T)
 }
 
