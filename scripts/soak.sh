@@ -22,8 +22,8 @@ fi
 echo "soak: whole systems, ${COUNT:-5} times"
 CGO_ENABLED=1 go test -race -count="${COUNT:-5}" -p 1 -timeout 180m ./cmd/slipway ./e2e/... || status=1
 for ((i = 1; i <= ${COUNT:-5}; i++)); do
-	echo "soak: browser, $i of ${COUNT:-5}"
-	node --test --test-concurrency=1 e2e/browser/*.test.mjs || status=1
+	echo "soak: protocol and browser, $i of ${COUNT:-5}"
+	node --test --test-concurrency=1 e2e/protocol/*.test.mjs e2e/browser/*.test.mjs || status=1
 done
 
 echo "soak: every line of the served scripts fails once"

@@ -168,6 +168,13 @@ func (a *app) build(cfg appConfig) error {
 	a.Writer = lifecycle.New(a.Store, lifecycle.Options{
 		Now: cfg.Now, OnEnter: engine.Enqueue, OnCommit: a.Feed.Wake, OnOutcome: metrics.Report, StaleAfter: cfg.Install.StaleAfter, Logger: cfg.Logger,
 		Deadline: deadlines.of,
+		Accept: func(s deploy.Spec) error {
+			if providers[s.Provider] != nil {
+				return nil
+			}
+			return &deploy.Error{Code: deploy.CodeInvalid, Message: fmt.Sprintf("the provider %s is not set up on this server", s.Provider), Hint: "start Slipway with its settings (slipway serve --help)",
+				Fields: []deploy.FieldError{{Field: "spec.provider", Code: deploy.CodeInvalid, Message: "is not set up on this server"}}}
+		},
 		Skip: func(s deploy.Spec) []phase.Key {
 			skip := []phase.Key{phase.ClusterFormation}
 			if p := providers[s.Provider]; p == nil || !p.HasNames() {

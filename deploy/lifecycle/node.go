@@ -156,7 +156,7 @@ func (w *Writer) UpdateNode(ctx context.Context, c NodeChange) error {
 func inUse(what, name string) error {
 	switch what {
 	case "name":
-		return &deploy.Error{Code: deploy.CodeNameInUse, Message: fmt.Sprintf("a node named %s exists; nothing of it was touched", name), Hint: "choose another name, or deploy the existing node again",
+		return &deploy.Error{Code: deploy.CodeNameInUse, Message: fmt.Sprintf("a node named %s exists; nothing of it was touched", name), Hint: "choose another name",
 			Fields: []deploy.FieldError{{Field: "name", Code: deploy.CodeNameInUse, Message: "is in use"}}}
 	case "management_ip":
 		return &deploy.Error{Code: deploy.CodeAlreadyExists, Message: "another node holds this management address", Fields: []deploy.FieldError{{Field: "management_ip", Code: deploy.CodeAlreadyExists, Message: "is held by another node"}}}

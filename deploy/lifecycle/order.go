@@ -146,6 +146,11 @@ func requestHash(in any) string {
 
 // Deploy accepts a deployment in this transaction; in must have passed Check.
 func (tx *Tx) Deploy(in NewDeployment, batch sql.NullInt64) (Deployed, error) {
+	if tx.w.opts.Accept != nil {
+		if err := tx.w.opts.Accept(in.Spec); err != nil {
+			return Deployed{}, err
+		}
+	}
 	if mac, ok := deploy.NormalMAC(in.Spec.MAC); ok {
 		in.Spec.MAC = mac
 	}

@@ -47,6 +47,9 @@ type Options struct {
 	Deadline func(provider, profile string, d phase.Definition) time.Duration
 	// Needs says which phases a deployment skips; nil = none but cluster_formation.
 	Skip func(s deploy.Spec) []phase.Key
+	// Accept refuses, with a *deploy.Error, a spec that cannot be worked on
+	// here, for instance because its provider is not set up. nil = all.
+	Accept func(s deploy.Spec) error
 	// StaleAfter is how long a machine that owns the phase may be silent
 	// before its node is marked stale; zero = 2 minutes.
 	StaleAfter time.Duration

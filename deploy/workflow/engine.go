@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -169,15 +170,17 @@ func (e *Engine) Enqueue(ctx context.Context, tx *sql.Tx, in lifecycle.Entered) 
 // be running.
 func (e *Engine) Run(ctx context.Context, w *lifecycle.Writer) error {
 	e.writer = w
-	downtime, err := e.arrive(ctx)
-	if err != nil {
+	if err := e.arrive(ctx); err != nil {
 		return err
 	}
-	if downtime > e.opts.SilentAfter {
-		e.opts.Logger.Info("deadlines of machines are extended by our downtime", "downtime", downtime.Round(time.Second))
-		if err := w.Recover(ctx, downtime, e.opts.ReportGrace); err != nil {
-			return err
-		}
+	// The heartbeat waits for nothing else, or others would take over our jobs.
+	var beats sync.WaitGroup
+	beating, stopBeating := context.WithCancel(ctx)
+	defer beats.Wait()
+	defer stopBeating()
+	beats.Go(func() { e.every(beating, 2*time.Second, e.beat) })
+	if err := e.repay(ctx, true); err != nil {
+		return err
 	}
 	if err := e.client.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("workflow: starting the job client: %w", err)
@@ -196,28 +199,38 @@ func (e *Engine) Run(ctx context.Context, w *lifecycle.Writer) error {
 }
 
 func (e *Engine) loop(ctx context.Context) {
-	sweep := time.NewTicker(e.opts.SweepEvery)
-	beat := time.NewTicker(2 * time.Second)
-	repair := time.NewTicker(30 * time.Second)
-	defer sweep.Stop()
-	defer beat.Stop()
-	defer repair.Stop()
+	var parts sync.WaitGroup
+	parts.Go(func() { e.every(ctx, e.opts.SweepEvery, e.sweep) })
+	parts.Go(func() { e.every(ctx, 30*time.Second, e.repair) })
+	parts.Wait()
+}
+
+// every does something again and again until ctx ends.
+func (e *Engine) every(ctx context.Context, pause time.Duration, do func(context.Context) error) {
+	ticker := time.NewTicker(pause)
+	defer ticker.Stop()
 	for {
-		var err error
 		select {
 		case <-ctx.Done():
 			return
-		case <-sweep.C:
-			err = e.writer.Sweep(ctx)
-		case <-beat.C:
-			err = e.beat(ctx)
-		case <-repair.C:
-			err = e.repair(ctx)
+		case <-ticker.C:
 		}
-		if err != nil && ctx.Err() == nil {
+		if err := do(ctx); err != nil && ctx.Err() == nil {
 			e.opts.Logger.Warn("the workflow's housekeeping will be repeated", "error", err)
 		}
 	}
+}
+
+// sweep lets deadlines act, but not before machines were given the time that
+// all of Slipway was away.
+func (e *Engine) sweep(ctx context.Context) error {
+	if err := e.repay(ctx, false); err != nil {
+		return err
+	}
+	if owed, _, err := e.owed(ctx); err != nil || owed > 0 {
+		return err
+	}
+	return e.writer.Sweep(ctx)
 }
 
 // repair enqueues the step of every open phase of ours; one that has its job

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy/store"
@@ -20,12 +21,13 @@ func (e *Engine) nowSQL() string {
 }
 
 // arrive says that this replica is there, takes over jobs that nobody works
-// on any more, and tells how long no replica was there. Of several that arrive
-// at once, one only sees the downtime.
-func (e *Engine) arrive(ctx context.Context) (downtime time.Duration, err error) {
+// on any more, and notes how long no replica was there, in the transaction of
+// its first heartbeat: killed right after it, the machines are still owed that
+// time. Of several that arrive at once, one only sees the downtime.
+func (e *Engine) arrive(ctx context.Context) error {
 	var now time.Time
 	var last *time.Time
-	err = e.store.InTx(ctx, func(tx *sql.Tx) error {
+	err := e.store.InTx(ctx, func(tx *sql.Tx) error {
 		if e.store.Dialect == store.PostgreSQL {
 			if _, err := tx.ExecContext(ctx, `LOCK TABLE replicas IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 				return err
@@ -41,27 +43,73 @@ func (e *Engine) arrive(ctx context.Context) (downtime time.Duration, err error)
 				return err
 			}
 		}
+		if last != nil && now.Sub(*last) > e.opts.SilentAfter {
+			// A debt that is still open stands: it began before this one.
+			_, err = tx.ExecContext(ctx, `INSERT INTO settings (id, value, updated_at) VALUES ($1, $2, `+e.nowSQL()+`) ON CONFLICT (id) DO NOTHING`,
+				owedID, strconv.FormatInt(now.Sub(*last).Milliseconds(), 10))
+			if err != nil {
+				return err
+			}
+		}
 		_, err = tx.ExecContext(ctx, e.heartbeatSQL(), e.opts.ReplicaID, hostname())
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("workflow: arriving among the replicas: %w", err)
-	}
-	if last != nil {
-		downtime = max(now.Sub(*last), 0)
+		return fmt.Errorf("workflow: arriving among the replicas: %w", err)
 	}
 	if e.store.Dialect == store.SQLite {
 		// What runs now was left by a dead process.
 		if err := e.handBack(ctx, `1 = 1`); err != nil {
-			return 0, err
+			return err
 		}
 		if _, err := e.store.Write.ExecContext(ctx, `DELETE FROM river_leader`); err != nil {
-			return 0, fmt.Errorf("workflow: forgetting a dead leader: %w", err)
+			return fmt.Errorf("workflow: forgetting a dead leader: %w", err)
 		}
-		return downtime, nil
+		return nil
 	}
 	// What runs under this name was left by its former life.
-	return downtime, e.inherit(ctx, e.opts.ReplicaID)
+	return e.inherit(ctx, e.opts.ReplicaID)
+}
+
+// owedID is the setting that says how long all of Slipway was away, in
+// milliseconds, until the machines' deadlines have been moved by it.
+const owedID = "downtime_owed"
+
+// owed tells what is still to be given, and for how long nobody has.
+func (e *Engine) owed(ctx context.Context) (downtime, waiting time.Duration, err error) {
+	var text string
+	var since, now time.Time
+	err = e.store.Read.QueryRowContext(ctx, `SELECT value, updated_at, `+e.nowSQL()+` FROM settings WHERE id = $1`, owedID).Scan(&text, store.Time(&since), store.Time(&now))
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, 0, nil
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("workflow: reading the downtime owed: %w", err)
+	}
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, 0, fmt.Errorf("workflow: reading the downtime owed: %w", err)
+	}
+	return time.Duration(ms) * time.Millisecond, now.Sub(since), nil
+}
+
+// repay gives machines the time that all of Slipway was away. The replica
+// that arrived first does it at once; another steps in when it has not been
+// done for a while. Interrupted, it is done again: a machine may get more time
+// than it is owed, never less.
+func (e *Engine) repay(ctx context.Context, arriving bool) error {
+	downtime, waiting, err := e.owed(ctx)
+	if err != nil || downtime == 0 || !arriving && waiting < 2*e.opts.SilentAfter {
+		return err
+	}
+	e.opts.Logger.Info("deadlines of machines are extended by our downtime", "downtime", downtime.Round(time.Second))
+	if err := e.writer.Recover(ctx, downtime, e.opts.ReportGrace); err != nil {
+		return err
+	}
+	if _, err := e.store.Write.ExecContext(ctx, `DELETE FROM settings WHERE id = $1`, owedID); err != nil {
+		return fmt.Errorf("workflow: settling the downtime owed: %w", err)
+	}
+	return nil
 }
 
 func (e *Engine) heartbeatSQL() string {
