@@ -194,13 +194,22 @@ func (r *Resolver) eventMessage(ctx context.Context, b feed.Batch, sel selection
 	case b.Reset != feed.ResetNone:
 		return &model.StreamReset{Reason: resetReasons[b.Reset], Cursor: b.Cursor.String(), At: l.now}, nil
 	case b.Heartbeat:
-		return &model.StreamHeartbeat{Cursor: b.Cursor.String(), At: l.now}, nil
+		return &model.StreamHeartbeat{Cursor: b.Cursor.String(), At: l.now, StaleSince: optionalTime(b.StaleSince)}, nil
 	}
 	events, err := l.events(ctx, b.Events, sel)
 	if err != nil {
 		return nil, err
 	}
 	return &model.DeploymentEventBatch{Events: events, CaughtUp: b.CaughtUp, Cursor: b.Cursor.String(), At: l.now}, nil
+}
+
+// optionalTime is nil for the zero time.
+func optionalTime(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	at = at.UTC().Truncate(time.Microsecond)
+	return &at
 }
 
 // summaryEvery is how often a stream of the fleet tells its numbers at most.
@@ -304,7 +313,7 @@ func (fs *fleetStream) tell(b feed.NodeBatch) error {
 		}
 		return fs.snapshot(b.Cursor)
 	case b.Heartbeat:
-		return fs.send(&model.StreamHeartbeat{Cursor: cursor, At: now}, wstransport.Mark{To: b.Cursor.Position, Empty: true})
+		return fs.send(&model.StreamHeartbeat{Cursor: cursor, At: now, StaleSince: optionalTime(b.StaleSince)}, wstransport.Mark{To: b.Cursor.Position, Empty: true})
 	}
 	m := &model.FleetDelta{Changed: []*model.BareMetalNode{}, RemovedIds: []string{}, Cursor: cursor, At: now}
 	if err := fs.until(func() error { return fs.fill(m, b) }); err != nil {

@@ -337,8 +337,9 @@ type ComplexityRoot struct {
 	}
 
 	StreamHeartbeat struct {
-		At     func(childComplexity int) int
-		Cursor func(childComplexity int) int
+		At         func(childComplexity int) int
+		Cursor     func(childComplexity int) int
+		StaleSince func(childComplexity int) int
 	}
 
 	StreamReset struct {
@@ -1786,6 +1787,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.StreamHeartbeat.Cursor(childComplexity), true
+	case "StreamHeartbeat.staleSince":
+		if e.ComplexityRoot.StreamHeartbeat.StaleSince == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StreamHeartbeat.StaleSince(childComplexity), true
 
 	case "StreamReset.at":
 		if e.ComplexityRoot.StreamReset.At == nil {
@@ -4119,6 +4126,11 @@ type StreamHeartbeat implements StreamMessage {
   Slipway's clock when the message was made.
   """
   at: Time!
+  """
+  Set when the server cannot read its database: data is as of that time. What was committed since is not
+  lost; it follows when the database answers again. Null while the database answers.
+  """
+  staleSince: Time
 }
 
 """

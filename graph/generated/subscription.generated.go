@@ -472,6 +472,29 @@ func (ec *executionContext) fieldContext_StreamHeartbeat_at(_ context.Context, f
 	return graphql.NewScalarFieldContext("StreamHeartbeat", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
+func (ec *executionContext) _StreamHeartbeat_staleSince(ctx context.Context, field graphql.CollectedField, obj *model.StreamHeartbeat) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_StreamHeartbeat_staleSince(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.StaleSince, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalOTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_StreamHeartbeat_staleSince(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("StreamHeartbeat", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
 func (ec *executionContext) _StreamReset_reason(ctx context.Context, field graphql.CollectedField, obj *model.StreamReset) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -948,6 +971,11 @@ func (ec *executionContext) _StreamHeartbeat(ctx context.Context, sel ast.Select
 		case "at":
 			out.Values[i] = ec._StreamHeartbeat_at(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "staleSince":
+			out.Values[i] = ec._StreamHeartbeat_staleSince(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:

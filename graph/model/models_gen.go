@@ -751,6 +751,9 @@ type StreamHeartbeat struct {
 	Cursor string `json:"cursor"`
 	// Slipway's clock when the message was made.
 	At time.Time `json:"at"`
+	// Set when the server cannot read its database: data is as of that time. What was committed since is not
+	// lost; it follows when the database answers again. Null while the database answers.
+	StaleSince *time.Time `json:"staleSince,omitempty"`
 }
 
 func (StreamHeartbeat) IsDeploymentEventMessage() {}

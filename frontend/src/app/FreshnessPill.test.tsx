@@ -49,6 +49,15 @@ describe('the pill', () => {
     expect(screen.getByText('Reconnecting · trying now')).toBeInTheDocument();
   });
 
+  it('says since when the server knows nothing', () => {
+    show();
+    act(() => status.set({ mode: 'stale', nextAttemptAt: null, asOf: '2026-11-22T09:58:00Z' }));
+    expect(screen.getByText('Stale')).toBeInTheDocument();
+    expect(screen.getByText('as of 09:58:00Z')).toBeInTheDocument();
+    expect(screen.getByTitle(/cannot read its database/)).toBeInTheDocument();
+    expect(screen.queryByRole('button')).toBeNull();
+  });
+
   it.each([
     ['polling', 'Polling · next try in 9 s'],
     ['offline', 'Offline · next try in 9 s'],

@@ -10,6 +10,7 @@ const words: Record<StreamMode, string> = {
   connecting: 'Connecting',
   'catching-up': 'Catching up',
   live: 'Live',
+  stale: 'Stale',
   reconnecting: 'Reconnecting',
   polling: 'Polling',
   offline: 'Offline',
@@ -19,6 +20,7 @@ const explanations: Record<StreamMode, string> = {
   connecting: 'The first connection to the server is being made.',
   'catching-up': 'Connected. What was missed is being replayed.',
   live: 'Every change is shown as it happens.',
+  stale: 'Connected, but the server cannot read its database. What is shown is the state of the time given; changes follow when it can.',
   reconnecting: 'The connection was lost. What is shown is the last known state. Click to try now.',
   polling: 'No live connection: the data is asked for every few seconds. Click to try the connection now.',
   offline: 'The server does not answer. What is shown is the last known state. Click to try now.',
@@ -44,6 +46,7 @@ export function FreshnessPill() {
         ) : null}
         {mode === 'reconnecting' ? <path d="M6 1 11.2 10.5H.8z" fill="none" stroke="currentColor" strokeWidth="1.8" strokeLinejoin="round" /> : null}
         {mode === 'polling' ? <rect x="1.5" y="1.5" width="9" height="9" rx="1" fill="none" stroke="currentColor" strokeWidth="2" /> : null}
+        {mode === 'stale' ? <path d="M6 1v6.2M6 9.6v1.4" fill="none" stroke="currentColor" strokeWidth="2" strokeLinecap="round" /> : null}
         {mode === 'offline' ? <path d="m2 2 8 8M10 2l-8 8" stroke="currentColor" strokeWidth="2" strokeLinecap="round" /> : null}
       </svg>
       <span className={classes.word}>

@@ -24,6 +24,8 @@ export interface StreamedMessage {
   __typename: string;
   cursor: string;
   at: string;
+  /** Of a heartbeat: set when the server cannot read its database; the data is as of then. */
+  staleSince?: string | null;
 }
 
 export interface ChannelSink {

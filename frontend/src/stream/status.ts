@@ -5,17 +5,21 @@ import { createStore, type Store } from '@/lib/store';
  * - `connecting`: nothing was shown yet
  * - `catching-up`: connected, what was missed is on its way
  * - `live`
+ * - `stale`: connected, but the server cannot read its database; nothing new can come until it can
  * - `reconnecting`: the connection was lost, the next connect is known
  * - `polling`: several connects failed; the same data comes by queries, and connects go on
  * - `offline`: queries fail as well
  */
-export type StreamMode = 'connecting' | 'catching-up' | 'live' | 'reconnecting' | 'polling' | 'offline';
+export type StreamMode = 'connecting' | 'catching-up' | 'live' | 'stale' | 'reconnecting' | 'polling' | 'offline';
 
 export interface StreamStatus {
   mode: StreamMode;
   /** When the next connect begins, by the local clock in ms; null when one is under way or none is needed. */
   nextAttemptAt: number | null;
-  /** The server's time of the newest message or poll that was applied; null before the first. */
+  /**
+   * The server's time of the newest message or poll that was applied; null before the first. While the mode
+   * is `stale` it is the time up to which the server knows everything.
+   */
   asOf: string | null;
 }
 
@@ -26,5 +30,5 @@ export function createStreamStatus(): Store<StreamStatus> {
 
 /** Whether what is on the screen may be behind and should say so. */
 export function isBehind(mode: StreamMode): boolean {
-  return mode === 'reconnecting' || mode === 'offline';
+  return mode === 'reconnecting' || mode === 'offline' || mode === 'stale';
 }

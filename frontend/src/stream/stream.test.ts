@@ -212,6 +212,41 @@ describe('the fleet stream', () => {
     expect(mode()).toBe('live');
   });
 
+  it('is stale while the server cannot read its database, as of the time it says, and live again after', async () => {
+    const { mode, stream } = await connected();
+    const beat = (seconds: number, staleSince: string | null): void =>
+      FakeSocket.last.next('fleetChanges', { __typename: 'StreamHeartbeat', cursor: 'v1:1', at: at(seconds), staleSince });
+    FakeSocket.last.next('fleetChanges', snapshot([row('node_1')], 'v1:1'));
+    beat(20, null);
+    await turn(100);
+    expect(mode()).toBe('live');
+    expect(stream.status.get().asOf).toBe(at(20));
+    // The heartbeat is newer than what it stands for.
+    beat(40, at(19));
+    await turn(100);
+    expect(mode()).toBe('stale');
+    expect(stream.status.get().asOf).toBe(at(19));
+    beat(55, at(19));
+    await turn(100);
+    expect(mode()).toBe('stale');
+    expect(stream.status.get().asOf).toBe(at(19));
+    beat(70, null);
+    await turn(100);
+    expect(mode()).toBe('live');
+    expect(stream.status.get().asOf).toBe(at(70));
+    // A lost connection is another trouble; the next server says itself what it knows.
+    beat(85, at(80));
+    await turn(100);
+    FakeSocket.last.closeFromServer(1006);
+    await turn();
+    expect(mode()).toBe('reconnecting');
+    expect(stream.status.get().asOf).toBe(at(80));
+    await turn(1000);
+    FakeSocket.last.accept();
+    await turn();
+    expect(mode()).toBe('catching-up');
+  });
+
   it('begins a subscription again that failed on a good connection, the second time without its cursor', async () => {
     const { mode } = await connected();
     FakeSocket.last.next('fleetChanges', snapshot([row('node_1')], 'v1:bad'));

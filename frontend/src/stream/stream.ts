@@ -56,6 +56,7 @@ export class Stream {
   private polling: ReturnType<typeof setTimeout> | undefined;
   private pollingEra = 0;
   private pollFailed = false;
+  private staleSince: string | null = null;
   private silent: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: StreamOptions) {
@@ -123,6 +124,8 @@ export class Stream {
   private down(): void {
     this.connected = false;
     clearTimeout(this.silent);
+    // What the next server knows, it says itself.
+    this.staleSince = null;
     // Whatever arrived counts, so that the cursors are those of what is shown.
     this.batcher.flush();
     for (const opened of this.channels) this.close(opened);
@@ -198,12 +201,18 @@ export class Stream {
     });
     for (const channel of touched) channel.settled?.();
     const newest = items.at(-1);
-    if (newest) this.learn(newest.message.at);
+    if (newest) this.learn(newest.message.at, newest.message.staleSince ?? null);
     this.show();
   }
 
-  private learn(at: string): void {
+  private learn(at: string, staleSince: string | null = null): void {
     observeServerTime(at);
+    this.staleSince = staleSince;
+    if (staleSince !== null) {
+      // The server's clock goes on, what it knows does not: this may go back.
+      this.status.update((status) => (status.asOf === staleSince ? status : { ...status, asOf: staleSince }));
+      return;
+    }
     this.status.update((status) => (status.asOf !== null && status.asOf >= at ? status : { ...status, asOf: at }));
   }
 
@@ -259,6 +268,7 @@ export class Stream {
   }
 
   private mode(): StreamMode {
+    if (this.connected && this.staleSince !== null) return 'stale';
     if (this.connected) return [...this.channels].every(({ caughtUp }) => caughtUp) ? 'live' : 'catching-up';
     if (this.polling !== undefined) return this.pollFailed ? 'offline' : 'polling';
     if (this.options.connection.backoff.failures === 0) return 'connecting';
