@@ -13,6 +13,9 @@ type Order struct {
 	NodeName     string
 	DeploymentID int64
 	Attempt      int
+	// AttemptSince is when the attempt began: a machine that is older must be
+	// made to boot again. Zero for a first attempt.
+	AttemptSince time.Time
 	Spec         Spec
 	// BootURL mints a boot locator and gives the URL that the machine must
 	// boot from. Each call mints another one; earlier ones stay valid. Call it
@@ -28,6 +31,8 @@ type Machine struct {
 	ServerStatus string // the provider's own word
 	ManagementIP string
 	WorkloadIP   string
+	AHVIP        string   // hypervisor's address, bound to the management interface; empty if none
+	CVMIP        string   // controller VM's, likewise
 	MACs         []string // boot interface first
 }
 
@@ -114,7 +119,10 @@ type Intent struct {
 // cloud is called.
 type Journal interface {
 	// Intend commits the row, or gives the row that is already there under
-	// the same provider, kind and name.
+	// the same provider, kind and name. Nothing is intended for a deployment
+	// that has ended or no longer holds its node: that is a wrong_state Error,
+	// and so is settling a row as doubtful then. So nothing is asked of the cloud after a
+	// cancel, but what had been asked for before it.
 	Intend(ctx context.Context, i Intent) (Resource, error)
 	// Settle records what became of it: state, the cloud's id, details and,
 	// for a doubtful one, the error's text.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -17,12 +18,16 @@ const (
 // Spec is what was asked for, in words that hold for every provider. It is
 // stored as the deployment's config; it carries no secrets.
 type Spec struct {
-	Provider         string          `json:"provider"`
-	ServerProfile    string          `json:"server_profile,omitempty"`
-	Zone             string          `json:"zone,omitempty"`
-	ManagementSubnet string          `json:"management_subnet,omitempty"` // id or name
-	WorkloadSubnets  []string        `json:"workload_subnets,omitempty"`  // ids or names
+	Provider         string   `json:"provider"`
+	ServerProfile    string   `json:"server_profile,omitempty"`
+	Zone             string   `json:"zone,omitempty"`
+	ManagementSubnet string   `json:"management_subnet,omitempty"` // id or name
+	WorkloadSubnets  []string `json:"workload_subnets,omitempty"`  // ids or names
+	// VLANs are workload networks that share the management interface's port.
+	VLANs            []VLAN          `json:"vlans,omitempty"`
 	ManagementIP     string          `json:"management_ip,omitempty"`
+	AHVIP            string          `json:"ahv_ip,omitempty"` // empty: one of the configured range
+	CVMIP            string          `json:"cvm_ip,omitempty"`
 	DNSServers       []string        `json:"dns_servers,omitempty"`
 	MAC              string          `json:"mac,omitempty"`       // rack: the boot interface
 	Installer        string          `json:"installer,omitempty"` // artifact name; empty = the server's default
@@ -31,6 +36,13 @@ type Spec struct {
 	ClusterRole      string          `json:"cluster_role,omitempty"`
 	ClusterType      string          `json:"cluster_type,omitempty"`
 	ClusterOperation string          `json:"cluster_operation,omitempty"`
+}
+
+// VLAN is a network that a machine reaches over a VLAN of its first port.
+type VLAN struct {
+	ID     int    `json:"id"`     // 1 to 4094 (IEEE 802.1Q)
+	Subnet string `json:"subnet"` // id or name
+	Float  bool   `json:"float,omitempty"`
 }
 
 // NodeNameMax is the longest node name, in characters.
@@ -106,11 +118,36 @@ func (s Spec) Check(prefix string) []FieldError {
 		}
 	}
 	bad = append(bad, CheckIP(prefix+"management_ip", s.ManagementIP)...)
+	bad = append(bad, CheckIP(prefix+"ahv_ip", s.AHVIP)...)
+	bad = append(bad, CheckIP(prefix+"cvm_ip", s.CVMIP)...)
+	bad = append(bad, s.checkVLANs(prefix)...)
 	if len(s.WorkloadSubnets) > 7 {
 		add("workload_subnets", CodeOutOfRange, "at most 7 (a server has at most 8 PCI attachments)")
 	}
 	for _, d := range s.DNSServers {
 		bad = append(bad, CheckIP(prefix+"dns_servers", d)...)
+	}
+	return bad
+}
+
+func (s Spec) checkVLANs(prefix string) []FieldError {
+	var bad []FieldError
+	if len(s.VLANs) > 16 {
+		bad = append(bad, FieldError{prefix + "vlans", CodeOutOfRange, "at most 16"})
+	}
+	seen := map[int]bool{}
+	for i, v := range s.VLANs {
+		field := prefix + "vlans." + strconv.Itoa(i) + "."
+		switch {
+		case v.ID < 1 || v.ID > 4094:
+			bad = append(bad, FieldError{field + "id", CodeOutOfRange, "must be 1 to 4094"})
+		case seen[v.ID]:
+			bad = append(bad, FieldError{field + "id", CodeAlreadyExists, "is used twice"})
+		}
+		seen[v.ID] = true
+		if v.Subnet == "" {
+			bad = append(bad, FieldError{field + "subnet", CodeRequired, "is required"})
+		}
 	}
 	return bad
 }

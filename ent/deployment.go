@@ -28,6 +28,8 @@ type Deployment struct {
 	Number int `json:"number,omitempty"`
 	// Attempt holds the value of the "attempt" field.
 	Attempt int `json:"attempt,omitempty"`
+	// install, reinitialize or adopt
+	Kind string `json:"kind,omitempty"`
 	// State holds the value of the "state" field.
 	State string `json:"state,omitempty"`
 	// key of the open phase, or the final one
@@ -152,7 +154,7 @@ func (*Deployment) scanValues(columns []string) ([]any, error) {
 			values[i] = new(sql.NullBool)
 		case deployment.FieldID, deployment.FieldNodeID, deployment.FieldBatchID, deployment.FieldNumber, deployment.FieldAttempt, deployment.FieldSequence, deployment.FieldBoots, deployment.FieldReboots, deployment.FieldFailureSequence, deployment.FieldVersion:
 			values[i] = new(sql.NullInt64)
-		case deployment.FieldState, deployment.FieldPhase, deployment.FieldPhaseStatus, deployment.FieldProvider, deployment.FieldRequestedByKind, deployment.FieldRequestedBy, deployment.FieldIdempotencyKey, deployment.FieldRequestHash, deployment.FieldFailurePhase, deployment.FieldFailureCode, deployment.FieldFailureMessage, deployment.FieldFailureHint:
+		case deployment.FieldKind, deployment.FieldState, deployment.FieldPhase, deployment.FieldPhaseStatus, deployment.FieldProvider, deployment.FieldRequestedByKind, deployment.FieldRequestedBy, deployment.FieldIdempotencyKey, deployment.FieldRequestHash, deployment.FieldFailurePhase, deployment.FieldFailureCode, deployment.FieldFailureMessage, deployment.FieldFailureHint:
 			values[i] = new(sql.NullString)
 		case deployment.FieldFailedAt, deployment.FieldCreatedAt, deployment.FieldUpdatedAt, deployment.FieldStartedAt, deployment.FieldFinishedAt:
 			values[i] = new(sql.NullTime)
@@ -201,6 +203,12 @@ func (_m *Deployment) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field attempt", values[i])
 			} else if value.Valid {
 				_m.Attempt = int(value.Int64)
+			}
+		case deployment.FieldKind:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field kind", values[i])
+			} else if value.Valid {
+				_m.Kind = value.String
 			}
 		case deployment.FieldState:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -441,6 +449,9 @@ func (_m *Deployment) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("attempt=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Attempt))
+	builder.WriteString(", ")
+	builder.WriteString("kind=")
+	builder.WriteString(_m.Kind)
 	builder.WriteString(", ")
 	builder.WriteString("state=")
 	builder.WriteString(_m.State)

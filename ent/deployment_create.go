@@ -67,6 +67,20 @@ func (_c *DeploymentCreate) SetNillableAttempt(v *int) *DeploymentCreate {
 	return _c
 }
 
+// SetKind sets the "kind" field.
+func (_c *DeploymentCreate) SetKind(v string) *DeploymentCreate {
+	_c.mutation.SetKind(v)
+	return _c
+}
+
+// SetNillableKind sets the "kind" field if the given value is not nil.
+func (_c *DeploymentCreate) SetNillableKind(v *string) *DeploymentCreate {
+	if v != nil {
+		_c.SetKind(*v)
+	}
+	return _c
+}
+
 // SetState sets the "state" field.
 func (_c *DeploymentCreate) SetState(v string) *DeploymentCreate {
 	_c.mutation.SetState(v)
@@ -452,6 +466,10 @@ func (_c *DeploymentCreate) defaults() {
 		v := deployment.DefaultAttempt
 		_c.mutation.SetAttempt(v)
 	}
+	if _, ok := _c.mutation.Kind(); !ok {
+		v := deployment.DefaultKind
+		_c.mutation.SetKind(v)
+	}
 	if _, ok := _c.mutation.Maintenance(); !ok {
 		v := deployment.DefaultMaintenance
 		_c.mutation.SetMaintenance(v)
@@ -496,6 +514,9 @@ func (_c *DeploymentCreate) check() error {
 	}
 	if _, ok := _c.mutation.Attempt(); !ok {
 		return &ValidationError{Name: "attempt", err: errors.New(`ent: missing required field "Deployment.attempt"`)}
+	}
+	if _, ok := _c.mutation.Kind(); !ok {
+		return &ValidationError{Name: "kind", err: errors.New(`ent: missing required field "Deployment.kind"`)}
 	}
 	if _, ok := _c.mutation.State(); !ok {
 		return &ValidationError{Name: "state", err: errors.New(`ent: missing required field "Deployment.state"`)}
@@ -585,6 +606,10 @@ func (_c *DeploymentCreate) createSpec() (*Deployment, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Attempt(); ok {
 		_spec.SetField(deployment.FieldAttempt, field.TypeInt, value)
 		_node.Attempt = value
+	}
+	if value, ok := _c.mutation.Kind(); ok {
+		_spec.SetField(deployment.FieldKind, field.TypeString, value)
+		_node.Kind = value
 	}
 	if value, ok := _c.mutation.State(); ok {
 		_spec.SetField(deployment.FieldState, field.TypeString, value)
@@ -871,6 +896,18 @@ func (u *DeploymentUpsert) UpdateAttempt() *DeploymentUpsert {
 // AddAttempt adds v to the "attempt" field.
 func (u *DeploymentUpsert) AddAttempt(v int) *DeploymentUpsert {
 	u.Add(deployment.FieldAttempt, v)
+	return u
+}
+
+// SetKind sets the "kind" field.
+func (u *DeploymentUpsert) SetKind(v string) *DeploymentUpsert {
+	u.Set(deployment.FieldKind, v)
+	return u
+}
+
+// UpdateKind sets the "kind" field to the value that was provided on create.
+func (u *DeploymentUpsert) UpdateKind() *DeploymentUpsert {
+	u.SetExcluded(deployment.FieldKind)
 	return u
 }
 
@@ -1404,6 +1441,20 @@ func (u *DeploymentUpsertOne) AddAttempt(v int) *DeploymentUpsertOne {
 func (u *DeploymentUpsertOne) UpdateAttempt() *DeploymentUpsertOne {
 	return u.Update(func(s *DeploymentUpsert) {
 		s.UpdateAttempt()
+	})
+}
+
+// SetKind sets the "kind" field.
+func (u *DeploymentUpsertOne) SetKind(v string) *DeploymentUpsertOne {
+	return u.Update(func(s *DeploymentUpsert) {
+		s.SetKind(v)
+	})
+}
+
+// UpdateKind sets the "kind" field to the value that was provided on create.
+func (u *DeploymentUpsertOne) UpdateKind() *DeploymentUpsertOne {
+	return u.Update(func(s *DeploymentUpsert) {
+		s.UpdateKind()
 	})
 }
 
@@ -2171,6 +2222,20 @@ func (u *DeploymentUpsertBulk) AddAttempt(v int) *DeploymentUpsertBulk {
 func (u *DeploymentUpsertBulk) UpdateAttempt() *DeploymentUpsertBulk {
 	return u.Update(func(s *DeploymentUpsert) {
 		s.UpdateAttempt()
+	})
+}
+
+// SetKind sets the "kind" field.
+func (u *DeploymentUpsertBulk) SetKind(v string) *DeploymentUpsertBulk {
+	return u.Update(func(s *DeploymentUpsert) {
+		s.SetKind(v)
+	})
+}
+
+// UpdateKind sets the "kind" field to the value that was provided on create.
+func (u *DeploymentUpsertBulk) UpdateKind() *DeploymentUpsertBulk {
+	return u.Update(func(s *DeploymentUpsert) {
+		s.UpdateKind()
 	})
 }
 

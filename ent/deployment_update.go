@@ -111,6 +111,20 @@ func (_u *DeploymentUpdate) AddAttempt(v int) *DeploymentUpdate {
 	return _u
 }
 
+// SetKind sets the "kind" field.
+func (_u *DeploymentUpdate) SetKind(v string) *DeploymentUpdate {
+	_u.mutation.SetKind(v)
+	return _u
+}
+
+// SetNillableKind sets the "kind" field if the given value is not nil.
+func (_u *DeploymentUpdate) SetNillableKind(v *string) *DeploymentUpdate {
+	if v != nil {
+		_u.SetKind(*v)
+	}
+	return _u
+}
+
 // SetState sets the "state" field.
 func (_u *DeploymentUpdate) SetState(v string) *DeploymentUpdate {
 	_u.mutation.SetState(v)
@@ -736,6 +750,9 @@ func (_u *DeploymentUpdate) sqlSave(ctx context.Context) (_node int, err error) 
 	if value, ok := _u.mutation.AddedAttempt(); ok {
 		_spec.AddField(deployment.FieldAttempt, field.TypeInt, value)
 	}
+	if value, ok := _u.mutation.Kind(); ok {
+		_spec.SetField(deployment.FieldKind, field.TypeString, value)
+	}
 	if value, ok := _u.mutation.State(); ok {
 		_spec.SetField(deployment.FieldState, field.TypeString, value)
 	}
@@ -1115,6 +1132,20 @@ func (_u *DeploymentUpdateOne) SetNillableAttempt(v *int) *DeploymentUpdateOne {
 // AddAttempt adds value to the "attempt" field.
 func (_u *DeploymentUpdateOne) AddAttempt(v int) *DeploymentUpdateOne {
 	_u.mutation.AddAttempt(v)
+	return _u
+}
+
+// SetKind sets the "kind" field.
+func (_u *DeploymentUpdateOne) SetKind(v string) *DeploymentUpdateOne {
+	_u.mutation.SetKind(v)
+	return _u
+}
+
+// SetNillableKind sets the "kind" field if the given value is not nil.
+func (_u *DeploymentUpdateOne) SetNillableKind(v *string) *DeploymentUpdateOne {
+	if v != nil {
+		_u.SetKind(*v)
+	}
 	return _u
 }
 
@@ -1772,6 +1803,9 @@ func (_u *DeploymentUpdateOne) sqlSave(ctx context.Context) (_node *Deployment, 
 	}
 	if value, ok := _u.mutation.AddedAttempt(); ok {
 		_spec.AddField(deployment.FieldAttempt, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.Kind(); ok {
+		_spec.SetField(deployment.FieldKind, field.TypeString, value)
 	}
 	if value, ok := _u.mutation.State(); ok {
 		_spec.SetField(deployment.FieldState, field.TypeString, value)

@@ -62,6 +62,7 @@ type DeploymentMutation struct {
 	addnumber           *int
 	attempt             *int
 	addattempt          *int
+	kind                *string
 	state               *string
 	phase               *string
 	phase_status        *string
@@ -410,6 +411,42 @@ func (m *DeploymentMutation) AddedAttempt() (r int, exists bool) {
 func (m *DeploymentMutation) ResetAttempt() {
 	m.attempt = nil
 	m.addattempt = nil
+}
+
+// SetKind sets the "kind" field.
+func (m *DeploymentMutation) SetKind(s string) {
+	m.kind = &s
+}
+
+// Kind returns the value of the "kind" field in the mutation.
+func (m *DeploymentMutation) Kind() (r string, exists bool) {
+	v := m.kind
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKind returns the old "kind" field's value of the Deployment entity.
+// If the Deployment object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *DeploymentMutation) OldKind(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKind is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKind requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKind: %w", err)
+	}
+	return oldValue.Kind, nil
+}
+
+// ResetKind resets all changes to the "kind" field.
+func (m *DeploymentMutation) ResetKind() {
+	m.kind = nil
 }
 
 // SetState sets the "state" field.
@@ -1819,7 +1856,7 @@ func (m *DeploymentMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *DeploymentMutation) Fields() []string {
-	fields := make([]string, 0, 30)
+	fields := make([]string, 0, 31)
 	if m.node != nil {
 		fields = append(fields, deployment.FieldNodeID)
 	}
@@ -1831,6 +1868,9 @@ func (m *DeploymentMutation) Fields() []string {
 	}
 	if m.attempt != nil {
 		fields = append(fields, deployment.FieldAttempt)
+	}
+	if m.kind != nil {
+		fields = append(fields, deployment.FieldKind)
 	}
 	if m.state != nil {
 		fields = append(fields, deployment.FieldState)
@@ -1926,6 +1966,8 @@ func (m *DeploymentMutation) Field(name string) (ent.Value, bool) {
 		return m.Number()
 	case deployment.FieldAttempt:
 		return m.Attempt()
+	case deployment.FieldKind:
+		return m.Kind()
 	case deployment.FieldState:
 		return m.State()
 	case deployment.FieldPhase:
@@ -1995,6 +2037,8 @@ func (m *DeploymentMutation) OldField(ctx context.Context, name string) (ent.Val
 		return m.OldNumber(ctx)
 	case deployment.FieldAttempt:
 		return m.OldAttempt(ctx)
+	case deployment.FieldKind:
+		return m.OldKind(ctx)
 	case deployment.FieldState:
 		return m.OldState(ctx)
 	case deployment.FieldPhase:
@@ -2083,6 +2127,13 @@ func (m *DeploymentMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetAttempt(v)
+		return nil
+	case deployment.FieldKind:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKind(v)
 		return nil
 	case deployment.FieldState:
 		v, ok := value.(string)
@@ -2488,6 +2539,9 @@ func (m *DeploymentMutation) ResetField(name string) error {
 		return nil
 	case deployment.FieldAttempt:
 		m.ResetAttempt()
+		return nil
+	case deployment.FieldKind:
+		m.ResetKind()
 		return nil
 	case deployment.FieldState:
 		m.ResetState()
@@ -5624,6 +5678,8 @@ type NodeMutation struct {
 	server_profile           *string
 	management_ip            *string
 	workload_ip              *string
+	ahv_ip                   *string
+	cvm_ip                   *string
 	mac                      *string
 	mac_addresses            *[]string
 	appendmac_addresses      []string
@@ -5639,6 +5695,8 @@ type NodeMutation struct {
 	boot_id                  *string
 	ssh_port                 *int
 	addssh_port              *int
+	protected                *bool
+	protect_note             *string
 	stale                    *bool
 	late                     *bool
 	version                  *int
@@ -5968,6 +6026,104 @@ func (m *NodeMutation) WorkloadIPCleared() bool {
 func (m *NodeMutation) ResetWorkloadIP() {
 	m.workload_ip = nil
 	delete(m.clearedFields, node.FieldWorkloadIP)
+}
+
+// SetAhvIP sets the "ahv_ip" field.
+func (m *NodeMutation) SetAhvIP(s string) {
+	m.ahv_ip = &s
+}
+
+// AhvIP returns the value of the "ahv_ip" field in the mutation.
+func (m *NodeMutation) AhvIP() (r string, exists bool) {
+	v := m.ahv_ip
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAhvIP returns the old "ahv_ip" field's value of the Node entity.
+// If the Node object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *NodeMutation) OldAhvIP(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAhvIP is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAhvIP requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAhvIP: %w", err)
+	}
+	return oldValue.AhvIP, nil
+}
+
+// ClearAhvIP clears the value of the "ahv_ip" field.
+func (m *NodeMutation) ClearAhvIP() {
+	m.ahv_ip = nil
+	m.clearedFields[node.FieldAhvIP] = struct{}{}
+}
+
+// AhvIPCleared returns if the "ahv_ip" field was cleared in this mutation.
+func (m *NodeMutation) AhvIPCleared() bool {
+	_, ok := m.clearedFields[node.FieldAhvIP]
+	return ok
+}
+
+// ResetAhvIP resets all changes to the "ahv_ip" field.
+func (m *NodeMutation) ResetAhvIP() {
+	m.ahv_ip = nil
+	delete(m.clearedFields, node.FieldAhvIP)
+}
+
+// SetCvmIP sets the "cvm_ip" field.
+func (m *NodeMutation) SetCvmIP(s string) {
+	m.cvm_ip = &s
+}
+
+// CvmIP returns the value of the "cvm_ip" field in the mutation.
+func (m *NodeMutation) CvmIP() (r string, exists bool) {
+	v := m.cvm_ip
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCvmIP returns the old "cvm_ip" field's value of the Node entity.
+// If the Node object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *NodeMutation) OldCvmIP(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCvmIP is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCvmIP requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCvmIP: %w", err)
+	}
+	return oldValue.CvmIP, nil
+}
+
+// ClearCvmIP clears the value of the "cvm_ip" field.
+func (m *NodeMutation) ClearCvmIP() {
+	m.cvm_ip = nil
+	m.clearedFields[node.FieldCvmIP] = struct{}{}
+}
+
+// CvmIPCleared returns if the "cvm_ip" field was cleared in this mutation.
+func (m *NodeMutation) CvmIPCleared() bool {
+	_, ok := m.clearedFields[node.FieldCvmIP]
+	return ok
+}
+
+// ResetCvmIP resets all changes to the "cvm_ip" field.
+func (m *NodeMutation) ResetCvmIP() {
+	m.cvm_ip = nil
+	delete(m.clearedFields, node.FieldCvmIP)
 }
 
 // SetMAC sets the "mac" field.
@@ -6590,6 +6746,78 @@ func (m *NodeMutation) ResetSSHPort() {
 	delete(m.clearedFields, node.FieldSSHPort)
 }
 
+// SetProtected sets the "protected" field.
+func (m *NodeMutation) SetProtected(b bool) {
+	m.protected = &b
+}
+
+// Protected returns the value of the "protected" field in the mutation.
+func (m *NodeMutation) Protected() (r bool, exists bool) {
+	v := m.protected
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldProtected returns the old "protected" field's value of the Node entity.
+// If the Node object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *NodeMutation) OldProtected(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldProtected is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldProtected requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldProtected: %w", err)
+	}
+	return oldValue.Protected, nil
+}
+
+// ResetProtected resets all changes to the "protected" field.
+func (m *NodeMutation) ResetProtected() {
+	m.protected = nil
+}
+
+// SetProtectNote sets the "protect_note" field.
+func (m *NodeMutation) SetProtectNote(s string) {
+	m.protect_note = &s
+}
+
+// ProtectNote returns the value of the "protect_note" field in the mutation.
+func (m *NodeMutation) ProtectNote() (r string, exists bool) {
+	v := m.protect_note
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldProtectNote returns the old "protect_note" field's value of the Node entity.
+// If the Node object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *NodeMutation) OldProtectNote(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldProtectNote is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldProtectNote requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldProtectNote: %w", err)
+	}
+	return oldValue.ProtectNote, nil
+}
+
+// ResetProtectNote resets all changes to the "protect_note" field.
+func (m *NodeMutation) ResetProtectNote() {
+	m.protect_note = nil
+}
+
 // SetStale sets the "stale" field.
 func (m *NodeMutation) SetStale(b bool) {
 	m.stale = &b
@@ -7037,7 +7265,7 @@ func (m *NodeMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *NodeMutation) Fields() []string {
-	fields := make([]string, 0, 24)
+	fields := make([]string, 0, 28)
 	if m.name != nil {
 		fields = append(fields, node.FieldName)
 	}
@@ -7052,6 +7280,12 @@ func (m *NodeMutation) Fields() []string {
 	}
 	if m.workload_ip != nil {
 		fields = append(fields, node.FieldWorkloadIP)
+	}
+	if m.ahv_ip != nil {
+		fields = append(fields, node.FieldAhvIP)
+	}
+	if m.cvm_ip != nil {
+		fields = append(fields, node.FieldCvmIP)
 	}
 	if m.mac != nil {
 		fields = append(fields, node.FieldMAC)
@@ -7088,6 +7322,12 @@ func (m *NodeMutation) Fields() []string {
 	}
 	if m.ssh_port != nil {
 		fields = append(fields, node.FieldSSHPort)
+	}
+	if m.protected != nil {
+		fields = append(fields, node.FieldProtected)
+	}
+	if m.protect_note != nil {
+		fields = append(fields, node.FieldProtectNote)
 	}
 	if m.stale != nil {
 		fields = append(fields, node.FieldStale)
@@ -7128,6 +7368,10 @@ func (m *NodeMutation) Field(name string) (ent.Value, bool) {
 		return m.ManagementIP()
 	case node.FieldWorkloadIP:
 		return m.WorkloadIP()
+	case node.FieldAhvIP:
+		return m.AhvIP()
+	case node.FieldCvmIP:
+		return m.CvmIP()
 	case node.FieldMAC:
 		return m.MAC()
 	case node.FieldMACAddresses:
@@ -7152,6 +7396,10 @@ func (m *NodeMutation) Field(name string) (ent.Value, bool) {
 		return m.BootID()
 	case node.FieldSSHPort:
 		return m.SSHPort()
+	case node.FieldProtected:
+		return m.Protected()
+	case node.FieldProtectNote:
+		return m.ProtectNote()
 	case node.FieldStale:
 		return m.Stale()
 	case node.FieldLate:
@@ -7185,6 +7433,10 @@ func (m *NodeMutation) OldField(ctx context.Context, name string) (ent.Value, er
 		return m.OldManagementIP(ctx)
 	case node.FieldWorkloadIP:
 		return m.OldWorkloadIP(ctx)
+	case node.FieldAhvIP:
+		return m.OldAhvIP(ctx)
+	case node.FieldCvmIP:
+		return m.OldCvmIP(ctx)
 	case node.FieldMAC:
 		return m.OldMAC(ctx)
 	case node.FieldMACAddresses:
@@ -7209,6 +7461,10 @@ func (m *NodeMutation) OldField(ctx context.Context, name string) (ent.Value, er
 		return m.OldBootID(ctx)
 	case node.FieldSSHPort:
 		return m.OldSSHPort(ctx)
+	case node.FieldProtected:
+		return m.OldProtected(ctx)
+	case node.FieldProtectNote:
+		return m.OldProtectNote(ctx)
 	case node.FieldStale:
 		return m.OldStale(ctx)
 	case node.FieldLate:
@@ -7266,6 +7522,20 @@ func (m *NodeMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetWorkloadIP(v)
+		return nil
+	case node.FieldAhvIP:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAhvIP(v)
+		return nil
+	case node.FieldCvmIP:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCvmIP(v)
 		return nil
 	case node.FieldMAC:
 		v, ok := value.(string)
@@ -7350,6 +7620,20 @@ func (m *NodeMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetSSHPort(v)
+		return nil
+	case node.FieldProtected:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetProtected(v)
+		return nil
+	case node.FieldProtectNote:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetProtectNote(v)
 		return nil
 	case node.FieldStale:
 		v, ok := value.(bool)
@@ -7487,6 +7771,12 @@ func (m *NodeMutation) ClearedFields() []string {
 	if m.FieldCleared(node.FieldWorkloadIP) {
 		fields = append(fields, node.FieldWorkloadIP)
 	}
+	if m.FieldCleared(node.FieldAhvIP) {
+		fields = append(fields, node.FieldAhvIP)
+	}
+	if m.FieldCleared(node.FieldCvmIP) {
+		fields = append(fields, node.FieldCvmIP)
+	}
 	if m.FieldCleared(node.FieldMAC) {
 		fields = append(fields, node.FieldMAC)
 	}
@@ -7539,6 +7829,12 @@ func (m *NodeMutation) ClearField(name string) error {
 		return nil
 	case node.FieldWorkloadIP:
 		m.ClearWorkloadIP()
+		return nil
+	case node.FieldAhvIP:
+		m.ClearAhvIP()
+		return nil
+	case node.FieldCvmIP:
+		m.ClearCvmIP()
 		return nil
 	case node.FieldMAC:
 		m.ClearMAC()
@@ -7596,6 +7892,12 @@ func (m *NodeMutation) ResetField(name string) error {
 	case node.FieldWorkloadIP:
 		m.ResetWorkloadIP()
 		return nil
+	case node.FieldAhvIP:
+		m.ResetAhvIP()
+		return nil
+	case node.FieldCvmIP:
+		m.ResetCvmIP()
+		return nil
 	case node.FieldMAC:
 		m.ResetMAC()
 		return nil
@@ -7631,6 +7933,12 @@ func (m *NodeMutation) ResetField(name string) error {
 		return nil
 	case node.FieldSSHPort:
 		m.ResetSSHPort()
+		return nil
+	case node.FieldProtected:
+		m.ResetProtected()
+		return nil
+	case node.FieldProtectNote:
+		m.ResetProtectNote()
 		return nil
 	case node.FieldStale:
 		m.ResetStale()
@@ -8259,6 +8567,9 @@ type PhaseRunMutation struct {
 	status            *string
 	tries             *int
 	addtries          *int
+	admitted_at       *time.Time
+	admitted_bytes    *int64
+	addadmitted_bytes *int64
 	progress          *int
 	addprogress       *int
 	message           *string
@@ -8733,6 +9044,111 @@ func (m *PhaseRunMutation) AddedTries() (r int, exists bool) {
 func (m *PhaseRunMutation) ResetTries() {
 	m.tries = nil
 	m.addtries = nil
+}
+
+// SetAdmittedAt sets the "admitted_at" field.
+func (m *PhaseRunMutation) SetAdmittedAt(t time.Time) {
+	m.admitted_at = &t
+}
+
+// AdmittedAt returns the value of the "admitted_at" field in the mutation.
+func (m *PhaseRunMutation) AdmittedAt() (r time.Time, exists bool) {
+	v := m.admitted_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAdmittedAt returns the old "admitted_at" field's value of the PhaseRun entity.
+// If the PhaseRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PhaseRunMutation) OldAdmittedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAdmittedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAdmittedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAdmittedAt: %w", err)
+	}
+	return oldValue.AdmittedAt, nil
+}
+
+// ClearAdmittedAt clears the value of the "admitted_at" field.
+func (m *PhaseRunMutation) ClearAdmittedAt() {
+	m.admitted_at = nil
+	m.clearedFields[phaserun.FieldAdmittedAt] = struct{}{}
+}
+
+// AdmittedAtCleared returns if the "admitted_at" field was cleared in this mutation.
+func (m *PhaseRunMutation) AdmittedAtCleared() bool {
+	_, ok := m.clearedFields[phaserun.FieldAdmittedAt]
+	return ok
+}
+
+// ResetAdmittedAt resets all changes to the "admitted_at" field.
+func (m *PhaseRunMutation) ResetAdmittedAt() {
+	m.admitted_at = nil
+	delete(m.clearedFields, phaserun.FieldAdmittedAt)
+}
+
+// SetAdmittedBytes sets the "admitted_bytes" field.
+func (m *PhaseRunMutation) SetAdmittedBytes(i int64) {
+	m.admitted_bytes = &i
+	m.addadmitted_bytes = nil
+}
+
+// AdmittedBytes returns the value of the "admitted_bytes" field in the mutation.
+func (m *PhaseRunMutation) AdmittedBytes() (r int64, exists bool) {
+	v := m.admitted_bytes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAdmittedBytes returns the old "admitted_bytes" field's value of the PhaseRun entity.
+// If the PhaseRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PhaseRunMutation) OldAdmittedBytes(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAdmittedBytes is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAdmittedBytes requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAdmittedBytes: %w", err)
+	}
+	return oldValue.AdmittedBytes, nil
+}
+
+// AddAdmittedBytes adds i to the "admitted_bytes" field.
+func (m *PhaseRunMutation) AddAdmittedBytes(i int64) {
+	if m.addadmitted_bytes != nil {
+		*m.addadmitted_bytes += i
+	} else {
+		m.addadmitted_bytes = &i
+	}
+}
+
+// AddedAdmittedBytes returns the value that was added to the "admitted_bytes" field in this mutation.
+func (m *PhaseRunMutation) AddedAdmittedBytes() (r int64, exists bool) {
+	v := m.addadmitted_bytes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetAdmittedBytes resets all changes to the "admitted_bytes" field.
+func (m *PhaseRunMutation) ResetAdmittedBytes() {
+	m.admitted_bytes = nil
+	m.addadmitted_bytes = nil
 }
 
 // SetProgress sets the "progress" field.
@@ -9403,7 +9819,7 @@ func (m *PhaseRunMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *PhaseRunMutation) Fields() []string {
-	fields := make([]string, 0, 21)
+	fields := make([]string, 0, 23)
 	if m.deployment != nil {
 		fields = append(fields, phaserun.FieldDeploymentID)
 	}
@@ -9427,6 +9843,12 @@ func (m *PhaseRunMutation) Fields() []string {
 	}
 	if m.tries != nil {
 		fields = append(fields, phaserun.FieldTries)
+	}
+	if m.admitted_at != nil {
+		fields = append(fields, phaserun.FieldAdmittedAt)
+	}
+	if m.admitted_bytes != nil {
+		fields = append(fields, phaserun.FieldAdmittedBytes)
 	}
 	if m.progress != nil {
 		fields = append(fields, phaserun.FieldProgress)
@@ -9491,6 +9913,10 @@ func (m *PhaseRunMutation) Field(name string) (ent.Value, bool) {
 		return m.Status()
 	case phaserun.FieldTries:
 		return m.Tries()
+	case phaserun.FieldAdmittedAt:
+		return m.AdmittedAt()
+	case phaserun.FieldAdmittedBytes:
+		return m.AdmittedBytes()
 	case phaserun.FieldProgress:
 		return m.Progress()
 	case phaserun.FieldMessage:
@@ -9542,6 +9968,10 @@ func (m *PhaseRunMutation) OldField(ctx context.Context, name string) (ent.Value
 		return m.OldStatus(ctx)
 	case phaserun.FieldTries:
 		return m.OldTries(ctx)
+	case phaserun.FieldAdmittedAt:
+		return m.OldAdmittedAt(ctx)
+	case phaserun.FieldAdmittedBytes:
+		return m.OldAdmittedBytes(ctx)
 	case phaserun.FieldProgress:
 		return m.OldProgress(ctx)
 	case phaserun.FieldMessage:
@@ -9632,6 +10062,20 @@ func (m *PhaseRunMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetTries(v)
+		return nil
+	case phaserun.FieldAdmittedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAdmittedAt(v)
+		return nil
+	case phaserun.FieldAdmittedBytes:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAdmittedBytes(v)
 		return nil
 	case phaserun.FieldProgress:
 		v, ok := value.(int)
@@ -9741,6 +10185,9 @@ func (m *PhaseRunMutation) AddedFields() []string {
 	if m.addtries != nil {
 		fields = append(fields, phaserun.FieldTries)
 	}
+	if m.addadmitted_bytes != nil {
+		fields = append(fields, phaserun.FieldAdmittedBytes)
+	}
 	if m.addprogress != nil {
 		fields = append(fields, phaserun.FieldProgress)
 	}
@@ -9764,6 +10211,8 @@ func (m *PhaseRunMutation) AddedField(name string) (ent.Value, bool) {
 		return m.AddedOrdinal()
 	case phaserun.FieldTries:
 		return m.AddedTries()
+	case phaserun.FieldAdmittedBytes:
+		return m.AddedAdmittedBytes()
 	case phaserun.FieldProgress:
 		return m.AddedProgress()
 	case phaserun.FieldLastSequence:
@@ -9800,6 +10249,13 @@ func (m *PhaseRunMutation) AddField(name string, value ent.Value) error {
 		}
 		m.AddTries(v)
 		return nil
+	case phaserun.FieldAdmittedBytes:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddAdmittedBytes(v)
+		return nil
 	case phaserun.FieldProgress:
 		v, ok := value.(int)
 		if !ok {
@@ -9829,6 +10285,9 @@ func (m *PhaseRunMutation) AddField(name string, value ent.Value) error {
 // mutation.
 func (m *PhaseRunMutation) ClearedFields() []string {
 	var fields []string
+	if m.FieldCleared(phaserun.FieldAdmittedAt) {
+		fields = append(fields, phaserun.FieldAdmittedAt)
+	}
 	if m.FieldCleared(phaserun.FieldProgress) {
 		fields = append(fields, phaserun.FieldProgress)
 	}
@@ -9861,6 +10320,9 @@ func (m *PhaseRunMutation) FieldCleared(name string) bool {
 // error if the field is not defined in the schema.
 func (m *PhaseRunMutation) ClearField(name string) error {
 	switch name {
+	case phaserun.FieldAdmittedAt:
+		m.ClearAdmittedAt()
+		return nil
 	case phaserun.FieldProgress:
 		m.ClearProgress()
 		return nil
@@ -9910,6 +10372,12 @@ func (m *PhaseRunMutation) ResetField(name string) error {
 		return nil
 	case phaserun.FieldTries:
 		m.ResetTries()
+		return nil
+	case phaserun.FieldAdmittedAt:
+		m.ResetAdmittedAt()
+		return nil
+	case phaserun.FieldAdmittedBytes:
+		m.ResetAdmittedBytes()
 		return nil
 	case phaserun.FieldProgress:
 		m.ResetProgress()

@@ -28,6 +28,10 @@ type Node struct {
 	ManagementIP *string `json:"management_ip,omitempty"`
 	// WorkloadIP holds the value of the "workload_ip" field.
 	WorkloadIP *string `json:"workload_ip,omitempty"`
+	// hypervisor address, bound to the management interface
+	AhvIP *string `json:"ahv_ip,omitempty"`
+	// controller VM address, bound to the management interface
+	CvmIP *string `json:"cvm_ip,omitempty"`
 	// boot interface, lower case with colons; identifies a rack machine
 	MAC *string `json:"mac,omitempty"`
 	// MACAddresses holds the value of the "mac_addresses" field.
@@ -52,6 +56,10 @@ type Node struct {
 	BootID *string `json:"boot_id,omitempty"`
 	// SSHPort holds the value of the "ssh_port" field.
 	SSHPort *int `json:"ssh_port,omitempty"`
+	// refuses to be released or reinitialized while set
+	Protected bool `json:"protected,omitempty"`
+	// why, and by whom, it is protected
+	ProtectNote string `json:"protect_note,omitempty"`
 	// no sign of life for longer than the phase allows
 	Stale bool `json:"stale,omitempty"`
 	// the open phase, or the whole deployment, takes longer than 95 in 100 did
@@ -108,11 +116,11 @@ func (*Node) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case node.FieldMACAddresses, node.FieldLabels:
 			values[i] = new([]byte)
-		case node.FieldStale, node.FieldLate:
+		case node.FieldProtected, node.FieldStale, node.FieldLate:
 			values[i] = new(sql.NullBool)
 		case node.FieldID, node.FieldCurrentDeploymentID, node.FieldSSHPort, node.FieldVersion, node.FieldChangedPosition:
 			values[i] = new(sql.NullInt64)
-		case node.FieldName, node.FieldProvider, node.FieldServerProfile, node.FieldManagementIP, node.FieldWorkloadIP, node.FieldMAC, node.FieldClusterName, node.FieldDeploymentStatus, node.FieldState, node.FieldServerID, node.FieldServerStatus, node.FieldSSHHostKey, node.FieldBootID:
+		case node.FieldName, node.FieldProvider, node.FieldServerProfile, node.FieldManagementIP, node.FieldWorkloadIP, node.FieldAhvIP, node.FieldCvmIP, node.FieldMAC, node.FieldClusterName, node.FieldDeploymentStatus, node.FieldState, node.FieldServerID, node.FieldServerStatus, node.FieldSSHHostKey, node.FieldBootID, node.FieldProtectNote:
 			values[i] = new(sql.NullString)
 		case node.FieldLastSeenAt, node.FieldCreatedAt, node.FieldUpdatedAt:
 			values[i] = new(sql.NullTime)
@@ -168,6 +176,20 @@ func (_m *Node) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.WorkloadIP = new(string)
 				*_m.WorkloadIP = value.String
+			}
+		case node.FieldAhvIP:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field ahv_ip", values[i])
+			} else if value.Valid {
+				_m.AhvIP = new(string)
+				*_m.AhvIP = value.String
+			}
+		case node.FieldCvmIP:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field cvm_ip", values[i])
+			} else if value.Valid {
+				_m.CvmIP = new(string)
+				*_m.CvmIP = value.String
 			}
 		case node.FieldMAC:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -252,6 +274,18 @@ func (_m *Node) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.SSHPort = new(int)
 				*_m.SSHPort = int(value.Int64)
+			}
+		case node.FieldProtected:
+			if value, ok := values[i].(*sql.NullBool); !ok {
+				return fmt.Errorf("unexpected type %T for field protected", values[i])
+			} else if value.Valid {
+				_m.Protected = value.Bool
+			}
+		case node.FieldProtectNote:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field protect_note", values[i])
+			} else if value.Valid {
+				_m.ProtectNote = value.String
 			}
 		case node.FieldStale:
 			if value, ok := values[i].(*sql.NullBool); !ok {
@@ -361,6 +395,16 @@ func (_m *Node) String() string {
 		builder.WriteString(*v)
 	}
 	builder.WriteString(", ")
+	if v := _m.AhvIP; v != nil {
+		builder.WriteString("ahv_ip=")
+		builder.WriteString(*v)
+	}
+	builder.WriteString(", ")
+	if v := _m.CvmIP; v != nil {
+		builder.WriteString("cvm_ip=")
+		builder.WriteString(*v)
+	}
+	builder.WriteString(", ")
 	if v := _m.MAC; v != nil {
 		builder.WriteString("mac=")
 		builder.WriteString(*v)
@@ -412,6 +456,12 @@ func (_m *Node) String() string {
 		builder.WriteString("ssh_port=")
 		builder.WriteString(fmt.Sprintf("%v", *v))
 	}
+	builder.WriteString(", ")
+	builder.WriteString("protected=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Protected))
+	builder.WriteString(", ")
+	builder.WriteString("protect_note=")
+	builder.WriteString(_m.ProtectNote)
 	builder.WriteString(", ")
 	builder.WriteString("stale=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Stale))

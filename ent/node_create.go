@@ -78,6 +78,34 @@ func (_c *NodeCreate) SetNillableWorkloadIP(v *string) *NodeCreate {
 	return _c
 }
 
+// SetAhvIP sets the "ahv_ip" field.
+func (_c *NodeCreate) SetAhvIP(v string) *NodeCreate {
+	_c.mutation.SetAhvIP(v)
+	return _c
+}
+
+// SetNillableAhvIP sets the "ahv_ip" field if the given value is not nil.
+func (_c *NodeCreate) SetNillableAhvIP(v *string) *NodeCreate {
+	if v != nil {
+		_c.SetAhvIP(*v)
+	}
+	return _c
+}
+
+// SetCvmIP sets the "cvm_ip" field.
+func (_c *NodeCreate) SetCvmIP(v string) *NodeCreate {
+	_c.mutation.SetCvmIP(v)
+	return _c
+}
+
+// SetNillableCvmIP sets the "cvm_ip" field if the given value is not nil.
+func (_c *NodeCreate) SetNillableCvmIP(v *string) *NodeCreate {
+	if v != nil {
+		_c.SetCvmIP(*v)
+	}
+	return _c
+}
+
 // SetMAC sets the "mac" field.
 func (_c *NodeCreate) SetMAC(v string) *NodeCreate {
 	_c.mutation.SetMAC(v)
@@ -226,6 +254,34 @@ func (_c *NodeCreate) SetSSHPort(v int) *NodeCreate {
 func (_c *NodeCreate) SetNillableSSHPort(v *int) *NodeCreate {
 	if v != nil {
 		_c.SetSSHPort(*v)
+	}
+	return _c
+}
+
+// SetProtected sets the "protected" field.
+func (_c *NodeCreate) SetProtected(v bool) *NodeCreate {
+	_c.mutation.SetProtected(v)
+	return _c
+}
+
+// SetNillableProtected sets the "protected" field if the given value is not nil.
+func (_c *NodeCreate) SetNillableProtected(v *bool) *NodeCreate {
+	if v != nil {
+		_c.SetProtected(*v)
+	}
+	return _c
+}
+
+// SetProtectNote sets the "protect_note" field.
+func (_c *NodeCreate) SetProtectNote(v string) *NodeCreate {
+	_c.mutation.SetProtectNote(v)
+	return _c
+}
+
+// SetNillableProtectNote sets the "protect_note" field if the given value is not nil.
+func (_c *NodeCreate) SetNillableProtectNote(v *string) *NodeCreate {
+	if v != nil {
+		_c.SetProtectNote(*v)
 	}
 	return _c
 }
@@ -411,6 +467,14 @@ func (_c *NodeCreate) defaults() {
 		v := node.DefaultState
 		_c.mutation.SetState(v)
 	}
+	if _, ok := _c.mutation.Protected(); !ok {
+		v := node.DefaultProtected
+		_c.mutation.SetProtected(v)
+	}
+	if _, ok := _c.mutation.ProtectNote(); !ok {
+		v := node.DefaultProtectNote
+		_c.mutation.SetProtectNote(v)
+	}
 	if _, ok := _c.mutation.Stale(); !ok {
 		v := node.DefaultStale
 		_c.mutation.SetStale(v)
@@ -458,6 +522,12 @@ func (_c *NodeCreate) check() error {
 	}
 	if _, ok := _c.mutation.State(); !ok {
 		return &ValidationError{Name: "state", err: errors.New(`ent: missing required field "Node.state"`)}
+	}
+	if _, ok := _c.mutation.Protected(); !ok {
+		return &ValidationError{Name: "protected", err: errors.New(`ent: missing required field "Node.protected"`)}
+	}
+	if _, ok := _c.mutation.ProtectNote(); !ok {
+		return &ValidationError{Name: "protect_note", err: errors.New(`ent: missing required field "Node.protect_note"`)}
 	}
 	if _, ok := _c.mutation.Stale(); !ok {
 		return &ValidationError{Name: "stale", err: errors.New(`ent: missing required field "Node.stale"`)}
@@ -530,6 +600,14 @@ func (_c *NodeCreate) createSpec() (*Node, *sqlgraph.CreateSpec) {
 		_spec.SetField(node.FieldWorkloadIP, field.TypeString, value)
 		_node.WorkloadIP = &value
 	}
+	if value, ok := _c.mutation.AhvIP(); ok {
+		_spec.SetField(node.FieldAhvIP, field.TypeString, value)
+		_node.AhvIP = &value
+	}
+	if value, ok := _c.mutation.CvmIP(); ok {
+		_spec.SetField(node.FieldCvmIP, field.TypeString, value)
+		_node.CvmIP = &value
+	}
 	if value, ok := _c.mutation.MAC(); ok {
 		_spec.SetField(node.FieldMAC, field.TypeString, value)
 		_node.MAC = &value
@@ -577,6 +655,14 @@ func (_c *NodeCreate) createSpec() (*Node, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.SSHPort(); ok {
 		_spec.SetField(node.FieldSSHPort, field.TypeInt, value)
 		_node.SSHPort = &value
+	}
+	if value, ok := _c.mutation.Protected(); ok {
+		_spec.SetField(node.FieldProtected, field.TypeBool, value)
+		_node.Protected = value
+	}
+	if value, ok := _c.mutation.ProtectNote(); ok {
+		_spec.SetField(node.FieldProtectNote, field.TypeString, value)
+		_node.ProtectNote = value
 	}
 	if value, ok := _c.mutation.Stale(); ok {
 		_spec.SetField(node.FieldStale, field.TypeBool, value)
@@ -759,6 +845,42 @@ func (u *NodeUpsert) UpdateWorkloadIP() *NodeUpsert {
 // ClearWorkloadIP clears the value of the "workload_ip" field.
 func (u *NodeUpsert) ClearWorkloadIP() *NodeUpsert {
 	u.SetNull(node.FieldWorkloadIP)
+	return u
+}
+
+// SetAhvIP sets the "ahv_ip" field.
+func (u *NodeUpsert) SetAhvIP(v string) *NodeUpsert {
+	u.Set(node.FieldAhvIP, v)
+	return u
+}
+
+// UpdateAhvIP sets the "ahv_ip" field to the value that was provided on create.
+func (u *NodeUpsert) UpdateAhvIP() *NodeUpsert {
+	u.SetExcluded(node.FieldAhvIP)
+	return u
+}
+
+// ClearAhvIP clears the value of the "ahv_ip" field.
+func (u *NodeUpsert) ClearAhvIP() *NodeUpsert {
+	u.SetNull(node.FieldAhvIP)
+	return u
+}
+
+// SetCvmIP sets the "cvm_ip" field.
+func (u *NodeUpsert) SetCvmIP(v string) *NodeUpsert {
+	u.Set(node.FieldCvmIP, v)
+	return u
+}
+
+// UpdateCvmIP sets the "cvm_ip" field to the value that was provided on create.
+func (u *NodeUpsert) UpdateCvmIP() *NodeUpsert {
+	u.SetExcluded(node.FieldCvmIP)
+	return u
+}
+
+// ClearCvmIP clears the value of the "cvm_ip" field.
+func (u *NodeUpsert) ClearCvmIP() *NodeUpsert {
+	u.SetNull(node.FieldCvmIP)
 	return u
 }
 
@@ -975,6 +1097,30 @@ func (u *NodeUpsert) AddSSHPort(v int) *NodeUpsert {
 // ClearSSHPort clears the value of the "ssh_port" field.
 func (u *NodeUpsert) ClearSSHPort() *NodeUpsert {
 	u.SetNull(node.FieldSSHPort)
+	return u
+}
+
+// SetProtected sets the "protected" field.
+func (u *NodeUpsert) SetProtected(v bool) *NodeUpsert {
+	u.Set(node.FieldProtected, v)
+	return u
+}
+
+// UpdateProtected sets the "protected" field to the value that was provided on create.
+func (u *NodeUpsert) UpdateProtected() *NodeUpsert {
+	u.SetExcluded(node.FieldProtected)
+	return u
+}
+
+// SetProtectNote sets the "protect_note" field.
+func (u *NodeUpsert) SetProtectNote(v string) *NodeUpsert {
+	u.Set(node.FieldProtectNote, v)
+	return u
+}
+
+// UpdateProtectNote sets the "protect_note" field to the value that was provided on create.
+func (u *NodeUpsert) UpdateProtectNote() *NodeUpsert {
+	u.SetExcluded(node.FieldProtectNote)
 	return u
 }
 
@@ -1209,6 +1355,48 @@ func (u *NodeUpsertOne) UpdateWorkloadIP() *NodeUpsertOne {
 func (u *NodeUpsertOne) ClearWorkloadIP() *NodeUpsertOne {
 	return u.Update(func(s *NodeUpsert) {
 		s.ClearWorkloadIP()
+	})
+}
+
+// SetAhvIP sets the "ahv_ip" field.
+func (u *NodeUpsertOne) SetAhvIP(v string) *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.SetAhvIP(v)
+	})
+}
+
+// UpdateAhvIP sets the "ahv_ip" field to the value that was provided on create.
+func (u *NodeUpsertOne) UpdateAhvIP() *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.UpdateAhvIP()
+	})
+}
+
+// ClearAhvIP clears the value of the "ahv_ip" field.
+func (u *NodeUpsertOne) ClearAhvIP() *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.ClearAhvIP()
+	})
+}
+
+// SetCvmIP sets the "cvm_ip" field.
+func (u *NodeUpsertOne) SetCvmIP(v string) *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.SetCvmIP(v)
+	})
+}
+
+// UpdateCvmIP sets the "cvm_ip" field to the value that was provided on create.
+func (u *NodeUpsertOne) UpdateCvmIP() *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.UpdateCvmIP()
+	})
+}
+
+// ClearCvmIP clears the value of the "cvm_ip" field.
+func (u *NodeUpsertOne) ClearCvmIP() *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.ClearCvmIP()
 	})
 }
 
@@ -1461,6 +1649,34 @@ func (u *NodeUpsertOne) UpdateSSHPort() *NodeUpsertOne {
 func (u *NodeUpsertOne) ClearSSHPort() *NodeUpsertOne {
 	return u.Update(func(s *NodeUpsert) {
 		s.ClearSSHPort()
+	})
+}
+
+// SetProtected sets the "protected" field.
+func (u *NodeUpsertOne) SetProtected(v bool) *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.SetProtected(v)
+	})
+}
+
+// UpdateProtected sets the "protected" field to the value that was provided on create.
+func (u *NodeUpsertOne) UpdateProtected() *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.UpdateProtected()
+	})
+}
+
+// SetProtectNote sets the "protect_note" field.
+func (u *NodeUpsertOne) SetProtectNote(v string) *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.SetProtectNote(v)
+	})
+}
+
+// UpdateProtectNote sets the "protect_note" field to the value that was provided on create.
+func (u *NodeUpsertOne) UpdateProtectNote() *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.UpdateProtectNote()
 	})
 }
 
@@ -1881,6 +2097,48 @@ func (u *NodeUpsertBulk) ClearWorkloadIP() *NodeUpsertBulk {
 	})
 }
 
+// SetAhvIP sets the "ahv_ip" field.
+func (u *NodeUpsertBulk) SetAhvIP(v string) *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.SetAhvIP(v)
+	})
+}
+
+// UpdateAhvIP sets the "ahv_ip" field to the value that was provided on create.
+func (u *NodeUpsertBulk) UpdateAhvIP() *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.UpdateAhvIP()
+	})
+}
+
+// ClearAhvIP clears the value of the "ahv_ip" field.
+func (u *NodeUpsertBulk) ClearAhvIP() *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.ClearAhvIP()
+	})
+}
+
+// SetCvmIP sets the "cvm_ip" field.
+func (u *NodeUpsertBulk) SetCvmIP(v string) *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.SetCvmIP(v)
+	})
+}
+
+// UpdateCvmIP sets the "cvm_ip" field to the value that was provided on create.
+func (u *NodeUpsertBulk) UpdateCvmIP() *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.UpdateCvmIP()
+	})
+}
+
+// ClearCvmIP clears the value of the "cvm_ip" field.
+func (u *NodeUpsertBulk) ClearCvmIP() *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.ClearCvmIP()
+	})
+}
+
 // SetMAC sets the "mac" field.
 func (u *NodeUpsertBulk) SetMAC(v string) *NodeUpsertBulk {
 	return u.Update(func(s *NodeUpsert) {
@@ -2130,6 +2388,34 @@ func (u *NodeUpsertBulk) UpdateSSHPort() *NodeUpsertBulk {
 func (u *NodeUpsertBulk) ClearSSHPort() *NodeUpsertBulk {
 	return u.Update(func(s *NodeUpsert) {
 		s.ClearSSHPort()
+	})
+}
+
+// SetProtected sets the "protected" field.
+func (u *NodeUpsertBulk) SetProtected(v bool) *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.SetProtected(v)
+	})
+}
+
+// UpdateProtected sets the "protected" field to the value that was provided on create.
+func (u *NodeUpsertBulk) UpdateProtected() *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.UpdateProtected()
+	})
+}
+
+// SetProtectNote sets the "protect_note" field.
+func (u *NodeUpsertBulk) SetProtectNote(v string) *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.SetProtectNote(v)
+	})
+}
+
+// UpdateProtectNote sets the "protect_note" field to the value that was provided on create.
+func (u *NodeUpsertBulk) UpdateProtectNote() *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.UpdateProtectNote()
 	})
 }
 

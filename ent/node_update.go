@@ -114,6 +114,46 @@ func (_u *NodeUpdate) ClearWorkloadIP() *NodeUpdate {
 	return _u
 }
 
+// SetAhvIP sets the "ahv_ip" field.
+func (_u *NodeUpdate) SetAhvIP(v string) *NodeUpdate {
+	_u.mutation.SetAhvIP(v)
+	return _u
+}
+
+// SetNillableAhvIP sets the "ahv_ip" field if the given value is not nil.
+func (_u *NodeUpdate) SetNillableAhvIP(v *string) *NodeUpdate {
+	if v != nil {
+		_u.SetAhvIP(*v)
+	}
+	return _u
+}
+
+// ClearAhvIP clears the value of the "ahv_ip" field.
+func (_u *NodeUpdate) ClearAhvIP() *NodeUpdate {
+	_u.mutation.ClearAhvIP()
+	return _u
+}
+
+// SetCvmIP sets the "cvm_ip" field.
+func (_u *NodeUpdate) SetCvmIP(v string) *NodeUpdate {
+	_u.mutation.SetCvmIP(v)
+	return _u
+}
+
+// SetNillableCvmIP sets the "cvm_ip" field if the given value is not nil.
+func (_u *NodeUpdate) SetNillableCvmIP(v *string) *NodeUpdate {
+	if v != nil {
+		_u.SetCvmIP(*v)
+	}
+	return _u
+}
+
+// ClearCvmIP clears the value of the "cvm_ip" field.
+func (_u *NodeUpdate) ClearCvmIP() *NodeUpdate {
+	_u.mutation.ClearCvmIP()
+	return _u
+}
+
 // SetMAC sets the "mac" field.
 func (_u *NodeUpdate) SetMAC(v string) *NodeUpdate {
 	_u.mutation.SetMAC(v)
@@ -343,6 +383,34 @@ func (_u *NodeUpdate) AddSSHPort(v int) *NodeUpdate {
 // ClearSSHPort clears the value of the "ssh_port" field.
 func (_u *NodeUpdate) ClearSSHPort() *NodeUpdate {
 	_u.mutation.ClearSSHPort()
+	return _u
+}
+
+// SetProtected sets the "protected" field.
+func (_u *NodeUpdate) SetProtected(v bool) *NodeUpdate {
+	_u.mutation.SetProtected(v)
+	return _u
+}
+
+// SetNillableProtected sets the "protected" field if the given value is not nil.
+func (_u *NodeUpdate) SetNillableProtected(v *bool) *NodeUpdate {
+	if v != nil {
+		_u.SetProtected(*v)
+	}
+	return _u
+}
+
+// SetProtectNote sets the "protect_note" field.
+func (_u *NodeUpdate) SetProtectNote(v string) *NodeUpdate {
+	_u.mutation.SetProtectNote(v)
+	return _u
+}
+
+// SetNillableProtectNote sets the "protect_note" field if the given value is not nil.
+func (_u *NodeUpdate) SetNillableProtectNote(v *string) *NodeUpdate {
+	if v != nil {
+		_u.SetProtectNote(*v)
+	}
 	return _u
 }
 
@@ -617,6 +685,18 @@ func (_u *NodeUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if _u.mutation.WorkloadIPCleared() {
 		_spec.ClearField(node.FieldWorkloadIP, field.TypeString)
 	}
+	if value, ok := _u.mutation.AhvIP(); ok {
+		_spec.SetField(node.FieldAhvIP, field.TypeString, value)
+	}
+	if _u.mutation.AhvIPCleared() {
+		_spec.ClearField(node.FieldAhvIP, field.TypeString)
+	}
+	if value, ok := _u.mutation.CvmIP(); ok {
+		_spec.SetField(node.FieldCvmIP, field.TypeString, value)
+	}
+	if _u.mutation.CvmIPCleared() {
+		_spec.ClearField(node.FieldCvmIP, field.TypeString)
+	}
 	if value, ok := _u.mutation.MAC(); ok {
 		_spec.SetField(node.FieldMAC, field.TypeString, value)
 	}
@@ -693,6 +773,12 @@ func (_u *NodeUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if _u.mutation.SSHPortCleared() {
 		_spec.ClearField(node.FieldSSHPort, field.TypeInt)
+	}
+	if value, ok := _u.mutation.Protected(); ok {
+		_spec.SetField(node.FieldProtected, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.ProtectNote(); ok {
+		_spec.SetField(node.FieldProtectNote, field.TypeString, value)
 	}
 	if value, ok := _u.mutation.Stale(); ok {
 		_spec.SetField(node.FieldStale, field.TypeBool, value)
@@ -915,6 +1001,46 @@ func (_u *NodeUpdateOne) SetNillableWorkloadIP(v *string) *NodeUpdateOne {
 // ClearWorkloadIP clears the value of the "workload_ip" field.
 func (_u *NodeUpdateOne) ClearWorkloadIP() *NodeUpdateOne {
 	_u.mutation.ClearWorkloadIP()
+	return _u
+}
+
+// SetAhvIP sets the "ahv_ip" field.
+func (_u *NodeUpdateOne) SetAhvIP(v string) *NodeUpdateOne {
+	_u.mutation.SetAhvIP(v)
+	return _u
+}
+
+// SetNillableAhvIP sets the "ahv_ip" field if the given value is not nil.
+func (_u *NodeUpdateOne) SetNillableAhvIP(v *string) *NodeUpdateOne {
+	if v != nil {
+		_u.SetAhvIP(*v)
+	}
+	return _u
+}
+
+// ClearAhvIP clears the value of the "ahv_ip" field.
+func (_u *NodeUpdateOne) ClearAhvIP() *NodeUpdateOne {
+	_u.mutation.ClearAhvIP()
+	return _u
+}
+
+// SetCvmIP sets the "cvm_ip" field.
+func (_u *NodeUpdateOne) SetCvmIP(v string) *NodeUpdateOne {
+	_u.mutation.SetCvmIP(v)
+	return _u
+}
+
+// SetNillableCvmIP sets the "cvm_ip" field if the given value is not nil.
+func (_u *NodeUpdateOne) SetNillableCvmIP(v *string) *NodeUpdateOne {
+	if v != nil {
+		_u.SetCvmIP(*v)
+	}
+	return _u
+}
+
+// ClearCvmIP clears the value of the "cvm_ip" field.
+func (_u *NodeUpdateOne) ClearCvmIP() *NodeUpdateOne {
+	_u.mutation.ClearCvmIP()
 	return _u
 }
 
@@ -1147,6 +1273,34 @@ func (_u *NodeUpdateOne) AddSSHPort(v int) *NodeUpdateOne {
 // ClearSSHPort clears the value of the "ssh_port" field.
 func (_u *NodeUpdateOne) ClearSSHPort() *NodeUpdateOne {
 	_u.mutation.ClearSSHPort()
+	return _u
+}
+
+// SetProtected sets the "protected" field.
+func (_u *NodeUpdateOne) SetProtected(v bool) *NodeUpdateOne {
+	_u.mutation.SetProtected(v)
+	return _u
+}
+
+// SetNillableProtected sets the "protected" field if the given value is not nil.
+func (_u *NodeUpdateOne) SetNillableProtected(v *bool) *NodeUpdateOne {
+	if v != nil {
+		_u.SetProtected(*v)
+	}
+	return _u
+}
+
+// SetProtectNote sets the "protect_note" field.
+func (_u *NodeUpdateOne) SetProtectNote(v string) *NodeUpdateOne {
+	_u.mutation.SetProtectNote(v)
+	return _u
+}
+
+// SetNillableProtectNote sets the "protect_note" field if the given value is not nil.
+func (_u *NodeUpdateOne) SetNillableProtectNote(v *string) *NodeUpdateOne {
+	if v != nil {
+		_u.SetProtectNote(*v)
+	}
 	return _u
 }
 
@@ -1451,6 +1605,18 @@ func (_u *NodeUpdateOne) sqlSave(ctx context.Context) (_node *Node, err error) {
 	if _u.mutation.WorkloadIPCleared() {
 		_spec.ClearField(node.FieldWorkloadIP, field.TypeString)
 	}
+	if value, ok := _u.mutation.AhvIP(); ok {
+		_spec.SetField(node.FieldAhvIP, field.TypeString, value)
+	}
+	if _u.mutation.AhvIPCleared() {
+		_spec.ClearField(node.FieldAhvIP, field.TypeString)
+	}
+	if value, ok := _u.mutation.CvmIP(); ok {
+		_spec.SetField(node.FieldCvmIP, field.TypeString, value)
+	}
+	if _u.mutation.CvmIPCleared() {
+		_spec.ClearField(node.FieldCvmIP, field.TypeString)
+	}
 	if value, ok := _u.mutation.MAC(); ok {
 		_spec.SetField(node.FieldMAC, field.TypeString, value)
 	}
@@ -1527,6 +1693,12 @@ func (_u *NodeUpdateOne) sqlSave(ctx context.Context) (_node *Node, err error) {
 	}
 	if _u.mutation.SSHPortCleared() {
 		_spec.ClearField(node.FieldSSHPort, field.TypeInt)
+	}
+	if value, ok := _u.mutation.Protected(); ok {
+		_spec.SetField(node.FieldProtected, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.ProtectNote(); ok {
+		_spec.SetField(node.FieldProtectNote, field.TypeString, value)
 	}
 	if value, ok := _u.mutation.Stale(); ok {
 		_spec.SetField(node.FieldStale, field.TypeBool, value)

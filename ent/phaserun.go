@@ -34,6 +34,10 @@ type PhaseRun struct {
 	Status string `json:"status,omitempty"`
 	// 1 + automatic retries after a deadline
 	Tries int `json:"tries,omitempty"`
+	// image_download: when a download slot was given
+	AdmittedAt *time.Time `json:"admitted_at,omitempty"`
+	// image_download: what the slot counts for in the byte budget
+	AdmittedBytes int64 `json:"admitted_bytes,omitempty"`
 	// 0-100, as reported
 	Progress *int `json:"progress,omitempty"`
 	// Message holds the value of the "message" field.
@@ -91,11 +95,11 @@ func (*PhaseRun) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case phaserun.FieldID, phaserun.FieldDeploymentID, phaserun.FieldAttempt, phaserun.FieldOrdinal, phaserun.FieldTries, phaserun.FieldProgress, phaserun.FieldLastSequence, phaserun.FieldStoppedMs:
+		case phaserun.FieldID, phaserun.FieldDeploymentID, phaserun.FieldAttempt, phaserun.FieldOrdinal, phaserun.FieldTries, phaserun.FieldAdmittedBytes, phaserun.FieldProgress, phaserun.FieldLastSequence, phaserun.FieldStoppedMs:
 			values[i] = new(sql.NullInt64)
 		case phaserun.FieldPhase, phaserun.FieldProvider, phaserun.FieldServerProfile, phaserun.FieldStatus, phaserun.FieldMessage, phaserun.FieldLastHash, phaserun.FieldAwaiting, phaserun.FieldEvidence:
 			values[i] = new(sql.NullString)
-		case phaserun.FieldAwaitingSince, phaserun.FieldEnteredAt, phaserun.FieldStartedAt, phaserun.FieldFinishedAt, phaserun.FieldDeadlineAt, phaserun.FieldClockStoppedAt:
+		case phaserun.FieldAdmittedAt, phaserun.FieldAwaitingSince, phaserun.FieldEnteredAt, phaserun.FieldStartedAt, phaserun.FieldFinishedAt, phaserun.FieldDeadlineAt, phaserun.FieldClockStoppedAt:
 			values[i] = new(sql.NullTime)
 		default:
 			values[i] = new(sql.UnknownType)
@@ -165,6 +169,19 @@ func (_m *PhaseRun) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field tries", values[i])
 			} else if value.Valid {
 				_m.Tries = int(value.Int64)
+			}
+		case phaserun.FieldAdmittedAt:
+			if value, ok := values[i].(*sql.NullTime); !ok {
+				return fmt.Errorf("unexpected type %T for field admitted_at", values[i])
+			} else if value.Valid {
+				_m.AdmittedAt = new(time.Time)
+				*_m.AdmittedAt = value.Time
+			}
+		case phaserun.FieldAdmittedBytes:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field admitted_bytes", values[i])
+			} else if value.Valid {
+				_m.AdmittedBytes = value.Int64
 			}
 		case phaserun.FieldProgress:
 			if value, ok := values[i].(*sql.NullInt64); !ok {
@@ -314,6 +331,14 @@ func (_m *PhaseRun) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("tries=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Tries))
+	builder.WriteString(", ")
+	if v := _m.AdmittedAt; v != nil {
+		builder.WriteString("admitted_at=")
+		builder.WriteString(v.Format(time.ANSIC))
+	}
+	builder.WriteString(", ")
+	builder.WriteString("admitted_bytes=")
+	builder.WriteString(fmt.Sprintf("%v", _m.AdmittedBytes))
 	builder.WriteString(", ")
 	if v := _m.Progress; v != nil {
 		builder.WriteString("progress=")

@@ -95,6 +95,34 @@ func (_c *PhaseRunCreate) SetNillableTries(v *int) *PhaseRunCreate {
 	return _c
 }
 
+// SetAdmittedAt sets the "admitted_at" field.
+func (_c *PhaseRunCreate) SetAdmittedAt(v time.Time) *PhaseRunCreate {
+	_c.mutation.SetAdmittedAt(v)
+	return _c
+}
+
+// SetNillableAdmittedAt sets the "admitted_at" field if the given value is not nil.
+func (_c *PhaseRunCreate) SetNillableAdmittedAt(v *time.Time) *PhaseRunCreate {
+	if v != nil {
+		_c.SetAdmittedAt(*v)
+	}
+	return _c
+}
+
+// SetAdmittedBytes sets the "admitted_bytes" field.
+func (_c *PhaseRunCreate) SetAdmittedBytes(v int64) *PhaseRunCreate {
+	_c.mutation.SetAdmittedBytes(v)
+	return _c
+}
+
+// SetNillableAdmittedBytes sets the "admitted_bytes" field if the given value is not nil.
+func (_c *PhaseRunCreate) SetNillableAdmittedBytes(v *int64) *PhaseRunCreate {
+	if v != nil {
+		_c.SetAdmittedBytes(*v)
+	}
+	return _c
+}
+
 // SetProgress sets the "progress" field.
 func (_c *PhaseRunCreate) SetProgress(v int) *PhaseRunCreate {
 	_c.mutation.SetProgress(v)
@@ -335,6 +363,10 @@ func (_c *PhaseRunCreate) defaults() {
 		v := phaserun.DefaultTries
 		_c.mutation.SetTries(v)
 	}
+	if _, ok := _c.mutation.AdmittedBytes(); !ok {
+		v := phaserun.DefaultAdmittedBytes
+		_c.mutation.SetAdmittedBytes(v)
+	}
 	if _, ok := _c.mutation.Message(); !ok {
 		v := phaserun.DefaultMessage
 		_c.mutation.SetMessage(v)
@@ -390,6 +422,9 @@ func (_c *PhaseRunCreate) check() error {
 	}
 	if _, ok := _c.mutation.Tries(); !ok {
 		return &ValidationError{Name: "tries", err: errors.New(`ent: missing required field "PhaseRun.tries"`)}
+	}
+	if _, ok := _c.mutation.AdmittedBytes(); !ok {
+		return &ValidationError{Name: "admitted_bytes", err: errors.New(`ent: missing required field "PhaseRun.admitted_bytes"`)}
 	}
 	if _, ok := _c.mutation.Message(); !ok {
 		return &ValidationError{Name: "message", err: errors.New(`ent: missing required field "PhaseRun.message"`)}
@@ -475,6 +510,14 @@ func (_c *PhaseRunCreate) createSpec() (*PhaseRun, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Tries(); ok {
 		_spec.SetField(phaserun.FieldTries, field.TypeInt, value)
 		_node.Tries = value
+	}
+	if value, ok := _c.mutation.AdmittedAt(); ok {
+		_spec.SetField(phaserun.FieldAdmittedAt, field.TypeTime, value)
+		_node.AdmittedAt = &value
+	}
+	if value, ok := _c.mutation.AdmittedBytes(); ok {
+		_spec.SetField(phaserun.FieldAdmittedBytes, field.TypeInt64, value)
+		_node.AdmittedBytes = value
 	}
 	if value, ok := _c.mutation.Progress(); ok {
 		_spec.SetField(phaserun.FieldProgress, field.TypeInt, value)
@@ -708,6 +751,42 @@ func (u *PhaseRunUpsert) UpdateTries() *PhaseRunUpsert {
 // AddTries adds v to the "tries" field.
 func (u *PhaseRunUpsert) AddTries(v int) *PhaseRunUpsert {
 	u.Add(phaserun.FieldTries, v)
+	return u
+}
+
+// SetAdmittedAt sets the "admitted_at" field.
+func (u *PhaseRunUpsert) SetAdmittedAt(v time.Time) *PhaseRunUpsert {
+	u.Set(phaserun.FieldAdmittedAt, v)
+	return u
+}
+
+// UpdateAdmittedAt sets the "admitted_at" field to the value that was provided on create.
+func (u *PhaseRunUpsert) UpdateAdmittedAt() *PhaseRunUpsert {
+	u.SetExcluded(phaserun.FieldAdmittedAt)
+	return u
+}
+
+// ClearAdmittedAt clears the value of the "admitted_at" field.
+func (u *PhaseRunUpsert) ClearAdmittedAt() *PhaseRunUpsert {
+	u.SetNull(phaserun.FieldAdmittedAt)
+	return u
+}
+
+// SetAdmittedBytes sets the "admitted_bytes" field.
+func (u *PhaseRunUpsert) SetAdmittedBytes(v int64) *PhaseRunUpsert {
+	u.Set(phaserun.FieldAdmittedBytes, v)
+	return u
+}
+
+// UpdateAdmittedBytes sets the "admitted_bytes" field to the value that was provided on create.
+func (u *PhaseRunUpsert) UpdateAdmittedBytes() *PhaseRunUpsert {
+	u.SetExcluded(phaserun.FieldAdmittedBytes)
+	return u
+}
+
+// AddAdmittedBytes adds v to the "admitted_bytes" field.
+func (u *PhaseRunUpsert) AddAdmittedBytes(v int64) *PhaseRunUpsert {
+	u.Add(phaserun.FieldAdmittedBytes, v)
 	return u
 }
 
@@ -1099,6 +1178,48 @@ func (u *PhaseRunUpsertOne) AddTries(v int) *PhaseRunUpsertOne {
 func (u *PhaseRunUpsertOne) UpdateTries() *PhaseRunUpsertOne {
 	return u.Update(func(s *PhaseRunUpsert) {
 		s.UpdateTries()
+	})
+}
+
+// SetAdmittedAt sets the "admitted_at" field.
+func (u *PhaseRunUpsertOne) SetAdmittedAt(v time.Time) *PhaseRunUpsertOne {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.SetAdmittedAt(v)
+	})
+}
+
+// UpdateAdmittedAt sets the "admitted_at" field to the value that was provided on create.
+func (u *PhaseRunUpsertOne) UpdateAdmittedAt() *PhaseRunUpsertOne {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.UpdateAdmittedAt()
+	})
+}
+
+// ClearAdmittedAt clears the value of the "admitted_at" field.
+func (u *PhaseRunUpsertOne) ClearAdmittedAt() *PhaseRunUpsertOne {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.ClearAdmittedAt()
+	})
+}
+
+// SetAdmittedBytes sets the "admitted_bytes" field.
+func (u *PhaseRunUpsertOne) SetAdmittedBytes(v int64) *PhaseRunUpsertOne {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.SetAdmittedBytes(v)
+	})
+}
+
+// AddAdmittedBytes adds v to the "admitted_bytes" field.
+func (u *PhaseRunUpsertOne) AddAdmittedBytes(v int64) *PhaseRunUpsertOne {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.AddAdmittedBytes(v)
+	})
+}
+
+// UpdateAdmittedBytes sets the "admitted_bytes" field to the value that was provided on create.
+func (u *PhaseRunUpsertOne) UpdateAdmittedBytes() *PhaseRunUpsertOne {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.UpdateAdmittedBytes()
 	})
 }
 
@@ -1691,6 +1812,48 @@ func (u *PhaseRunUpsertBulk) AddTries(v int) *PhaseRunUpsertBulk {
 func (u *PhaseRunUpsertBulk) UpdateTries() *PhaseRunUpsertBulk {
 	return u.Update(func(s *PhaseRunUpsert) {
 		s.UpdateTries()
+	})
+}
+
+// SetAdmittedAt sets the "admitted_at" field.
+func (u *PhaseRunUpsertBulk) SetAdmittedAt(v time.Time) *PhaseRunUpsertBulk {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.SetAdmittedAt(v)
+	})
+}
+
+// UpdateAdmittedAt sets the "admitted_at" field to the value that was provided on create.
+func (u *PhaseRunUpsertBulk) UpdateAdmittedAt() *PhaseRunUpsertBulk {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.UpdateAdmittedAt()
+	})
+}
+
+// ClearAdmittedAt clears the value of the "admitted_at" field.
+func (u *PhaseRunUpsertBulk) ClearAdmittedAt() *PhaseRunUpsertBulk {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.ClearAdmittedAt()
+	})
+}
+
+// SetAdmittedBytes sets the "admitted_bytes" field.
+func (u *PhaseRunUpsertBulk) SetAdmittedBytes(v int64) *PhaseRunUpsertBulk {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.SetAdmittedBytes(v)
+	})
+}
+
+// AddAdmittedBytes adds v to the "admitted_bytes" field.
+func (u *PhaseRunUpsertBulk) AddAdmittedBytes(v int64) *PhaseRunUpsertBulk {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.AddAdmittedBytes(v)
+	})
+}
+
+// UpdateAdmittedBytes sets the "admitted_bytes" field to the value that was provided on create.
+func (u *PhaseRunUpsertBulk) UpdateAdmittedBytes() *PhaseRunUpsertBulk {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.UpdateAdmittedBytes()
 	})
 }
 

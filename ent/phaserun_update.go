@@ -163,6 +163,47 @@ func (_u *PhaseRunUpdate) AddTries(v int) *PhaseRunUpdate {
 	return _u
 }
 
+// SetAdmittedAt sets the "admitted_at" field.
+func (_u *PhaseRunUpdate) SetAdmittedAt(v time.Time) *PhaseRunUpdate {
+	_u.mutation.SetAdmittedAt(v)
+	return _u
+}
+
+// SetNillableAdmittedAt sets the "admitted_at" field if the given value is not nil.
+func (_u *PhaseRunUpdate) SetNillableAdmittedAt(v *time.Time) *PhaseRunUpdate {
+	if v != nil {
+		_u.SetAdmittedAt(*v)
+	}
+	return _u
+}
+
+// ClearAdmittedAt clears the value of the "admitted_at" field.
+func (_u *PhaseRunUpdate) ClearAdmittedAt() *PhaseRunUpdate {
+	_u.mutation.ClearAdmittedAt()
+	return _u
+}
+
+// SetAdmittedBytes sets the "admitted_bytes" field.
+func (_u *PhaseRunUpdate) SetAdmittedBytes(v int64) *PhaseRunUpdate {
+	_u.mutation.ResetAdmittedBytes()
+	_u.mutation.SetAdmittedBytes(v)
+	return _u
+}
+
+// SetNillableAdmittedBytes sets the "admitted_bytes" field if the given value is not nil.
+func (_u *PhaseRunUpdate) SetNillableAdmittedBytes(v *int64) *PhaseRunUpdate {
+	if v != nil {
+		_u.SetAdmittedBytes(*v)
+	}
+	return _u
+}
+
+// AddAdmittedBytes adds value to the "admitted_bytes" field.
+func (_u *PhaseRunUpdate) AddAdmittedBytes(v int64) *PhaseRunUpdate {
+	_u.mutation.AddAdmittedBytes(v)
+	return _u
+}
+
 // SetProgress sets the "progress" field.
 func (_u *PhaseRunUpdate) SetProgress(v int) *PhaseRunUpdate {
 	_u.mutation.ResetProgress()
@@ -501,6 +542,18 @@ func (_u *PhaseRunUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.AddedTries(); ok {
 		_spec.AddField(phaserun.FieldTries, field.TypeInt, value)
 	}
+	if value, ok := _u.mutation.AdmittedAt(); ok {
+		_spec.SetField(phaserun.FieldAdmittedAt, field.TypeTime, value)
+	}
+	if _u.mutation.AdmittedAtCleared() {
+		_spec.ClearField(phaserun.FieldAdmittedAt, field.TypeTime)
+	}
+	if value, ok := _u.mutation.AdmittedBytes(); ok {
+		_spec.SetField(phaserun.FieldAdmittedBytes, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedAdmittedBytes(); ok {
+		_spec.AddField(phaserun.FieldAdmittedBytes, field.TypeInt64, value)
+	}
 	if value, ok := _u.mutation.Progress(); ok {
 		_spec.SetField(phaserun.FieldProgress, field.TypeInt, value)
 	}
@@ -748,6 +801,47 @@ func (_u *PhaseRunUpdateOne) SetNillableTries(v *int) *PhaseRunUpdateOne {
 // AddTries adds value to the "tries" field.
 func (_u *PhaseRunUpdateOne) AddTries(v int) *PhaseRunUpdateOne {
 	_u.mutation.AddTries(v)
+	return _u
+}
+
+// SetAdmittedAt sets the "admitted_at" field.
+func (_u *PhaseRunUpdateOne) SetAdmittedAt(v time.Time) *PhaseRunUpdateOne {
+	_u.mutation.SetAdmittedAt(v)
+	return _u
+}
+
+// SetNillableAdmittedAt sets the "admitted_at" field if the given value is not nil.
+func (_u *PhaseRunUpdateOne) SetNillableAdmittedAt(v *time.Time) *PhaseRunUpdateOne {
+	if v != nil {
+		_u.SetAdmittedAt(*v)
+	}
+	return _u
+}
+
+// ClearAdmittedAt clears the value of the "admitted_at" field.
+func (_u *PhaseRunUpdateOne) ClearAdmittedAt() *PhaseRunUpdateOne {
+	_u.mutation.ClearAdmittedAt()
+	return _u
+}
+
+// SetAdmittedBytes sets the "admitted_bytes" field.
+func (_u *PhaseRunUpdateOne) SetAdmittedBytes(v int64) *PhaseRunUpdateOne {
+	_u.mutation.ResetAdmittedBytes()
+	_u.mutation.SetAdmittedBytes(v)
+	return _u
+}
+
+// SetNillableAdmittedBytes sets the "admitted_bytes" field if the given value is not nil.
+func (_u *PhaseRunUpdateOne) SetNillableAdmittedBytes(v *int64) *PhaseRunUpdateOne {
+	if v != nil {
+		_u.SetAdmittedBytes(*v)
+	}
+	return _u
+}
+
+// AddAdmittedBytes adds value to the "admitted_bytes" field.
+func (_u *PhaseRunUpdateOne) AddAdmittedBytes(v int64) *PhaseRunUpdateOne {
+	_u.mutation.AddAdmittedBytes(v)
 	return _u
 }
 
@@ -1118,6 +1212,18 @@ func (_u *PhaseRunUpdateOne) sqlSave(ctx context.Context) (_node *PhaseRun, err 
 	}
 	if value, ok := _u.mutation.AddedTries(); ok {
 		_spec.AddField(phaserun.FieldTries, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.AdmittedAt(); ok {
+		_spec.SetField(phaserun.FieldAdmittedAt, field.TypeTime, value)
+	}
+	if _u.mutation.AdmittedAtCleared() {
+		_spec.ClearField(phaserun.FieldAdmittedAt, field.TypeTime)
+	}
+	if value, ok := _u.mutation.AdmittedBytes(); ok {
+		_spec.SetField(phaserun.FieldAdmittedBytes, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedAdmittedBytes(); ok {
+		_spec.AddField(phaserun.FieldAdmittedBytes, field.TypeInt64, value)
 	}
 	if value, ok := _u.mutation.Progress(); ok {
 		_spec.SetField(phaserun.FieldProgress, field.TypeInt, value)

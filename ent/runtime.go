@@ -31,36 +31,40 @@ func init() {
 	deploymentDescAttempt := deploymentFields[4].Descriptor()
 	// deployment.DefaultAttempt holds the default value on creation for the attempt field.
 	deployment.DefaultAttempt = deploymentDescAttempt.Default.(int)
+	// deploymentDescKind is the schema descriptor for kind field.
+	deploymentDescKind := deploymentFields[5].Descriptor()
+	// deployment.DefaultKind holds the default value on creation for the kind field.
+	deployment.DefaultKind = deploymentDescKind.Default.(string)
 	// deploymentDescMaintenance is the schema descriptor for maintenance field.
-	deploymentDescMaintenance := deploymentFields[10].Descriptor()
+	deploymentDescMaintenance := deploymentFields[11].Descriptor()
 	// deployment.DefaultMaintenance holds the default value on creation for the maintenance field.
 	deployment.DefaultMaintenance = deploymentDescMaintenance.Default.(bool)
 	// deploymentDescSequence is the schema descriptor for sequence field.
-	deploymentDescSequence := deploymentFields[12].Descriptor()
+	deploymentDescSequence := deploymentFields[13].Descriptor()
 	// deployment.DefaultSequence holds the default value on creation for the sequence field.
 	deployment.DefaultSequence = deploymentDescSequence.Default.(int)
 	// deploymentDescBoots is the schema descriptor for boots field.
-	deploymentDescBoots := deploymentFields[13].Descriptor()
+	deploymentDescBoots := deploymentFields[14].Descriptor()
 	// deployment.DefaultBoots holds the default value on creation for the boots field.
 	deployment.DefaultBoots = deploymentDescBoots.Default.(int)
 	// deploymentDescReboots is the schema descriptor for reboots field.
-	deploymentDescReboots := deploymentFields[14].Descriptor()
+	deploymentDescReboots := deploymentFields[15].Descriptor()
 	// deployment.DefaultReboots holds the default value on creation for the reboots field.
 	deployment.DefaultReboots = deploymentDescReboots.Default.(int)
 	// deploymentDescRequestHash is the schema descriptor for request_hash field.
-	deploymentDescRequestHash := deploymentFields[18].Descriptor()
+	deploymentDescRequestHash := deploymentFields[19].Descriptor()
 	// deployment.DefaultRequestHash holds the default value on creation for the request_hash field.
 	deployment.DefaultRequestHash = deploymentDescRequestHash.Default.(string)
 	// deploymentDescVersion is the schema descriptor for version field.
-	deploymentDescVersion := deploymentFields[26].Descriptor()
+	deploymentDescVersion := deploymentFields[27].Descriptor()
 	// deployment.DefaultVersion holds the default value on creation for the version field.
 	deployment.DefaultVersion = deploymentDescVersion.Default.(int)
 	// deploymentDescCreatedAt is the schema descriptor for created_at field.
-	deploymentDescCreatedAt := deploymentFields[27].Descriptor()
+	deploymentDescCreatedAt := deploymentFields[28].Descriptor()
 	// deployment.DefaultCreatedAt holds the default value on creation for the created_at field.
 	deployment.DefaultCreatedAt = deploymentDescCreatedAt.Default.(func() time.Time)
 	// deploymentDescUpdatedAt is the schema descriptor for updated_at field.
-	deploymentDescUpdatedAt := deploymentFields[28].Descriptor()
+	deploymentDescUpdatedAt := deploymentFields[29].Descriptor()
 	// deployment.DefaultUpdatedAt holds the default value on creation for the updated_at field.
 	deployment.DefaultUpdatedAt = deploymentDescUpdatedAt.Default.(func() time.Time)
 	deploymentbatchFields := schema.DeploymentBatch{}.Fields()
@@ -114,35 +118,43 @@ func init() {
 	// node.DefaultServerProfile holds the default value on creation for the server_profile field.
 	node.DefaultServerProfile = nodeDescServerProfile.Default.(string)
 	// nodeDescDeploymentStatus is the schema descriptor for deployment_status field.
-	nodeDescDeploymentStatus := nodeFields[10].Descriptor()
+	nodeDescDeploymentStatus := nodeFields[12].Descriptor()
 	// node.DefaultDeploymentStatus holds the default value on creation for the deployment_status field.
 	node.DefaultDeploymentStatus = nodeDescDeploymentStatus.Default.(string)
 	// nodeDescState is the schema descriptor for state field.
-	nodeDescState := nodeFields[11].Descriptor()
+	nodeDescState := nodeFields[13].Descriptor()
 	// node.DefaultState holds the default value on creation for the state field.
 	node.DefaultState = nodeDescState.Default.(string)
+	// nodeDescProtected is the schema descriptor for protected field.
+	nodeDescProtected := nodeFields[20].Descriptor()
+	// node.DefaultProtected holds the default value on creation for the protected field.
+	node.DefaultProtected = nodeDescProtected.Default.(bool)
+	// nodeDescProtectNote is the schema descriptor for protect_note field.
+	nodeDescProtectNote := nodeFields[21].Descriptor()
+	// node.DefaultProtectNote holds the default value on creation for the protect_note field.
+	node.DefaultProtectNote = nodeDescProtectNote.Default.(string)
 	// nodeDescStale is the schema descriptor for stale field.
-	nodeDescStale := nodeFields[18].Descriptor()
+	nodeDescStale := nodeFields[22].Descriptor()
 	// node.DefaultStale holds the default value on creation for the stale field.
 	node.DefaultStale = nodeDescStale.Default.(bool)
 	// nodeDescLate is the schema descriptor for late field.
-	nodeDescLate := nodeFields[19].Descriptor()
+	nodeDescLate := nodeFields[23].Descriptor()
 	// node.DefaultLate holds the default value on creation for the late field.
 	node.DefaultLate = nodeDescLate.Default.(bool)
 	// nodeDescVersion is the schema descriptor for version field.
-	nodeDescVersion := nodeFields[20].Descriptor()
+	nodeDescVersion := nodeFields[24].Descriptor()
 	// node.DefaultVersion holds the default value on creation for the version field.
 	node.DefaultVersion = nodeDescVersion.Default.(int)
 	// nodeDescChangedPosition is the schema descriptor for changed_position field.
-	nodeDescChangedPosition := nodeFields[21].Descriptor()
+	nodeDescChangedPosition := nodeFields[25].Descriptor()
 	// node.DefaultChangedPosition holds the default value on creation for the changed_position field.
 	node.DefaultChangedPosition = nodeDescChangedPosition.Default.(int64)
 	// nodeDescCreatedAt is the schema descriptor for created_at field.
-	nodeDescCreatedAt := nodeFields[23].Descriptor()
+	nodeDescCreatedAt := nodeFields[27].Descriptor()
 	// node.DefaultCreatedAt holds the default value on creation for the created_at field.
 	node.DefaultCreatedAt = nodeDescCreatedAt.Default.(func() time.Time)
 	// nodeDescUpdatedAt is the schema descriptor for updated_at field.
-	nodeDescUpdatedAt := nodeFields[24].Descriptor()
+	nodeDescUpdatedAt := nodeFields[28].Descriptor()
 	// node.DefaultUpdatedAt holds the default value on creation for the updated_at field.
 	node.DefaultUpdatedAt = nodeDescUpdatedAt.Default.(func() time.Time)
 	nodetombstoneFields := schema.NodeTombstone{}.Fields()
@@ -165,32 +177,36 @@ func init() {
 	phaserunDescTries := phaserunFields[8].Descriptor()
 	// phaserun.DefaultTries holds the default value on creation for the tries field.
 	phaserun.DefaultTries = phaserunDescTries.Default.(int)
+	// phaserunDescAdmittedBytes is the schema descriptor for admitted_bytes field.
+	phaserunDescAdmittedBytes := phaserunFields[10].Descriptor()
+	// phaserun.DefaultAdmittedBytes holds the default value on creation for the admitted_bytes field.
+	phaserun.DefaultAdmittedBytes = phaserunDescAdmittedBytes.Default.(int64)
 	// phaserunDescMessage is the schema descriptor for message field.
-	phaserunDescMessage := phaserunFields[10].Descriptor()
+	phaserunDescMessage := phaserunFields[12].Descriptor()
 	// phaserun.DefaultMessage holds the default value on creation for the message field.
 	phaserun.DefaultMessage = phaserunDescMessage.Default.(string)
 	// phaserunDescLastHash is the schema descriptor for last_hash field.
-	phaserunDescLastHash := phaserunFields[11].Descriptor()
+	phaserunDescLastHash := phaserunFields[13].Descriptor()
 	// phaserun.DefaultLastHash holds the default value on creation for the last_hash field.
 	phaserun.DefaultLastHash = phaserunDescLastHash.Default.(string)
 	// phaserunDescLastSequence is the schema descriptor for last_sequence field.
-	phaserunDescLastSequence := phaserunFields[12].Descriptor()
+	phaserunDescLastSequence := phaserunFields[14].Descriptor()
 	// phaserun.DefaultLastSequence holds the default value on creation for the last_sequence field.
 	phaserun.DefaultLastSequence = phaserunDescLastSequence.Default.(int)
 	// phaserunDescAwaiting is the schema descriptor for awaiting field.
-	phaserunDescAwaiting := phaserunFields[13].Descriptor()
+	phaserunDescAwaiting := phaserunFields[15].Descriptor()
 	// phaserun.DefaultAwaiting holds the default value on creation for the awaiting field.
 	phaserun.DefaultAwaiting = phaserunDescAwaiting.Default.(string)
 	// phaserunDescEvidence is the schema descriptor for evidence field.
-	phaserunDescEvidence := phaserunFields[14].Descriptor()
+	phaserunDescEvidence := phaserunFields[16].Descriptor()
 	// phaserun.DefaultEvidence holds the default value on creation for the evidence field.
 	phaserun.DefaultEvidence = phaserunDescEvidence.Default.(string)
 	// phaserunDescEnteredAt is the schema descriptor for entered_at field.
-	phaserunDescEnteredAt := phaserunFields[16].Descriptor()
+	phaserunDescEnteredAt := phaserunFields[18].Descriptor()
 	// phaserun.DefaultEnteredAt holds the default value on creation for the entered_at field.
 	phaserun.DefaultEnteredAt = phaserunDescEnteredAt.Default.(func() time.Time)
 	// phaserunDescStoppedMs is the schema descriptor for stopped_ms field.
-	phaserunDescStoppedMs := phaserunFields[21].Descriptor()
+	phaserunDescStoppedMs := phaserunFields[23].Descriptor()
 	// phaserun.DefaultStoppedMs holds the default value on creation for the stopped_ms field.
 	phaserun.DefaultStoppedMs = phaserunDescStoppedMs.Default.(int64)
 	phasestatFields := schema.PhaseStat{}.Fields()

@@ -22,6 +22,8 @@ const (
 	FieldNumber = "number"
 	// FieldAttempt holds the string denoting the attempt field in the database.
 	FieldAttempt = "attempt"
+	// FieldKind holds the string denoting the kind field in the database.
+	FieldKind = "kind"
 	// FieldState holds the string denoting the state field in the database.
 	FieldState = "state"
 	// FieldPhase holds the string denoting the phase field in the database.
@@ -121,6 +123,7 @@ var Columns = []string{
 	FieldBatchID,
 	FieldNumber,
 	FieldAttempt,
+	FieldKind,
 	FieldState,
 	FieldPhase,
 	FieldPhaseStatus,
@@ -162,6 +165,8 @@ func ValidColumn(column string) bool {
 var (
 	// DefaultAttempt holds the default value on creation for the "attempt" field.
 	DefaultAttempt int
+	// DefaultKind holds the default value on creation for the "kind" field.
+	DefaultKind string
 	// DefaultMaintenance holds the default value on creation for the "maintenance" field.
 	DefaultMaintenance bool
 	// DefaultSequence holds the default value on creation for the "sequence" field.
@@ -206,6 +211,11 @@ func ByNumber(opts ...sql.OrderTermOption) OrderOption {
 // ByAttempt orders the results by the attempt field.
 func ByAttempt(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldAttempt, opts...).ToFunc()
+}
+
+// ByKind orders the results by the kind field.
+func ByKind(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldKind, opts...).ToFunc()
 }
 
 // ByState orders the results by the state field.

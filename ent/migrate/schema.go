@@ -14,6 +14,7 @@ var (
 		{Name: "id", Type: field.TypeInt64, Increment: true},
 		{Name: "number", Type: field.TypeInt},
 		{Name: "attempt", Type: field.TypeInt, Default: 1},
+		{Name: "kind", Type: field.TypeString, Default: "install"},
 		{Name: "state", Type: field.TypeString},
 		{Name: "phase", Type: field.TypeString},
 		{Name: "phase_status", Type: field.TypeString},
@@ -51,13 +52,13 @@ var (
 		ForeignKeys: []*schema.ForeignKey{
 			{
 				Symbol:     "deployments_deployment_batches_deployments",
-				Columns:    []*schema.Column{DeploymentsColumns[29]},
+				Columns:    []*schema.Column{DeploymentsColumns[30]},
 				RefColumns: []*schema.Column{DeploymentBatchesColumns[0]},
 				OnDelete:   schema.SetNull,
 			},
 			{
 				Symbol:     "deployments_nodes_deployments",
-				Columns:    []*schema.Column{DeploymentsColumns[30]},
+				Columns:    []*schema.Column{DeploymentsColumns[31]},
 				RefColumns: []*schema.Column{NodesColumns[0]},
 				OnDelete:   schema.NoAction,
 			},
@@ -66,12 +67,12 @@ var (
 			{
 				Name:    "deployment_node_id_number",
 				Unique:  true,
-				Columns: []*schema.Column{DeploymentsColumns[30], DeploymentsColumns[1]},
+				Columns: []*schema.Column{DeploymentsColumns[31], DeploymentsColumns[1]},
 			},
 			{
 				Name:    "deployments_one_active",
 				Unique:  true,
-				Columns: []*schema.Column{DeploymentsColumns[30]},
+				Columns: []*schema.Column{DeploymentsColumns[31]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "state IN ('queued', 'running', 'canceling', 'cleaning_up')",
 				},
@@ -79,22 +80,22 @@ var (
 			{
 				Name:    "deployment_requested_by_idempotency_key",
 				Unique:  true,
-				Columns: []*schema.Column{DeploymentsColumns[14], DeploymentsColumns[15]},
+				Columns: []*schema.Column{DeploymentsColumns[15], DeploymentsColumns[16]},
 			},
 			{
 				Name:    "deployment_created_at_id",
 				Unique:  false,
-				Columns: []*schema.Column{DeploymentsColumns[25], DeploymentsColumns[0]},
+				Columns: []*schema.Column{DeploymentsColumns[26], DeploymentsColumns[0]},
 			},
 			{
 				Name:    "deployment_state",
 				Unique:  false,
-				Columns: []*schema.Column{DeploymentsColumns[3]},
+				Columns: []*schema.Column{DeploymentsColumns[4]},
 			},
 			{
 				Name:    "deployment_batch_id",
 				Unique:  false,
-				Columns: []*schema.Column{DeploymentsColumns[29]},
+				Columns: []*schema.Column{DeploymentsColumns[30]},
 			},
 		},
 	}
@@ -202,6 +203,8 @@ var (
 		{Name: "server_profile", Type: field.TypeString, Default: ""},
 		{Name: "management_ip", Type: field.TypeString, Nullable: true},
 		{Name: "workload_ip", Type: field.TypeString, Nullable: true},
+		{Name: "ahv_ip", Type: field.TypeString, Nullable: true},
+		{Name: "cvm_ip", Type: field.TypeString, Nullable: true},
 		{Name: "mac", Type: field.TypeString, Nullable: true},
 		{Name: "mac_addresses", Type: field.TypeJSON, Nullable: true},
 		{Name: "cluster_name", Type: field.TypeString, Nullable: true},
@@ -214,6 +217,8 @@ var (
 		{Name: "ssh_host_key", Type: field.TypeString, Nullable: true},
 		{Name: "boot_id", Type: field.TypeString, Nullable: true},
 		{Name: "ssh_port", Type: field.TypeInt, Nullable: true},
+		{Name: "protected", Type: field.TypeBool, Default: false},
+		{Name: "protect_note", Type: field.TypeString, Default: ""},
 		{Name: "stale", Type: field.TypeBool, Default: false},
 		{Name: "late", Type: field.TypeBool, Default: false},
 		{Name: "version", Type: field.TypeInt, Default: 1},
@@ -241,32 +246,32 @@ var (
 			{
 				Name:    "node_mac",
 				Unique:  true,
-				Columns: []*schema.Column{NodesColumns[6]},
+				Columns: []*schema.Column{NodesColumns[8]},
 			},
 			{
 				Name:    "node_changed_position",
 				Unique:  false,
-				Columns: []*schema.Column{NodesColumns[21]},
+				Columns: []*schema.Column{NodesColumns[25]},
 			},
 			{
 				Name:    "node_created_at_id",
 				Unique:  false,
-				Columns: []*schema.Column{NodesColumns[23], NodesColumns[0]},
+				Columns: []*schema.Column{NodesColumns[27], NodesColumns[0]},
 			},
 			{
 				Name:    "node_updated_at_id",
 				Unique:  false,
-				Columns: []*schema.Column{NodesColumns[24], NodesColumns[0]},
+				Columns: []*schema.Column{NodesColumns[28], NodesColumns[0]},
 			},
 			{
 				Name:    "node_state",
 				Unique:  false,
-				Columns: []*schema.Column{NodesColumns[11]},
+				Columns: []*schema.Column{NodesColumns[13]},
 			},
 			{
 				Name:    "node_cluster_name",
 				Unique:  false,
-				Columns: []*schema.Column{NodesColumns[8]},
+				Columns: []*schema.Column{NodesColumns[10]},
 			},
 		},
 	}
@@ -300,6 +305,8 @@ var (
 		{Name: "server_profile", Type: field.TypeString, Default: ""},
 		{Name: "status", Type: field.TypeString},
 		{Name: "tries", Type: field.TypeInt, Default: 1},
+		{Name: "admitted_at", Type: field.TypeTime, Nullable: true},
+		{Name: "admitted_bytes", Type: field.TypeInt64, Default: 0},
 		{Name: "progress", Type: field.TypeInt, Nullable: true},
 		{Name: "message", Type: field.TypeString, Size: 2147483647, Default: ""},
 		{Name: "last_hash", Type: field.TypeString, Default: ""},
@@ -323,7 +330,7 @@ var (
 		ForeignKeys: []*schema.ForeignKey{
 			{
 				Symbol:     "phase_runs_deployments_phase_runs",
-				Columns:    []*schema.Column{PhaseRunsColumns[21]},
+				Columns:    []*schema.Column{PhaseRunsColumns[23]},
 				RefColumns: []*schema.Column{DeploymentsColumns[0]},
 				OnDelete:   schema.NoAction,
 			},
@@ -332,12 +339,12 @@ var (
 			{
 				Name:    "phaserun_deployment_id_attempt_phase",
 				Unique:  true,
-				Columns: []*schema.Column{PhaseRunsColumns[21], PhaseRunsColumns[1], PhaseRunsColumns[2]},
+				Columns: []*schema.Column{PhaseRunsColumns[23], PhaseRunsColumns[1], PhaseRunsColumns[2]},
 			},
 			{
 				Name:    "phase_runs_one_open",
 				Unique:  true,
-				Columns: []*schema.Column{PhaseRunsColumns[21]},
+				Columns: []*schema.Column{PhaseRunsColumns[23]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "finished_at IS NULL",
 				},
@@ -345,7 +352,7 @@ var (
 			{
 				Name:    "phase_runs_due",
 				Unique:  false,
-				Columns: []*schema.Column{PhaseRunsColumns[18]},
+				Columns: []*schema.Column{PhaseRunsColumns[20]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "finished_at IS NULL",
 				},
@@ -353,7 +360,7 @@ var (
 			{
 				Name:    "phase_runs_stats",
 				Unique:  false,
-				Columns: []*schema.Column{PhaseRunsColumns[4], PhaseRunsColumns[2], PhaseRunsColumns[17]},
+				Columns: []*schema.Column{PhaseRunsColumns[4], PhaseRunsColumns[2], PhaseRunsColumns[19]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "status = 'success'",
 				},
@@ -361,7 +368,7 @@ var (
 			{
 				Name:    "phase_runs_profile_stats",
 				Unique:  false,
-				Columns: []*schema.Column{PhaseRunsColumns[4], PhaseRunsColumns[5], PhaseRunsColumns[2], PhaseRunsColumns[17]},
+				Columns: []*schema.Column{PhaseRunsColumns[4], PhaseRunsColumns[5], PhaseRunsColumns[2], PhaseRunsColumns[19]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "status = 'success'",
 				},

@@ -28,6 +28,7 @@ var checks = map[string]map[string]string{
 	},
 	"deployments": {
 		"deployments_state":    "state IN (" + states + ")",
+		"deployments_kind":     "kind IN ('install', 'reinitialize', 'adopt')",
 		"deployments_counters": "number >= 1 AND attempt >= 1 AND sequence >= 0 AND version >= 1",
 	},
 	"deployment_batches": {

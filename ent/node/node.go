@@ -24,6 +24,10 @@ const (
 	FieldManagementIP = "management_ip"
 	// FieldWorkloadIP holds the string denoting the workload_ip field in the database.
 	FieldWorkloadIP = "workload_ip"
+	// FieldAhvIP holds the string denoting the ahv_ip field in the database.
+	FieldAhvIP = "ahv_ip"
+	// FieldCvmIP holds the string denoting the cvm_ip field in the database.
+	FieldCvmIP = "cvm_ip"
 	// FieldMAC holds the string denoting the mac field in the database.
 	FieldMAC = "mac"
 	// FieldMACAddresses holds the string denoting the mac_addresses field in the database.
@@ -48,6 +52,10 @@ const (
 	FieldBootID = "boot_id"
 	// FieldSSHPort holds the string denoting the ssh_port field in the database.
 	FieldSSHPort = "ssh_port"
+	// FieldProtected holds the string denoting the protected field in the database.
+	FieldProtected = "protected"
+	// FieldProtectNote holds the string denoting the protect_note field in the database.
+	FieldProtectNote = "protect_note"
 	// FieldStale holds the string denoting the stale field in the database.
 	FieldStale = "stale"
 	// FieldLate holds the string denoting the late field in the database.
@@ -92,6 +100,8 @@ var Columns = []string{
 	FieldServerProfile,
 	FieldManagementIP,
 	FieldWorkloadIP,
+	FieldAhvIP,
+	FieldCvmIP,
 	FieldMAC,
 	FieldMACAddresses,
 	FieldClusterName,
@@ -104,6 +114,8 @@ var Columns = []string{
 	FieldSSHHostKey,
 	FieldBootID,
 	FieldSSHPort,
+	FieldProtected,
+	FieldProtectNote,
 	FieldStale,
 	FieldLate,
 	FieldVersion,
@@ -132,6 +144,10 @@ var (
 	DefaultDeploymentStatus string
 	// DefaultState holds the default value on creation for the "state" field.
 	DefaultState string
+	// DefaultProtected holds the default value on creation for the "protected" field.
+	DefaultProtected bool
+	// DefaultProtectNote holds the default value on creation for the "protect_note" field.
+	DefaultProtectNote string
 	// DefaultStale holds the default value on creation for the "stale" field.
 	DefaultStale bool
 	// DefaultLate holds the default value on creation for the "late" field.
@@ -177,6 +193,16 @@ func ByManagementIP(opts ...sql.OrderTermOption) OrderOption {
 // ByWorkloadIP orders the results by the workload_ip field.
 func ByWorkloadIP(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldWorkloadIP, opts...).ToFunc()
+}
+
+// ByAhvIP orders the results by the ahv_ip field.
+func ByAhvIP(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldAhvIP, opts...).ToFunc()
+}
+
+// ByCvmIP orders the results by the cvm_ip field.
+func ByCvmIP(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldCvmIP, opts...).ToFunc()
 }
 
 // ByMAC orders the results by the mac field.
@@ -227,6 +253,16 @@ func ByBootID(opts ...sql.OrderTermOption) OrderOption {
 // BySSHPort orders the results by the ssh_port field.
 func BySSHPort(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldSSHPort, opts...).ToFunc()
+}
+
+// ByProtected orders the results by the protected field.
+func ByProtected(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldProtected, opts...).ToFunc()
+}
+
+// ByProtectNote orders the results by the protect_note field.
+func ByProtectNote(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldProtectNote, opts...).ToFunc()
 }
 
 // ByStale orders the results by the stale field.

@@ -80,6 +80,16 @@ func WorkloadIP(v string) predicate.Node {
 	return predicate.Node(sql.FieldEQ(FieldWorkloadIP, v))
 }
 
+// AhvIP applies equality check predicate on the "ahv_ip" field. It's identical to AhvIPEQ.
+func AhvIP(v string) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldAhvIP, v))
+}
+
+// CvmIP applies equality check predicate on the "cvm_ip" field. It's identical to CvmIPEQ.
+func CvmIP(v string) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldCvmIP, v))
+}
+
 // MAC applies equality check predicate on the "mac" field. It's identical to MACEQ.
 func MAC(v string) predicate.Node {
 	return predicate.Node(sql.FieldEQ(FieldMAC, v))
@@ -128,6 +138,16 @@ func BootID(v string) predicate.Node {
 // SSHPort applies equality check predicate on the "ssh_port" field. It's identical to SSHPortEQ.
 func SSHPort(v int) predicate.Node {
 	return predicate.Node(sql.FieldEQ(FieldSSHPort, v))
+}
+
+// Protected applies equality check predicate on the "protected" field. It's identical to ProtectedEQ.
+func Protected(v bool) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldProtected, v))
+}
+
+// ProtectNote applies equality check predicate on the "protect_note" field. It's identical to ProtectNoteEQ.
+func ProtectNote(v string) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldProtectNote, v))
 }
 
 // Stale applies equality check predicate on the "stale" field. It's identical to StaleEQ.
@@ -508,6 +528,156 @@ func WorkloadIPEqualFold(v string) predicate.Node {
 // WorkloadIPContainsFold applies the ContainsFold predicate on the "workload_ip" field.
 func WorkloadIPContainsFold(v string) predicate.Node {
 	return predicate.Node(sql.FieldContainsFold(FieldWorkloadIP, v))
+}
+
+// AhvIPEQ applies the EQ predicate on the "ahv_ip" field.
+func AhvIPEQ(v string) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldAhvIP, v))
+}
+
+// AhvIPNEQ applies the NEQ predicate on the "ahv_ip" field.
+func AhvIPNEQ(v string) predicate.Node {
+	return predicate.Node(sql.FieldNEQ(FieldAhvIP, v))
+}
+
+// AhvIPIn applies the In predicate on the "ahv_ip" field.
+func AhvIPIn(vs ...string) predicate.Node {
+	return predicate.Node(sql.FieldIn(FieldAhvIP, vs...))
+}
+
+// AhvIPNotIn applies the NotIn predicate on the "ahv_ip" field.
+func AhvIPNotIn(vs ...string) predicate.Node {
+	return predicate.Node(sql.FieldNotIn(FieldAhvIP, vs...))
+}
+
+// AhvIPGT applies the GT predicate on the "ahv_ip" field.
+func AhvIPGT(v string) predicate.Node {
+	return predicate.Node(sql.FieldGT(FieldAhvIP, v))
+}
+
+// AhvIPGTE applies the GTE predicate on the "ahv_ip" field.
+func AhvIPGTE(v string) predicate.Node {
+	return predicate.Node(sql.FieldGTE(FieldAhvIP, v))
+}
+
+// AhvIPLT applies the LT predicate on the "ahv_ip" field.
+func AhvIPLT(v string) predicate.Node {
+	return predicate.Node(sql.FieldLT(FieldAhvIP, v))
+}
+
+// AhvIPLTE applies the LTE predicate on the "ahv_ip" field.
+func AhvIPLTE(v string) predicate.Node {
+	return predicate.Node(sql.FieldLTE(FieldAhvIP, v))
+}
+
+// AhvIPContains applies the Contains predicate on the "ahv_ip" field.
+func AhvIPContains(v string) predicate.Node {
+	return predicate.Node(sql.FieldContains(FieldAhvIP, v))
+}
+
+// AhvIPHasPrefix applies the HasPrefix predicate on the "ahv_ip" field.
+func AhvIPHasPrefix(v string) predicate.Node {
+	return predicate.Node(sql.FieldHasPrefix(FieldAhvIP, v))
+}
+
+// AhvIPHasSuffix applies the HasSuffix predicate on the "ahv_ip" field.
+func AhvIPHasSuffix(v string) predicate.Node {
+	return predicate.Node(sql.FieldHasSuffix(FieldAhvIP, v))
+}
+
+// AhvIPIsNil applies the IsNil predicate on the "ahv_ip" field.
+func AhvIPIsNil() predicate.Node {
+	return predicate.Node(sql.FieldIsNull(FieldAhvIP))
+}
+
+// AhvIPNotNil applies the NotNil predicate on the "ahv_ip" field.
+func AhvIPNotNil() predicate.Node {
+	return predicate.Node(sql.FieldNotNull(FieldAhvIP))
+}
+
+// AhvIPEqualFold applies the EqualFold predicate on the "ahv_ip" field.
+func AhvIPEqualFold(v string) predicate.Node {
+	return predicate.Node(sql.FieldEqualFold(FieldAhvIP, v))
+}
+
+// AhvIPContainsFold applies the ContainsFold predicate on the "ahv_ip" field.
+func AhvIPContainsFold(v string) predicate.Node {
+	return predicate.Node(sql.FieldContainsFold(FieldAhvIP, v))
+}
+
+// CvmIPEQ applies the EQ predicate on the "cvm_ip" field.
+func CvmIPEQ(v string) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldCvmIP, v))
+}
+
+// CvmIPNEQ applies the NEQ predicate on the "cvm_ip" field.
+func CvmIPNEQ(v string) predicate.Node {
+	return predicate.Node(sql.FieldNEQ(FieldCvmIP, v))
+}
+
+// CvmIPIn applies the In predicate on the "cvm_ip" field.
+func CvmIPIn(vs ...string) predicate.Node {
+	return predicate.Node(sql.FieldIn(FieldCvmIP, vs...))
+}
+
+// CvmIPNotIn applies the NotIn predicate on the "cvm_ip" field.
+func CvmIPNotIn(vs ...string) predicate.Node {
+	return predicate.Node(sql.FieldNotIn(FieldCvmIP, vs...))
+}
+
+// CvmIPGT applies the GT predicate on the "cvm_ip" field.
+func CvmIPGT(v string) predicate.Node {
+	return predicate.Node(sql.FieldGT(FieldCvmIP, v))
+}
+
+// CvmIPGTE applies the GTE predicate on the "cvm_ip" field.
+func CvmIPGTE(v string) predicate.Node {
+	return predicate.Node(sql.FieldGTE(FieldCvmIP, v))
+}
+
+// CvmIPLT applies the LT predicate on the "cvm_ip" field.
+func CvmIPLT(v string) predicate.Node {
+	return predicate.Node(sql.FieldLT(FieldCvmIP, v))
+}
+
+// CvmIPLTE applies the LTE predicate on the "cvm_ip" field.
+func CvmIPLTE(v string) predicate.Node {
+	return predicate.Node(sql.FieldLTE(FieldCvmIP, v))
+}
+
+// CvmIPContains applies the Contains predicate on the "cvm_ip" field.
+func CvmIPContains(v string) predicate.Node {
+	return predicate.Node(sql.FieldContains(FieldCvmIP, v))
+}
+
+// CvmIPHasPrefix applies the HasPrefix predicate on the "cvm_ip" field.
+func CvmIPHasPrefix(v string) predicate.Node {
+	return predicate.Node(sql.FieldHasPrefix(FieldCvmIP, v))
+}
+
+// CvmIPHasSuffix applies the HasSuffix predicate on the "cvm_ip" field.
+func CvmIPHasSuffix(v string) predicate.Node {
+	return predicate.Node(sql.FieldHasSuffix(FieldCvmIP, v))
+}
+
+// CvmIPIsNil applies the IsNil predicate on the "cvm_ip" field.
+func CvmIPIsNil() predicate.Node {
+	return predicate.Node(sql.FieldIsNull(FieldCvmIP))
+}
+
+// CvmIPNotNil applies the NotNil predicate on the "cvm_ip" field.
+func CvmIPNotNil() predicate.Node {
+	return predicate.Node(sql.FieldNotNull(FieldCvmIP))
+}
+
+// CvmIPEqualFold applies the EqualFold predicate on the "cvm_ip" field.
+func CvmIPEqualFold(v string) predicate.Node {
+	return predicate.Node(sql.FieldEqualFold(FieldCvmIP, v))
+}
+
+// CvmIPContainsFold applies the ContainsFold predicate on the "cvm_ip" field.
+func CvmIPContainsFold(v string) predicate.Node {
+	return predicate.Node(sql.FieldContainsFold(FieldCvmIP, v))
 }
 
 // MACEQ applies the EQ predicate on the "mac" field.
@@ -1208,6 +1378,81 @@ func SSHPortIsNil() predicate.Node {
 // SSHPortNotNil applies the NotNil predicate on the "ssh_port" field.
 func SSHPortNotNil() predicate.Node {
 	return predicate.Node(sql.FieldNotNull(FieldSSHPort))
+}
+
+// ProtectedEQ applies the EQ predicate on the "protected" field.
+func ProtectedEQ(v bool) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldProtected, v))
+}
+
+// ProtectedNEQ applies the NEQ predicate on the "protected" field.
+func ProtectedNEQ(v bool) predicate.Node {
+	return predicate.Node(sql.FieldNEQ(FieldProtected, v))
+}
+
+// ProtectNoteEQ applies the EQ predicate on the "protect_note" field.
+func ProtectNoteEQ(v string) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldProtectNote, v))
+}
+
+// ProtectNoteNEQ applies the NEQ predicate on the "protect_note" field.
+func ProtectNoteNEQ(v string) predicate.Node {
+	return predicate.Node(sql.FieldNEQ(FieldProtectNote, v))
+}
+
+// ProtectNoteIn applies the In predicate on the "protect_note" field.
+func ProtectNoteIn(vs ...string) predicate.Node {
+	return predicate.Node(sql.FieldIn(FieldProtectNote, vs...))
+}
+
+// ProtectNoteNotIn applies the NotIn predicate on the "protect_note" field.
+func ProtectNoteNotIn(vs ...string) predicate.Node {
+	return predicate.Node(sql.FieldNotIn(FieldProtectNote, vs...))
+}
+
+// ProtectNoteGT applies the GT predicate on the "protect_note" field.
+func ProtectNoteGT(v string) predicate.Node {
+	return predicate.Node(sql.FieldGT(FieldProtectNote, v))
+}
+
+// ProtectNoteGTE applies the GTE predicate on the "protect_note" field.
+func ProtectNoteGTE(v string) predicate.Node {
+	return predicate.Node(sql.FieldGTE(FieldProtectNote, v))
+}
+
+// ProtectNoteLT applies the LT predicate on the "protect_note" field.
+func ProtectNoteLT(v string) predicate.Node {
+	return predicate.Node(sql.FieldLT(FieldProtectNote, v))
+}
+
+// ProtectNoteLTE applies the LTE predicate on the "protect_note" field.
+func ProtectNoteLTE(v string) predicate.Node {
+	return predicate.Node(sql.FieldLTE(FieldProtectNote, v))
+}
+
+// ProtectNoteContains applies the Contains predicate on the "protect_note" field.
+func ProtectNoteContains(v string) predicate.Node {
+	return predicate.Node(sql.FieldContains(FieldProtectNote, v))
+}
+
+// ProtectNoteHasPrefix applies the HasPrefix predicate on the "protect_note" field.
+func ProtectNoteHasPrefix(v string) predicate.Node {
+	return predicate.Node(sql.FieldHasPrefix(FieldProtectNote, v))
+}
+
+// ProtectNoteHasSuffix applies the HasSuffix predicate on the "protect_note" field.
+func ProtectNoteHasSuffix(v string) predicate.Node {
+	return predicate.Node(sql.FieldHasSuffix(FieldProtectNote, v))
+}
+
+// ProtectNoteEqualFold applies the EqualFold predicate on the "protect_note" field.
+func ProtectNoteEqualFold(v string) predicate.Node {
+	return predicate.Node(sql.FieldEqualFold(FieldProtectNote, v))
+}
+
+// ProtectNoteContainsFold applies the ContainsFold predicate on the "protect_note" field.
+func ProtectNoteContainsFold(v string) predicate.Node {
+	return predicate.Node(sql.FieldContainsFold(FieldProtectNote, v))
 }
 
 // StaleEQ applies the EQ predicate on the "stale" field.

@@ -30,6 +30,10 @@ const (
 	FieldStatus = "status"
 	// FieldTries holds the string denoting the tries field in the database.
 	FieldTries = "tries"
+	// FieldAdmittedAt holds the string denoting the admitted_at field in the database.
+	FieldAdmittedAt = "admitted_at"
+	// FieldAdmittedBytes holds the string denoting the admitted_bytes field in the database.
+	FieldAdmittedBytes = "admitted_bytes"
 	// FieldProgress holds the string denoting the progress field in the database.
 	FieldProgress = "progress"
 	// FieldMessage holds the string denoting the message field in the database.
@@ -80,6 +84,8 @@ var Columns = []string{
 	FieldServerProfile,
 	FieldStatus,
 	FieldTries,
+	FieldAdmittedAt,
+	FieldAdmittedBytes,
 	FieldProgress,
 	FieldMessage,
 	FieldLastHash,
@@ -112,6 +118,8 @@ var (
 	DefaultServerProfile string
 	// DefaultTries holds the default value on creation for the "tries" field.
 	DefaultTries int
+	// DefaultAdmittedBytes holds the default value on creation for the "admitted_bytes" field.
+	DefaultAdmittedBytes int64
 	// DefaultMessage holds the default value on creation for the "message" field.
 	DefaultMessage string
 	// DefaultLastHash holds the default value on creation for the "last_hash" field.
@@ -174,6 +182,16 @@ func ByStatus(opts ...sql.OrderTermOption) OrderOption {
 // ByTries orders the results by the tries field.
 func ByTries(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldTries, opts...).ToFunc()
+}
+
+// ByAdmittedAt orders the results by the admitted_at field.
+func ByAdmittedAt(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldAdmittedAt, opts...).ToFunc()
+}
+
+// ByAdmittedBytes orders the results by the admitted_bytes field.
+func ByAdmittedBytes(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldAdmittedBytes, opts...).ToFunc()
 }
 
 // ByProgress orders the results by the progress field.

@@ -95,6 +95,16 @@ func Tries(v int) predicate.PhaseRun {
 	return predicate.PhaseRun(sql.FieldEQ(FieldTries, v))
 }
 
+// AdmittedAt applies equality check predicate on the "admitted_at" field. It's identical to AdmittedAtEQ.
+func AdmittedAt(v time.Time) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldEQ(FieldAdmittedAt, v))
+}
+
+// AdmittedBytes applies equality check predicate on the "admitted_bytes" field. It's identical to AdmittedBytesEQ.
+func AdmittedBytes(v int64) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldEQ(FieldAdmittedBytes, v))
+}
+
 // Progress applies equality check predicate on the "progress" field. It's identical to ProgressEQ.
 func Progress(v int) predicate.PhaseRun {
 	return predicate.PhaseRun(sql.FieldEQ(FieldProgress, v))
@@ -558,6 +568,96 @@ func TriesLT(v int) predicate.PhaseRun {
 // TriesLTE applies the LTE predicate on the "tries" field.
 func TriesLTE(v int) predicate.PhaseRun {
 	return predicate.PhaseRun(sql.FieldLTE(FieldTries, v))
+}
+
+// AdmittedAtEQ applies the EQ predicate on the "admitted_at" field.
+func AdmittedAtEQ(v time.Time) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldEQ(FieldAdmittedAt, v))
+}
+
+// AdmittedAtNEQ applies the NEQ predicate on the "admitted_at" field.
+func AdmittedAtNEQ(v time.Time) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldNEQ(FieldAdmittedAt, v))
+}
+
+// AdmittedAtIn applies the In predicate on the "admitted_at" field.
+func AdmittedAtIn(vs ...time.Time) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldIn(FieldAdmittedAt, vs...))
+}
+
+// AdmittedAtNotIn applies the NotIn predicate on the "admitted_at" field.
+func AdmittedAtNotIn(vs ...time.Time) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldNotIn(FieldAdmittedAt, vs...))
+}
+
+// AdmittedAtGT applies the GT predicate on the "admitted_at" field.
+func AdmittedAtGT(v time.Time) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldGT(FieldAdmittedAt, v))
+}
+
+// AdmittedAtGTE applies the GTE predicate on the "admitted_at" field.
+func AdmittedAtGTE(v time.Time) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldGTE(FieldAdmittedAt, v))
+}
+
+// AdmittedAtLT applies the LT predicate on the "admitted_at" field.
+func AdmittedAtLT(v time.Time) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldLT(FieldAdmittedAt, v))
+}
+
+// AdmittedAtLTE applies the LTE predicate on the "admitted_at" field.
+func AdmittedAtLTE(v time.Time) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldLTE(FieldAdmittedAt, v))
+}
+
+// AdmittedAtIsNil applies the IsNil predicate on the "admitted_at" field.
+func AdmittedAtIsNil() predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldIsNull(FieldAdmittedAt))
+}
+
+// AdmittedAtNotNil applies the NotNil predicate on the "admitted_at" field.
+func AdmittedAtNotNil() predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldNotNull(FieldAdmittedAt))
+}
+
+// AdmittedBytesEQ applies the EQ predicate on the "admitted_bytes" field.
+func AdmittedBytesEQ(v int64) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldEQ(FieldAdmittedBytes, v))
+}
+
+// AdmittedBytesNEQ applies the NEQ predicate on the "admitted_bytes" field.
+func AdmittedBytesNEQ(v int64) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldNEQ(FieldAdmittedBytes, v))
+}
+
+// AdmittedBytesIn applies the In predicate on the "admitted_bytes" field.
+func AdmittedBytesIn(vs ...int64) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldIn(FieldAdmittedBytes, vs...))
+}
+
+// AdmittedBytesNotIn applies the NotIn predicate on the "admitted_bytes" field.
+func AdmittedBytesNotIn(vs ...int64) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldNotIn(FieldAdmittedBytes, vs...))
+}
+
+// AdmittedBytesGT applies the GT predicate on the "admitted_bytes" field.
+func AdmittedBytesGT(v int64) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldGT(FieldAdmittedBytes, v))
+}
+
+// AdmittedBytesGTE applies the GTE predicate on the "admitted_bytes" field.
+func AdmittedBytesGTE(v int64) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldGTE(FieldAdmittedBytes, v))
+}
+
+// AdmittedBytesLT applies the LT predicate on the "admitted_bytes" field.
+func AdmittedBytesLT(v int64) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldLT(FieldAdmittedBytes, v))
+}
+
+// AdmittedBytesLTE applies the LTE predicate on the "admitted_bytes" field.
+func AdmittedBytesLTE(v int64) predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldLTE(FieldAdmittedBytes, v))
 }
 
 // ProgressEQ applies the EQ predicate on the "progress" field.

@@ -32,6 +32,7 @@ func (Deployment) Fields() []ent.Field {
 		field.Int64("batch_id").Optional().Nillable(),
 		field.Int("number").Comment("1, 2, 3 ... per node"),
 		field.Int("attempt").Default(1),
+		field.String("kind").Default("install").Comment("install, reinitialize or adopt"),
 		field.String("state"),
 		field.String("phase").Comment("key of the open phase, or the final one"),
 		field.String("phase_status"),

@@ -34,6 +34,8 @@ func (PhaseRun) Fields() []ent.Field {
 		field.String("server_profile").Default("").Comment("of the node when the phase was entered, for statistics"),
 		field.String("status"),
 		field.Int("tries").Default(1).Comment("1 + automatic retries after a deadline"),
+		field.Time("admitted_at").Optional().Nillable().Comment("image_download: when a download slot was given"),
+		field.Int64("admitted_bytes").Default(0).Comment("image_download: what the slot counts for in the byte budget"),
 		field.Int("progress").Optional().Nillable().Comment("0-100, as reported"),
 		field.Text("message").Default(""),
 		field.String("last_hash").Default("").Comment("identity of the last accepted report"),
