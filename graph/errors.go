@@ -42,10 +42,21 @@ func recovered(log *slog.Logger) graphql.RecoverFunc {
 	}
 }
 
+// away is what callers are told while the database cannot be used: nothing was
+// wrong with what they asked.
+var away = &deploy.Error{Code: deploy.CodeUpstreamUnavailable, Message: "Slipway cannot reach its database at the moment", Hint: "try again", Retryable: true}
+
+// late is what callers are told whose request took longer than one may.
+var late = &deploy.Error{Code: deploy.CodeUpstreamUnavailable, Message: "Slipway could not answer in time", Hint: "try again, or ask for less", Retryable: true}
+
 // presenter gives every request error a code and the request's id. Only texts
 // that were written for callers are shown: those of package deploy, of
 // scalars, and what parser and validator say about the document.
-func presenter(log *slog.Logger) graphql.ErrorPresenterFunc {
+//
+// What unavailable calls a passing trouble of the database says that it can be
+// tried again. Such an operation was begun, so over HTTP its status stays 200,
+// as GraphQL over HTTP has it wherever there is a data entry, null or not.
+func presenter(log *slog.Logger, unavailable func(error) bool) graphql.ErrorPresenterFunc {
 	return func(ctx context.Context, err error) *gqlerror.Error {
 		out := graphql.DefaultErrorPresenter(ctx, err)
 		shown := &gqlerror.Error{Message: out.Message, Path: out.Path, Locations: out.Locations, Extensions: map[string]any{}}
@@ -53,17 +64,20 @@ func presenter(log *slog.Logger) graphql.ErrorPresenterFunc {
 		var se *scalar.Error
 		switch {
 		case errors.As(err, &de):
-			shown.Message = sentence(de.Message, de.Hint)
-			shown.Extensions["code"] = strings.ToUpper(string(de.Code))
-			if de.Retryable {
-				shown.Extensions["retryable"] = true
-			}
+			tell(shown, de)
 		case errors.As(err, &se):
 			shown.Message = se.Text
 			shown.Extensions["code"] = string(codeOf(deploy.CodeInvalid))
-		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		case errors.Is(err, context.DeadlineExceeded):
+			// Our own limit: the caller is still there.
+			log.WarnContext(ctx, "a GraphQL request took too long", "request_id", requestID(ctx), "path", out.Path.String(), "error", err)
+			tell(shown, late)
+		case errors.Is(err, context.Canceled):
 			shown.Message = "the request was given up before it was done"
 			shown.Extensions["code"] = codeCanceled
+		case unavailable != nil && unavailable(err):
+			log.WarnContext(ctx, "a GraphQL request could not reach the database", "request_id", requestID(ctx), "path", out.Path.String(), "error", err)
+			tell(shown, away)
 		case isDocumentError(out):
 			shown.Extensions["code"] = codeValidation
 			if code, ok := out.Extensions["code"].(string); ok {
@@ -81,6 +95,14 @@ func presenter(log *slog.Logger) graphql.ErrorPresenterFunc {
 			shown.Extensions["requestId"] = id
 		}
 		return shown
+	}
+}
+
+func tell(shown *gqlerror.Error, e *deploy.Error) {
+	shown.Message = sentence(e.Message, e.Hint)
+	shown.Extensions["code"] = strings.ToUpper(string(e.Code))
+	if e.Retryable {
+		shown.Extensions["retryable"] = true
 	}
 }
 

@@ -49,7 +49,13 @@ type Deps struct {
 	// It is asked with an empty secret for a socket that brought none at all, so
 	// that it can count those.
 	Authenticate func(r *http.Request, secret string) (*access.Principal, error)
-	Version      string
+	// Watch gives a context that ends when a principal's credential is taken
+	// back; websockets end with it. nil = they end with its expiry only.
+	Watch func(ctx context.Context, p *access.Principal) context.Context
+	// Unavailable tells errors that mean no more than that the database cannot
+	// be used for the moment; nil = none do.
+	Unavailable func(error) bool
+	Version     string
 	// StreamRetention is for how long events are kept; 0 = for ever.
 	StreamRetention time.Duration
 	Logger          *slog.Logger // nil = slog.Default()
@@ -78,14 +84,14 @@ func NewHandler(d Deps) *Handler {
 	r := &Resolver{Deps: d, schemaHash: SchemaHash(), summaries: &summaries{}}
 	cfg := generated.Config{Resolvers: r, Complexity: costs()}
 	es := generated.NewExecutableSchema(cfg)
-	d.Sockets.Init = initSocket(d.Authenticate)
+	d.Sockets.Init = initSocket(d)
 	d.Sockets.Share = r.share
 	h := &Handler{server: handler.New(es), sockets: wstransport.New(d.Sockets), timeout: d.Timeout}
 	h.server.AddTransport(h.sockets)
 	h.server.AddTransport(post{})
 	h.server.SetQueryCache(lru.New[*ast.QueryDocument](500))
 	h.server.SetParserTokenLimit(MaxTokens)
-	h.server.SetErrorPresenter(presenter(d.Logger))
+	h.server.SetErrorPresenter(presenter(d.Logger, d.Unavailable))
 	h.server.SetRecoverFunc(recovered(d.Logger))
 	// In this order: whether it can be walked safely (before it is validated), who
 	// asks, what it costs.
@@ -125,13 +131,13 @@ func (h *Handler) Sharing() wstransport.Sharing { return h.sockets.Sharing() }
 
 // initSocket decides on a websocket's connection_init: who the upgrade request
 // or the payload says it is. The socket ends with the credential.
-func initSocket(authenticate func(*http.Request, string) (*access.Principal, error)) wstransport.InitFunc {
+func initSocket(d Deps) wstransport.InitFunc {
 	return func(ctx context.Context, r *http.Request, payload json.RawMessage) (context.Context, error) {
 		p := access.FromContext(ctx)
-		if secret := payloadSecret(payload); (secret != "" || p == nil) && authenticate != nil {
+		if secret := payloadSecret(payload); (secret != "" || p == nil) && d.Authenticate != nil {
 			// The upgrade's own context has ended with its handler.
 			var err error
-			if p, err = authenticate(r.WithContext(ctx), secret); err != nil {
+			if p, err = d.Authenticate(r.WithContext(ctx), secret); err != nil {
 				return nil, refusedSocket(err)
 			}
 		}
@@ -139,8 +145,11 @@ func initSocket(authenticate func(*http.Request, string) (*access.Principal, err
 			return nil, &wstransport.CloseError{Code: wstransport.CloseForbidden, Reason: "Forbidden"}
 		}
 		ctx = access.NewContext(ctx, p)
+		// The socket's own context ends with the socket, and these with it.
+		if d.Watch != nil {
+			ctx = d.Watch(ctx, p)
+		}
 		if !p.ExpiresAt.IsZero() {
-			// The socket's own context ends with the socket, and this one with it.
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithDeadline(ctx, p.ExpiresAt)
 			context.AfterFunc(ctx, cancel)

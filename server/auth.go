@@ -38,6 +38,7 @@ var roleOf = map[rule]access.Role{ruleViewer: access.RoleViewer, ruleOperator: a
 // guard lets through to next whom the rule allows, with their principal in the
 // context.
 func (s *Server) guard(pattern string, ru rule, next http.Handler) http.Handler {
+	refuse := s.refuser(pattern)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		note := noteOf(r.Context())
 		note.pattern = pattern
@@ -51,7 +52,7 @@ func (s *Server) guard(pattern string, ru rule, next http.Handler) http.Handler 
 		}
 		p, err := s.identify(r)
 		if err != nil {
-			s.refuse(w, r, err)
+			refuse(w, r, err)
 			return
 		}
 		if p != nil {
@@ -59,7 +60,7 @@ func (s *Server) guard(pattern string, ru rule, next http.Handler) http.Handler 
 		}
 		if p == nil {
 			if open, err := s.openSocket(r, pattern); err != nil {
-				s.refuse(w, r, err)
+				refuse(w, r, err)
 				return
 			} else if open {
 				next.ServeHTTP(w, r)
@@ -67,7 +68,7 @@ func (s *Server) guard(pattern string, ru rule, next http.Handler) http.Handler 
 			}
 		}
 		if err := s.allow(r, ru, p); err != nil {
-			s.refuse(w, r, err)
+			refuse(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), p)))
@@ -148,7 +149,7 @@ func (s *Server) Authenticate(r *http.Request, secret string) (*access.Principal
 // websocket may bring its token in connection_init (graphql-transport-ws), and
 // is closed if it does not.
 func (s *Server) openSocket(r *http.Request, pattern string) (bool, error) {
-	if pattern != "/graphql" || !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+	if pattern != graphqlPattern || !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		return false, nil
 	}
 	if wait := s.limiter.Wait(remote(r)); wait > 0 {

@@ -142,6 +142,13 @@ func (s *Server) internal(err error) *ErrorDocument {
 
 // refuse answers with an error.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	d := s.refused(w, r, err)
+	answer(w, r, d.status, &d)
+}
+
+// refused gives an error's document for a request, logs what is trouble of
+// ours, and sets the error's own header.
+func (s *Server) refused(w http.ResponseWriter, r *http.Request, err error) ErrorDocument {
 	d := *s.document(err)
 	d.RequestID = requestID(r.Context())
 	if d.cause != nil && r.Context().Err() == nil {
@@ -150,7 +157,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if d.header[0] != "" {
 		w.Header().Set(d.header[0], d.header[1])
 	}
-	answer(w, r, d.status, &d)
+	return d
 }
 
 // liner is an answer that has a one-line form for shells.

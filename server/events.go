@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/access"
 	"github.com/slipwayhq/slipway/deploy/feed"
 	"github.com/slipwayhq/slipway/deploy/phase"
 	"github.com/slipwayhq/slipway/deploy/query"
@@ -113,6 +114,7 @@ func (s *Server) eventPage(w http.ResponseWriter, r *http.Request, filter feed.F
 func (s *Server) eventStream(w http.ResponseWriter, r *http.Request, filter feed.Filter, after *feed.Cursor) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
+	ctx = s.Access.Watch(ctx, access.FromContext(ctx)) // who comes back with what was revoked gets 401
 	defer context.AfterFunc(s.draining, cancel)()
 	begin := s.Feed.Head().String() // taken first: to resume from it misses nothing
 	stream := s.Feed.Events(filter, after, s.Settings.Heartbeat)

@@ -241,8 +241,10 @@ func (a *app) faces(cfg appConfig, key health.Key, metrics *server.Metrics, keep
 		Fleet: query.NewFleet(a.Store.Ent(), statuses, cfg.Now), Feed: a.Feed, Commands: a.Writer,
 		Authenticate: func(r *http.Request, secret string) (*access.Principal, error) {
 			return a.server.Authenticate(r, secret)
-		}, Version: versionText(), StreamRetention: kept, Logger: cfg.Logger, Sockets: wstransport.Config{Origins: origins(cfg.BaseURL)},
+		},
+		Watch: a.Access.Watch, Unavailable: a.passing, Version: versionText(), StreamRetention: kept, Logger: cfg.Logger, Sockets: wstransport.Config{Origins: origins(cfg.BaseURL)},
 	})
+	metrics.WatchSockets(a.figures)
 	strangers := access.NewStrangers(a.Writer.Stranger, cfg.Now, cfg.Logger)
 	boot, err := pxe.New(pxe.Parts{
 		Settings: pxe.Settings{
@@ -270,6 +272,21 @@ func (a *app) faces(cfg appConfig, key health.Key, metrics *server.Metrics, keep
 	}
 	a.http = server.NewHTTPServer(a.server, cfg.Logger)
 	return nil
+}
+
+// passing tells the errors after which the same call may succeed a little
+// later: the database is away, or the writer is stopping.
+func (a *app) passing(err error) bool {
+	return a.Store.IsUnavailable(err) || a.Store.IsSerialization(err) || errors.Is(err, lifecycle.ErrClosed)
+}
+
+// figures are those of the websockets.
+func (a *app) figures() server.SocketFigures {
+	now, shared := a.graph.Stats(), a.graph.Sharing()
+	return server.SocketFigures{
+		Sockets: now.Sockets, Operations: now.Operations, Queued: now.Queued, Groups: shared.Groups, Members: shared.Members,
+		Messages: shared.Messages, Delivered: shared.Delivered, Detached: shared.Detached, Replays: shared.Replays,
+	}
 }
 
 // origins are what may open a websocket beside the server's own host.

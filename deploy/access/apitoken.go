@@ -129,6 +129,9 @@ func (s *Service) revoke(ctx context.Context, kind string, id int64) error {
 		return fmt.Errorf("revoke token: %w", err)
 	}
 	s.cache.drop(func(p *Principal) bool { return p.TokenID == id })
+	if there {
+		s.watches.end(id)
+	}
 	if !there {
 		return deploy.Errorf(deploy.CodeNotFound, "there is no token %d", id)
 	}

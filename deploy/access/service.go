@@ -47,7 +47,8 @@ type Service struct {
 	now   func() time.Time
 	log   *slog.Logger
 
-	cache *cache
+	cache   *cache
+	watches watches
 
 	mu   sync.Mutex
 	used map[int64]use // by token id, what the next flush writes
@@ -81,13 +82,15 @@ func New(st *store.Store, opts ...Option) *Service {
 // clock is the time in the precision that both databases keep.
 func (s *Service) clock() time.Time { return s.now().UTC().Truncate(time.Microsecond) }
 
-// Run writes last uses and removes long dead rows until ctx ends, then writes
-// what is left.
+// Run writes last uses, looks at the credentials of open streams and removes
+// long dead rows until ctx ends, then writes what is left.
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(FlushEvery)
 	defer tick.Stop()
 	sweep := time.NewTicker(time.Hour)
 	defer sweep.Stop()
+	look := time.NewTicker(WatchEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -97,6 +100,10 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-tick.C:
 			if err := s.Flush(ctx); err != nil && ctx.Err() == nil {
 				s.log.Warn("last uses of tokens were not written; they will be tried again", "error", err)
+			}
+		case <-look.C:
+			if err := s.Look(ctx); err != nil && ctx.Err() == nil {
+				s.log.Debug("it could not be asked who may stay", "error", err) // the rest says it loudly enough
 			}
 		case <-sweep.C:
 			if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
