@@ -88,9 +88,9 @@ var (
 				Columns: []*schema.Column{DeploymentsColumns[26], DeploymentsColumns[0]},
 			},
 			{
-				Name:    "deployment_state",
+				Name:    "deployment_state_finished_at",
 				Unique:  false,
-				Columns: []*schema.Column{DeploymentsColumns[4]},
+				Columns: []*schema.Column{DeploymentsColumns[4], DeploymentsColumns[29]},
 			},
 			{
 				Name:    "deployment_batch_id",

@@ -79,7 +79,7 @@ func (Deployment) Indexes() []ent.Index {
 		index.Fields("node_id").Unique().StorageKey("deployments_one_active").Annotations(entsql.IndexWhere(activeStates)),
 		index.Fields("requested_by", "idempotency_key").Unique(),
 		index.Fields("created_at", "id"),
-		index.Fields("state"),
+		index.Fields("state", "finished_at"), // which have ended since when, without looking at all that ever have
 		index.Fields("batch_id"),
 	}
 }

@@ -58,8 +58,8 @@ CREATE INDEX "deployment_created_at_id" ON "deployments" ("created_at", "id");
 CREATE UNIQUE INDEX "deployment_node_id_number" ON "deployments" ("node_id", "number");
 -- Create index "deployment_requested_by_idempotency_key" to table: "deployments"
 CREATE UNIQUE INDEX "deployment_requested_by_idempotency_key" ON "deployments" ("requested_by", "idempotency_key");
--- Create index "deployment_state" to table: "deployments"
-CREATE INDEX "deployment_state" ON "deployments" ("state");
+-- Create index "deployment_state_finished_at" to table: "deployments"
+CREATE INDEX "deployment_state_finished_at" ON "deployments" ("state", "finished_at");
 -- Create index "deployments_one_active" to table: "deployments"
 CREATE UNIQUE INDEX "deployments_one_active" ON "deployments" ("node_id") WHERE ((state)::text = ANY ((ARRAY['queued'::character varying, 'running'::character varying, 'canceling'::character varying, 'cleaning_up'::character varying])::text[]));
 -- Create "deployment_history" table

@@ -8,8 +8,8 @@ CREATE UNIQUE INDEX `deployments_one_active` ON `deployments` (`node_id`) WHERE 
 CREATE UNIQUE INDEX `deployment_requested_by_idempotency_key` ON `deployments` (`requested_by`, `idempotency_key`);
 -- Create index "deployment_created_at_id" to table: "deployments"
 CREATE INDEX `deployment_created_at_id` ON `deployments` (`created_at`, `id`);
--- Create index "deployment_state" to table: "deployments"
-CREATE INDEX `deployment_state` ON `deployments` (`state`);
+-- Create index "deployment_state_finished_at" to table: "deployments"
+CREATE INDEX `deployment_state_finished_at` ON `deployments` (`state`, `finished_at`);
 -- Create index "deployment_batch_id" to table: "deployments"
 CREATE INDEX `deployment_batch_id` ON `deployments` (`batch_id`);
 -- Create "deployment_batches" table
