@@ -8,11 +8,17 @@ import (
 	"github.com/slipwayhq/slipway/deploy/store"
 )
 
-// column is a column of a batch and its type on PostgreSQL, which cannot
-// infer the type of a parameter in a VALUES list.
-type column struct{ name, pgType string }
+// column is a column of a batch and its type on PostgreSQL.
+type column struct {
+	name, pgType string
+	// moved: the value is a stream position. On PostgreSQL it is relative to the
+	// counter, which the same statement moves.
+	moved bool
+	// seldom: most rows have NULL here. Without a value in any row it is left out.
+	seldom bool
+}
 
-// batch gathers rows for few statements: a group of reports costs a handful,
+// batch gathers rows for one statement: a group of reports costs a handful,
 // not a handful each.
 type batch struct {
 	columns []column
@@ -28,33 +34,34 @@ func (b *batch) add(values ...any) {
 	b.rows++
 }
 
-// values renders "($1,$2),($3,$4)"; typed, the first row names the types that
-// PostgreSQL cannot infer.
-func (b *batch) values(sql *strings.Builder, rows int, postgres, typed bool) {
-	for r := range rows {
-		if r > 0 {
-			sql.WriteByte(',')
+// narrow drops the columns that seldom have a value, if no row has one.
+func (b *batch) narrow() {
+	keep := make([]column, 0, len(b.columns))
+	for _, c := range b.columns {
+		if !c.seldom {
+			keep = append(keep, c)
 		}
-		sql.WriteByte('(')
-		for c, col := range b.columns {
-			if c > 0 {
-				sql.WriteByte(',')
-			}
-			if !postgres {
-				sql.WriteByte('?') // SQLite looks named parameters up one by one
-				continue
-			}
-			sql.WriteByte('$')
-			sql.WriteString(strconv.Itoa(r*len(b.columns) + c + 1))
-			if typed && r == 0 {
-				sql.WriteString("::" + col.pgType)
-			}
-		}
-		sql.WriteByte(')')
 	}
+	args := make([]any, 0, b.rows*len(keep))
+	for i, v := range b.args {
+		switch {
+		case !b.columns[i%len(b.columns)].seldom:
+			args = append(args, v)
+		case v != nil:
+			return
+		}
+	}
+	b.columns, b.args = keep, args
 }
 
-// chunks calls write for steps of rows, with their arguments.
+// values renders "(?,?),(?,?)": SQLite looks named parameters up one by one.
+func (b *batch) values(sql *strings.Builder, rows int) {
+	row := "(" + strings.Repeat("?,", len(b.columns)-1) + "?)"
+	sql.WriteString(strings.Repeat(row+",", rows-1) + row)
+}
+
+// chunks calls write for rows and their arguments, in steps of which there are
+// few: each is a statement of its own that is kept prepared.
 func (b *batch) chunks(write func(rows int, args []any) error) error {
 	args := b.args
 	for left := b.rows; left > 0; {
@@ -68,80 +75,160 @@ func (b *batch) chunks(write func(rows int, args []any) error) error {
 	return nil
 }
 
-// update sets every column but the last, which is the id. Both databases call
-// the columns of a VALUES list column1, column2 …
+// names are the columns' names.
+func (b *batch) names() string {
+	names := make([]string, len(b.columns))
+	for i, c := range b.columns {
+		names[i] = c.name
+	}
+	return strings.Join(names, ",")
+}
+
+// from renders the batch as a table v with the columns column1, column2 … for
+// PostgreSQL, each column an array: so the text does not depend on the number
+// of rows. counter says that the statement needs the stream counter too.
+func (b *batch) from(s *staged) (table string, counter bool, err error) {
+	var arrays, names strings.Builder
+	for c, col := range b.columns {
+		array, err := pgArray(b.args, c, len(b.columns))
+		if err != nil {
+			return "", false, err
+		}
+		if c > 0 {
+			arrays.WriteByte(',')
+			names.WriteByte(',')
+		}
+		s.args = append(s.args, array)
+		arrays.WriteString("$" + strconv.Itoa(len(s.args)) + "::" + col.pgType + "[]")
+		names.WriteString("column" + strconv.Itoa(c+1))
+		counter = counter || col.moved
+	}
+	table = "unnest(" + arrays.String() + ") AS v(" + names.String() + ")"
+	if counter {
+		table += ", counter"
+	}
+	return table, counter, nil
+}
+
+// value is column c of the table v.
+func (b *batch) value(c int, counter bool) string {
+	v := "v.column" + strconv.Itoa(c+1)
+	if counter && b.columns[c].moved {
+		return "counter.position+" + v
+	}
+	return v
+}
+
+// assignments renders "a=v.column1,b=v.column2" for all columns but the last,
+// which is the id. SQLite calls the columns of a VALUES list so by itself.
+func (b *batch) assignments(counter bool) string {
+	out := make([]string, len(b.columns)-1)
+	for c := range out {
+		out[c] = b.columns[c].name + "=" + b.value(c, counter)
+	}
+	return strings.Join(out, ",")
+}
+
+// update sets every column but the last, which is the id.
 func (b *batch) update(tx *Tx, what, table, also string) error {
+	if b.rows == 0 {
+		return nil
+	}
+	id := strconv.Itoa(len(b.columns))
+	if tx.w.store.Dialect == store.PostgreSQL {
+		from, counter, err := b.from(&tx.staged)
+		if err != nil {
+			return fmt.Errorf("lifecycle: %s: %w", what, err)
+		}
+		tx.staged.add(what, "UPDATE "+table+" SET "+b.assignments(counter)+also+" FROM "+from+" WHERE "+table+".id = v.column"+id)
+		return nil
+	}
 	return b.chunks(func(rows int, args []any) error {
 		var sql strings.Builder
-		sql.WriteString("UPDATE " + table + " SET ")
-		last := len(b.columns) - 1
-		for c, col := range b.columns[:last] {
-			if c > 0 {
-				sql.WriteByte(',')
-			}
-			sql.WriteString(col.name + "=v.column" + strconv.Itoa(c+1))
-		}
-		sql.WriteString(also + " FROM (VALUES ")
-		b.values(&sql, rows, tx.w.store.Dialect == store.PostgreSQL, true)
-		sql.WriteString(") AS v WHERE " + table + ".id = v.column" + strconv.Itoa(last+1))
+		sql.WriteString("UPDATE " + table + " SET " + b.assignments(false) + also + " FROM (VALUES ")
+		b.values(&sql, rows)
+		sql.WriteString(") AS v WHERE " + table + ".id = v.column" + id)
 		return tx.exec(what, sql.String(), args...)
 	})
 }
 
 // insert writes all rows.
 func (b *batch) insert(tx *Tx, what, table string) error {
+	if b.rows == 0 {
+		return nil
+	}
+	if tx.w.store.Dialect == store.PostgreSQL {
+		from, counter, err := b.from(&tx.staged)
+		if err != nil {
+			return fmt.Errorf("lifecycle: %s: %w", what, err)
+		}
+		values := make([]string, len(b.columns))
+		for c := range values {
+			values[c] = b.value(c, counter)
+		}
+		tx.staged.add(what, "INSERT INTO "+table+" ("+b.names()+") SELECT "+strings.Join(values, ",")+" FROM "+from)
+		return nil
+	}
+	b.narrow()
 	return b.chunks(func(rows int, args []any) error {
 		var sql strings.Builder
-		sql.WriteString("INSERT INTO " + table + " (")
-		for c, col := range b.columns {
-			if c > 0 {
-				sql.WriteByte(',')
-			}
-			sql.WriteString(col.name)
-		}
-		sql.WriteString(") VALUES ")
-		b.values(&sql, rows, tx.w.store.Dialect == store.PostgreSQL, false)
+		sql.WriteString("INSERT INTO " + table + " (" + b.names() + ") VALUES ")
+		b.values(&sql, rows)
 		return tx.exec(what, sql.String(), args...)
 	})
 }
 
 var runUpdate = []column{
-	{"status", "text"}, {"tries", "bigint"}, {"progress", "bigint"}, {"message", "text"}, {"last_hash", "text"}, {"last_sequence", "bigint"},
-	{"awaiting", "text"}, {"evidence", "text"}, {"awaiting_since", "timestamptz"}, {"started_at", "timestamptz"}, {"finished_at", "timestamptz"},
-	{"deadline_at", "timestamptz"}, {"clock_stopped_at", "timestamptz"}, {"stopped_ms", "bigint"}, {"id", "bigint"},
+	{name: "status", pgType: "text"}, {name: "tries", pgType: "bigint"}, {name: "progress", pgType: "bigint"}, {name: "message", pgType: "text"},
+	{name: "last_hash", pgType: "text"}, {name: "last_sequence", pgType: "bigint"}, {name: "awaiting", pgType: "text"}, {name: "evidence", pgType: "text"},
+	{name: "awaiting_since", pgType: "timestamptz"}, {name: "started_at", pgType: "timestamptz"}, {name: "finished_at", pgType: "timestamptz"},
+	{name: "deadline_at", pgType: "timestamptz"}, {name: "clock_stopped_at", pgType: "timestamptz"}, {name: "stopped_ms", pgType: "bigint"}, {name: "id", pgType: "bigint"},
 }
 
 var runInsert = []column{
-	{name: "deployment_id"}, {name: "attempt"}, {name: "phase"}, {name: "ordinal"}, {name: "provider"}, {name: "server_profile"}, {name: "status"}, {name: "tries"}, {name: "progress"}, {name: "message"},
-	{name: "last_hash"}, {name: "last_sequence"}, {name: "awaiting"}, {name: "evidence"}, {name: "awaiting_since"}, {name: "entered_at"}, {name: "started_at"},
-	{name: "finished_at"}, {name: "deadline_at"}, {name: "clock_stopped_at"}, {name: "stopped_ms"},
+	{name: "deployment_id", pgType: "bigint"}, {name: "attempt", pgType: "bigint"}, {name: "phase", pgType: "text"}, {name: "ordinal", pgType: "bigint"},
+	{name: "provider", pgType: "text"}, {name: "server_profile", pgType: "text"}, {name: "status", pgType: "text"}, {name: "tries", pgType: "bigint"},
+	{name: "progress", pgType: "bigint"}, {name: "message", pgType: "text"}, {name: "last_hash", pgType: "text"}, {name: "last_sequence", pgType: "bigint"},
+	{name: "awaiting", pgType: "text"}, {name: "evidence", pgType: "text"}, {name: "awaiting_since", pgType: "timestamptz"}, {name: "entered_at", pgType: "timestamptz"},
+	{name: "started_at", pgType: "timestamptz"}, {name: "finished_at", pgType: "timestamptz"}, {name: "deadline_at", pgType: "timestamptz"},
+	{name: "clock_stopped_at", pgType: "timestamptz"}, {name: "stopped_ms", pgType: "bigint"},
 }
 
 var deploymentUpdate = []column{
-	{"attempt", "bigint"}, {"state", "text"}, {"phase", "text"}, {"phase_status", "text"}, {"maintenance", "boolean"}, {"sequence", "bigint"},
-	{"boots", "bigint"}, {"reboots", "bigint"}, {"failure_phase", "text"}, {"failure_code", "text"}, {"failure_message", "text"}, {"failure_hint", "text"},
-	{"failure_retryable", "boolean"}, {"failure_sequence", "bigint"}, {"failed_at", "timestamptz"}, {"started_at", "timestamptz"},
-	{"finished_at", "timestamptz"}, {"updated_at", "timestamptz"}, {"id", "bigint"},
+	{name: "attempt", pgType: "bigint"}, {name: "state", pgType: "text"}, {name: "phase", pgType: "text"}, {name: "phase_status", pgType: "text"},
+	{name: "maintenance", pgType: "boolean"}, {name: "sequence", pgType: "bigint"}, {name: "boots", pgType: "bigint"}, {name: "reboots", pgType: "bigint"},
+	{name: "failure_phase", pgType: "text"}, {name: "failure_code", pgType: "text"}, {name: "failure_message", pgType: "text"}, {name: "failure_hint", pgType: "text"},
+	{name: "failure_retryable", pgType: "boolean"}, {name: "failure_sequence", pgType: "bigint"}, {name: "failed_at", pgType: "timestamptz"},
+	{name: "started_at", pgType: "timestamptz"}, {name: "finished_at", pgType: "timestamptz"}, {name: "updated_at", pgType: "timestamptz"}, {name: "id", pgType: "bigint"},
 }
 
 var nodeUpdate = []column{
-	{"name", "text"}, {"server_profile", "text"}, {"management_ip", "text"}, {"workload_ip", "text"}, {"mac", "text"}, {"mac_addresses", "jsonb"}, {"labels", "jsonb"},
-	{"deployment_status", "text"}, {"state", "text"}, {"current_deployment_id", "bigint"}, {"server_id", "text"}, {"server_status", "text"},
-	{"ssh_host_key", "text"}, {"boot_id", "text"}, {"ssh_port", "bigint"}, {"stale", "boolean"}, {"late", "boolean"}, {"version", "bigint"}, {"last_seen_at", "timestamptz"},
-	{"updated_at", "timestamptz"}, {"changed_position", "bigint"}, {"id", "bigint"},
+	{name: "name", pgType: "text"}, {name: "server_profile", pgType: "text"}, {name: "management_ip", pgType: "text"}, {name: "workload_ip", pgType: "text"},
+	{name: "mac", pgType: "text"}, {name: "mac_addresses", pgType: "jsonb"}, {name: "labels", pgType: "jsonb"}, {name: "deployment_status", pgType: "text"},
+	{name: "state", pgType: "text"}, {name: "current_deployment_id", pgType: "bigint"}, {name: "server_id", pgType: "text"}, {name: "server_status", pgType: "text"},
+	{name: "ssh_host_key", pgType: "text"}, {name: "boot_id", pgType: "text"}, {name: "ssh_port", pgType: "bigint"}, {name: "stale", pgType: "boolean"},
+	{name: "late", pgType: "boolean"}, {name: "last_seen_at", pgType: "timestamptz"}, {name: "updated_at", pgType: "timestamptz"},
+	{name: "changed_position", pgType: "bigint", moved: true}, {name: "id", pgType: "bigint"},
 }
 
-// What nearly every report changes.
+// What nearly every report changes. No column of these but changed_position
+// and updated_at of nodes is in an index: SQLite writes an index anew for every
+// column that is set, whether its value is another or not.
 var (
-	runOften        = []column{{"status", "text"}, {"progress", "bigint"}, {"message", "text"}, {"last_hash", "text"}, {"last_sequence", "bigint"}, {"started_at", "timestamptz"}, {"id", "bigint"}}
-	deploymentOften = []column{{"phase", "text"}, {"phase_status", "text"}, {"sequence", "bigint"}, {"updated_at", "timestamptz"}, {"id", "bigint"}}
-	nodeOften       = []column{{"deployment_status", "text"}, {"state", "text"}, {"stale", "boolean"}, {"late", "boolean"}, {"version", "bigint"}, {"last_seen_at", "timestamptz"}, {"updated_at", "timestamptz"}, {"changed_position", "bigint"}, {"id", "bigint"}}
+	runOften = []column{
+		{name: "progress", pgType: "bigint"}, {name: "message", pgType: "text"}, {name: "last_hash", pgType: "text"}, {name: "last_sequence", pgType: "bigint"}, {name: "id", pgType: "bigint"},
+	}
+	deploymentOften = []column{{name: "sequence", pgType: "bigint"}, {name: "updated_at", pgType: "timestamptz"}, {name: "id", pgType: "bigint"}}
+	nodeOften       = []column{{name: "last_seen_at", pgType: "timestamptz"}, {name: "updated_at", pgType: "timestamptz"}, {name: "changed_position", pgType: "bigint", moved: true}, {name: "id", pgType: "bigint"}}
 )
 
-var nodeTouch = []column{{"last_seen_at", "timestamptz"}, {"id", "bigint"}}
+var nodeTouch = []column{{name: "last_seen_at", pgType: "timestamptz"}, {name: "id", pgType: "bigint"}}
 
 var eventInsert = []column{
-	{name: "id"}, {name: "position"}, {name: "deployment_id"}, {name: "node_id"}, {name: "batch_id"}, {name: "sequence"}, {name: "attempt"}, {name: "phase"}, {name: "status"},
-	{name: "message"}, {name: "outcome"}, {name: "refused_code"}, {name: "source"}, {name: "actor"}, {name: "progress"}, {name: "server_status"}, {name: "details"},
-	{name: "log_tail"}, {name: "idempotency_key"}, {name: "hash"}, {name: "state"}, {name: "occurred_at"}, {name: "recorded_at"},
+	{name: "id", pgType: "bigint", moved: true}, {name: "position", pgType: "bigint", moved: true}, {name: "deployment_id", pgType: "bigint"}, {name: "node_id", pgType: "bigint"},
+	{name: "batch_id", pgType: "bigint", seldom: true}, {name: "sequence", pgType: "bigint"}, {name: "attempt", pgType: "bigint"}, {name: "phase", pgType: "text"},
+	{name: "status", pgType: "text"}, {name: "message", pgType: "text"}, {name: "outcome", pgType: "text"}, {name: "refused_code", pgType: "text", seldom: true},
+	{name: "source", pgType: "text"}, {name: "actor", pgType: "text"}, {name: "progress", pgType: "bigint"}, {name: "server_status", pgType: "text", seldom: true},
+	{name: "details", pgType: "jsonb", seldom: true}, {name: "log_tail", pgType: "text", seldom: true}, {name: "idempotency_key", pgType: "text", seldom: true},
+	{name: "hash", pgType: "text"}, {name: "state", pgType: "text"}, {name: "occurred_at", pgType: "timestamptz"}, {name: "recorded_at", pgType: "timestamptz"},
 }

@@ -134,6 +134,8 @@ type NodeFacts struct {
 	ServerStatus string
 	ManagementIP string
 	WorkloadIP   string
+	AHVIP        string // hypervisor
+	CVMIP        string // controller VM
 	MACs         []string
 	SSHHostKey   string
 	SSHPort      int

@@ -23,7 +23,28 @@ func (tx *Tx) Learn(f NodeFacts) error {
 		return err
 	}
 	tx.facts(n, f)
-	return nil
+	return tx.guests(n, f)
+}
+
+// guests records the addresses of what runs on the node.
+func (tx *Tx) guests(n *nodeRow, f NodeFacts) error {
+	if f.AHVIP == "" && f.CVMIP == "" {
+		return nil
+	}
+	n.dirty = true
+	return tx.exec("recording guest addresses", `UPDATE nodes SET ahv_ip = COALESCE($1, ahv_ip), cvm_ip = COALESCE($2, cvm_ip) WHERE id = $3`, nullText(f.AHVIP), nullText(f.CVMIP), n.id)
+}
+
+// vacate forgets the machine of a node that was cleaned up. A machine in a
+// rack keeps the MAC address that it is known by.
+func (tx *Tx) vacate(n *nodeRow) error {
+	none := sql.NullString{}
+	n.managementIP, n.workloadIP, n.serverID, n.serverStatus, n.hostKey, n.bootID, n.sshPort = none, none, none, none, none, none, sql.NullInt64{}
+	if n.provider == deploy.ProviderIBMVPC {
+		n.mac, n.macs, n.lists = none, []string{}, true
+	}
+	n.dirty = true
+	return tx.exec("forgetting guest addresses", `UPDATE nodes SET ahv_ip = NULL, cvm_ip = NULL WHERE id = $1`, n.id)
 }
 
 func (tx *Tx) facts(n *nodeRow, f NodeFacts) {
@@ -156,7 +177,7 @@ func (w *Writer) UpdateNode(ctx context.Context, c NodeChange) error {
 func inUse(what, name string) error {
 	switch what {
 	case "name":
-		return &deploy.Error{Code: deploy.CodeNameInUse, Message: fmt.Sprintf("a node named %s exists; nothing of it was touched", name), Hint: "choose another name",
+		return &deploy.Error{Code: deploy.CodeNameInUse, Message: fmt.Sprintf("a node named %s exists; nothing of it was touched", name), Hint: "choose another name; or retry, reinitialize or clean up that node",
 			Fields: []deploy.FieldError{{Field: "name", Code: deploy.CodeNameInUse, Message: "is in use"}}}
 	case "management_ip":
 		return &deploy.Error{Code: deploy.CodeAlreadyExists, Message: "another node holds this management address", Fields: []deploy.FieldError{{Field: "management_ip", Code: deploy.CodeAlreadyExists, Message: "is held by another node"}}}

@@ -146,55 +146,56 @@ func requestHash(in any) string {
 
 // Deploy accepts a deployment in this transaction; in must have passed Check.
 func (tx *Tx) Deploy(in NewDeployment, batch sql.NullInt64) (Deployed, error) {
-	if tx.w.opts.Accept != nil {
-		if err := tx.w.opts.Accept(in.Spec); err != nil {
-			return Deployed{}, err
-		}
+	if err := tx.acceptable(in.Spec); err != nil {
+		return Deployed{}, err
 	}
 	if mac, ok := deploy.NormalMAC(in.Spec.MAC); ok {
 		in.Spec.MAC = mac
 	}
 	hash := requestHash(in)
-	if in.IdempotencyKey != "" {
-		var out Deployed
-		var prior string
-		err := tx.sql.QueryRowContext(tx.ctx, `SELECT id, node_id, number, request_hash FROM deployments WHERE requested_by=$1 AND idempotency_key=$2`, in.Actor.Name, in.IdempotencyKey).
-			Scan(&out.DeploymentID, &out.NodeID, &out.Number, &prior)
-		switch {
-		case err == nil && prior != hash:
-			return Deployed{}, errKeyReused
-		case err == nil:
-			out.Existing = true
-			return out, nil
-		case !errors.Is(err, sql.ErrNoRows):
-			return out, fmt.Errorf("lifecycle: looking for the same request: %w", err)
-		}
+	if out, known, err := tx.sameRequest(in.Actor.Name, in.IdempotencyKey, hash); known || err != nil {
+		return out, err
 	}
 	n, err := tx.target(in)
 	if err != nil {
 		return Deployed{}, err
 	}
-	if n.current.Valid {
-		if d, _, err := tx.deployment(n.current.Int64); err != nil {
-			return Deployed{}, err
-		} else if phase.Active(d.state) {
-			return Deployed{}, &deploy.Error{Code: deploy.CodeRunActive, Message: fmt.Sprintf("deployment #%d of %s is %s", d.number, n.name, d.state), Hint: "wait for its end, or cancel it"}
-		}
+	if err := tx.vacant(n); err != nil {
+		return Deployed{}, err
 	}
-	return tx.insertDeployment(n, in, batch, hash)
+	return tx.insertDeployment(n, in, batch, hash, deploy.KindInstall)
 }
 
-// target finds the node to deploy: the one named by id, a registered one that
-// was never deployed, or a new one.
+// vacant refuses a node that has a machine, or is getting one: only a node that
+// was never deployed, or was cleaned up, is installed from nothing.
+func (tx *Tx) vacant(n *nodeRow) error {
+	if !n.current.Valid {
+		return nil
+	}
+	d, _, err := tx.deployment(n.current.Int64)
+	switch {
+	case err != nil:
+		return err
+	case phase.Active(d.state):
+		return active(d, n)
+	case d.state == phase.CleanedUp:
+		return nil
+	}
+	return &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("deployment #%d of %s is %s, and the node still holds what it made", d.number, n.name, d.state),
+		Hint: "retry it, reinitialize the node, or clean it up first"}
+}
+
+// target finds the node to deploy: the one named by id, one of that name that
+// was never deployed or is cleaned up, or a new one.
 func (tx *Tx) target(in NewDeployment) (*nodeRow, error) {
 	if in.NodeID != 0 {
 		return tx.node(in.NodeID)
 	}
 	var id int64
-	err := tx.sql.QueryRowContext(tx.ctx, `SELECT id FROM nodes WHERE name=$1 AND provider=$2 AND current_deployment_id IS NULL`, in.Name, in.Spec.Provider).Scan(&id)
+	err := tx.sql.QueryRowContext(tx.ctx, `SELECT id FROM nodes WHERE name=$1 AND provider=$2 AND (current_deployment_id IS NULL OR state=$3)`, in.Name, in.Spec.Provider, phase.CleanedUp).Scan(&id)
 	if err == nil {
 		n, err := tx.node(id)
-		if err == nil && n.current.Valid { // deployed in this very transaction: the table does not show it yet
+		if err == nil && n.current.Valid && n.state != phase.CleanedUp { // deployed in this very transaction: the table does not show it yet
 			return nil, inUse("name", in.Name)
 		}
 		return n, err
@@ -209,7 +210,7 @@ func (tx *Tx) target(in NewDeployment) (*nodeRow, error) {
 	return tx.insertNode(in.Name, in.Spec.Provider, in.Spec.ServerProfile, in.Spec.ManagementIP, macs, in.ClusterName, in.Labels)
 }
 
-func (tx *Tx) insertDeployment(n *nodeRow, in NewDeployment, batch sql.NullInt64, hash string) (Deployed, error) {
+func (tx *Tx) insertDeployment(n *nodeRow, in NewDeployment, batch sql.NullInt64, hash, kind string) (Deployed, error) {
 	out := Deployed{NodeID: n.id}
 	skip := tx.w.opts.Skip(in.Spec)
 	config, err := json.Marshal(in.Spec)
@@ -217,11 +218,11 @@ func (tx *Tx) insertDeployment(n *nodeRow, in NewDeployment, batch sql.NullInt64
 		return out, fmt.Errorf("lifecycle: encoding the spec: %w", err)
 	}
 	err = tx.sql.QueryRowContext(tx.ctx, `INSERT INTO deployments (node_id, batch_id, number, attempt, state, phase, phase_status, provider, skip_phases, maintenance, config,
-		sequence, boots, reboots, requested_by_kind, requested_by, idempotency_key, request_hash, version, created_at, updated_at)
-		VALUES ($1, $2, (SELECT COALESCE(MAX(number),0)+1 FROM deployments WHERE node_id=$1), 1, 'queued', $3, 'waiting', $4, $5, $6, $7, 0, 0, 0, $8, $9, $10, $11, 1, $12, $12)
+		sequence, boots, reboots, requested_by_kind, requested_by, idempotency_key, request_hash, version, created_at, updated_at, kind)
+		VALUES ($1, $2, (SELECT COALESCE(MAX(number),0)+1 FROM deployments WHERE node_id=$1), 1, 'queued', $3, 'waiting', $4, $5, $6, $7, 0, 0, 0, $8, $9, $10, $11, 1, $12, $12, $13)
 		RETURNING id, number`,
 		n.id, batch, phase.First(in.Spec.Provider), in.Spec.Provider, mustJSON(skip), in.Maintenance, string(config),
-		string(in.Actor.Kind), in.Actor.Name, nullText(in.IdempotencyKey), hash, tx.at).Scan(&out.DeploymentID, &out.Number)
+		string(in.Actor.Kind), in.Actor.Name, nullText(in.IdempotencyKey), hash, tx.at, kind).Scan(&out.DeploymentID, &out.Number)
 	if err != nil {
 		return out, fmt.Errorf("lifecycle: inserting a deployment: %w", err)
 	}
@@ -230,18 +231,27 @@ func (tx *Tx) insertDeployment(n *nodeRow, in NewDeployment, batch sql.NullInt64
 		return out, err
 	}
 	n.current = sql.NullInt64{Int64: d.id, Valid: true}
-	facts := NodeFacts{ManagementIP: in.Spec.ManagementIP}
+	facts := NodeFacts{ManagementIP: in.Spec.ManagementIP, AHVIP: in.Spec.AHVIP, CVMIP: in.Spec.CVMIP}
 	if in.Spec.MAC != "" {
 		facts.MACs = []string{in.Spec.MAC}
 	}
 	tx.facts(n, facts)
+	if err := tx.guests(n, facts); err != nil {
+		return out, err
+	}
 	if in.Spec.ServerProfile != "" {
 		n.profile = in.Spec.ServerProfile
 	}
 	d.profile = n.profile
+	if kind == deploy.KindAdopt {
+		d.phase, d.phaseStatus, d.state, d.dirty = phase.Deployed, phase.Success, phase.Succeeded, true
+		d.started, d.finished = &tx.at, &tx.at
+		tx.said(d, phase.Success, "adopted: the machine exists, nothing was installed", in.Actor)
+		tx.mirror(d, n)
+		return out, nil
+	}
 	tx.move(d, phase.Move{Phase: phase.First(d.provider), Enter: true, Status: phase.Waiting}, "accepted", nil)
-	e := tx.event(d, d.phase, phase.Waiting, Report{Message: "accepted", OccurredAt: tx.at, Source: deploy.SourceUser, Actor: in.Actor}, "")
-	e.outcome = Accepted
+	tx.said(d, phase.Waiting, "accepted", in.Actor)
 	tx.mirror(d, n)
 	tx.wakeWorkflow(d)
 	return out, nil

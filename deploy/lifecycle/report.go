@@ -102,7 +102,11 @@ func (tx *Tx) Report(r Report) (*Receipt, error) {
 		tx.show(n)
 		return tx.receipt(d, e, v.AlreadyPassed), nil
 	default:
-		return tx.accept(d, n, r, hash, v), nil
+		receipt := tx.accept(d, n, r, hash, v)
+		if d.state == phase.CleanedUp {
+			return receipt, tx.vacate(n)
+		}
+		return receipt, nil
 	}
 }
 

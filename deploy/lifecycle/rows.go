@@ -36,14 +36,15 @@ type depRow struct {
 // depRare is what most reports leave alone; it is written only when it changed.
 type depRare struct {
 	attempt, boots, reboots int
-	state                   string
+	state, phase            string
+	phaseStatus             phase.Status
 	maintenance             bool
 	failure                 *failure
 	started, finished       *time.Time
 }
 
 func (d *depRow) rare() depRare {
-	return depRare{d.attempt, d.boots, d.reboots, d.state, d.maintenance, d.failure, d.started, d.finished}
+	return depRare{d.attempt, d.boots, d.reboots, d.state, d.phase, d.phaseStatus, d.maintenance, d.failure, d.started, d.finished}
 }
 
 type failure struct {
@@ -79,14 +80,15 @@ type runRow struct {
 
 // runRare is what most reports leave alone.
 type runRare struct {
-	tries                                int
-	awaiting, evidence                   string
-	awaitSince, finished, deadline, stop *time.Time
-	stoppedMS                            int64
+	status                                        phase.Status
+	tries                                         int
+	awaiting, evidence                            string
+	awaitSince, started, finished, deadline, stop *time.Time
+	stoppedMS                                     int64
 }
 
 func (r *runRow) rare() runRare {
-	return runRare{r.tries, r.awaiting, r.evidence, r.awaitSince, r.finished, r.deadline, r.stoppedAt, r.stoppedMS}
+	return runRare{r.status, r.tries, r.awaiting, r.evidence, r.awaitSince, r.started, r.finished, r.deadline, r.stoppedAt, r.stoppedMS}
 }
 
 // stood is how long the run's clock has stood until at.
@@ -142,13 +144,14 @@ type nodeRow struct {
 
 // nodeRare is what most reports leave alone.
 type nodeRare struct {
-	name, profile                                                          string
+	name, profile, status, state                                           string
+	stale, late                                                            bool
 	managementIP, workloadIP, mac, serverID, serverStatus, hostKey, bootID sql.NullString
 	current, sshPort                                                       sql.NullInt64
 }
 
 func (n *nodeRow) rare() nodeRare {
-	return nodeRare{n.name, n.profile, n.managementIP, n.workloadIP, n.mac, n.serverID, n.serverStatus, n.hostKey, n.bootID, n.current, n.sshPort}
+	return nodeRare{n.name, n.profile, n.status, n.state, n.stale, n.late, n.managementIP, n.workloadIP, n.mac, n.serverID, n.serverStatus, n.hostKey, n.bootID, n.current, n.sshPort}
 }
 
 // eventRow is a row of deployment_history that flush will insert.
@@ -250,6 +253,13 @@ func nullJSON(v json.RawMessage) any {
 		return nil
 	}
 	return string(v)
+}
+
+func nullInt(v sql.NullInt64) any {
+	if !v.Valid {
+		return nil
+	}
+	return v.Int64
 }
 
 func nullText(s string) any {

@@ -5,7 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"strconv"
-	"strings"
+
+	"github.com/slipwayhq/slipway/deploy/store"
 )
 
 // maxStatements bounds the prepared statements; there are some dozens.
@@ -82,33 +83,37 @@ func (tx *Tx) query(what, query string, args ...any) (*sql.Rows, error) {
 	return rows, nil
 }
 
-// step is the largest power of two that is at most n and 32: rows are written
-// and looked up in such steps, so that the texts of statements repeat.
+// step is how many of n rows one statement writes: at most 64, and a multiple
+// of 8 or fewer than 8. So two statements write any group, and the texts of
+// statements repeat.
 func step(n int) int {
-	s := 1
-	for s < 32 && 2*s <= n {
-		s *= 2
+	if n < 8 {
+		return n
 	}
-	return s
+	return min(n, MaxGroup) / 8 * 8
 }
 
-// in renders "($1,$2,…)" and its arguments for ids that are sorted and
-// distinct; the list is filled up to a power of two with its last entry.
-func in(ids []int64) (list string, args []any) {
-	size := 1
-	for size < len(ids) {
-		size *= 2
+// among renders the condition that column is one of the ids in parameter n,
+// which idList makes. Its text does not depend on how many they are.
+func (tx *Tx) among(column string, n int) string {
+	if tx.w.store.Dialect == store.PostgreSQL {
+		return fmt.Sprintf("%s = ANY($%d::bigint[])", column, n)
 	}
-	var b strings.Builder
-	b.WriteByte('(')
-	for i := range size {
+	return fmt.Sprintf("%s IN (SELECT value FROM json_each($%d))", column, n)
+}
+
+// idList is an argument for among.
+func (tx *Tx) idList(ids []int64) string {
+	brackets := "[]"
+	if tx.w.store.Dialect == store.PostgreSQL {
+		brackets = "{}"
+	}
+	b := append(make([]byte, 0, 8*len(ids)+2), brackets[0])
+	for i, id := range ids {
 		if i > 0 {
-			b.WriteByte(',')
+			b = append(b, ',')
 		}
-		b.WriteByte('$')
-		b.WriteString(strconv.Itoa(i + 1))
-		args = append(args, ids[min(i, len(ids)-1)])
+		b = strconv.AppendInt(b, id, 10)
 	}
-	b.WriteByte(')')
-	return b.String(), args
+	return string(append(b, brackets[1]))
 }

@@ -24,6 +24,7 @@ type Tx struct {
 	prior   map[idempotencyKey]*priorEvent // what was looked up for the reports of the group; nil = nothing has the key
 	events  []*eventRow
 	entered []Entered
+	staged  staged
 }
 
 func newTx(ctx context.Context, w *Writer, sqlTx *sql.Tx) *Tx {
@@ -45,45 +46,16 @@ func (tx *Tx) lock(items []*item) error {
 		deps = append(deps, it.deps...)
 		nodes = append(nodes, it.nodes...)
 	}
-	if len(nodes) > 0 {
-		current, err := tx.ids(`SELECT current_deployment_id FROM nodes WHERE current_deployment_id IS NOT NULL AND id IN `, nodes)
-		if err != nil {
-			return err
-		}
-		deps = append(deps, current...)
-	}
-	if len(deps) > 0 {
-		owners, err := tx.ids(`SELECT node_id FROM deployments WHERE id IN `, deps)
-		if err != nil {
-			return err
-		}
-		nodes = append(nodes, owners...)
-	}
-	if err := tx.loadDeployments(deps); err != nil {
+	if err := tx.loadDeployments(deps, nodes); err != nil {
 		return err
+	}
+	for _, d := range tx.deps {
+		nodes = append(nodes, d.nodeID)
 	}
 	if err := tx.loadNodes(nodes); err != nil {
 		return err
 	}
 	return tx.lookUpKeys(items)
-}
-
-func (tx *Tx) ids(query string, ids []int64) ([]int64, error) {
-	list, args := in(distinct(ids))
-	rows, err := tx.query("looking up rows to lock", query+list, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []int64
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return nil, fmt.Errorf("lifecycle: looking up rows to lock: %w", err)
-		}
-		out = append(out, id)
-	}
-	return out, rows.Err()
 }
 
 func distinct(ids []int64) []int64 {
@@ -92,40 +64,58 @@ func distinct(ids []int64) []int64 {
 	return slices.Compact(ids)
 }
 
-func (tx *Tx) loadDeployments(ids []int64) error {
+// loadDeployments locks deployments and the current ones of nodes, by id.
+func (tx *Tx) loadDeployments(ids, nodes []int64) error {
 	ids = slices.DeleteFunc(distinct(ids), func(id int64) bool { return tx.deps[id] != nil })
-	if len(ids) == 0 {
+	if len(ids)+len(nodes) == 0 {
 		return nil
 	}
-	list, args := in(ids)
-	rows, err := tx.query("locking deployments", `SELECT `+depColumns+` FROM deployments WHERE id IN `+list+` ORDER BY id`+tx.w.store.ForUpdate(), args...)
+	where, args := tx.among("id", 1), []any{tx.idList(ids)}
+	if len(nodes) > 0 {
+		where += ` OR id IN (SELECT current_deployment_id FROM nodes WHERE ` + tx.among("id", 2) + `)`
+		if tx.w.store.Dialect == store.PostgreSQL { // an array, for it would read the whole table for an OR
+			where = `id = ANY($1::bigint[] || ARRAY(SELECT current_deployment_id FROM nodes WHERE ` + tx.among("id", 2) + `))`
+		}
+		args = append(args, tx.idList(distinct(nodes)))
+	}
+	rows, err := tx.query("locking deployments", `SELECT `+depColumns+` FROM deployments WHERE `+where+` ORDER BY id`+tx.w.store.ForUpdate(), args...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	var locked []int64
 	for rows.Next() {
 		d, err := scanDep(rows)
 		if err != nil {
 			return err
 		}
-		tx.deps[d.id] = d
+		if tx.deps[d.id] == nil {
+			tx.deps[d.id] = d
+			locked = append(locked, d.id)
+		}
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil || len(locked) == 0 {
 		return err
 	}
-	runs, err := tx.query("reading open phase runs", `SELECT `+runColumns+` FROM phase_runs WHERE finished_at IS NULL AND deployment_id IN `+list, args...)
+	return tx.loadRuns(locked)
+}
+
+// loadRuns reads the open runs of deployments. It is a statement of its own
+// because it must see what was committed while the lock was waited for.
+func (tx *Tx) loadRuns(deps []int64) error {
+	rows, err := tx.query("reading open phase runs", `SELECT `+runColumns+` FROM phase_runs WHERE finished_at IS NULL AND `+tx.among("deployment_id", 1), tx.idList(deps))
 	if err != nil {
 		return err
 	}
-	defer runs.Close()
-	for runs.Next() {
-		id, r, err := scanRun(runs)
+	defer rows.Close()
+	for rows.Next() {
+		id, r, err := scanRun(rows)
 		if err != nil {
 			return err
 		}
 		tx.deps[id].open = r
 	}
-	return runs.Err()
+	return rows.Err()
 }
 
 func (tx *Tx) loadNodes(ids []int64) error {
@@ -133,8 +123,7 @@ func (tx *Tx) loadNodes(ids []int64) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	list, args := in(ids)
-	rows, err := tx.query("locking nodes", `SELECT `+nodeColumns+` FROM nodes WHERE id IN `+list+` ORDER BY id`+tx.w.store.ForUpdate(), args...)
+	rows, err := tx.query("locking nodes", `SELECT `+nodeColumns+` FROM nodes WHERE `+tx.among("id", 1)+` ORDER BY id`+tx.w.store.ForUpdate(), tx.idList(ids))
 	if err != nil {
 		return err
 	}
@@ -153,7 +142,7 @@ func (tx *Tx) loadNodes(ids []int64) error {
 // became current after the lock was taken is locked now.
 func (tx *Tx) deployment(id int64) (*depRow, *nodeRow, error) {
 	if tx.deps[id] == nil {
-		if err := tx.loadDeployments([]int64{id}); err != nil {
+		if err := tx.loadDeployments([]int64{id}, nil); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -200,13 +189,8 @@ func (tx *Tx) flush() (int64, error) {
 	if err := tx.writeDeployments(); err != nil {
 		return 0, err
 	}
-	for _, e := range tx.entered {
-		if tx.w.opts.OnEnter == nil {
-			break
-		}
-		if err := tx.w.opts.OnEnter(tx.ctx, tx.sql, e); err != nil {
-			return 0, fmt.Errorf("lifecycle: enqueueing %s of deployment %d: %w", e.Phase, e.DeploymentID, err)
-		}
+	if err := tx.enter(); err != nil {
+		return 0, err
 	}
 	var changed []*nodeRow
 	touched := batch{columns: nodeTouch}
@@ -223,42 +207,90 @@ func (tx *Tx) flush() (int64, error) {
 	}
 	count := len(tx.events) + len(changed)
 	if count == 0 {
-		return 0, nil
+		return 0, tx.send()
 	}
-	var last int64
-	err := tx.sql.QueryRowContext(tx.ctx, `UPDATE stream_counter SET position = position + $1 WHERE id = 1 RETURNING position`, count).Scan(&last)
+	last, err := tx.takePositions(count)
 	if err != nil {
-		return 0, fmt.Errorf("lifecycle: taking stream positions: %w", err)
-	}
-	next := last - int64(count) + 1
-	for _, e := range tx.events {
-		e.position = next
-		next++
-	}
-	if err := tx.insertEvents(); err != nil {
 		return 0, err
 	}
+	next := last - int64(count) + 1
+	if err := tx.insertEvents(next); err != nil {
+		return 0, err
+	}
+	if err := tx.writeNodes(changed, next+int64(len(tx.events))); err != nil {
+		return 0, err
+	}
+	if tx.w.store.Dialect == store.PostgreSQL {
+		if last, err = tx.sendPositions(); err != nil {
+			return 0, err
+		}
+	}
+	for i, e := range tx.events {
+		// The position is unique and final, so it serves as the id too.
+		e.position = last - int64(count) + 1 + int64(i)
+		e.id = e.position
+		if e.receipt != nil {
+			e.receipt.EventID, e.receipt.Position = e.id, e.position
+		}
+	}
+	return last, nil
+}
+
+// enter enqueues the steps of the phases that were entered.
+func (tx *Tx) enter() error {
+	if len(tx.entered) == 0 || tx.w.opts.OnEnter == nil {
+		return nil
+	}
+	if err := tx.send(); err != nil {
+		return err
+	}
+	for _, e := range tx.entered {
+		if err := tx.w.opts.OnEnter(tx.ctx, tx.sql, e); err != nil {
+			return fmt.Errorf("lifecycle: enqueueing %s of deployment %d: %w", e.Phase, e.DeploymentID, err)
+		}
+	}
+	return nil
+}
+
+// takePositions moves the stream counter and gives the newest position. On
+// PostgreSQL the move is staged, and positions count from 0 backwards until
+// it is sent.
+func (tx *Tx) takePositions(count int) (last int64, err error) {
+	if tx.w.store.Dialect == store.PostgreSQL {
+		tx.staged.counter(count)
+		return 0, nil
+	}
+	rows, err := tx.query("taking stream positions", moveCounter+`1 WHERE id = 1 RETURNING position`, count)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(&last); err != nil {
+			return 0, fmt.Errorf("lifecycle: taking stream positions: %w", err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return 0, fmt.Errorf("lifecycle: taking stream positions: %w", err)
+	}
+	return last, nil
+}
+
+// writeNodes writes nodes that the stream shows, at positions from next on.
+func (tx *Tx) writeNodes(changed []*nodeRow, next int64) error {
+	const version = ", version=version+1"
 	nodes, often := batch{columns: nodeUpdate}, batch{columns: nodeOften}
 	for _, n := range changed {
 		n.version++
 		if n.rare() == n.was && !n.lists {
-			often.add(n.status, n.state, n.stale, n.late, n.version, n.lastSeen, tx.at, next, n.id)
-			next++
-			continue
+			often.add(n.lastSeen, tx.at, next, n.id)
+		} else {
+			nodes.add(n.name, n.profile, n.managementIP, n.workloadIP, n.mac, mustJSON(n.macs), mustJSON(n.labels),
+				n.status, n.state, n.current, n.serverID, n.serverStatus, n.hostKey, n.bootID, n.sshPort, n.stale, n.late, n.lastSeen, tx.at, next, n.id)
 		}
-		nodes.add(n.name, n.profile, n.managementIP, n.workloadIP, n.mac, mustJSON(n.macs), mustJSON(n.labels),
-			n.status, n.state, n.current, n.serverID, n.serverStatus, n.hostKey, n.bootID, n.sshPort, n.stale, n.late, n.version, n.lastSeen, tx.at, next, n.id)
 		next++
 	}
-	if err := errors.Join(nodes.update(tx, "updating nodes", "nodes", ""), often.update(tx, "updating nodes", "nodes", "")); err != nil {
-		return 0, err
-	}
-	if tx.w.store.Dialect == store.PostgreSQL {
-		if _, err := tx.sql.ExecContext(tx.ctx, `SELECT pg_notify('slipway_feed', $1)`, fmt.Sprint(last)); err != nil {
-			return 0, fmt.Errorf("lifecycle: waking the feeds: %w", err)
-		}
-	}
-	return last, nil
+	return errors.Join(nodes.update(tx, "updating nodes", "nodes", version), often.update(tx, "updating nodes", "nodes", version))
 }
 
 func (tx *Tx) ordered() []*depRow {
@@ -296,7 +328,7 @@ func (tx *Tx) writeDeployments() error {
 				opening.add(d.id, r.attempt, r.phase, def.Ordinal, d.provider, d.profile, string(r.status), r.tries, r.progress, r.message, r.lastHash, r.lastSequence,
 					r.awaiting, r.evidence, r.awaitSince, r.entered, r.started, r.finished, r.deadline, r.stoppedAt, r.stoppedMS)
 			case r.dirty && r.rare() == r.was:
-				runsOften.add(string(r.status), r.progress, r.message, r.lastHash, r.lastSequence, r.started, r.id)
+				runsOften.add(r.progress, r.message, r.lastHash, r.lastSequence, r.id)
 			case r.dirty:
 				closing.add(string(r.status), r.tries, r.progress, r.message, r.lastHash, r.lastSequence, r.awaiting, r.evidence, r.awaitSince,
 					r.started, r.finished, r.deadline, r.stoppedAt, r.stoppedMS, r.id)
@@ -304,7 +336,7 @@ func (tx *Tx) writeDeployments() error {
 		}
 		switch {
 		case d.dirty && d.rare() == d.was:
-			depsOften.add(d.phase, string(d.phaseStatus), d.sequence, tx.at, d.id)
+			depsOften.add(d.sequence, tx.at, d.id)
 		case d.dirty:
 			f := d.failureColumns()
 			deps.add(d.attempt, d.state, d.phase, string(d.phaseStatus), d.maintenance, d.sequence, d.boots, d.reboots,
@@ -315,7 +347,12 @@ func (tx *Tx) writeDeployments() error {
 	for _, write := range []func() error{
 		func() error { return closing.update(tx, "updating phase runs", "phase_runs", "") },
 		func() error { return runsOften.update(tx, "updating phase runs", "phase_runs", "") },
-		func() error { return opening.insert(tx, "opening phase runs", "phase_runs") },
+		func() error {
+			if opening.rows == 0 {
+				return nil
+			}
+			return errors.Join(tx.send(), opening.insert(tx, "opening phase runs", "phase_runs"))
+		},
 		func() error { return deps.update(tx, "updating deployments", "deployments", version) },
 		func() error { return depsOften.update(tx, "updating deployments", "deployments", version) },
 	} {
@@ -336,17 +373,13 @@ func (d *depRow) failureColumns() [7]any {
 	return [7]any{nullText(f.phase), nullText(f.code), nullText(f.message), nullText(f.hint), f.retryable, f.sequence, f.at}
 }
 
-// insertEvents writes the history rows of the group and fills in the receipts.
-func (tx *Tx) insertEvents() error {
+// insertEvents writes the history rows of the group, at positions from next on.
+func (tx *Tx) insertEvents(next int64) error {
 	rows := batch{columns: eventInsert}
 	for _, e := range tx.events {
-		// The position is unique and final, so it serves as the id too.
-		e.id = e.position
-		rows.add(e.id, e.position, e.dep.id, e.dep.nodeID, e.dep.batchID, e.sequence, e.attempt, e.phase, string(e.status), e.message, string(e.outcome), nullText(e.refusedCode),
+		rows.add(next, next, e.dep.id, e.dep.nodeID, nullInt(e.dep.batchID), e.sequence, e.attempt, e.phase, string(e.status), e.message, string(e.outcome), nullText(e.refusedCode),
 			string(e.source), e.actor, e.progress, nullText(e.serverStatus), nullJSON(e.details), nullText(e.logTail), nullText(e.idempotencyKey), e.hash, e.state, e.occurred, tx.at)
-		if e.receipt != nil {
-			e.receipt.EventID, e.receipt.Position = e.id, e.position
-		}
+		next++
 	}
 	return rows.insert(tx, "writing history", "deployment_history")
 }
