@@ -92,6 +92,7 @@ type Engine struct {
 	writer *lifecycle.Writer
 	opts   Options
 	client *river.Client[*sql.Tx]
+	desk   desk
 }
 
 // New makes an Engine. Its Enqueue goes into lifecycle.Options.OnEnter; Run
@@ -237,7 +238,7 @@ func (e *Engine) sweep(ctx context.Context) error {
 // keeps it, for steps are unique.
 func (e *Engine) repair(ctx context.Context) error {
 	rows, err := e.store.Read.QueryContext(ctx, `SELECT r.deployment_id, r.attempt, r.phase, r.tries FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id
-		WHERE r.finished_at IS NULL AND d.state IN ('queued', 'running')`)
+		WHERE r.finished_at IS NULL AND d.state IN ('queued', 'running', 'canceling', 'cleaning_up')`)
 	if err != nil {
 		return fmt.Errorf("workflow: looking for open phases: %w", err)
 	}

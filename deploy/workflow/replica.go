@@ -59,7 +59,7 @@ func (e *Engine) arrive(ctx context.Context) error {
 	}
 	if e.store.Dialect == store.SQLite {
 		// What runs now was left by a dead process.
-		if err := e.handBack(ctx, `1 = 1`); err != nil {
+		if err := e.handBack(ctx, "a dead process", `1 = 1`); err != nil {
 			return err
 		}
 		if _, err := e.store.Write.ExecContext(ctx, `DELETE FROM river_leader`); err != nil {
@@ -122,7 +122,7 @@ func (e *Engine) heartbeatSQL() string {
 // last to take, and River's leadership: without a leader nobody wakes what was
 // put off for longer, until the dead one's term is over.
 func (e *Engine) inherit(ctx context.Context, id string) error {
-	if err := e.handBack(ctx, `attempted_by[array_upper(attempted_by, 1)] = $1`, id); err != nil {
+	if err := e.handBack(ctx, "a replica that is gone", `attempted_by[array_upper(attempted_by, 1)] = $1`, id); err != nil {
 		return err
 	}
 	if _, err := e.store.Write.ExecContext(ctx, `DELETE FROM river_leader WHERE leader_id = $1`, id); err != nil {
@@ -131,10 +131,14 @@ func (e *Engine) inherit(ctx context.Context, id string) error {
 	return nil
 }
 
-// beat renews this replica's heartbeat and hands back the jobs of silent ones.
+// beat renews this replica's heartbeat and hands back jobs that nobody works
+// on: its own that were lost, and those of silent replicas.
 func (e *Engine) beat(ctx context.Context) error {
 	if _, err := e.store.Write.ExecContext(ctx, e.heartbeatSQL(), e.opts.ReplicaID, hostname()); err != nil {
 		return fmt.Errorf("workflow: renewing the heartbeat: %w", err)
+	}
+	if err := e.reclaim(ctx); err != nil {
+		return err
 	}
 	if e.store.Dialect == store.SQLite {
 		return nil
@@ -172,15 +176,16 @@ func (e *Engine) silent(ctx context.Context) ([]string, error) {
 	return out, errors.Join(rows.Err(), rows.Close())
 }
 
-// handBack makes running jobs available again. River's own rescue waits much
-// longer, since it cannot know that a worker is dead.
-func (e *Engine) handBack(ctx context.Context, where string, args ...any) error {
+// handBack makes running jobs available again; whose says in the log who had
+// them. River's own rescue waits much longer, since it cannot know that a
+// worker is dead.
+func (e *Engine) handBack(ctx context.Context, whose, where string, args ...any) error {
 	res, err := e.store.Write.ExecContext(ctx, `UPDATE river_job SET state = 'available' WHERE state = 'running' AND `+where, args...)
 	if err != nil {
 		return fmt.Errorf("workflow: handing back jobs: %w", err)
 	}
 	if n, err := res.RowsAffected(); err == nil && n > 0 {
-		e.opts.Logger.Info("jobs of a replica that is gone were handed back", "jobs", n)
+		e.opts.Logger.Info("jobs were handed back", "had_by", whose, "jobs", n)
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ type worker struct {
 
 // Work does one step. A step whose phase has been left is over.
 func (w *worker) Work(ctx context.Context, job *river.Job[stepArgs]) error {
+	defer w.engine.desk.begin(job.ID)()
 	s, err := w.engine.load(ctx, job.Args)
 	if err != nil {
 		return err
@@ -58,6 +59,7 @@ type step struct {
 	sshPort      int
 	entered      time.Time
 	status       phase.Status
+	since        time.Time // when the attempt began, if the node had a machine then; else zero
 }
 
 // load reads the step's facts; nil if its phase is no longer open, or is being
@@ -67,11 +69,13 @@ func (e *Engine) load(ctx context.Context, a stepArgs) (*step, error) {
 	var config []byte
 	var ip, key, boot sql.NullString
 	var port sql.NullInt64
-	var provider string
-	err := e.store.Read.QueryRowContext(ctx, `SELECT n.id, n.name, d.number, d.batch_id, d.provider, d.config, n.management_ip, n.ssh_host_key, n.boot_id, n.ssh_port, r.entered_at, r.status
+	var provider, kind string
+	var began time.Time
+	err := e.store.Read.QueryRowContext(ctx, `SELECT n.id, n.name, d.number, d.batch_id, d.provider, d.kind, d.config, n.management_ip, n.ssh_host_key, n.boot_id, n.ssh_port, r.entered_at, r.status,
+			(SELECT f.entered_at FROM phase_runs f WHERE f.deployment_id = r.deployment_id AND f.attempt = r.attempt ORDER BY f.id LIMIT 1)
 		FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id JOIN nodes n ON n.id = d.node_id
-		WHERE r.deployment_id = $1 AND r.attempt = $2 AND r.phase = $3 AND r.tries = $4 AND r.finished_at IS NULL AND d.state IN ('queued', 'running')`,
-		a.DeploymentID, a.Attempt, a.Phase, a.Tries).Scan(&s.nodeID, &s.nodeName, &s.number, &s.batchID, &provider, &config, &ip, &key, &boot, &port, &s.entered, &s.status)
+		WHERE r.deployment_id = $1 AND r.attempt = $2 AND r.phase = $3 AND r.tries = $4 AND r.finished_at IS NULL AND d.state IN ('queued', 'running', 'canceling', 'cleaning_up')`,
+		a.DeploymentID, a.Attempt, a.Phase, a.Tries).Scan(&s.nodeID, &s.nodeName, &s.number, &s.batchID, &provider, &kind, &config, &ip, &key, &boot, &port, &s.entered, &s.status, &began)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -83,6 +87,9 @@ func (e *Engine) load(ctx context.Context, a stepArgs) (*step, error) {
 	}
 	s.managementIP, s.hostKey, s.bootID, s.sshPort = ip.String, key.String, boot.String, int(port.Int64)
 	s.provider = e.opts.Providers[provider]
+	if a.Attempt > 1 || kind != deploy.KindInstall {
+		s.since = began.UTC()
+	}
 	return s, nil
 }
 
@@ -102,6 +109,8 @@ func (s *step) do(ctx context.Context) (again time.Duration, err error) {
 		return s.registerNames(ctx)
 	case phase.HealthValidation:
 		return s.validateHealth(ctx)
+	case phase.Cleanup:
+		return s.cleanup(ctx)
 	}
 	return 0, fmt.Errorf("workflow: phase %s has no step", s.Phase)
 }
@@ -159,27 +168,17 @@ func (s *step) order(ctx context.Context) (time.Duration, error) {
 			return 0, err
 		}
 	}
-	machine, err := s.provider.Order(ctx, deploy.Order{
-		NodeID: s.nodeID, NodeName: s.nodeName, DeploymentID: s.DeploymentID, Attempt: s.Attempt, Spec: s.spec,
-		BootURL: func(ctx context.Context) (string, error) { return s.engine.opts.BootURL(ctx, s.nodeID, s.DeploymentID) },
-		Note: func(ctx context.Context, message string) {
-			if err := s.tell(ctx, s.report(phase.InProgress, message)); err != nil {
-				s.engine.opts.Logger.Warn("a note of the order was not recorded", "deployment", s.DeploymentID, "error", err)
-			}
-		},
-	})
+	machine, err := s.provider.Order(ctx, s.orderFor())
 	if err != nil {
 		return s.settle(ctx, err, "provider")
 	}
 	return 0, s.engine.writer.Do(ctx, []int64{s.DeploymentID}, nil, func(tx *lifecycle.Tx) error {
-		err := tx.Learn(lifecycle.NodeFacts{NodeID: s.nodeID, ServerID: machine.ServerID, ServerStatus: machine.ServerStatus,
-			ManagementIP: machine.ManagementIP, WorkloadIP: machine.WorkloadIP, MACs: machine.MACs})
-		if err != nil {
+		if err := tx.Learn(s.learnt(machine)); err != nil {
 			return err
 		}
 		r := s.report(phase.Success, fmt.Sprintf("server %s was accepted; management address %s", machine.ServerID, machine.ManagementIP))
 		r.ServerStatus, r.Source = machine.ServerStatus, deploy.SourceCloudAPI
-		_, err = tx.Report(r)
+		_, err := tx.Report(r)
 		if _, refused := deploy.AsError(err); refused {
 			return nil // recorded; the deployment has ended meanwhile
 		}
@@ -187,9 +186,33 @@ func (s *step) order(ctx context.Context) (time.Duration, error) {
 	})
 }
 
+// orderFor is what the provider is asked for.
+func (s *step) orderFor() deploy.Order {
+	return deploy.Order{
+		NodeID: s.nodeID, NodeName: s.nodeName, DeploymentID: s.DeploymentID, Attempt: s.Attempt, AttemptSince: s.since, Spec: s.spec,
+		BootURL: func(ctx context.Context) (string, error) { return s.engine.opts.BootURL(ctx, s.nodeID, s.DeploymentID) },
+		Note: func(ctx context.Context, message string) {
+			if err := s.tell(ctx, s.report(phase.InProgress, message)); err != nil {
+				s.engine.opts.Logger.Warn("a note of the order was not recorded", "deployment", s.DeploymentID, "error", err)
+			}
+		},
+	}
+}
+
+func (s *step) learnt(m deploy.Machine) lifecycle.NodeFacts {
+	return lifecycle.NodeFacts{NodeID: s.nodeID, ServerID: m.ServerID, ServerStatus: m.ServerStatus,
+		ManagementIP: m.ManagementIP, WorkloadIP: m.WorkloadIP, AHVIP: m.AHVIP, CVMIP: m.CVMIP, MACs: m.MACs}
+}
+
 // awaitBoot watches the server until its first boot request, which leaves
 // the phase.
 func (s *step) awaitBoot(ctx context.Context) (time.Duration, error) {
+	switch again, err := s.bootAgain(ctx); {
+	case err != nil || again > 0:
+		return again, err
+	case again < 0:
+		return 0, nil
+	}
 	seen, err := s.provider.Observe(ctx, s.nodeID)
 	if err != nil {
 		return s.settle(ctx, err, "boot_request")
