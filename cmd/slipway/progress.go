@@ -24,20 +24,27 @@ type progress interface {
 	// event shows a change of the deployment that is followed as name.
 	event(name string, e client.Event)
 	note(text string)
+	// warn tells what must not be lost where the rest of the output goes.
+	warn(text string)
 	done()
 }
 
-func newProgress(out *os.File, names []string) progress {
-	if term.IsTerminal(int(out.Fd())) {
-		return newBars(out, names)
+func newProgress(out, complaints *os.File, names []string) progress {
+	if !term.IsTerminal(int(out.Fd())) {
+		return &lines{out: out, complaints: complaints}
 	}
-	return &lines{out: out}
+	b := newBars(out, names)
+	if !term.IsTerminal(int(complaints.Fd())) {
+		b.complaints = complaints
+	}
+	return b
 }
 
 // lines prints a line a change.
 type lines struct {
-	mu  sync.Mutex
-	out io.Writer
+	mu         sync.Mutex
+	out        io.Writer
+	complaints io.Writer
 }
 
 func (l *lines) event(name string, e client.Event) {
@@ -59,6 +66,12 @@ func (l *lines) note(text string) {
 	fmt.Fprintln(l.out, text)
 }
 
+func (l *lines) warn(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintln(l.complaints, text)
+}
+
 func (l *lines) done() {}
 
 // oneLine makes a message fit to be shown: machines say what they like, and
@@ -78,6 +91,9 @@ type bars struct {
 	mu   sync.Mutex
 	p    *mpb.Progress
 	rows map[string]*barRow
+	// complaints is nil when they are shown on the same screen: the bars must
+	// make room for them.
+	complaints io.Writer
 }
 
 type barRow struct {
@@ -150,6 +166,14 @@ func (b *bars) event(name string, e client.Event) {
 }
 
 func (b *bars) note(text string) { fmt.Fprintln(b.p, text) }
+
+func (b *bars) warn(text string) {
+	if b.complaints == nil {
+		b.note(text)
+		return
+	}
+	fmt.Fprintln(b.complaints, text)
+}
 
 func (b *bars) done() {
 	b.mu.Lock()

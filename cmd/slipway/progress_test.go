@@ -18,7 +18,7 @@ import (
 // last picture shows each of them.
 func TestBarsEnd(t *testing.T) {
 	terminal, out := newTerminal(t)
-	b, ok := newProgress(terminal, []string{"good", "bad", "unfinished"}).(*bars)
+	b, ok := newProgress(terminal, terminal, []string{"good", "bad", "unfinished"}).(*bars)
 	require.True(t, ok, "a terminal gets bars")
 	half := 50
 	for _, e := range []struct {

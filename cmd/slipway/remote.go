@@ -132,7 +132,7 @@ func follow(ctx context.Context, api *client.Client, list []client.Deployment, g
 	for i, d := range list {
 		names[i] = d.NodeName
 	}
-	show := newProgress(os.Stdout, names)
+	show := newProgress(os.Stdout, os.Stderr, names)
 	err := followAll(ctx, api, list, giveUp, show)
 	show.done()
 	if err != nil {
@@ -146,15 +146,7 @@ func followAll(ctx context.Context, api *client.Client, list []client.Deployment
 	errs := make([]error, len(list))
 	var all sync.WaitGroup
 	for i, d := range list {
-		all.Go(func() {
-			errs[i] = api.Follow(ctx, client.Follow{Deployments: []string{d.ID}, After: d.Cursor, GiveUp: giveUp,
-				OnLost: func(err error, pause time.Duration) {
-					show.note(fmt.Sprintf("%s: connection lost (%v); again in %s", d.NodeName, err, pause.Round(100*time.Millisecond)))
-				}}, func(e client.Event) error { show.event(d.NodeName, e); return nil })
-			if errors.Is(errs[i], client.ErrReset) {
-				errs[i] = api.Follow(ctx, client.Follow{Deployments: []string{d.ID}, GiveUp: giveUp}, func(e client.Event) error { show.event(d.NodeName, e); return nil })
-			}
-		})
+		all.Go(func() { errs[i] = followOne(ctx, api, d, giveUp, show) })
 	}
 	all.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -164,6 +156,35 @@ func followAll(ctx context.Context, api *client.Client, list []client.Deployment
 		return exit{exitLost, err}
 	}
 	return nil
+}
+
+// followOne follows a deployment over any number of resets. What the server no
+// longer has is told as a gap; a deployment that has ended meanwhile ends the
+// stream from now on, too.
+func followOne(ctx context.Context, api *client.Client, d client.Deployment, giveUp time.Duration, show progress) error {
+	const first, most = 250 * time.Millisecond, 10 * time.Second
+	pause := first
+	f := client.Follow{Deployments: []string{d.ID}, After: d.Cursor, GiveUp: giveUp, OnLost: func(err error, pause time.Duration) {
+		show.note(fmt.Sprintf("%s: connection lost (%v); again in %s", d.NodeName, err, pause.Round(100*time.Millisecond)))
+	}}
+	for {
+		err := api.Follow(ctx, f, func(e client.Event) error {
+			pause = first
+			show.event(d.NodeName, e)
+			return nil
+		})
+		if !errors.Is(err, client.ErrReset) {
+			return err
+		}
+		show.warn(d.NodeName + ": some events are missing here: " + err.Error() + "; going on from now")
+		f.After = ""
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		pause = min(2*pause, most)
+	}
 }
 
 // results reads how the deployments ended and gives the worst as exit code.
