@@ -17,7 +17,7 @@ type Wait struct {
 	Advice   string
 }
 
-// The codes of waits. The first six are what the workflow notes on the phase
+// The codes of waits. The first seven are what the workflow notes on the phase
 // run; the others follow from state, phase and clocks.
 const (
 	WaitSlot        = "slot"
@@ -26,6 +26,7 @@ const (
 	WaitDNS         = "dns"
 	WaitSSH         = "ssh"
 	WaitCluster     = "cluster"
+	WaitDownload    = "download_slot"
 	WaitConfig      = "config_request"
 	WaitReport      = "report"
 	WaitWorkflow    = "workflow"
@@ -45,6 +46,7 @@ var waits = map[string]struct{ awaiting, advice string }{
 	WaitDNS:         {"the DNS service", "It is tried again by itself. If it goes on, check the zone and its permissions."},
 	WaitSSH:         {"an SSH login on the machine", "It is tried again by itself. If it goes on, look at the machine's console and its SSH service."},
 	WaitCluster:     {"the other machines of the cluster", "It goes on when all of them are ready. Look at the one that is furthest behind."},
+	WaitDownload:    {"a free download slot", "It starts by itself when another machine has its images; its clock stands still until then. More slots can be set on the server."},
 	WaitConfig:      {"the machine's request for its configuration", "The boot script was served. If nothing comes, look at the machine's console: kernel or initial ramdisk may not load."},
 	WaitReport:      {"the machine's next report", "Nothing to do while it reports. If it falls silent, look at the machine's console."},
 	WaitWorkflow:    {"Slipway's own next step", "Nothing to do. If it stays like this for minutes, look at Slipway's log."},
