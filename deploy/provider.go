@@ -101,6 +101,9 @@ type Resource struct {
 	State      string
 	CloudID    string
 	Details    json.RawMessage
+	LastError  string // of the last try that did not end well
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
 }
 
 // Intent asks for a row in the journal.
@@ -127,6 +130,16 @@ type Journal interface {
 	// Settle records what became of it: state, the cloud's id, details and,
 	// for a doubtful one, the error's text.
 	Settle(ctx context.Context, id int64, state, cloudID string, details json.RawMessage, problem string) error
+	// Amend changes the details of a resource that is present. It is refused
+	// with wrong_state for one that is not, and, as an intent is, when the
+	// deployment that holds it has ended.
+	Amend(ctx context.Context, id int64, details json.RawMessage) error
 	// Held lists what the node holds that is not gone, oldest first.
 	Held(ctx context.Context, nodeID int64) ([]Resource, error)
+	// ByNode lists all that was ever made for the node, oldest first, what is
+	// gone included.
+	ByNode(ctx context.Context, nodeID int64) ([]Resource, error)
+	// All lists all that was ever made at a provider, oldest first, what is
+	// gone included.
+	All(ctx context.Context, provider string) ([]Resource, error)
 }

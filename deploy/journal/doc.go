@@ -5,5 +5,10 @@
 // that whatever happens afterwards, there is something that says what to look
 // for. Transactions are short and never span a call to a cloud.
 //
-// It may import deploy and deploy/store.
+// Nothing is intended for a deployment that has ended or no longer holds its
+// node, and nothing becomes doubtful: after a cancel, a cleanup meets only what
+// had been asked for before. The deployment's row is locked before the
+// resource's.
+//
+// It may import deploy, deploy/phase and deploy/store.
 package journal

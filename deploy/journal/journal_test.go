@@ -12,6 +12,7 @@ import (
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/journal"
+	"github.com/slipwayhq/slipway/deploy/phase"
 	"github.com/slipwayhq/slipway/deploy/store"
 	"github.com/slipwayhq/slipway/deploy/store/storetest"
 )
@@ -29,6 +30,7 @@ func (c *clock) Now() time.Time {
 	return c.now
 }
 
+// node makes a node with a deployment that runs.
 func node(t *testing.T, s *store.Store, name string) int64 {
 	t.Helper()
 	var id int64
@@ -42,11 +44,49 @@ func node(t *testing.T, s *store.Store, name string) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
+	run(t, s, id, 1, phase.Running)
 	return id
 }
 
-func intent(nodeID int64, kind, name string) deploy.Intent {
-	return deploy.Intent{NodeID: nodeID, DeploymentID: 7, Provider: deploy.ProviderIBMVPC, Kind: kind, Role: "management", Name: name, Generation: 2, Details: json.RawMessage(`{"subnet":"a"}`)}
+// run makes the node's n-th deployment, and its current one.
+func run(t *testing.T, s *store.Store, nodeID int64, n int, state string) int64 {
+	t.Helper()
+	var id int64
+	err := s.InTx(t.Context(), func(tx *sql.Tx) error {
+		d, err := s.EntTx(tx).Deployment.Create().SetNodeID(nodeID).SetNumber(n).SetState(state).SetPhase(phase.ServerRequested).SetPhaseStatus("in_progress").
+			SetProvider(deploy.ProviderIBMVPC).SetConfig(json.RawMessage(`{}`)).SetRequestedByKind("user").SetRequestedBy("test").Save(t.Context())
+		if err != nil {
+			return err
+		}
+		id = d.ID
+		return s.EntTx(tx).Node.UpdateOneID(nodeID).SetCurrentDeploymentID(d.ID).Exec(t.Context())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// current is the node's current deployment.
+func current(t *testing.T, s *store.Store, nodeID int64) int64 {
+	t.Helper()
+	var id int64
+	if err := s.Read.QueryRow(`SELECT current_deployment_id FROM nodes WHERE id = $1`, nodeID).Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func end(t *testing.T, s *store.Store, deploymentID int64, state string) {
+	t.Helper()
+	if _, err := s.Write.Exec(`UPDATE deployments SET state = $2 WHERE id = $1`, deploymentID, state); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func intent(t *testing.T, s *store.Store, nodeID int64, kind, name string) deploy.Intent {
+	t.Helper()
+	return deploy.Intent{NodeID: nodeID, DeploymentID: current(t, s, nodeID), Provider: deploy.ProviderIBMVPC, Kind: kind, Role: "management", Name: name, Generation: 2, Details: json.RawMessage(`{"subnet":"a"}`)}
 }
 
 func open(s *store.Store) *journal.Journal {
@@ -62,29 +102,33 @@ func normal(r deploy.Resource) deploy.Resource {
 func TestIntendGivesTheSameRow(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		j, n := open(s), node(t, s, "a")
-		first, err := j.Intend(t.Context(), intent(n, "server", "slw-a-d7-g2"))
+		first, err := j.Intend(t.Context(), intent(t, s, n, "server", "slw-a-d7-g2"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := deploy.Resource{ID: first.ID, NodeID: n, CreatedBy: 7, HeldBy: 7, Provider: deploy.ProviderIBMVPC, Kind: "server", Role: "management",
-			Name: "slw-a-d7-g2", Generation: 2, State: deploy.ResourceIntent, Details: json.RawMessage(`{"subnet":"a"}`)}
+		d := current(t, s, n)
+		want := deploy.Resource{ID: first.ID, NodeID: n, CreatedBy: d, HeldBy: d, Provider: deploy.ProviderIBMVPC, Kind: "server", Role: "management",
+			Name: "slw-a-d7-g2", Generation: 2, State: deploy.ResourceIntent, Details: json.RawMessage(`{"subnet":"a"}`),
+			CreatedAt: first.CreatedAt, UpdatedAt: first.CreatedAt}
 		if diff := cmp.Diff(want, normal(first)); diff != "" || first.ID == 0 {
 			t.Fatal(diff)
 		}
 		if err := j.Settle(t.Context(), first.ID, deploy.ResourcePresent, "0717-1", json.RawMessage(`{"mac":"m"}`), ""); err != nil {
 			t.Fatal(err)
 		}
-		again := intent(n, "server", "slw-a-d7-g2")
-		again.DeploymentID, again.Details, again.Generation = 8, nil, 9
+		again := intent(t, s, n, "server", "slw-a-d7-g2")
+		end(t, s, d, phase.StateFail)
+		again.DeploymentID, again.Details, again.Generation = run(t, s, n, 2, phase.Running), nil, 9
 		second, err := j.Intend(t.Context(), again)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want.State, want.CloudID, want.Details = deploy.ResourcePresent, "0717-1", json.RawMessage(`{"mac":"m"}`)
+		want.UpdatedAt = second.UpdatedAt
 		if diff := cmp.Diff(want, normal(second)); diff != "" {
 			t.Fatalf("a second intent changed the row:\n%s", diff)
 		}
-		other, err := j.Intend(t.Context(), intent(n, "vni", "slw-a-d7-g2"))
+		other, err := j.Intend(t.Context(), intent(t, s, n, "vni", "slw-a-d7-g2"))
 		if err != nil || other.ID == first.ID {
 			t.Fatalf("another kind is another resource: %+v %v", other, err)
 		}
@@ -98,7 +142,7 @@ func TestIntendRaces(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range ids {
 			all.Go(func() {
-				r, err := j.Intend(t.Context(), intent(n, "server", "one"))
+				r, err := j.Intend(t.Context(), intent(t, s, n, "server", "one"))
 				if err != nil {
 					t.Error(err)
 				}
@@ -120,13 +164,13 @@ func TestIntendRaces(t *testing.T) {
 func TestIntendRefuses(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		j, a, b := open(s), node(t, s, "a"), node(t, s, "b")
-		if _, err := j.Intend(t.Context(), intent(a, "server", "x")); err != nil {
+		if _, err := j.Intend(t.Context(), intent(t, s, a, "server", "x")); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := j.Intend(t.Context(), intent(b, "server", "x")); !deploy.HasCode(err, deploy.CodeConflict) {
+		if _, err := j.Intend(t.Context(), intent(t, s, b, "server", "x")); !deploy.HasCode(err, deploy.CodeConflict) {
 			t.Errorf("another node's name: %v", err)
 		}
-		bad := intent(a, "server", "y")
+		bad := intent(t, s, a, "server", "y")
 		bad.Details = json.RawMessage(`{`)
 		if _, err := j.Intend(t.Context(), bad); !deploy.HasCode(err, deploy.CodeInvalid) {
 			t.Errorf("broken details: %v", err)
@@ -135,14 +179,16 @@ func TestIntendRefuses(t *testing.T) {
 			func(i *deploy.Intent) { i.NodeID = 0 }, func(i *deploy.Intent) { i.DeploymentID = 0 },
 			func(i *deploy.Intent) { i.Provider = "" }, func(i *deploy.Intent) { i.Kind = "" }, func(i *deploy.Intent) { i.Name = "" },
 		} {
-			i := intent(a, "server", "z")
+			i := intent(t, s, a, "server", "z")
 			change(&i)
 			if _, err := j.Intend(t.Context(), i); !deploy.HasCode(err, deploy.CodeInvalid) {
 				t.Errorf("%+v: %v", i, err)
 			}
 		}
-		if _, err := j.Intend(t.Context(), intent(999, "server", "orphan")); err == nil {
-			t.Error("a row for a node that does not exist")
+		stranger := intent(t, s, a, "server", "orphan")
+		stranger.NodeID = 999
+		if _, err := j.Intend(t.Context(), stranger); !deploy.HasCode(err, deploy.CodeWrongState) {
+			t.Errorf("a row for a node that does not exist: %v", err)
 		}
 	})
 }
@@ -150,7 +196,7 @@ func TestIntendRefuses(t *testing.T) {
 func TestSettle(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		j, n := open(s), node(t, s, "a")
-		r, err := j.Intend(t.Context(), intent(n, "server", "x"))
+		r, err := j.Intend(t.Context(), intent(t, s, n, "server", "x"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -217,7 +263,7 @@ func TestSettle(t *testing.T) {
 func TestHeldIsOneNodesOldestFirst(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		j, a, b := open(s), node(t, s, "a"), node(t, s, "b")
-		for _, i := range []deploy.Intent{intent(a, "reserved_ip", "1"), intent(b, "reserved_ip", "2"), intent(a, "vni", "3"), intent(a, "server", "4")} {
+		for _, i := range []deploy.Intent{intent(t, s, a, "reserved_ip", "1"), intent(t, s, b, "reserved_ip", "2"), intent(t, s, a, "vni", "3"), intent(t, s, a, "server", "4")} {
 			if _, err := j.Intend(t.Context(), i); err != nil {
 				t.Fatal(err)
 			}

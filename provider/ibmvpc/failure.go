@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/IBM/go-sdk-core/v5/core"
+	"github.com/go-openapi/strfmt"
 
 	"github.com/slipwayhq/slipway/deploy"
 )
@@ -167,15 +168,34 @@ func isNotFound(err error) bool {
 const (
 	waitUpstream = 10 * time.Second // the service is not well
 	waitConflict = 15 * time.Second // another operation is under way
-	waitPending  = 2 * time.Second  // something small is being made
+	waitPending  = 5 * time.Second  // something small is being made: at most; see soon
+	waitFirst    = 500 * time.Millisecond
 	waitLook     = 5 * time.Second  // between two looks for a lost create
 )
 
-// asProviderError puts a failure into words that people can act on. Errors
-// that are none of IBM's (a context that ended, the journal) pass.
+// soon is how long to wait for something small: at first a moment, then half of
+// the time that it has been waited for. A clock that differs from IBM's only
+// makes it the one or the other end.
+func (p *Provider) soon(since *strfmt.DateTime) time.Duration {
+	if since == nil {
+		return waitFirst
+	}
+	return min(max(p.now().Sub(time.Time(*since))/2, waitFirst), waitPending)
+}
+
+// asProviderError puts a failure into words that people can act on. What the
+// journal refuses (nothing is made for a deployment that has ended) no other
+// try can cure. Other errors (a context that ended, a database) pass.
 func asProviderError(err error) error {
 	var f *callFailure
 	if !errors.As(err, &f) {
+		if refused, ok := deploy.AsError(err); ok && !refused.Retryable {
+			hint := refused.Hint
+			if hint == "" {
+				hint = "Look at the node's current deployment: another one, a cancel or a cleanup may have come first."
+			}
+			return permanent(refused.Code, hint, "%s", refused.Message)
+		}
 		return err
 	}
 	e := &deploy.ProviderError{Message: f.Error()}

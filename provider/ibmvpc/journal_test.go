@@ -19,10 +19,16 @@ func TestOrderWithTheJournalInADatabase(t *testing.T) {
 		o := order()
 		err := s.InTx(t.Context(), func(tx *sql.Tx) error {
 			n, err := s.EntTx(tx).Node.Create().SetName(o.NodeName).SetProvider(deploy.ProviderIBMVPC).Save(t.Context())
-			if err == nil {
-				o.NodeID = n.ID
+			if err != nil {
+				return err
 			}
-			return err
+			d, err := s.EntTx(tx).Deployment.Create().SetNodeID(n.ID).SetNumber(1).SetState("running").SetPhase("server_requested").SetPhaseStatus("in_progress").
+				SetProvider(deploy.ProviderIBMVPC).SetConfig([]byte(`{}`)).SetRequestedByKind("user").SetRequestedBy("test").Save(t.Context())
+			if err != nil {
+				return err
+			}
+			o.NodeID, o.DeploymentID = n.ID, d.ID
+			return s.EntTx(tx).Node.UpdateOne(n).SetCurrentDeploymentID(d.ID).Exec(t.Context())
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -38,7 +44,7 @@ func TestOrderWithTheJournalInADatabase(t *testing.T) {
 		temporary(t, second(c.provider(t, j).Order(t.Context(), o)), deploy.CodeUpstreamUnavailable)
 		m := persist(t, c, c.provider(t, j), o)
 		names := nodeNames
-		names.NodeID, names.ManagementIP = o.NodeID, m.ManagementIP
+		names.NodeID, names.DeploymentID, names.ManagementIP = o.NodeID, o.DeploymentID, m.ManagementIP
 		if err := c.provider(t, j).RegisterNames(t.Context(), names); err != nil {
 			t.Fatal(err)
 		}
