@@ -96,6 +96,14 @@ func decodeReport(contentType string, body []byte, cut bool) (reportFields, erro
 // jsonFields reads the members of one JSON object; of two with the same name
 // the last counts.
 func jsonFields(body []byte, cut bool) (reportFields, error) {
+	if bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
+		var fields reportFields
+		if json.Unmarshal(body, &fields) == nil {
+			return fields, nil
+		}
+	}
+	// Something is wrong with it, or it is cut: take what is whole, or say what
+	// is wrong.
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
 		return nil, malformed("the body is not a JSON object")

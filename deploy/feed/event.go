@@ -90,14 +90,14 @@ func scanEvent(rows *sql.Rows) (*Event, error) {
 // narrow the read where the filter names deployments or nodes.
 func (f *Feed) readEvents(ctx context.Context, after, upTo int64, narrow Filter, limit int) ([]*Event, error) {
 	var where strings.Builder
-	fmt.Fprintf(&where, "position > $1 AND position <= $2")
+	where.WriteString(eventsWhere)
 	if ids := narrow.DeploymentIDs; len(ids) > 0 {
 		where.WriteString(" AND deployment_id IN " + list(ids))
 	}
 	if ids := narrow.NodeIDs; len(ids) > 0 {
 		where.WriteString(" AND node_id IN " + list(ids))
 	}
-	rows, err := f.store.Read.QueryContext(ctx, `SELECT `+eventColumns+` FROM deployment_history WHERE `+where.String()+` ORDER BY position LIMIT $3`, after, upTo, limit)
+	rows, err := f.reads.query(ctx, f.store.Read, eventsQuery(where.String()), after, upTo, limit)
 	if err != nil {
 		return nil, fmt.Errorf("feed: reading events: %w", err)
 	}

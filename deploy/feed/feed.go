@@ -33,6 +33,10 @@ type Feed struct {
 	epoch string
 	wake  chan struct{}
 	ready chan struct{}
+	asked atomic.Bool  // somebody wants to know the newest position
+	told  atomic.Int64 // the newest position that somebody said is committed
+
+	reads reads // prepared statements
 
 	mu      sync.RWMutex
 	head    int64 // every event and change up to here is in the rings or in the database
@@ -71,8 +75,18 @@ func New(st *store.Store, opts Options) *Feed {
 		events: ring[*Event]{max: opts.Ring}, changes: ring[Change]{max: opts.Ring}}
 }
 
-// Wake tells the feed that something was committed.
-func (f *Feed) Wake(int64) {
+// Wake tells the feed that everything up to a position is committed; 0 = that
+// something may be, the database will say what.
+func (f *Feed) Wake(position int64) {
+	if position == 0 {
+		f.asked.Store(true)
+	}
+	for {
+		told := f.told.Load()
+		if position <= told || f.told.CompareAndSwap(told, position) {
+			break
+		}
+	}
 	select {
 	case f.wake <- struct{}{}:
 	default:
@@ -84,6 +98,7 @@ func (f *Feed) Run(ctx context.Context) error {
 	if err := f.begin(ctx); err != nil {
 		return err
 	}
+	f.reads.open(ctx, f.store.Read)
 	close(f.ready)
 	if url := f.store.PostgresURL(); url != "" {
 		f.listen(ctx, url)
@@ -96,10 +111,15 @@ func (f *Feed) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-f.wake:
+			if f.asked.Swap(false) {
+				err = f.read(ctx)
+			} else {
+				err = f.readTo(ctx, f.told.Load())
+			}
 		case <-poll.C:
-			err = f.follow(ctx)
+			err = errors.Join(f.follow(ctx), f.read(ctx))
 		}
-		if err = errors.Join(err, f.read(ctx)); err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil {
 			f.opts.Logger.Warn("the feed could not read", "error", err)
 			f.mu.Lock()
 			f.failing = true
@@ -204,7 +224,7 @@ func (f *Feed) expired(ctx context.Context, position int64) (bool, error) {
 // counter reads the newest committed position. All that is at or below it is
 // visible to the reads that follow.
 func (f *Feed) counter(ctx context.Context) (position int64, err error) {
-	if err := f.store.Read.QueryRowContext(ctx, `SELECT position FROM stream_counter WHERE id = 1`).Scan(&position); err != nil {
+	if err := f.reads.row(ctx, f.store.Read, counterQuery).Scan(&position); err != nil {
 		return 0, fmt.Errorf("feed: reading the stream counter: %w", err)
 	}
 	return position, nil
@@ -228,6 +248,18 @@ func (f *Feed) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := f.readTo(ctx, head); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.fresh, f.failing = begun, false
+	f.mu.Unlock()
+	return nil
+}
+
+// readTo takes in what was committed since the last read up to head, which is
+// known to be committed: it is visible, and so is everything before it.
+func (f *Feed) readTo(ctx context.Context, head int64) error {
 	f.mu.RLock()
 	last := f.head
 	f.mu.RUnlock()
@@ -247,9 +279,6 @@ func (f *Feed) read(ctx context.Context) error {
 		f.publish(upTo, events, changes)
 		last = upTo
 	}
-	f.mu.Lock()
-	f.fresh, f.failing = begun, false
-	f.mu.Unlock()
 	return nil
 }
 
@@ -270,12 +299,11 @@ func (f *Feed) publish(head int64, events []*Event, changes []Change) {
 // readChanges reads node changes in (after, upTo], oldest first; limit 0 =
 // all. A node that changed again since is found at its newer position.
 func (f *Feed) readChanges(ctx context.Context, after, upTo int64, limit int) ([]Change, error) {
-	query := `SELECT id, changed_position, 0 FROM nodes WHERE changed_position > $1 AND changed_position <= $2
-		UNION ALL SELECT id, changed_position, 1 FROM node_tombstones WHERE changed_position > $1 AND changed_position <= $2 ORDER BY 2`
+	query := changesQuery
 	if limit > 0 {
 		query += fmt.Sprintf(" LIMIT %d", limit)
 	}
-	rows, err := f.store.Read.QueryContext(ctx, query, after, upTo)
+	rows, err := f.reads.query(ctx, f.store.Read, query, after, upTo)
 	if err != nil {
 		return nil, fmt.Errorf("feed: reading node changes: %w", err)
 	}

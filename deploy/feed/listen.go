@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/url"
+	"strconv"
 	"sync"
 	"time"
 
@@ -35,8 +36,8 @@ func (f *Feed) listen(ctx context.Context, address string) {
 		_ = listener.Close()
 	})
 	go func() {
-		for range listener.NotificationChannel() {
-			f.Wake(0)
+		for n := range listener.NotificationChannel() {
+			f.Wake(notified(n))
 		}
 	}()
 	go func() {
@@ -57,6 +58,19 @@ func (f *Feed) listen(ctx context.Context, address string) {
 			}
 		}
 	}()
+}
+
+// notified is the position that a notification tells, 0 if it tells none: a nil
+// one says that the connection was lost for a while.
+func notified(n *pq.Notification) int64 {
+	if n == nil {
+		return 0
+	}
+	position, err := strconv.ParseInt(n.Extra, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return position
 }
 
 // listenURL bounds how long a connect may take, unless the operator did.
