@@ -68,6 +68,11 @@ func (h *Handler) bootScript(r *http.Request) (string, error) {
 		}
 		return h.install(ctx, ins, screen, a)
 	case phase.BootWait:
+		if place, err := h.machines.Waiting(ctx, a.DeploymentID); err != nil {
+			h.log.WarnContext(ctx, "a machine is not told its place in the queue", "deployment", a.DeploymentID, "error", err)
+		} else if place != "" {
+			screen.Lines = append(screen.Lines, strings.ReplaceAll(place, ";", ",")) // iPXE would end the command there
+		}
 		return h.again(r, screen), nil
 	case phase.BootDisk:
 		return DiskScript(screen)

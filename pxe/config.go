@@ -116,7 +116,7 @@ func (h *Handler) build(r *http.Request, m query.Machine, token string) (nodecon
 	if c.Installer.Artifact == "" {
 		c.Installer.Artifact = h.set.Installer
 	}
-	if c.Artifacts, err = h.downloads(base, c.Installer.Artifact); err != nil {
+	if c.Artifacts, err = h.wanted(base, c.Installer.Artifact); err != nil {
 		return nodeconfig.Config{}, err
 	}
 	if err := c.Validate(); err != nil {
@@ -177,8 +177,8 @@ func (h *Handler) storage(s deploy.Spec) (nodeconfig.Storage, error) {
 	return h.set.Storage[""], nil
 }
 
-// downloads lists the installer first, then the images.
-func (h *Handler) downloads(base, installer string) ([]nodeconfig.Artifact, error) {
+// wanted lists the installer first, then the images.
+func (h *Handler) wanted(base, installer string) ([]nodeconfig.Artifact, error) {
 	names := []string{installer}
 	if len(h.set.Images) > 0 {
 		names = append(names, h.set.Images...)

@@ -1,7 +1,7 @@
 // Package pxe is the face that machines see while they boot: iPXE scripts at
 // /boot/d/{locator} and /boot/config, the node configuration at
-// /boot/server/{ip}, artifacts at /boot/images/{name} and shell scripts at
-// /boot/scripts/{name}. What a machine must do is decided by deploy/lifecycle;
+// /boot/server/{ip}, artifacts at /boot/images/{name}, shell scripts at
+// /boot/scripts/{name}, and the queue for download slots at /boot/downloads. What a machine must do is decided by deploy/lifecycle;
 // this package finds out who asks and puts the answer into words that firmware
 // understands.
 //

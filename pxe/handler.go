@@ -43,6 +43,8 @@ type Machines interface {
 	// FindMachine reads the node that a hint names, with its current
 	// deployment; not_found if there is none.
 	FindMachine(ctx context.Context, hint query.MachineHint) (query.Machine, error)
+	// Waiting is what a deployment waits for in words: its place in the queue.
+	Waiting(ctx context.Context, deploymentID int64) (string, error)
 }
 
 // Artifacts is the catalogue of boot files and images.
@@ -98,6 +100,7 @@ type Handler struct {
 	artifacts Artifacts
 	scripts   Scripts
 	strangers Strangers
+	admission Admission
 	log       *slog.Logger
 	mux       *http.ServeMux
 }
@@ -111,6 +114,7 @@ type Parts struct {
 	Artifacts Artifacts
 	Scripts   Scripts
 	Strangers Strangers
+	Admission Admission    // nil = downloads are not limited
 	Log       *slog.Logger // nil = slog.Default()
 }
 
@@ -127,7 +131,7 @@ func New(p Parts) (*Handler, error) {
 	}
 	h := &Handler{
 		set: p.Settings, lifecycle: p.Lifecycle, secrets: p.Secrets, machines: p.Machines,
-		artifacts: p.Artifacts, scripts: p.Scripts, strangers: p.Strangers, log: p.Log, mux: http.NewServeMux(),
+		artifacts: p.Artifacts, scripts: p.Scripts, strangers: p.Strangers, admission: p.Admission, log: p.Log, mux: http.NewServeMux(),
 	}
 	if h.log == nil {
 		h.log = slog.Default()
@@ -146,6 +150,7 @@ func (h *Handler) routes() map[string]http.Handler {
 		"GET /boot/server/{server_ip}": http.HandlerFunc(h.configuration),
 		"GET /boot/images/{name}":      h.artifacts,
 		"GET /boot/scripts/{name}":     h.scripts,
+		"POST /boot/downloads":         http.HandlerFunc(h.downloads),
 	}
 }
 
@@ -207,6 +212,8 @@ var statusOf = map[deploy.Code]int{
 	deploy.CodeUnauthenticated:     http.StatusUnauthorized,
 	deploy.CodeForbidden:           http.StatusForbidden,
 	deploy.CodeInvalid:             http.StatusUnprocessableEntity,
+	deploy.CodeOutOfRange:          http.StatusUnprocessableEntity,
+	deploy.CodeTooLarge:            http.StatusRequestEntityTooLarge,
 	deploy.CodeRateLimited:         http.StatusTooManyRequests,
 	deploy.CodeUpstreamUnavailable: http.StatusServiceUnavailable,
 }
@@ -232,7 +239,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case http.StatusUnauthorized:
 		hd.Set("WWW-Authenticate", `Bearer realm="slipway"`)
 	}
-	if r.URL.Query().Get("format") == "sh" {
+	if wantsText(r) {
 		hd.Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(status)
 		_, _ = fmt.Fprintf(w, "error %s: %s\n", e.Code, echoText(e.Message))

@@ -19,6 +19,7 @@ import (
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/access"
+	"github.com/slipwayhq/slipway/deploy/admission"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
 	"github.com/slipwayhq/slipway/deploy/phase"
 	"github.com/slipwayhq/slipway/deploy/query"
@@ -70,7 +71,7 @@ func newRig(t *testing.T, st *store.Store, set pxe.Settings) *rig {
 	}
 	h, err := pxe.New(pxe.Parts{
 		Settings: set, Lifecycle: r.writer, Secrets: r.access, Machines: query.NewMachines(st.Ent()), Artifacts: r.files,
-		Scripts: scripts.Set{}, Strangers: r.met, Log: slog.New(slog.DiscardHandler),
+		Scripts: scripts.Set{}, Strangers: r.met, Admission: admission.New(st, r.writer, admission.Options{Slots: 1}), Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	r.web = httptest.NewServer(r.authenticated(h))

@@ -94,7 +94,18 @@ func (s *Server) byHand() []described {
 		described{pattern: "GET /boot/images/{name}", id: "artifact", summary: "A boot file or image, with Range, ETag and X-Checksum-Sha256", tag: "boot", params: []*huma.Param{path1("name", "Of the catalogue.")}, answer: "", kinds: file, status: 200, errors: []int{404}, open: true},
 		described{pattern: "GET /boot/scripts/{name}", id: "script", summary: "A shell script that machines run", tag: "boot", params: []*huma.Param{path1("name", "File name.")}, answer: "", kinds: script, status: 200, errors: []int{404}, open: true},
 		described{pattern: "GET /boot/server/{server_ip}", id: "node-configuration", summary: "The machine's configuration, for the machine itself", tag: "boot", params: []*huma.Param{path1("server_ip", "Its management address."), query1("format", "sh: shell assignments.")}, answer: map[string]any{}, kinds: []string{jsonType, "text/plain"}, status: 200, errors: []int{401, 403, 409, 422, 503}},
+		described{pattern: "POST /boot/downloads", id: "download-slot", summary: "May this machine download its images now? 429 is not yet, with its place in the queue and Retry-After", tag: "boot", body: DownloadRequest{}, types: []string{form, jsonType}, answer: DownloadAnswer{}, kinds: []string{jsonType, "text/plain"}, status: 200, errors: []int{401, 403, 404, 409, 413, 422, 429, 503}},
 	)
+}
+
+// DownloadRequest asks for a download slot.
+type DownloadRequest struct {
+	Bytes int64 `json:"bytes,omitempty" minimum:"0" doc:"What the machine is about to download."`
+}
+
+// DownloadAnswer gives one.
+type DownloadAnswer struct {
+	Admitted bool `json:"admitted"`
 }
 
 func (s *Server) addOperation(doc *huma.OpenAPI, d described) {

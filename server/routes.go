@@ -41,6 +41,7 @@ var rules = map[string]rule{
 	"GET /boot/images/{name}":      ruleOpen,
 	"GET /boot/scripts/{name}":     ruleOpen,
 	"GET /boot/server/{server_ip}": ruleMachine,
+	"POST /boot/downloads":         ruleMachine,
 
 	"/": ruleOpen, // nothing is here: 404, or 405 where another method is known
 }
@@ -84,7 +85,7 @@ func (s *Server) register() error {
 	}
 	if s.Boot != nil {
 		for pattern := range rules {
-			if strings.HasPrefix(pattern, "GET /boot/") {
+			if strings.Contains(pattern, " /boot/") {
 				add(pattern, s.Boot)
 			}
 		}
