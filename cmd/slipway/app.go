@@ -19,6 +19,7 @@ import (
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/access"
+	"github.com/slipwayhq/slipway/deploy/admission"
 	"github.com/slipwayhq/slipway/deploy/feed"
 	"github.com/slipwayhq/slipway/deploy/health"
 	"github.com/slipwayhq/slipway/deploy/journal"
@@ -68,6 +69,7 @@ type app struct {
 	server    *server.Server
 	http      *http.Server
 	artifacts *artifact.Catalogue
+	downloads *admission.Service
 	log       *slog.Logger
 	unlock    func() error
 
@@ -246,6 +248,9 @@ func (a *app) faces(cfg appConfig, key health.Key, metrics *server.Metrics, keep
 	})
 	metrics.WatchSockets(a.figures)
 	strangers := access.NewStrangers(a.Writer.Stranger, cfg.Now, cfg.Logger)
+	a.downloads = admission.New(a.Store, a.Writer, admission.Options{
+		Slots: cfg.Install.DownloadSlots, Budget: cfg.Install.DownloadBudget, Heartbeat: cfg.Install.Heartbeat, Now: cfg.Now, Logger: cfg.Logger,
+	})
 	boot, err := pxe.New(pxe.Parts{
 		Settings: pxe.Settings{
 			BaseURL: a.URL, Kernel: cfg.Install.Kernel, Initrd: cfg.Install.Initrd, KernelArgs: cfg.Install.KernelArgs,
@@ -254,7 +259,7 @@ func (a *app) faces(cfg appConfig, key health.Key, metrics *server.Metrics, keep
 			Resources: nodeconfig.Resources{CVMMemoryGB: cfg.Install.CVMMemoryGB, CVMVCPUs: cfg.Install.CVMVCPUs},
 			Storage:   storage, DNSServers: cfg.Install.DNSServers, Domain: cfg.Install.Domain, Heartbeat: int(max(cfg.Install.Heartbeat, time.Second).Seconds()),
 		},
-		Lifecycle: a.Writer, Secrets: a.Access, Machines: query.NewMachines(a.Store.Ent()), Artifacts: a.artifacts, Scripts: scripts.Set{}, Strangers: strangers, Log: cfg.Logger,
+		Lifecycle: a.Writer, Secrets: a.Access, Machines: query.NewMachines(a.Store.Ent()), Artifacts: a.artifacts, Scripts: scripts.Set{}, Strangers: strangers, Admission: a.downloads, Log: cfg.Logger,
 	})
 	if err != nil {
 		return err
@@ -314,6 +319,7 @@ func (a *app) start(engine *workflow.Engine, keeper *retention.Keeper, usual *st
 	part("feed", a.Feed.Run)
 	part("statistics", usual.Run)
 	part("retention", keeper.Run)
+	part("downloads", a.downloads.Run)
 	part("workflow", func(ctx context.Context) error { return engine.Run(ctx, a.Writer) })
 	select {
 	case <-a.Feed.Ready():

@@ -87,6 +87,8 @@ type installFlags struct {
 	Domain           string            `help:"DNS domain of nodes." env:"SLIPWAY_DOMAIN"`
 	Heartbeat        time.Duration     `help:"Signs of life from installing machines." default:"30s" env:"SLIPWAY_HEARTBEAT"`
 	Slots            int               `help:"Deployments that may run at once." default:"25" env:"SLIPWAY_SLOTS"`
+	DownloadSlots    int               `help:"Machines that may download their images at once; others wait in order." default:"8" env:"SLIPWAY_DOWNLOAD_SLOTS"`
+	DownloadBudget   int64             `help:"Bytes of image downloads that may be under way at once; 0 is no bound." default:"0" env:"SLIPWAY_DOWNLOAD_BUDGET"`
 	ObserveEvery     time.Duration     `help:"Pause between looks at a server that has not booted yet." default:"10s" env:"SLIPWAY_OBSERVE_EVERY"`
 	ProbeEvery       time.Duration     `help:"Pause between attempts to log in to an installed node." default:"5s" env:"SLIPWAY_PROBE_EVERY"`
 	StaleAfter       time.Duration     `help:"A machine silent for this long is stale." default:"2m" env:"SLIPWAY_STALE_AFTER"`
