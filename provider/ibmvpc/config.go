@@ -1,12 +1,16 @@
 package ibmvpc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,6 +51,17 @@ func (Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
 // MarshalText hides the secret from JSON and YAML.
 func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
+// Guests says when nodes get addresses for the hypervisor (AHV) and the
+// controller VM (CVM).
+type Guests string
+
+// The rules.
+const (
+	GuestsAuto Guests = "auto" // one for which a range is set, or which the order names
+	GuestsOn   Guests = "on"   // both, always
+	GuestsOff  Guests = "off"  // neither; an order that names one is refused
+)
+
 // Config are the settings of the provider.
 type Config struct {
 	// Region, for instance "us-south"; required.
@@ -70,6 +85,14 @@ type Config struct {
 	// name none.
 	ManagementSubnet string
 	WorkloadSubnets  []string
+	// ManagementRange, AHVRange and CVMRange are where addresses are chosen that
+	// an order does not name, for instance "10.0.0.20-10.0.0.60". Several, with
+	// commas between them, serve several subnets: those inside the order's
+	// management subnet are used. Empty: any address.
+	ManagementRange, AHVRange, CVMRange string
+	// GuestAddresses says whether a node gets addresses for AHV and CVM;
+	// GuestsAuto if empty.
+	GuestAddresses Guests
 	// ResourceGroup is the id of the resource group; empty: the account's default.
 	ResourceGroup string
 	// SecurityGroups of every interface (names or ids, at most 5); empty: the VPC's default one.
@@ -83,6 +106,21 @@ type Config struct {
 	// Prefix begins every name that this Slipway makes in the account; "slw-" if
 	// empty. Two Slipways in one region must not share it.
 	Prefix string
+
+	// ServerQuota is how many bare metal servers the account may have; 25 if
+	// zero, IBM's default; negative: not known, and never checked.
+	ServerQuota int
+	// BootURL is the base URL that machines boot from, and SSHPort the port that
+	// Slipway logs in to them by: Plan tells whether the security groups let that
+	// traffic through. An empty URL cannot be judged; 22 if the port is zero.
+	BootURL string
+	SSHPort int
+	// Resolve gives the addresses of BootURL's host; nil: the machine's resolver.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Holder names the node, other than the given one, that has an address of
+	// Slipway's own accord; empty if none has. Such an address is not chosen.
+	// Nil: nobody is asked.
+	Holder func(ctx context.Context, nodeID int64, address string) (string, error)
 
 	// APIVersion is the date of the VPC API's behaviour, YYYY-MM-DD; empty: the SDK's.
 	APIVersion string
@@ -108,6 +146,10 @@ type Config struct {
 // defaultPrefix begins names when the settings name no prefix.
 const defaultPrefix = "slw-"
 
+// defaultServerQuota is how many bare metal servers IBM lets an account have
+// unless it asks for more (IBM Cloud docs, "Quotas and service limits for VPC").
+const defaultServerQuota = 25
+
 var prefixPattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,11}$`)
 
 func (c Config) withDefaults() Config {
@@ -117,6 +159,12 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.ReadRetries, 3)
 	setDefault(&c.RetryWait, 5*time.Second)
 	setDefault(&c.DoubtWindow, time.Minute)
+	setDefault(&c.GuestAddresses, GuestsAuto)
+	setDefault(&c.ServerQuota, defaultServerQuota)
+	setDefault(&c.SSHPort, 22)
+	if c.Resolve == nil {
+		c.Resolve = resolveHost
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -149,6 +197,13 @@ func (c Config) check() error {
 	for name, text := range map[string]string{"VPC": c.VPCURL, "DNS": c.DNSURL, "IAM": c.IAMURL, "metadata": c.MetadataURL} {
 		need(text == "" || validURL(text), "the %s service's URL must be http(s)://host[:port][/v1]", name)
 	}
+	for name, text := range map[string]string{"management": c.ManagementRange, "AHV": c.AHVRange, "CVM": c.CVMRange} {
+		_, err := parseRanges(text)
+		need(err == nil, "the %s range %q must be FIRST-LAST, IPv4 addresses, several with commas between them: %w", name, text, err)
+	}
+	need(slices.Contains([]Guests{GuestsAuto, GuestsOn, GuestsOff}, c.GuestAddresses), "the guest addresses %q must be %s, %s or %s", string(c.GuestAddresses), GuestsAuto, GuestsOn, GuestsOff)
+	need(c.BootURL == "" || validURL(c.BootURL), "the base URL %q that machines boot from must be http(s)://host[:port]", c.BootURL)
+	need(c.SSHPort > 0 && c.SSHPort < 65536, "the SSH port %d must be 1 to 65535", c.SSHPort)
 	if c.APIVersion != "" {
 		_, err := time.Parse(time.DateOnly, c.APIVersion)
 		need(err == nil, "the API version must be a date YYYY-MM-DD")
@@ -170,6 +225,11 @@ func (c Config) check() error {
 func validURL(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == ""
+}
+
+// resolveHost asks the machine's resolver.
+func resolveHost(ctx context.Context, host string) ([]netip.Addr, error) {
+	return net.DefaultResolver.LookupNetIP(ctx, "ip4", host)
 }
 
 // versioned gives a service's URL with /v1 at its end.

@@ -170,7 +170,7 @@ const (
 	waitConflict = 15 * time.Second // another operation is under way
 	waitPending  = 5 * time.Second  // something small is being made: at most; see soon
 	waitFirst    = 500 * time.Millisecond
-	waitLook     = 5 * time.Second  // between two looks for a lost create
+	waitLook     = 5 * time.Second // between two looks for a lost create
 )
 
 // soon is how long to wait for something small: at first a moment, then half of
@@ -189,6 +189,10 @@ func (p *Provider) soon(since *strfmt.DateTime) time.Duration {
 func asProviderError(err error) error {
 	var f *callFailure
 	if !errors.As(err, &f) {
+		var known *deploy.ProviderError
+		if errors.As(err, &known) {
+			return known // without what it was wrapped in on its way
+		}
 		if refused, ok := deploy.AsError(err); ok && !refused.Retryable {
 			hint := refused.Hint
 			if hint == "" {

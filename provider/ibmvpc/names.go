@@ -20,10 +20,30 @@ const (
 	kindPTR        = "dns_ptr"
 )
 
-// roleManagement is the role of the interface that the server boots over.
-const roleManagement = "management"
+// The roles of addresses and interfaces. The addresses of AHV and CVM have no
+// interface of their own: they are bound to the management interface.
+const (
+	roleManagement = "management" // the interface that the server boots over
+	roleAHV        = "ahv"        // the hypervisor
+	roleCVM        = "cvm"        // the controller VM
+)
 
-func roleWorkload(n int) string { return fmt.Sprintf("workload-%d", n) }
+const (
+	workloadRoles = "workload-"
+	vlanRoles     = "vlan-"
+)
+
+func roleWorkload(n int) string { return fmt.Sprintf(workloadRoles+"%d", n) }
+
+func roleVLAN(id int) string { return fmt.Sprintf(vlanRoles+"%d", id) }
+
+// interfaceOf is the role of the interface that carries a role's address.
+func interfaceOf(role string) string {
+	if role == roleAHV || role == roleCVM {
+		return roleManagement
+	}
+	return role
+}
 
 // resourceName is the deterministic name of what a deployment makes: prefix,
 // node, deployment and generation, and for addresses and interfaces the role.
@@ -44,8 +64,11 @@ func resourceName(prefix, node string, deployment int64, generation int, role st
 }
 
 func shortRole(role string) string {
-	if role == roleManagement {
+	switch {
+	case role == roleManagement:
 		return "mgmt"
+	case strings.HasPrefix(role, workloadRoles):
+		return strings.Replace(role, workloadRoles, "w", 1)
 	}
-	return strings.Replace(role, "workload-", "w", 1)
+	return strings.Replace(role, vlanRoles, "v", 1)
 }

@@ -2,6 +2,9 @@ package ibmvpc
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net/http"
 
 	"github.com/IBM/go-sdk-core/v5/core"
 	"github.com/IBM/vpc-go-sdk/vpcv1"
@@ -16,7 +19,8 @@ const unchosen = "0.0.0.0"
 const ownerUser = "user"
 
 // reserve makes the reserved IP of a role; address may be empty for any.
-func (j *job) reserve(ctx context.Context, role string, sn subnet, address string) (*vpcv1.ReservedIP, error) {
+func (j *job) reserve(ctx context.Context, a wanted, address string) (*vpcv1.ReservedIP, error) {
+	role, sn := a.role, a.sn
 	w := want[vpcv1.ReservedIP]{
 		intent: j.intent(kindReservedIP, role), what: role + " address", name: j.name(role), note: j.tell,
 		plan: record{Subnet: sn.id, Zone: sn.zone, Address: address, CIDR: sn.cidr, Gateway: sn.gateway(), DNSServers: resolvers},
@@ -33,7 +37,10 @@ func (j *job) reserve(ctx context.Context, role string, sn subnet, address strin
 			})
 		},
 		find: func(ctx context.Context, name string) (*vpcv1.ReservedIP, error) {
-			return j.findReserved(ctx, sn, name, address)
+			if j.neverAsked(kindReservedIP, name) {
+				return nil, nil
+			}
+			return j.findReserved(ctx, a, name, address)
 		},
 		create: func(ctx context.Context, name string) (*vpcv1.ReservedIP, error) {
 			return create(ctx, j.Provider, "reserving the "+role+" address", func(ctx context.Context) (*vpcv1.ReservedIP, *core.DetailedResponse, error) {
@@ -50,35 +57,36 @@ func (j *job) reserve(ctx context.Context, role string, sn subnet, address strin
 }
 
 // findReserved looks for the name, and for somebody else's hold on the address.
-func (j *job) findReserved(ctx context.Context, sn subnet, name, address string) (*vpcv1.ReservedIP, error) {
-	all, err := list(ctx, j.Provider, "listing reserved addresses", func() (*vpcv1.SubnetReservedIpsPager, error) {
-		return j.vpc.NewSubnetReservedIpsPager(j.vpc.NewListSubnetReservedIpsOptions(sn.id).SetLimit(pageSize))
-	})
+func (j *job) findReserved(ctx context.Context, a wanted, name, address string) (*vpcv1.ReservedIP, error) {
+	all, err := j.reservedIn(ctx, a.sn)
 	if err != nil {
 		return nil, err
 	}
+	j.pools[a.sn.id] = poolOf(all)
 	var found *vpcv1.ReservedIP
+	var holder *string
 	for i, ip := range all {
 		switch {
 		case value(ip.Name) == name:
 			found = &all[i]
 		case address != "" && value(ip.Address) == address:
-			return nil, permanent(deploy.CodeConflict, "Choose another management_ip, or none; or clean up what holds it.",
-				"management_ip: the address %s is reserved as %q in subnet %s already", address, value(ip.Name), sn.name)
+			holder = ip.Name
 		}
+	}
+	if holder != nil && (found == nil || a.explicit != "") {
+		return nil, &addressTaken{address: address, ProviderError: permanent(deploy.CodeConflict, "Choose another "+a.field+", or none; or clean up what holds it.",
+			"%s: the address %s is reserved as %q in subnet %s already", a.field, address, value(holder), a.sn.name)}
 	}
 	if found == nil {
 		return nil, nil
 	}
 	pairs := [][3]string{{"owner", ownerUser, value(found.Owner)}}
-	if address != "" {
-		pairs = append(pairs, [3]string{"address", address, value(found.Address)})
+	if a.explicit != "" { // of those that are chosen, any will do: the name is ours
+		pairs = append(pairs, [3]string{"address", a.explicit, value(found.Address)})
 	}
-	if found.Target != nil {
-		// It may be bound by now, but only to the interface of the same name.
-		if target, ok := found.Target.(*vpcv1.ReservedIPTarget); ok {
-			pairs = append(pairs, [3]string{"target", name, value(target.Name)})
-		}
+	if target, ok := found.Target.(*vpcv1.ReservedIPTarget); ok && target != nil && !j.ourInterface(value(target.Name), interfaceOf(a.role)) {
+		// It may be bound by now, but only to an interface that carries it.
+		pairs = append(pairs, [3]string{"target", j.name(interfaceOf(a.role))(1), value(target.Name)})
 	}
 	if why := differ(pairs...); why != "" {
 		return nil, foreign("reserved address", name, why)
@@ -89,9 +97,26 @@ func (j *job) findReserved(ctx context.Context, sn subnet, name, address string)
 	return found, nil
 }
 
-// vni makes the virtual network interface of a role, bound to the reserved IP.
-func (j *job) vni(ctx context.Context, role string, sn subnet, ip *vpcv1.ReservedIP) (*vpcv1.VirtualNetworkInterface, error) {
-	primary := value(ip.ID)
+// ourInterface tells whether a name is that of this order's interface of a
+// role, in any generation.
+func (j *job) ourInterface(name, role string) bool {
+	for generation := range generationsKnown {
+		if name == j.name(role)(generation+1) {
+			return true
+		}
+	}
+	return false
+}
+
+// generationsKnown is how many generations of an interface's name are known
+// again: each is one release within one deployment.
+const generationsKnown = 100
+
+// vni makes the virtual network interface of a role, bound to the first of the
+// reserved IPs as its own, and to the others as secondary ones: an address that
+// is only reserved carries no traffic.
+func (j *job) vni(ctx context.Context, role string, sn subnet, ips []*vpcv1.ReservedIP) (*vpcv1.VirtualNetworkInterface, error) {
+	primary := value(ips[0].ID)
 	w := want[vpcv1.VirtualNetworkInterface]{
 		intent: j.intent(kindVNI, role), what: role + " interface", name: j.name(role), note: j.tell,
 		plan: record{Subnet: sn.id, Zone: sn.zone},
@@ -102,11 +127,14 @@ func (j *job) vni(ctx context.Context, role string, sn subnet, ip *vpcv1.Reserve
 		},
 		get: j.getVNI,
 		find: func(ctx context.Context, name string) (*vpcv1.VirtualNetworkInterface, error) {
+			if j.neverAsked(kindVNI, name) {
+				return nil, nil
+			}
 			return j.findVNI(ctx, name, sn, primary)
 		},
 		create: func(ctx context.Context, name string) (*vpcv1.VirtualNetworkInterface, error) {
 			return create(ctx, j.Provider, "making the "+role+" interface", func(ctx context.Context) (*vpcv1.VirtualNetworkInterface, *core.DetailedResponse, error) {
-				return j.vpcCreate.CreateVirtualNetworkInterfaceWithContext(ctx, j.vniOptions(name, sn, primary))
+				return j.vpcCreate.CreateVirtualNetworkInterfaceWithContext(ctx, j.vniOptions(name, sn, ips))
 			})
 		},
 	}
@@ -114,10 +142,17 @@ func (j *job) vni(ctx context.Context, role string, sn subnet, ip *vpcv1.Reserve
 	return vni, err
 }
 
-func (j *job) vniOptions(name string, sn subnet, primary string) *vpcv1.CreateVirtualNetworkInterfaceOptions {
+func (j *job) vniOptions(name string, sn subnet, ips []*vpcv1.ReservedIP) *vpcv1.CreateVirtualNetworkInterfaceOptions {
 	options := j.vpc.NewCreateVirtualNetworkInterfaceOptions().SetName(name).SetAutoDelete(false).
 		SetSubnet(&vpcv1.SubnetIdentityByID{ID: &sn.id}).
-		SetPrimaryIP(&vpcv1.VirtualNetworkInterfacePrimaryIPPrototypeReservedIPIdentityVirtualNetworkInterfacePrimaryIPContextByID{ID: &primary})
+		SetPrimaryIP(&vpcv1.VirtualNetworkInterfacePrimaryIPPrototypeReservedIPIdentityVirtualNetworkInterfacePrimaryIPContextByID{ID: ips[0].ID})
+	var more []vpcv1.VirtualNetworkInterfaceIPPrototypeIntf
+	for _, ip := range ips[1:] {
+		more = append(more, &vpcv1.VirtualNetworkInterfaceIPPrototypeReservedIPIdentityVirtualNetworkInterfaceIPsContextByID{ID: ip.ID})
+	}
+	if more != nil {
+		options.SetIps(more)
+	}
 	if j.cfg.ResourceGroup != "" {
 		options.SetResourceGroup(&vpcv1.ResourceGroupIdentityByID{ID: &j.cfg.ResourceGroup})
 	}
@@ -200,4 +235,36 @@ func vniTarget(v *vpcv1.VirtualNetworkInterface) string {
 		}
 	}
 	return "something"
+}
+
+// bind makes sure that the interface carries every one of the addresses. They
+// are part of its creation; this is for what somebody took away since, and for
+// interfaces that were made before there were such addresses. The call is a
+// PUT: made again it changes nothing.
+func (j *job) bind(ctx context.Context, vni *vpcv1.VirtualNetworkInterface, ips []*vpcv1.ReservedIP) error {
+	bound := map[string]bool{}
+	if vni.PrimaryIP != nil {
+		bound[value(vni.PrimaryIP.ID)] = true
+	}
+	for _, ip := range vni.Ips {
+		bound[value(ip.ID)] = true
+	}
+	for _, ip := range ips {
+		if bound[value(ip.ID)] {
+			continue
+		}
+		j.tell(ctx, fmt.Sprintf("binding the address %s to the interface %s", value(ip.Address), value(vni.Name)))
+		_, err := get(ctx, j.Provider, "binding an address to the interface", func(ctx context.Context) (*vpcv1.ReservedIPReference, *core.DetailedResponse, error) {
+			return j.vpc.AddVirtualNetworkInterfaceIPWithContext(ctx, j.vpc.NewAddVirtualNetworkInterfaceIPOptions(value(vni.ID), value(ip.ID)))
+		})
+		var f *callFailure
+		if errors.As(err, &f) && f.status == http.StatusConflict {
+			return permanent(deploy.CodeConflict, "See in IBM Cloud what the address is bound to, and free it; then retry.",
+				"the address %s cannot be bound to the interface %s: %s", value(ip.Address), value(vni.Name), f.Error())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

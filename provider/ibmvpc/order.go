@@ -22,7 +22,11 @@ func (p *Provider) order(ctx context.Context, o deploy.Order) (deploy.Machine, e
 	if err := checkOrder(o); err != nil {
 		return deploy.Machine{}, err
 	}
-	machine, accepted, err := p.accepted(ctx, o)
+	held, err := p.journal.Held(ctx, o.NodeID)
+	if err != nil {
+		return deploy.Machine{}, err
+	}
+	machine, accepted, err := p.accepted(ctx, o, held)
 	if err != nil || accepted {
 		return machine, err
 	}
@@ -30,7 +34,7 @@ func (p *Provider) order(ctx context.Context, o deploy.Order) (deploy.Machine, e
 	if err != nil {
 		return deploy.Machine{}, err
 	}
-	job := &job{Provider: p, Order: o, site: where}
+	job := &job{Provider: p, Order: o, site: where, rows: held, looked: map[string]bool{}, pools: map[string]pool{}}
 	interfaces, err := job.interfaces(ctx)
 	if err != nil {
 		return deploy.Machine{}, err
@@ -50,11 +54,7 @@ func checkOrder(o deploy.Order) error {
 
 // accepted looks in the journal for the node's server: that of this deployment
 // is the answer, that of another one forbids a second.
-func (p *Provider) accepted(ctx context.Context, o deploy.Order) (deploy.Machine, bool, error) {
-	held, err := p.journal.Held(ctx, o.NodeID)
-	if err != nil {
-		return deploy.Machine{}, false, err
-	}
+func (p *Provider) accepted(ctx context.Context, o deploy.Order, held []deploy.Resource) (deploy.Machine, bool, error) {
 	for _, row := range held {
 		if row.Provider != deploy.ProviderIBMVPC || row.Kind != kindServer {
 			continue
@@ -77,7 +77,7 @@ func (p *Provider) accepted(ctx context.Context, o deploy.Order) (deploy.Machine
 		if err != nil {
 			return deploy.Machine{}, false, err
 		}
-		return machineOf(row, server), true, nil
+		return withGuests(machineOf(row, server), held), true, nil
 	}
 	return deploy.Machine{}, false, nil
 }
@@ -87,11 +87,63 @@ func machineOf(row deploy.Resource, server *vpcv1.BareMetalServer) deploy.Machin
 	return deploy.Machine{ServerID: row.CloudID, ServerStatus: value(server.Status), ManagementIP: r.ManagementIP, WorkloadIP: r.WorkloadIP, MACs: r.MACs}
 }
 
+// withGuests adds the addresses of hypervisor and controller VM from the
+// journal.
+func withGuests(m deploy.Machine, held []deploy.Resource) deploy.Machine {
+	for _, row := range held {
+		if row.Provider != deploy.ProviderIBMVPC || row.Kind != kindReservedIP || row.State != deploy.ResourcePresent {
+			continue
+		}
+		switch row.Role {
+		case roleAHV:
+			m.AHVIP = recordOf(row).Address
+		case roleCVM:
+			m.CVMIP = recordOf(row).Address
+		}
+	}
+	return m
+}
+
 // job is one order being carried out.
 type job struct {
 	*Provider
 	deploy.Order
-	site site
+	site   site
+	rows   []deploy.Resource // what the node held when the order began
+	looked map[string]bool   // by kind and name, see neverAsked
+	pools  map[string]pool   // by subnet
+}
+
+// held gives the newest row of a role that this deployment holds; a zero one
+// if there is none.
+func (j *job) held(kind, role string) deploy.Resource {
+	var found deploy.Resource
+	for _, row := range j.rows {
+		if row.Provider == deploy.ProviderIBMVPC && row.Kind == kind && row.Role == role && row.HeldBy == j.DeploymentID {
+			found = row
+		}
+	}
+	return found
+}
+
+// neverAsked tells, the first time in an order, that a name need not be looked
+// for: its row says that it was never asked for, or refused for certain, since
+// a row becomes doubtful before the call. Names carry the deployment's id, and
+// a name that somebody else has is refused by the create, which is looked into.
+// So an order costs the same number of calls however much there is in the
+// account.
+func (j *job) neverAsked(kind, name string) bool {
+	key := kind + "/" + name
+	if j.looked[key] {
+		return false
+	}
+	j.looked[key] = true
+	for _, row := range j.rows {
+		if row.Provider == deploy.ProviderIBMVPC && row.Kind == kind && row.Name == name {
+			return row.State == deploy.ResourceIntent
+		}
+	}
+	return true
 }
 
 func (j *job) intent(kind, role string) deploy.Intent {
@@ -113,47 +165,75 @@ func (j *job) tell(ctx context.Context, message string) {
 // network is one interface of the server, made and ready.
 type network struct {
 	role    string
+	vlan    int // 0 for a port of its own
+	float   bool
 	vni     string
 	address string
 	mac     string
 	bound   string // the server it is bound to, as the API names it; empty if none
 }
 
+// link is an interface that the order needs, with its addresses, its own first.
+type link struct {
+	role      string
+	sn        subnet
+	vlan      int
+	float     bool
+	addresses []wanted
+}
+
+// links lists what the order needs: the management interface, a port for each
+// workload subnet, and a VLAN of the management port for each of the others.
+func (j *job) links() []link {
+	all := []link{{role: roleManagement, sn: j.site.management, addresses: j.site.addresses}}
+	for n, sn := range j.site.workload {
+		role := roleWorkload(n + 1)
+		all = append(all, link{role: role, sn: sn, addresses: []wanted{{role: role, sn: sn}}})
+	}
+	for _, v := range j.site.vlans {
+		role := roleVLAN(v.id)
+		all = append(all, link{role: role, sn: v.subnet, vlan: v.id, float: v.float, addresses: []wanted{{role: role, sn: v.subnet}}})
+	}
+	return all
+}
+
 // interfaces makes the addresses and interfaces of all roles, then waits for
 // all: the MAC and the address of an interface are known before its server
 // exists.
 func (j *job) interfaces(ctx context.Context) ([]network, error) {
-	subnets := append([]subnet{j.site.management}, j.site.workload...)
-	var made []*vpcv1.VirtualNetworkInterface
-	var roles []string
-	for n, sn := range subnets {
-		role, address := roleManagement, j.Spec.ManagementIP
-		if n > 0 {
-			role, address = roleWorkload(n), ""
+	links := j.links()
+	made := make([]*vpcv1.VirtualNetworkInterface, len(links))
+	reserved := make([][]*vpcv1.ReservedIP, len(links))
+	for n, l := range links {
+		for _, a := range l.addresses {
+			ip, err := j.address(ctx, a)
+			if err != nil {
+				return nil, err
+			}
+			reserved[n] = append(reserved[n], ip)
 		}
-		ip, err := j.reserve(ctx, role, sn, address)
-		if err != nil {
+		var err error
+		if made[n], err = j.vni(ctx, l.role, l.sn, reserved[n]); err != nil {
 			return nil, err
 		}
-		vni, err := j.vni(ctx, role, sn, ip)
-		if err != nil {
-			return nil, err
-		}
-		made, roles = append(made, vni), append(roles, role)
 	}
 	networks := make([]network, 0, len(made))
 	for n, vni := range made {
-		ready, err := ready(roles[n], vni)
+		ready, err := j.ready(links[n].role, vni)
 		if err != nil {
 			return nil, err
 		}
+		if err := j.bind(ctx, vni, reserved[n]); err != nil {
+			return nil, err
+		}
+		ready.vlan, ready.float = links[n].vlan, links[n].float
 		networks = append(networks, ready)
 	}
 	return networks, nil
 }
 
 // ready tells what is known of an interface, or that it is to be waited for.
-func ready(role string, vni *vpcv1.VirtualNetworkInterface) (network, error) {
+func (j *job) ready(role string, vni *vpcv1.VirtualNetworkInterface) (network, error) {
 	n := network{role: role, vni: value(vni.ID), bound: vniTarget(vni)}
 	switch state := value(vni.LifecycleState); state {
 	case vpcv1.VirtualNetworkInterfaceLifecycleStateFailedConst, vpcv1.VirtualNetworkInterfaceLifecycleStateSuspendedConst,
@@ -165,15 +245,21 @@ func ready(role string, vni *vpcv1.VirtualNetworkInterface) (network, error) {
 	}
 	mac, ok := deploy.NormalMAC(value(vni.MacAddress))
 	if !ok || n.address == "" || n.address == "0.0.0.0" {
-		return n, waiting(deploy.CodeUpstreamUnavailable, waitPending, "the %s interface %s is being made", role, value(vni.Name))
+		return n, waiting(deploy.CodeUpstreamUnavailable, j.soon(vni.CreatedAt), "the %s interface %s is being made", role, value(vni.Name))
 	}
 	n.mac = mac
 	return n, nil
 }
 
+// addresses takes the networks together: the machine's own addresses, the MACs
+// of its ports, and all interfaces, the one to boot over first. A VLAN has no
+// port of its own, but does for the workload's address if nothing else does.
 func addresses(networks []network) (management, workload string, macs, vnis []string) {
 	for _, n := range networks {
-		macs, vnis = append(macs, n.mac), append(vnis, n.vni)
+		vnis = append(vnis, n.vni)
+		if n.vlan == 0 {
+			macs = append(macs, n.mac)
+		}
 	}
 	management = networks[0].address
 	if len(networks) > 1 {

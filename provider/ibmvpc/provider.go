@@ -24,6 +24,8 @@ type Provider struct {
 	// dnsTurn serialises calls to the zone: DNS Services soon answers 429
 	// otherwise. It is a channel because waiting for it must end with the context.
 	dnsTurn chan struct{}
+	claims  claims
+	seen    seen
 }
 
 var _ deploy.Provider = (*Provider)(nil)

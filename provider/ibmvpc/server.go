@@ -10,8 +10,11 @@ import (
 	"github.com/slipwayhq/slipway/deploy"
 )
 
-// pci is the type of every attachment: a port of its own on the server.
-const pci = "pci"
+// The types of attachments: a port of its own on the server, and a VLAN of one.
+const (
+	pci  = "pci"
+	vlan = "vlan"
+)
 
 // server orders the server on its interfaces.
 func (j *job) server(ctx context.Context, networks []network) (deploy.Machine, error) {
@@ -24,6 +27,9 @@ func (j *job) server(ctx context.Context, networks []network) (deploy.Machine, e
 		made: func(_ *vpcv1.BareMetalServer, r record) record { return r },
 		get:  j.getServer,
 		find: func(ctx context.Context, name string) (*vpcv1.BareMetalServer, error) {
+			if j.neverAsked(kindServer, name) {
+				return nil, nil
+			}
 			return j.findServer(ctx, name, vnis)
 		},
 		prepare: func(ctx context.Context, name string) (err error) {
@@ -41,7 +47,7 @@ func (j *job) server(ctx context.Context, networks []network) (deploy.Machine, e
 		},
 		create: func(ctx context.Context, name string) (*vpcv1.BareMetalServer, error) {
 			return create(ctx, j.Provider, "ordering the server", func(ctx context.Context) (*vpcv1.BareMetalServer, *core.DetailedResponse, error) {
-				return j.vpcCreate.CreateBareMetalServerWithContext(ctx, j.vpc.NewCreateBareMetalServerOptions(j.prototype(name, image, bootURL, vnis)))
+				return j.vpcCreate.CreateBareMetalServerWithContext(ctx, j.vpc.NewCreateBareMetalServerOptions(j.prototype(name, image, bootURL, networks)))
 			})
 		},
 	}
@@ -49,7 +55,12 @@ func (j *job) server(ctx context.Context, networks []network) (deploy.Machine, e
 	if err != nil {
 		return deploy.Machine{}, err
 	}
-	return machineOf(row, server), nil
+	machine := machineOf(row, server)
+	held, err := j.journal.Held(ctx, j.NodeID)
+	if err != nil {
+		return deploy.Machine{}, err
+	}
+	return withGuests(machine, held), nil
 }
 
 // unbound refuses to order on an interface that has a server already: no
@@ -66,7 +77,7 @@ func unbound(name string, networks []network) error {
 
 // prototype is the server as it is asked for: booting from the network by the
 // URL in its user data, on interfaces that exist.
-func (j *job) prototype(name, image, bootURL string, vnis []string) *vpcv1.BareMetalServerPrototypeBareMetalServerByNetworkAttachment {
+func (j *job) prototype(name, image, bootURL string, networks []network) *vpcv1.BareMetalServerPrototypeBareMetalServerByNetworkAttachment {
 	keys := []vpcv1.KeyIdentityIntf{} // must be in the request, may be empty
 	for i := range j.site.keys {
 		keys = append(keys, &vpcv1.KeyIdentityByID{ID: &j.site.keys[i]})
@@ -82,18 +93,42 @@ func (j *job) prototype(name, image, bootURL string, vnis []string) *vpcv1.BareM
 		// The iPXE image is not signed for secure boot.
 		EnableSecureBoot: core.BoolPtr(false),
 		PrimaryNetworkAttachment: &vpcv1.BareMetalServerPrimaryNetworkAttachmentPrototypeBareMetalServerPrimaryNetworkAttachmentByPciPrototype{
-			Name: core.StringPtr(roleManagement), InterfaceType: core.StringPtr(pci), VirtualNetworkInterface: vniIdentity(vnis[0]),
+			Name: core.StringPtr(roleManagement), InterfaceType: core.StringPtr(pci), VirtualNetworkInterface: vniIdentity(networks[0].vni),
+			AllowedVlans: vlansOf(networks),
 		},
 	}
-	for n, vni := range vnis[1:] {
-		prototype.NetworkAttachments = append(prototype.NetworkAttachments, &vpcv1.BareMetalServerNetworkAttachmentPrototypeBareMetalServerNetworkAttachmentByPciPrototype{
-			Name: core.StringPtr(roleWorkload(n + 1)), InterfaceType: core.StringPtr(pci), VirtualNetworkInterface: vniIdentity(vni),
-		})
+	for _, n := range networks[1:] {
+		prototype.NetworkAttachments = append(prototype.NetworkAttachments, n.attachment())
 	}
 	if j.cfg.ResourceGroup != "" {
 		prototype.ResourceGroup = &vpcv1.ResourceGroupIdentityByID{ID: &j.cfg.ResourceGroup}
 	}
 	return prototype
+}
+
+// attachment is how the server gets the network: by a port, or by a VLAN of the
+// management port.
+func (n network) attachment() vpcv1.BareMetalServerNetworkAttachmentPrototypeIntf {
+	if n.vlan == 0 {
+		return &vpcv1.BareMetalServerNetworkAttachmentPrototypeBareMetalServerNetworkAttachmentByPciPrototype{
+			Name: &n.role, InterfaceType: core.StringPtr(pci), VirtualNetworkInterface: vniIdentity(n.vni),
+		}
+	}
+	return &vpcv1.BareMetalServerNetworkAttachmentPrototypeBareMetalServerNetworkAttachmentByVlanPrototype{
+		Name: &n.role, InterfaceType: core.StringPtr(vlan), VirtualNetworkInterface: vniIdentity(n.vni),
+		Vlan: core.Int64Ptr(int64(n.vlan)), AllowToFloat: &n.float,
+	}
+}
+
+// vlansOf are the VLANs that the management port must let through.
+func vlansOf(networks []network) []int64 {
+	var ids []int64
+	for _, n := range networks {
+		if n.vlan != 0 {
+			ids = append(ids, int64(n.vlan))
+		}
+	}
+	return ids
 }
 
 func vniIdentity(id string) vpcv1.BareMetalServerNetworkAttachmentPrototypeVirtualNetworkInterfaceIntf {

@@ -2,13 +2,12 @@ package ibmvpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/IBM/go-sdk-core/v5/core"
 	"github.com/IBM/vpc-go-sdk/vpcv1"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -20,31 +19,79 @@ type site struct {
 	zone           string
 	management     subnet
 	workload       []subnet
+	vlans          []taggedSubnet
+	addresses      []wanted // in the management subnet, the server's own first
 	securityGroups []string
 	keys           []string
 }
 
-type subnet struct{ id, name, zone, cidr string }
+// all are the subnets of the order, with the fields that name them.
+func (s *site) all() []fieldSubnet {
+	subnets := []fieldSubnet{{"management_subnet", s.management}}
+	for _, sn := range s.workload {
+		subnets = append(subnets, fieldSubnet{"workload_subnets", sn})
+	}
+	for _, v := range s.vlans {
+		subnets = append(subnets, fieldSubnet{"vlans", v.subnet})
+	}
+	return subnets
+}
+
+type (
+	subnet struct {
+		id, name, zone, cidr string
+		available            int64
+		public               bool // it has a public gateway
+	}
+	taggedSubnet struct {
+		subnet
+		id    int // of the VLAN
+		float bool
+	}
+	fieldSubnet struct {
+		field string
+		subnet
+	}
+)
 
 // site finds what the order and the settings name. What does not exist is a
-// permanent error that names the field.
+// permanent error that names the field. Lists that were read a moment ago are
+// believed, unless something is missing from them.
 func (p *Provider) site(ctx context.Context, spec deploy.Spec) (site, error) {
+	s, err := p.resolveSite(ctx, spec)
+	var e *deploy.ProviderError
+	if errors.As(err, &e) && !e.Temporary && p.seen.forget() {
+		return p.resolveSite(ctx, spec)
+	}
+	return s, err
+}
+
+func (p *Provider) resolveSite(ctx context.Context, spec deploy.Spec) (site, error) {
 	vpc, err := p.findVPC(ctx)
 	if err != nil {
 		return site{}, err
 	}
-	s := site{vpcID: vpc}
-	if err := p.findSubnets(ctx, spec, &s); err != nil {
-		return site{}, err
+	s := site{vpcID: value(vpc.ID)}
+	if bad := p.findSubnets(ctx, spec, &s); len(bad) > 0 {
+		return site{}, bad[0]
 	}
 	if err := p.checkZone(ctx, spec, &s); err != nil {
 		return site{}, err
 	}
-	if err := p.checkProfile(ctx, spec.ServerProfile); err != nil {
+	if s.addresses, err = p.inManagement(spec, s.management); err != nil {
 		return site{}, err
 	}
-	if s.securityGroups, err = p.findSecurityGroups(ctx, vpc); err != nil {
+	if _, err := p.findProfile(ctx, spec.ServerProfile, s.zone); err != nil {
 		return site{}, err
+	}
+	groups, err := p.findSecurityGroups(ctx, vpc)
+	if err != nil {
+		return site{}, err
+	}
+	if len(p.cfg.SecurityGroups) > 0 {
+		for _, g := range groups {
+			s.securityGroups = append(s.securityGroups, value(g.ID))
+		}
 	}
 	s.keys, err = p.findKeys(ctx)
 	return s, err
@@ -52,24 +99,23 @@ func (p *Provider) site(ctx context.Context, spec deploy.Spec) (site, error) {
 
 const adviceSettings = "Correct Slipway's settings for IBM VPC, restart it, and deploy again."
 
-func (p *Provider) findVPC(ctx context.Context) (string, error) {
-	all, err := list(ctx, p, "listing VPCs", func() (*vpcv1.VpcsPager, error) {
-		return p.vpc.NewVpcsPager(p.vpc.NewListVpcsOptions().SetLimit(pageSize))
-	})
+func (p *Provider) findVPC(ctx context.Context) (vpcv1.VPC, error) {
+	all, err := p.vpcs(ctx)
 	if err != nil {
-		return "", err
+		return vpcv1.VPC{}, err
 	}
 	for _, v := range all {
 		if value(v.ID) == p.cfg.VPC || value(v.Name) == p.cfg.VPC {
-			return value(v.ID), nil
+			return v, nil
 		}
 	}
-	return "", permanent(deploy.CodeInvalid, adviceSettings, "there is no VPC %q in region %s (there are: %s)", p.cfg.VPC, p.cfg.Region,
+	return vpcv1.VPC{}, permanent(deploy.CodeInvalid, adviceSettings, "there is no VPC %q in region %s (there are: %s)", p.cfg.VPC, p.cfg.Region,
 		some(all, func(v vpcv1.VPC) string { return value(v.Name) }))
 }
 
-// findSubnets resolves names and ids within the VPC.
-func (p *Provider) findSubnets(ctx context.Context, spec deploy.Spec, s *site) error {
+// findSubnets resolves names and ids within the VPC. It gives every error, so
+// that a plan can show all.
+func (p *Provider) findSubnets(ctx context.Context, spec deploy.Spec, s *site) []error {
 	management, workload := spec.ManagementSubnet, spec.WorkloadSubnets
 	if management == "" {
 		management = p.cfg.ManagementSubnet
@@ -77,35 +123,39 @@ func (p *Provider) findSubnets(ctx context.Context, spec deploy.Spec, s *site) e
 	if len(workload) == 0 {
 		workload = p.cfg.WorkloadSubnets
 	}
+	var bad []error
 	if management == "" {
-		return permanent(deploy.CodeRequired, "Name a subnet in the order, or set a default one.", "management_subnet: neither the order nor the settings name a management subnet")
+		bad = append(bad, permanent(deploy.CodeRequired, "Name a subnet in the order, or set a default one.", "management_subnet: neither the order nor the settings name a management subnet"))
 	}
-	all, err := list(ctx, p, "listing subnets", func() (*vpcv1.SubnetsPager, error) {
-		return p.vpc.NewSubnetsPager(p.vpc.NewListSubnetsOptions().SetVPCID(s.vpcID).SetLimit(pageSize))
-	})
+	all, err := p.subnets(ctx, s.vpcID)
 	if err != nil {
-		return err
+		return []error{err}
 	}
-	find := func(field, want string) (subnet, error) {
+	find := func(field, want string) (found subnet) {
 		for _, sn := range all {
 			if value(sn.ID) == want || value(sn.Name) == want {
-				return subnet{value(sn.ID), value(sn.Name), zoneName(sn.Zone), value(sn.Ipv4CIDRBlock)}, nil
+				return subnetOf(sn)
 			}
 		}
-		return subnet{}, permanent(deploy.CodeInvalid, "Name a subnet of the VPC by its name or id, and deploy again.",
-			"%s: there is no subnet %q in the VPC (there are: %s)", field, want, some(all, func(sn vpcv1.Subnet) string { return value(sn.Name) }))
+		bad = append(bad, permanent(deploy.CodeInvalid, "Name a subnet of the VPC by its name or id, and deploy again.",
+			"%s: there is no subnet %q in the VPC (there are: %s)", field, want, some(all, func(sn vpcv1.Subnet) string { return value(sn.Name) })))
+		return subnet{}
 	}
-	if s.management, err = find("management_subnet", management); err != nil {
-		return err
+	if management != "" {
+		s.management = find("management_subnet", management)
 	}
 	for _, want := range workload {
-		sn, err := find("workload_subnets", want)
-		if err != nil {
-			return err
-		}
-		s.workload = append(s.workload, sn)
+		s.workload = append(s.workload, find("workload_subnets", want))
 	}
-	return nil
+	for i, v := range spec.VLANs {
+		s.vlans = append(s.vlans, taggedSubnet{find(fmt.Sprintf("vlans.%d.subnet", i), v.Subnet), v.ID, v.Float})
+	}
+	return bad
+}
+
+func subnetOf(sn vpcv1.Subnet) subnet {
+	return subnet{id: value(sn.ID), name: value(sn.Name), zone: zoneName(sn.Zone), cidr: value(sn.Ipv4CIDRBlock),
+		available: value(sn.AvailableIpv4AddressCount), public: sn.PublicGateway != nil}
 }
 
 func zoneName(z *vpcv1.ZoneReference) string {
@@ -124,19 +174,17 @@ func (p *Provider) checkZone(ctx context.Context, spec deploy.Spec, s *site) err
 	if s.zone == "" {
 		s.zone = s.management.zone
 	}
-	for _, sn := range append([]subnet{s.management}, s.workload...) {
+	for _, sn := range s.all() {
 		if sn.zone == s.zone {
 			continue
 		}
-		zones, err := get(ctx, p, "listing zones", func(ctx context.Context) (*vpcv1.ZoneCollection, *core.DetailedResponse, error) {
-			return p.vpc.ListRegionZonesWithContext(ctx, p.vpc.NewListRegionZonesOptions(p.cfg.Region))
-		})
+		zones, err := p.zones(ctx)
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(zones.Zones, func(z vpcv1.Zone) bool { return value(z.Name) == s.zone }) {
+		if !slices.Contains(zones, s.zone) {
 			return permanent(deploy.CodeInvalid, "Name one of the region's zones, or none to follow the subnet.",
-				"zone: there is no zone %q in region %s (there are: %s)", s.zone, p.cfg.Region, some(zones.Zones, func(z vpcv1.Zone) string { return value(z.Name) }))
+				"zone: there is no zone %q in region %s (there are: %s)", s.zone, p.cfg.Region, some(zones, func(z string) string { return z }))
 		}
 		return permanent(deploy.CodeInvalid, "A server's subnets must lie in its zone: choose another subnet or another zone.",
 			"zone: the subnet %q lies in zone %s, not in %s", sn.name, sn.zone, s.zone)
@@ -144,62 +192,73 @@ func (p *Provider) checkZone(ctx context.Context, spec deploy.Spec, s *site) err
 	return nil
 }
 
-func (p *Provider) checkProfile(ctx context.Context, profile string) error {
-	_, err := get(ctx, p, "reading the server profile", func(ctx context.Context) (*vpcv1.BareMetalServerProfile, *core.DetailedResponse, error) {
-		return p.vpc.GetBareMetalServerProfileWithContext(ctx, p.vpc.NewGetBareMetalServerProfileOptions(profile))
-	})
-	if !isNotFound(err) {
-		return err
+// findProfile reads a server profile, and refuses one that is not offered in
+// the zone, where the API tells; an empty zone is any.
+func (p *Provider) findProfile(ctx context.Context, name, zone string) (profile, error) {
+	found, err := p.profile(ctx, name)
+	if isNotFound(err) {
+		all, err := p.profiles(ctx)
+		if err != nil {
+			return profile{}, err
+		}
+		return profile{}, permanent(deploy.CodeInvalid, "Name one of the region's bare metal profiles; those with d before -metal have local data disks.",
+			"server_profile: there is no bare metal profile %q in region %s (there are: %s)", name, p.cfg.Region,
+			some(all, func(b vpcv1.BareMetalServerProfile) string { return value(b.Name) }))
 	}
-	all, err := list(ctx, p, "listing server profiles", func() (*vpcv1.BareMetalServerProfilesPager, error) {
-		return p.vpc.NewBareMetalServerProfilesPager(p.vpc.NewListBareMetalServerProfilesOptions().SetLimit(pageSize))
-	})
-	if err != nil {
-		return err
+	if err == nil && zone != "" && len(found.zones) > 0 && !slices.Contains(found.zones, zone) {
+		return profile{}, permanent(deploy.CodeInvalid, "Choose another profile, or a subnet in another zone.",
+			"server_profile: the profile %s is not offered in zone %s (but in: %s)", name, zone, strings.Join(found.zones, ", "))
 	}
-	return permanent(deploy.CodeInvalid, "Name one of the region's bare metal profiles; those with d before -metal have local data disks.",
-		"server_profile: there is no bare metal profile %q in region %s (there are: %s)", profile, p.cfg.Region,
-		some(all, func(b vpcv1.BareMetalServerProfile) string { return value(b.Name) }))
+	return found, err
 }
 
-func (p *Provider) findSecurityGroups(ctx context.Context, vpc string) ([]string, error) {
-	if len(p.cfg.SecurityGroups) == 0 {
-		return nil, nil
+// findSecurityGroups gives the groups of the interfaces: those of the settings,
+// else the VPC's default one.
+func (p *Provider) findSecurityGroups(ctx context.Context, vpc vpcv1.VPC) ([]vpcv1.SecurityGroup, error) {
+	wanted := p.cfg.SecurityGroups
+	if len(wanted) == 0 {
+		if vpc.DefaultSecurityGroup == nil {
+			return nil, nil
+		}
+		wanted = []string{value(vpc.DefaultSecurityGroup.ID)}
 	}
-	all, err := list(ctx, p, "listing security groups", func() (*vpcv1.SecurityGroupsPager, error) {
-		return p.vpc.NewSecurityGroupsPager(p.vpc.NewListSecurityGroupsOptions().SetVPCID(vpc).SetLimit(pageSize))
-	})
+	all, err := p.securityGroups(ctx, value(vpc.ID))
 	if err != nil {
 		return nil, err
 	}
-	return resolve("security group", p.cfg.SecurityGroups, all, func(g vpcv1.SecurityGroup) (string, string) { return value(g.ID), value(g.Name) })
+	return resolve("security group", wanted, all, func(g vpcv1.SecurityGroup) (string, string) { return value(g.ID), value(g.Name) })
 }
 
 func (p *Provider) findKeys(ctx context.Context) ([]string, error) {
 	if len(p.cfg.SSHKeys) == 0 {
 		return nil, nil
 	}
-	all, err := list(ctx, p, "listing SSH keys", func() (*vpcv1.KeysPager, error) {
-		return p.vpc.NewKeysPager(p.vpc.NewListKeysOptions().SetLimit(pageSize))
-	})
+	all, err := p.keys(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return resolve("SSH key", p.cfg.SSHKeys, all, func(k vpcv1.Key) (string, string) { return value(k.ID), value(k.Name) })
+	found, err := resolve("SSH key", p.cfg.SSHKeys, all, func(k vpcv1.Key) (string, string) { return value(k.ID), value(k.Name) })
+	var ids []string
+	for _, k := range found {
+		ids = append(ids, value(k.ID))
+	}
+	return ids, err
 }
 
-// resolve turns names and ids of the settings into ids.
-func resolve[T any](kind string, wanted []string, all []T, of func(T) (id, name string)) ([]string, error) {
-	var ids []string
+// resolve finds what the settings name by name or id. A name that is nowhere
+// is an error beside what was found.
+func resolve[T any](kind string, wanted []string, all []T, of func(T) (id, name string)) ([]T, error) {
+	var found []T
+	var bad []error
 	for _, want := range wanted {
 		i := slices.IndexFunc(all, func(item T) bool { id, name := of(item); return id == want || name == want })
 		if i < 0 {
-			return nil, permanent(deploy.CodeInvalid, adviceSettings, "there is no %s %q (there are: %s)", kind, want, some(all, func(item T) string { _, name := of(item); return name }))
+			bad = append(bad, permanent(deploy.CodeInvalid, adviceSettings, "there is no %s %q (there are: %s)", kind, want, some(all, func(item T) string { _, name := of(item); return name })))
+			continue
 		}
-		id, _ := of(all[i])
-		ids = append(ids, id)
+		found = append(found, all[i])
 	}
-	return ids, nil
+	return found, errors.Join(bad...)
 }
 
 // some names a few of a list, for an error.
@@ -223,29 +282,20 @@ func some[T any](all []T, name func(T) string) string {
 // user data format ipxe, the newest. Its name carries a date and its id
 // differs by region, so neither is known beforehand.
 func (p *Provider) bootImage(ctx context.Context) (string, error) {
-	all, err := list(ctx, p, "listing images for network boot", func() (*vpcv1.ImagesPager, error) {
-		return p.vpc.NewImagesPager(p.vpc.NewListImagesOptions().SetLimit(pageSize).
-			SetUserDataFormat([]string{vpcv1.ListImagesOptionsUserDataFormatIpxeConst}).
-			SetStatus([]string{vpcv1.ListImagesOptionsStatusAvailableConst}).
-			SetVisibility(vpcv1.ListImagesOptionsVisibilityPublicConst))
-	})
+	image, err := p.newestBootImage(ctx)
+	return value(image.ID), err
+}
+
+func (p *Provider) newestBootImage(ctx context.Context) (vpcv1.Image, error) {
+	all, err := p.bootImages(ctx)
 	if err != nil {
-		return "", err
+		return vpcv1.Image{}, err
 	}
-	var newest *vpcv1.Image
-	for i, image := range all {
-		if value(image.UserDataFormat) != vpcv1.ImageUserDataFormatIpxeConst || value(image.Status) != vpcv1.ImageStatusAvailableConst {
-			continue
-		}
-		if newest == nil || time.Time(value(image.CreatedAt)).After(time.Time(value(newest.CreatedAt))) {
-			newest = &all[i]
-		}
-	}
-	if newest == nil {
-		return "", permanent(deploy.CodeNotFound, "Network boot of bare metal servers may not be offered in this region; see IBM's page on it, or use another region.",
+	if len(all) == 0 {
+		return vpcv1.Image{}, permanent(deploy.CodeNotFound, "Network boot of bare metal servers may not be offered in this region; see IBM's page on it, or use another region.",
 			"there is no public image in region %s whose user data format is ipxe", p.cfg.Region)
 	}
-	return value(newest.ID), nil
+	return all[0], nil
 }
 
 // gateway is the address of a subnet's gateway: IBM keeps the first address
