@@ -74,13 +74,21 @@ func TestDeploy(t *testing.T) {
 			refused(t, err, deploy.CodeRunActive)
 			require.Equal(t, before, dump(t, st))
 		})
-		t.Run("an ended one is", func(t *testing.T) {
+		t.Run("nor an ended one that holds something", func(t *testing.T) {
 			h.say(as(phase.ByWorkflow, d, phase.Failed, phase.FailedRun))
+			before := dump(t, st)
+			_, err := h.Deploy(t.Context(), lifecycle.NewDeployment{NodeID: d.NodeID, Spec: vpcSpec(), Actor: tester})
+			e := refused(t, err, deploy.CodeWrongState)
+			require.NotEmpty(t, e.Hint)
+			require.Equal(t, before, dump(t, st))
+		})
+		t.Run("a cleaned up one is", func(t *testing.T) {
+			h.cleanUp(d, "n1")
 			again, err := h.Deploy(t.Context(), lifecycle.NewDeployment{NodeID: d.NodeID, Spec: vpcSpec(), Actor: tester})
 			require.NoError(t, err)
 			require.Equal(t, []any{d.NodeID, 2}, []any{again.NodeID, again.Number})
 			old, s := sound(t, st, d.DeploymentID), sound(t, st, again.DeploymentID)
-			require.Equal(t, []any{phase.StateFail, phase.Queued, phase.Pending, again.DeploymentID}, []any{old.state, s.state, s.nodeStatus, s.current})
+			require.Equal(t, []any{phase.CleanedUp, phase.Queued, phase.Pending, again.DeploymentID}, []any{old.state, s.state, s.nodeStatus, s.current})
 			// What is said of the old one no longer shows on the node.
 			_, err = h.Report(t.Context(), as(phase.ByWorkflow, d, phase.Pending, phase.Success))
 			refused(t, err, deploy.CodeDeploymentEnded)

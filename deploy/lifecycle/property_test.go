@@ -48,6 +48,11 @@ func TestRandomSequences(t *testing.T) {
 				"time passes":  m.with((*model).timePasses),
 				"rename":       m.with((*model).rename),
 				"learn":        m.with((*model).learn),
+				"retry":        m.with((*model).retry),
+				"cancel":       m.with((*model).cancel),
+				"cleanup":      m.with((*model).cleanup),
+				"reinitialize": m.with((*model).reinitialize),
+				"protect":      m.with((*model).protect),
 				"":             m.with((*model).check),
 			})
 			m.end()
@@ -80,6 +85,9 @@ type modelNode struct {
 	current int64
 	number  int
 	version int
+
+	provider          string
+	server, protected bool
 }
 
 type modelDep struct {
@@ -94,6 +102,7 @@ type modelDep struct {
 	maintenance     bool
 	deadline        time.Time
 	failedAt        string // the phase a failure was placed on
+	failedCode      string
 	events          []modelEvent
 	refusals        *rate.Limiter
 	version, before int
@@ -138,15 +147,20 @@ func (m *model) deploy() {
 	n := rapid.SampledFrom(m.nodes).Draw(m.T, "node")
 	in := lifecycle.NewDeployment{Name: n.name, Spec: vpcSpec(), Actor: tester}
 	if rapid.Bool().Draw(m.T, "rack") {
-		in.Spec = deploy.Spec{Provider: deploy.ProviderRack, MAC: fmt.Sprintf("02:00:%02x:%02x:00:%02x", m.world/256, m.world%256, slices.Index(m.nodes, n)), ManagementIP: fmt.Sprintf("127.%d.%d.%d", 64+m.world/256, m.world%256, slices.Index(m.nodes, n))}
+		in.Spec = m.rack(n)
 	}
 	in.Maintenance = rapid.IntRange(0, 9).Draw(m.T, "maintenance") == 0
 	m.order1(in, n, func() deploy.Code {
-		if n.id != 0 {
+		if n.id != 0 && (n.provider != in.Spec.Provider || m.deps[n.current].state != phase.CleanedUp) {
 			return deploy.CodeNameInUse
 		}
 		return ""
 	})
+}
+
+func (m *model) rack(n *modelNode) deploy.Spec {
+	i := slices.Index(m.nodes, n)
+	return deploy.Spec{Provider: deploy.ProviderRack, MAC: fmt.Sprintf("02:00:%02x:%02x:00:%02x", m.world/256, m.world%256, i), ManagementIP: fmt.Sprintf("127.%d.%d.%d", 64+m.world/256, m.world%256, i)}
 }
 
 func (m *model) deployAgain() {
@@ -155,9 +169,15 @@ func (m *model) deployAgain() {
 		m.Skip("never deployed")
 	}
 	in := lifecycle.NewDeployment{NodeID: n.id, Spec: vpcSpec(), Actor: tester}
+	if n.provider == deploy.ProviderRack {
+		in.Spec = m.rack(n)
+	}
 	m.order1(in, n, func() deploy.Code {
-		if phase.Active(m.deps[n.current].state) {
+		switch state := m.deps[n.current].state; {
+		case phase.Active(state):
 			return deploy.CodeRunActive
+		case state != phase.CleanedUp:
+			return deploy.CodeWrongState
 		}
 		return ""
 	})
@@ -185,18 +205,23 @@ func (m *model) order1(in lifecycle.NewDeployment, n *modelNode, refusal func() 
 	}
 	require.NoError(m, err)
 	if n.id == 0 {
-		n.id = got.NodeID
+		n.id, n.provider = got.NodeID, in.Spec.Provider
 	}
+	m.made(n, got, in.Maintenance)
+	if in.IdempotencyKey != "" {
+		m.keys[in.IdempotencyKey] = modelKey{in, got}
+	}
+}
+
+// made notes a new deployment.
+func (m *model) made(n *modelNode, got lifecycle.Deployed, maintenance bool) {
 	n.number++
 	require.Equal(m, lifecycle.Deployed{NodeID: n.id, DeploymentID: got.DeploymentID, Number: n.number}, got)
-	d := &modelDep{id: got.DeploymentID, node: n, provider: in.Spec.Provider, state: phase.Queued, attempt: 1, maintenance: in.Maintenance, refusals: rate.NewLimiter(rate.Every(10*time.Second), 50)}
+	d := &modelDep{id: got.DeploymentID, node: n, provider: n.provider, state: phase.Queued, attempt: 1, maintenance: maintenance, refusals: rate.NewLimiter(rate.Every(10*time.Second), 50)}
 	m.enter(d, phase.Pending, phase.Waiting)
 	d.add(modelEvent{phase: phase.Pending, status: "waiting", outcome: "accepted"})
 	m.deps[d.id], n.current = d, d.id
 	m.order = append(m.order, d.id)
-	if in.IdempotencyKey != "" {
-		m.keys[in.IdempotencyKey] = modelKey{in, got}
-	}
 }
 
 func sameRequest(a, b lifecycle.NewDeployment) bool {
@@ -379,7 +404,7 @@ func (m *model) play(d *modelDep, r lifecycle.Report) phase.Verdict {
 		case !mv.Implied:
 			own.phase, own.outcome = v.At, "accepted"
 			if mv.Status == phase.FailedRun {
-				own.status, d.failedAt = string(phase.FailedRun), v.At
+				own.status, d.failedAt, d.failedCode = string(phase.FailedRun), v.At, firstOf(r.Code, "reported_failure")
 			}
 			d.add(own)
 		case mv.Status != phase.Waiting:
@@ -387,6 +412,9 @@ func (m *model) play(d *modelDep, r lifecycle.Report) phase.Verdict {
 		}
 	}
 	d.state = v.State
+	if d.state == phase.CleanedUp {
+		d.node.server = false
+	}
 	return v
 }
 
@@ -454,9 +482,16 @@ func (m *model) timePasses() {
 			d.tries++
 			d.deadline = now.Add(def.Deadline)
 		} else {
-			d.failedAt = d.open
+			d.failedAt, d.failedCode = d.open, phase.CodeDeadlinePassed
 		}
 	}
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
 }
 
 func (m *model) known() *modelNode {
@@ -486,7 +521,132 @@ func (m *model) rename() {
 func (m *model) learn() {
 	n := m.known()
 	status := rapid.SampledFrom([]string{"pending", "starting", "running"}).Draw(m.T, "server status")
-	require.NoError(m, m.h.Learn(m.h.t.Context(), lifecycle.NodeFacts{NodeID: n.id, ServerStatus: status}))
+	facts := lifecycle.NodeFacts{NodeID: n.id, ServerStatus: status}
+	if rapid.Bool().Draw(m.T, "a server") {
+		facts.ServerID, n.server = fmt.Sprintf("server-%d", n.id), true
+	}
+	require.NoError(m, m.h.Learn(m.h.t.Context(), facts))
+}
+
+// What operators ask for.
+
+// asked compares an answer with a refusal, if one is due.
+func (m *model) asked(err error, code deploy.Code) (done bool) {
+	if code != "" {
+		m.wants(err, code)
+		return false
+	}
+	require.NoError(m, err)
+	return true
+}
+
+func (m *model) retry() {
+	d := m.any()
+	from := ""
+	if rapid.Bool().Draw(m.T, "from a phase") {
+		from = rapid.SampledFrom(append(phase.RetryFrom(d.provider, phase.HealthValidation), "raid_setup", phase.Deployed)).Draw(m.T, "phase")
+	}
+	start, bad := phase.Retry(d.provider, d.failedAt, d.failedCode, from)
+	code := deploy.Code("")
+	switch {
+	case d.node.current != d.id || d.state != phase.StateFail:
+		code = deploy.CodeWrongState
+	case bad != nil:
+		code = bad.Code
+	}
+	receipt, err := m.h.Retry(m.h.t.Context(), lifecycle.Retry{DeploymentID: d.id, FromPhase: from, Actor: tester})
+	if !m.asked(err, code) {
+		return
+	}
+	d.attempt++
+	d.boots, d.reboots, d.failedAt, d.failedCode = 0, 0, "", ""
+	d.state = phase.Running
+	if start == phase.Pending {
+		d.state = phase.Queued
+	}
+	m.enter(d, start, phase.Waiting)
+	d.add(modelEvent{phase: start, status: "waiting", outcome: "accepted"})
+	require.Equal(m, []any{start, d.state, d.attempt, len(d.events)}, []any{receipt.Phase, receipt.State, receipt.Attempt, receipt.Sequence})
+}
+
+func (m *model) cancel() {
+	d := m.any()
+	immediate := rapid.Bool().Draw(m.T, "now")
+	v, bad := phase.Cancel(d.facts(), immediate)
+	code := deploy.Code("")
+	if bad != nil {
+		code = bad.Code
+	}
+	receipt, err := m.h.Cancel(m.h.t.Context(), lifecycle.Cancel{DeploymentID: d.id, Immediate: immediate, Actor: tester})
+	if !m.asked(err, code) {
+		return
+	}
+	require.Equal(m, v.State == d.state, receipt.Duplicate)
+	if v.State == d.state {
+		return
+	}
+	d.state = v.State
+	if len(v.Moves) > 0 {
+		d.status = phase.CanceledBy
+	}
+	d.add(modelEvent{phase: d.open, status: string(d.status), outcome: "accepted"})
+}
+
+func (m *model) cleanup() {
+	d := m.any()
+	name := d.node.name
+	if rapid.IntRange(0, 4).Draw(m.T, "wrong name") == 0 {
+		name += "x"
+	}
+	code := deploy.Code("")
+	switch {
+	case name != d.node.name:
+		code = deploy.CodeConfirmationMismatch
+	case d.node.current != d.id:
+		code = deploy.CodeWrongState
+	case phase.Active(d.state):
+		code = deploy.CodeRunActive
+	case d.state == phase.CleanedUp, d.node.protected:
+		code = deploy.CodeWrongState
+	}
+	_, err := m.h.Cleanup(m.h.t.Context(), lifecycle.Cleanup{DeploymentID: d.id, ConfirmName: name, Actor: tester})
+	if !m.asked(err, code) {
+		return
+	}
+	if d.failedAt == phase.Cleanup {
+		d.attempt++
+		d.failedAt = ""
+	}
+	d.state = phase.CleaningUp
+	m.enter(d, phase.Cleanup, phase.Waiting)
+	d.add(modelEvent{phase: phase.Cleanup, status: "waiting", outcome: "accepted"})
+}
+
+func (m *model) reinitialize() {
+	n := m.known()
+	d := m.deps[n.current]
+	code := deploy.Code("")
+	switch {
+	case phase.Active(d.state):
+		code = deploy.CodeRunActive
+	case d.state == phase.CleanedUp, d.failedAt == phase.Cleanup, n.provider == deploy.ProviderIBMVPC && !n.server, n.protected:
+		code = deploy.CodeWrongState
+	}
+	got, err := m.h.Reinitialize(m.h.t.Context(), lifecycle.Reinitialize{NodeID: n.id, Actor: tester})
+	if m.asked(err, code) {
+		m.made(n, got, false)
+	}
+}
+
+func (m *model) protect() {
+	n := m.known()
+	on := rapid.Bool().Draw(m.T, "on")
+	require.NoError(m, m.h.SetProtection(m.h.t.Context(), lifecycle.Protection{NodeID: n.id, Protected: on, Note: "why", Actor: tester}))
+	if on != n.protected {
+		d := m.deps[n.current]
+		d.add(modelEvent{phase: d.open, status: string(d.status), outcome: "step"})
+	}
+	n.protected = on
 }
 
 // check compares the tables with the model after every command.

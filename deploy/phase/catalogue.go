@@ -180,3 +180,10 @@ func index(provider string, k Key) int { return slices.Index(sequences[provider]
 
 // First is where a deployment of any provider begins.
 func First(provider string) Key { return sequences[provider][0] }
+
+// Before reports whether phase a comes before phase b for a provider; false if
+// it has not both.
+func Before(provider string, a, b Key) bool {
+	i, j := index(provider, a), index(provider, b)
+	return i >= 0 && j >= 0 && i < j
+}

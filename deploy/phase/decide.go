@@ -94,11 +94,11 @@ func Decide(f Facts, r Report) Verdict {
 	if !Active(f.State) {
 		return refuse(f, r, deploy.CodeDeploymentEnded, fmt.Sprintf("the deployment has ended (%s)", f.State))
 	}
+	if f.State == CleaningUp {
+		return cleaning(f, r)
+	}
 	open := index(f.Provider, f.Open)
 	if r.Phase == Failed {
-		if f.State == CleaningUp && !mayFailCleanup(r.As) {
-			return refuse(f, r, deploy.CodeDeploymentEnded, "the deployment has ended; its node is being cleaned up")
-		}
 		return fail(f, f.Open)
 	}
 	def, known := definitions[r.Phase]
@@ -106,7 +106,7 @@ func Decide(f Facts, r Report) Verdict {
 	if !known || !r.As.owns(def.Owner) || (at < 0 && r.As == ByMachine) {
 		return Verdict{Outcome: Step, State: f.State, At: r.Phase}
 	}
-	if at < 0 || def.Terminal || f.State == CleaningUp {
+	if at < 0 || def.Terminal {
 		return refuse(f, r, deploy.CodeIllegalJump, fmt.Sprintf("%s cannot be reported for this deployment", r.Phase))
 	}
 	switch {
@@ -230,7 +230,7 @@ func Acceptable(f Facts, as Reporter) []Key {
 	case !Active(f.State), f.State == CleaningUp && !mayFailCleanup(as):
 		return out
 	case f.State == CleaningUp:
-		return []Key{Failed}
+		return []Key{Cleanup, Failed}
 	}
 	open := index(f.Provider, f.Open)
 	for i, k := range sequences[f.Provider] {

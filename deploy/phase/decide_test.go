@@ -140,7 +140,13 @@ func TestDecide(t *testing.T) {
 		{"so is that of the last phase", vpc(HealthValidation, InProgress).in(Canceling), by(ByWorkflow, HealthValidation, Success), Accept, "", false, StateStop, "", []Move{move(HealthValidation, Success)}},
 		{"and a failure", vpc(Installation, InProgress).in(Canceling), by(ByMachine, Installation, FailedRun), Accept, "", false, StateStop, "", []Move{move(Installation, FailedRun)}},
 		{"wherever", vpc(Installation, InProgress).in(Canceling), by(ByMachine, Failed, FailedRun), Accept, "", false, StateStop, Installation, []Move{move(Installation, FailedRun)}},
-		{"a machine's phase during cleanup", vpc(Cleanup, InProgress).in(CleaningUp), by(ByMachine, Installation, InProgress), Refuse, deploy.CodeIllegalJump, false, CleaningUp, "", nil},
+		{"a machine's phase during cleanup", vpc(Cleanup, InProgress).in(CleaningUp), by(ByMachine, Installation, InProgress), Refuse, deploy.CodeDeploymentEnded, false, CleaningUp, "", nil},
+		{"a cleanup begins", vpc(Cleanup, Waiting).in(CleaningUp), by(ByWorkflow, Cleanup, InProgress), Accept, "", false, CleaningUp, "", []Move{move(Cleanup, InProgress)}},
+		{"a cleanup is done", vpc(Cleanup, InProgress).in(CleaningUp), by(ByWorkflow, Cleanup, Success), Accept, "", false, CleanedUp, "",
+			[]Move{move(Cleanup, Success), implied(enter(CleanupCompleted, Success))}},
+		{"a late answer of the workflow during cleanup", vpc(Cleanup, InProgress).in(CleaningUp), by(ByWorkflow, ServerRequested, Success), Refuse, deploy.CodeDeploymentEnded, false, CleaningUp, "", nil},
+		{"a boot during cleanup", vpc(Cleanup, InProgress).in(CleaningUp), by(ByBoot, IPXEBoot, InProgress), Refuse, deploy.CodeDeploymentEnded, false, CleaningUp, "", nil},
+		{"a step of the workflow during cleanup", vpc(Cleanup, InProgress).in(CleaningUp), by(ByWorkflow, "looked", InProgress), Step, "", false, CleaningUp, "", nil},
 		{"a machine's failure during cleanup", vpc(Cleanup, InProgress).in(CleaningUp), by(ByMachine, Failed, FailedRun), Refuse, deploy.CodeDeploymentEnded, false, CleaningUp, "", nil},
 		{"a cleanup fails", vpc(Cleanup, InProgress).in(CleaningUp), by(ByWorkflow, Failed, FailedRun), Accept, "", false, StateFail, Cleanup, []Move{move(Cleanup, FailedRun)}},
 
@@ -181,6 +187,9 @@ func each(visit func(f Facts, name string)) {
 		for _, state := range States() {
 			for _, open := range append(slices.Clone(sequences[provider]), Cleanup) {
 				for _, status := range []Status{Waiting, InProgress, Success, FailedRun} {
+					if Active(state) && (state == CleaningUp) != (open == Cleanup) {
+						continue // cleanup is a phase of no other state, and that state's only one
+					}
 					if definitions[open].Terminal && status.Open() || Active(state) && !status.Open() {
 						continue
 					}
@@ -250,7 +259,11 @@ func makeMoves(t *testing.T, f Facts, r Report, v Verdict, where string) {
 	for i, m := range v.Moves {
 		if m.Enter {
 			require.False(t, status.Open(), "%s: %s is entered while another is open", where, m.Phase)
-			require.Equal(t, at+1, index(f.Provider, m.Phase), "%s: %s is not the next phase", where, m.Phase)
+			if f.Open == Cleanup {
+				require.Equal(t, CleanupCompleted, m.Phase, where)
+			} else {
+				require.Equal(t, at+1, index(f.Provider, m.Phase), "%s: %s is not the next phase", where, m.Phase)
+			}
 			at++
 		} else {
 			require.Zero(t, i, "%s: only the first move is of the open phase", where)
@@ -282,7 +295,7 @@ var after = map[State][]State{
 	Queued:     {Queued, Running, StateFail, Succeeded},
 	Running:    {Running, StateFail, Succeeded},
 	Canceling:  {Canceling, StateStop},
-	CleaningUp: {StateFail},
+	CleaningUp: {CleaningUp, StateFail, CleanedUp},
 }
 
 func TestTimeOut(t *testing.T) {

@@ -2,11 +2,14 @@ package phase
 
 // Progress is how far a deployment is, 0 to 1: the weights of the phases that
 // are done (skipped ones count as done) plus the open phase's share.
-// share is the open phase's own progress, 0 to 1. weights replaces the
+// share is the open phase's own progress, 0 to 1; a cleanup is measured by itself alone. weights replaces the
 // table's weights where a profile's typical durations are known; nil = table.
 func Progress(f Facts, share float64, weights map[Key]float64) float64 {
-	if f.State == Succeeded {
+	switch f.State {
+	case Succeeded, CleanedUp:
 		return 1
+	case CleaningUp:
+		return min(max(share, 0), 1)
 	}
 	weight := func(k Key) float64 {
 		if w, ok := weights[k]; ok {

@@ -1,0 +1,155 @@
+package phase
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/slipwayhq/slipway/deploy"
+)
+
+// Action is something that an operator can ask of a deployment.
+type Action = string
+
+// The actions.
+const (
+	ActionCancel       Action = "cancel"
+	ActionRetry        Action = "retry"            // from the phase that failed
+	ActionRetryFrom    Action = "retry_from_phase" // from an earlier one
+	ActionCleanup      Action = "cleanup"
+	ActionReinitialize Action = "reinitialize"
+)
+
+// ActionFacts is what decides which actions there are.
+type ActionFacts struct {
+	Provider     string
+	State        State
+	FailurePhase Key  // of a failed deployment
+	Current      bool // the deployment is its node's current one
+	Protected    bool // the node is held: it is neither released nor installed anew
+}
+
+// AllowedActions lists what may be asked of a deployment now. The list is
+// advice to people; each action is decided again when it is asked for.
+func AllowedActions(f ActionFacts) []Action {
+	out := []Action{}
+	if !f.Current {
+		return out
+	}
+	switch f.State {
+	case Queued, Running, Canceling:
+		return append(out, ActionCancel)
+	case StateFail:
+		if start, err := Retry(f.Provider, f.FailurePhase, "", ""); err == nil {
+			out = append(out, ActionRetry)
+			if index(f.Provider, start) > 1 {
+				out = append(out, ActionRetryFrom)
+			}
+		}
+	case Succeeded, StateStop:
+	default:
+		return out
+	}
+	if f.Protected {
+		return out
+	}
+	out = append(out, ActionCleanup)
+	if f.Provider != deploy.ProviderScript && f.FailurePhase != Cleanup {
+		out = append(out, ActionReinitialize)
+	}
+	return out
+}
+
+// Retry says where the next attempt of a failed deployment begins. from is the
+// phase that was asked for, empty for the one that failed; code is the
+// failure's. What a machine does itself it can only do again after another
+// boot, so such a phase leads back to where its first boot request is awaited.
+// A phase behind the one that failed cannot be begun with.
+func Retry(provider string, failed Key, code string, from Key) (start Key, err *deploy.Error) {
+	if failed == Cleanup {
+		return "", &deploy.Error{Code: deploy.CodeWrongState, Message: "it is the cleanup that failed, and part of the node is gone", Hint: "ask for the cleanup again"}
+	}
+	at := index(provider, failed)
+	if at < 0 {
+		return "", deploy.Errorf(deploy.CodeWrongState, "the phase that failed, %q, is not one that can be retried", failed)
+	}
+	start = from
+	if start == "" {
+		start = failed
+		if failed == MonitoringStart && code != "" && code != CodeDeadlinePassed && index(provider, ServerRequested) >= 0 {
+			start = ServerRequested // the provider gave the server up: another one is needed
+		}
+	}
+	def, known := definitions[start]
+	switch i := index(provider, start); {
+	case !known || i < 0:
+		return "", badFrom(fmt.Sprintf("there is no phase %q in this deployment", from), deploy.CodeInvalid)
+	case i > at:
+		return "", badFrom(fmt.Sprintf("%s comes after %s, where the deployment failed", start, failed), deploy.CodeOutOfRange)
+	case start == Pending:
+		return Pending, nil // it waits for a slot again
+	case !def.Repeatable:
+		return "", badFrom(fmt.Sprintf("%s cannot be repeated", start), deploy.CodeInvalid)
+	}
+	if def.Owner != OwnerWorkflow {
+		start = MonitoringStart
+	}
+	return start, nil
+}
+
+// CodeDeadlinePassed is the failure code of a phase whose deadline passed.
+const CodeDeadlinePassed = "deadline_passed"
+
+func badFrom(message string, code deploy.Code) *deploy.Error {
+	return &deploy.Error{Code: code, Message: message, Fields: []deploy.FieldError{{Field: "from_phase", Code: code, Message: message}}}
+}
+
+// RetryFrom lists the phases that a failed deployment may be retried from, in
+// order; empty if there is none.
+func RetryFrom(provider string, failed Key) []Key {
+	out := []Key{}
+	for _, k := range sequences[provider] {
+		if _, err := Retry(provider, failed, "", k); err == nil && k != Pending && !slices.Contains(out, k) {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// Cancel says what becomes of a deployment that is to be canceled: it ends at
+// once if immediate is set or if nothing is being done but waiting, else when
+// the open phase ends.
+func Cancel(f Facts, immediate bool) (Verdict, *deploy.Error) {
+	switch f.State {
+	case Queued, Running, Canceling:
+	case CleaningUp:
+		return Verdict{}, &deploy.Error{Code: deploy.CodeWrongState, Message: "the deployment is being cleaned up, which is not canceled half-way"}
+	default:
+		return Verdict{}, deploy.Errorf(deploy.CodeDeploymentEnded, "the deployment has ended (%s)", f.State)
+	}
+	if immediate || f.State == Queued || f.OpenStatus == Waiting || f.Open == MonitoringStart {
+		return Verdict{Outcome: Accept, State: StateStop, At: f.Open, Moves: []Move{{Phase: f.Open, Status: CanceledBy}}}, nil
+	}
+	return Verdict{Outcome: Accept, State: Canceling, At: f.Open}, nil
+}
+
+// cleaning decides a report while a node is being cleaned up: only the
+// workflow, or an operator in its place, has something to say then.
+func cleaning(f Facts, r Report) Verdict {
+	switch {
+	case !mayFailCleanup(r.As):
+		return refuse(f, r, deploy.CodeDeploymentEnded, "the deployment has ended; its node is being cleaned up")
+	case r.Phase == Failed, r.Phase == Cleanup && r.Status == FailedRun:
+		return fail(f, f.Open)
+	case r.Phase != Cleanup:
+		if d, known := definitions[r.Phase]; !known || !r.As.owns(d.Owner) {
+			return Verdict{Outcome: Step, State: f.State, At: r.Phase}
+		}
+		return refuse(f, r, deploy.CodeDeploymentEnded, "the deployment has ended; its node is being cleaned up")
+	}
+	v := Verdict{Outcome: Accept, State: f.State, At: Cleanup, Moves: []Move{{Phase: Cleanup, Status: r.Status}}}
+	if r.Status == Success {
+		v.State = CleanedUp
+		v.Moves = append(v.Moves, Move{Phase: CleanupCompleted, Enter: true, Status: Success, Implied: true})
+	}
+	return v
+}
