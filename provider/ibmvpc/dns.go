@@ -43,12 +43,11 @@ func (p *Provider) registerNames(ctx context.Context, n deploy.Names) error {
 	if !address.Is4() {
 		return permanent(deploy.CodeInvalid, "IBM Cloud's subnets are IPv4.", "the management address %s is no IPv4 address", address)
 	}
-	select {
-	case p.dnsTurn <- struct{}{}:
-		defer func() { <-p.dnsTurn }()
-	case <-ctx.Done():
-		return ctx.Err()
+	end, err := p.takeTurn(ctx)
+	if err != nil {
+		return err
 	}
+	defer end()
 	zone, err := p.findZone(ctx)
 	if err != nil {
 		return err
@@ -59,6 +58,17 @@ func (p *Provider) registerNames(ctx context.Context, n deploy.Names) error {
 	}
 	// The service takes the plain address as the name and stores the in-addr.arpa form.
 	return r.ensure(ctx, kindPTR, typePTR, r.findPTR, &dnssvcsv1.ResourceRecordInputRdataRdataPtrRecord{Ptrdname: &r.host}, address.String())
+}
+
+// takeTurn waits until no other call to the zone is under way; the turn ends
+// with end.
+func (p *Provider) takeTurn(ctx context.Context) (end func(), err error) {
+	select {
+	case p.dnsTurn <- struct{}{}:
+		return func() { <-p.dnsTurn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 type zone struct{ id, name string }
@@ -111,9 +121,7 @@ func (r *registration) ensure(ctx context.Context, kind, recordType string, find
 		note: func(context.Context, string) {},
 		find: find,
 		get: func(ctx context.Context, id string) (*dnssvcsv1.ResourceRecord, error) {
-			return get(ctx, r.Provider, "reading the "+recordType+" record", func(ctx context.Context) (*dnssvcsv1.ResourceRecord, *core.DetailedResponse, error) {
-				return r.dns.GetResourceRecordWithContext(ctx, r.dns.NewGetResourceRecordOptions(r.cfg.DNSInstance, r.zone.id, id))
-			})
+			return r.getRecord(ctx, r.zone.id, recordType, id)
 		},
 		create: func(ctx context.Context, _ string) (*dnssvcsv1.ResourceRecord, error) {
 			return create(ctx, r.Provider, "making the "+recordType+" record", func(ctx context.Context) (*dnssvcsv1.ResourceRecord, *core.DetailedResponse, error) {
@@ -128,10 +136,31 @@ func (r *registration) ensure(ctx context.Context, kind, recordType string, find
 
 // records lists one type, all pages. The filter by name is not used: how the
 // service compares names, and which form a PTR's has, is its own affair.
-func (r *registration) records(ctx context.Context, recordType string) ([]dnssvcsv1.ResourceRecord, error) {
-	return list(ctx, r.Provider, "listing "+recordType+" records", func() (*dnssvcsv1.ResourceRecordsPager, error) {
-		return r.dns.NewResourceRecordsPager(r.dns.NewListResourceRecordsOptions(r.cfg.DNSInstance, r.zone.id).SetType(recordType))
+func (p *Provider) records(ctx context.Context, zone, recordType string) ([]dnssvcsv1.ResourceRecord, error) {
+	return list(ctx, p, "listing "+recordType+" records", func() (*dnssvcsv1.ResourceRecordsPager, error) {
+		return p.dns.NewResourceRecordsPager(p.dns.NewListResourceRecordsOptions(p.cfg.DNSInstance, zone).SetType(recordType))
 	})
+}
+
+func (p *Provider) getRecord(ctx context.Context, zone, recordType, id string) (*dnssvcsv1.ResourceRecord, error) {
+	return get(ctx, p, "reading the "+recordType+" record", func(ctx context.Context) (*dnssvcsv1.ResourceRecord, *core.DetailedResponse, error) {
+		return p.dns.GetResourceRecordWithContext(ctx, p.dns.NewGetResourceRecordOptions(p.cfg.DNSInstance, zone, id))
+	})
+}
+
+// deleteRecord deletes one record in its turn. A PTR record goes before the A
+// record that it points at.
+func (p *Provider) deleteRecord(ctx context.Context, zone, kind, id string) error {
+	end, err := p.takeTurn(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	_, err = get(ctx, p, "deleting the "+recordTypes[kind]+" record", func(ctx context.Context) (struct{}, *core.DetailedResponse, error) {
+		response, err := p.dns.DeleteResourceRecordWithContext(ctx, p.dns.NewDeleteResourceRecordOptions(p.cfg.DNSInstance, zone, id))
+		return struct{}{}, response, err
+	})
+	return err
 }
 
 func (r *registration) findA(ctx context.Context, _ string) (*dnssvcsv1.ResourceRecord, error) {
@@ -147,7 +176,7 @@ func (r *registration) findPTR(ctx context.Context, _ string) (*dnssvcsv1.Resour
 // need not be unique, so that one that leads elsewhere would make the name
 // answer with both: that is a conflict.
 func (r *registration) findRecord(ctx context.Context, recordType, field, data, what string, named func(string) bool) (*dnssvcsv1.ResourceRecord, error) {
-	all, err := r.records(ctx, recordType)
+	all, err := r.records(ctx, r.zone.id, recordType)
 	if err != nil {
 		return nil, err
 	}

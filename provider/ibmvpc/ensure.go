@@ -13,8 +13,13 @@ import (
 // record are the details of a row in the journal: what is planned, when it was
 // asked for, and what came of it.
 type record struct {
-	AskedAt *time.Time `json:"asked_at,omitempty"` // the last create, for a doubtful row
-	Taken   int        `json:"taken,omitempty"`    // creates so far that were answered with "exists already"
+	AskedAt    *time.Time `json:"asked_at,omitempty"`       // the last create; of a present one, the earliest that can have made it
+	FirstAsked *time.Time `json:"first_asked_at,omitempty"` // the first create whose end is not known
+	Taken      int        `json:"taken,omitempty"`          // creates so far that were answered with "exists already"
+
+	Stop      *stopping     `json:"stop,omitempty"`      // the server is being switched off
+	Reinstall *reinstalling `json:"reinstall,omitempty"` // the server is being made to boot anew, or was
+	Gone      *gone         `json:"gone,omitempty"`      // the proof, of a row that is gone
 
 	Zone         string   `json:"zone,omitempty"`
 	Subnet       string   `json:"subnet,omitempty"`
@@ -137,14 +142,19 @@ func ask[T any](ctx context.Context, p *Provider, w want[T], row deploy.Resource
 	}
 	w.note(ctx, fmt.Sprintf("asking for the %s %s", w.what, row.Name))
 	r := w.plan
-	now := p.now()
-	r.AskedAt, r.Taken = &now, recordOf(row).Taken
+	now, before := p.now(), recordOf(row)
+	r.AskedAt, r.FirstAsked, r.Taken = &now, before.FirstAsked, before.Taken
+	if r.FirstAsked == nil {
+		r.FirstAsked = &now
+	}
 	if err := p.journal.Settle(ctx, row.ID, deploy.ResourceDoubtful, "", r.json(), ""); err != nil {
 		return row, nil, err
 	}
+	row.Details = r.json()
 	thing, err := w.create(ctx, row.Name)
 	if err == nil {
-		return present(ctx, p, w, row, thing)
+		row, err = recorded(ctx, p, w, row, thing, now)
+		return row, thing, err
 	}
 	return refused(ctx, p, w, row, r, err)
 }
@@ -196,15 +206,29 @@ func unmade[T any](ctx context.Context, p *Provider, w want[T], row deploy.Resou
 	return row, nil, reason
 }
 
-// present records that the thing exists.
+// present records that the thing was found. Which create made it is not known:
+// the first one can have been it.
 func present[T any](ctx context.Context, p *Provider, w want[T], row deploy.Resource, thing *T) (deploy.Resource, *T, error) {
-	row.State, row.CloudID = deploy.ResourcePresent, w.id(thing)
-	made := w.made(thing, w.plan)
-	row.Details = made.json()
-	if err := p.settle(ctx, row.ID, row.State, row.CloudID, made, ""); err != nil {
+	var since time.Time
+	if first := recordOf(row).FirstAsked; first != nil {
+		since = *first
+	}
+	row, err := recorded(ctx, p, w, row, thing, since)
+	if err != nil {
 		return row, nil, err
 	}
 	return row, thing, nil
+}
+
+// recorded records that the thing exists, and since when it can.
+func recorded[T any](ctx context.Context, p *Provider, w want[T], row deploy.Resource, thing *T, since time.Time) (deploy.Resource, error) {
+	row.State, row.CloudID = deploy.ResourcePresent, w.id(thing)
+	made := w.made(thing, w.plan)
+	if !since.IsZero() {
+		made.AskedAt = &since
+	}
+	row.Details = made.json()
+	return row, p.settle(ctx, row.ID, row.State, row.CloudID, made, "")
 }
 
 // settle records what is known even if the caller has given up meanwhile.

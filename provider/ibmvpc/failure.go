@@ -159,9 +159,14 @@ func (f *callFailure) taken() bool {
 	return false
 }
 
-func isNotFound(err error) bool {
+func asFailure(err error) (*callFailure, bool) {
 	var f *callFailure
-	return errors.As(err, &f) && f.status == http.StatusNotFound
+	return f, errors.As(err, &f)
+}
+
+func isNotFound(err error) bool {
+	f, ok := asFailure(err)
+	return ok && f.status == http.StatusNotFound
 }
 
 // Waits before the caller tries again.

@@ -212,15 +212,15 @@ func (j *job) foreignVNI(v *vpcv1.VirtualNetworkInterface, sn subnet, primary st
 }
 
 // groupPair compares resource groups, if the settings name one.
-func (j *job) groupPair(g *vpcv1.ResourceGroupReference) [3]string {
+func (p *Provider) groupPair(g *vpcv1.ResourceGroupReference) [3]string {
 	var id string
 	if g != nil {
 		id = value(g.ID)
 	}
-	if j.cfg.ResourceGroup == "" {
+	if p.cfg.ResourceGroup == "" {
 		return [3]string{"resource group", id, id}
 	}
-	return [3]string{"resource group", j.cfg.ResourceGroup, id}
+	return [3]string{"resource group", p.cfg.ResourceGroup, id}
 }
 
 // vniTarget names what an interface is bound to.

@@ -22,6 +22,9 @@ func (p *Provider) order(ctx context.Context, o deploy.Order) (deploy.Machine, e
 	if err := checkOrder(o); err != nil {
 		return deploy.Machine{}, err
 	}
+	if err := p.retire(ctx, o); err != nil {
+		return deploy.Machine{}, err
+	}
 	held, err := p.journal.Held(ctx, o.NodeID)
 	if err != nil {
 		return deploy.Machine{}, err
