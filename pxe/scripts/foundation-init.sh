@@ -27,6 +27,8 @@
 #   SLIPWAY_CONFIG_PATIENCE    seconds to wait for scripts and configuration (600)
 #   SLIPWAY_DOWNLOAD_TRIES     tries for one artifact, each resumes the last (10)
 #   SLIPWAY_STALL              seconds without a byte that end a try (60)
+#   SLIPWAY_POSITION_INTERVAL  seconds between reports of the place in the queue for a
+#                              download slot (60)
 #   SLIPWAY_KILL_GRACE         seconds between SIGTERM and SIGKILL (10)
 #
 # The installer gets: SLIPWAY_ROOT, SLIPWAY_TARGET, every CFG_ variable but the
@@ -150,7 +152,7 @@ http_get() {
 		fi
 		http_code=$(curl -sS -K "$http_config" -o "$2" -D "$SLIPWAY_STATE/http-headers" -w '%{http_code}' --connect-timeout 10 --max-time 60 "$1" 2>"$SLIPWAY_STATE/http-error") || http_code=000
 	elif [ "${3:-}" = auth ]; then
-		http_get_nc "$1" "$2"
+		http_nc GET "$1" "$2"
 	elif wget -q -O "$2" "$1" 2>"$SLIPWAY_STATE/http-error"; then
 		http_code=200
 	else
@@ -159,24 +161,26 @@ http_get() {
 	fi
 }
 
-# http_get_nc does without curl what wget cannot: send a token without showing it
-# in the list of processes. It speaks HTTP/1.0 (RFC 1945) through nc.
-http_get_nc() {
+# http_nc METHOD URL FILE [FORM] does without curl what wget cannot: send a token
+# without showing it in the list of processes, and see the answer to a refusal.
+# It speaks HTTP/1.0 (RFC 1945) through nc.
+http_nc() {
 	http_code=000
-	case $1 in
+	case $2 in
 	http://*) ;;
 	*)
-		echo "without curl the configuration can only be fetched by http" >"$SLIPWAY_STATE/http-error"
+		echo "without curl this can only be fetched by http" >"$SLIPWAY_STATE/http-error"
 		return 0
 		;;
 	esac
-	nc_rest=${1#http://}
+	nc_rest=${2#http://}
 	nc_authority=${nc_rest%%/*}
 	nc_host=${nc_authority%:*}
 	nc_port=${nc_authority##*:}
 	if [ "$nc_port" = "$nc_authority" ]; then
 		nc_port=80
 	fi
+	nc_body=${4:-}
 	rm -f "$SLIPWAY_STATE/nc-in" "$SLIPWAY_STATE/nc-out"
 	mkfifo "$SLIPWAY_STATE/nc-in"
 	# The end that we write stays open until the answer is there: some servers
@@ -185,14 +189,21 @@ http_get_nc() {
 	nc "$nc_host" "$nc_port" <"$SLIPWAY_STATE/nc-in" >"$SLIPWAY_STATE/nc-out" 2>"$SLIPWAY_STATE/http-error" 3>&- &
 	nc_pid=$!
 	exec 4>"$SLIPWAY_STATE/nc-in"
-	printf 'GET /%s HTTP/1.0\r\nHost: %s\r\nAuthorization: Bearer %s\r\nConnection: close\r\n\r\n' "${nc_rest#*/}" "$nc_authority" "$SLIPWAY_TOKEN" >&4 || :
+	{
+		printf '%s /%s HTTP/1.0\r\nHost: %s\r\nAuthorization: Bearer %s\r\nConnection: close\r\n' "$1" "${nc_rest#*/}" "$nc_authority" "$SLIPWAY_TOKEN"
+		if [ -n "$nc_body" ]; then
+			printf 'Accept: text/plain\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %s\r\n' "${#nc_body}"
+		fi
+		printf '\r\n%s' "$nc_body"
+	} >&4 || :
 	wait "$nc_pid" || :
 	exec 4>&-
 	trap - PIPE
 	nc_code=$(sed -n '1s/^HTTP\/[0-9.]* \([1-5][0-9][0-9]\).*/\1/p' "$SLIPWAY_STATE/nc-out")
 	http_code=${nc_code:-000}
 	nc_cr=$(printf '\r')
-	sed "1,/^$nc_cr*\$/d" "$SLIPWAY_STATE/nc-out" >"$2"
+	sed "/^$nc_cr*\$/q" "$SLIPWAY_STATE/nc-out" >"$SLIPWAY_STATE/http-headers"
+	sed "1,/^$nc_cr*\$/d" "$SLIPWAY_STATE/nc-out" >"$3"
 	rm -f "$SLIPWAY_STATE/nc-in" "$SLIPWAY_STATE/nc-out"
 }
 
@@ -672,6 +683,94 @@ download_percent() {
 	fi
 }
 
+# ask_slot asks the server once whether this machine may download now. It sets
+# http_code, slot_answer to the answer's line, and slot_pause to the seconds after
+# which the server wants to be asked again.
+ask_slot() {
+	: >"$SLIPWAY_STATE/http-headers"
+	: >"$SLIPWAY_STATE/http-error"
+	: >"$SLIPWAY_STATE/slot"
+	if command -v curl >/dev/null 2>&1; then
+		http_code=$(curl -sS -K "$SLIPWAY_STATE/curl" -o "$SLIPWAY_STATE/slot" -D "$SLIPWAY_STATE/http-headers" -w '%{http_code}' --connect-timeout 10 --max-time 60 \
+			-H 'Expect:' -H 'Accept: text/plain' --data "bytes=$bytes_total" "$SLIPWAY_URL/boot/downloads" 2>"$SLIPWAY_STATE/http-error") || http_code=000
+	else
+		http_nc POST "$SLIPWAY_URL/boot/downloads" "$SLIPWAY_STATE/slot" "bytes=$bytes_total"
+	fi
+	slot_answer=$(head -c 300 "$SLIPWAY_STATE/slot" | head -n 1 | tr -d '\r')
+	slot_pause=$(sed -n "s/^[Rr][Ee][Tt][Rr][Yy]-[Aa][Ff][Tt][Ee][Rr]: *\\([0-9][0-9]*\\)[ $slipway_cr]*\$/\\1/p" "$SLIPWAY_STATE/http-headers" | tail -n 1)
+	slot_pause=${slot_pause:-5}
+	if [ "$slot_pause" -gt "${SLIPWAY_RETRY_AFTER_MAX:-300}" ]; then
+		slot_pause=${SLIPWAY_RETRY_AFTER_MAX:-300}
+	fi
+}
+
+# await_slot waits for the server's word that this machine may download. A server
+# that knows no slots, or that does not answer for SLIPWAY_CONFIG_PATIENCE, does not
+# keep it from its work.
+await_slot() {
+	slot_seen=''
+	slot_told=''
+	slot_told_at=0
+	slot_failures=0
+	slot_patience=$(($(date +%s) + ${SLIPWAY_CONFIG_PATIENCE:-600}))
+	while :; do
+		ask_slot
+		slot_clock=$(date +%s)
+		case $http_code in
+		2??)
+			if [ -n "$slot_told" ]; then
+				slipway_tell image_download in_progress "a download slot is free: downloading $CFG_ARTIFACTS_COUNT artifacts" --progress 0
+			fi
+			return 0
+			;;
+		429)
+			slot_failures=0
+			slot_patience=$((slot_clock + ${SLIPWAY_CONFIG_PATIENCE:-600}))
+			slot_answer=${slot_answer:-waiting for a download slot}
+			if [ "$slot_answer" != "$slot_seen" ]; then
+				slot_seen=$slot_answer
+				slipway_log "$slot_answer"
+			fi
+			if [ "$slot_answer" != "$slot_told" ] && [ "$((slot_clock - slot_told_at))" -ge "${SLIPWAY_POSITION_INTERVAL:-60}" ]; then
+				slot_told=$slot_answer
+				slot_told_at=$slot_clock
+				slipway_tell image_download in_progress "$slot_answer" --progress 0
+			fi
+			slipway_sleep "$slot_pause"
+			continue
+			;;
+		401)
+			slipway_log "the server does not accept the token (401): $slot_answer"
+			slipway_check 5
+			;;
+		409)
+			case $slot_answer in
+			*deployment_ended*)
+				slipway_log "no download slot: $slot_answer"
+				slipway_check 6
+				;;
+			esac
+			# The report of this phase may still be in our queue.
+			slipway_mine=''
+			slipway_flush "${SLIPWAY_PATIENCE:-15}" || slipway_check "$?"
+			;;
+		408 | 425 | 5?? | 000) ;;
+		*)
+			slipway_log "this server gives no download slots (HTTP $http_code): downloading without one"
+			return 0
+			;;
+		esac
+		slot_error="HTTP $http_code $slot_answer$(head -n 1 "$SLIPWAY_STATE/http-error")"
+		if [ "$slot_clock" -ge "$slot_patience" ]; then
+			slipway_log "no answer about a download slot ($slot_error) for ${SLIPWAY_CONFIG_PATIENCE:-600} seconds: downloading without one"
+			return 0
+		fi
+		slot_failures=$((slot_failures + 1))
+		slipway_log "asking for a download slot: $slot_error; trying again"
+		early_nap "$slot_failures"
+	done
+}
+
 # transfer URL FILE replaces the shell by the program that downloads the rest of
 # a file. Its status is the program's, the HTTP status is in transfer-code.
 transfer() {
@@ -753,6 +852,7 @@ download_artifacts() {
 		bytes_total=$((bytes_total + ${value:-0}))
 		index=$((index + 1))
 	done
+	await_slot
 	last_percent=0
 	index=1
 	details=''
