@@ -6,7 +6,7 @@
 # usage: [FUZZTIME=2m] [CHECKS=5000] [COUNT=5] scripts/soak.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export SLIPWAY_REQUIRE_POSTGRES=1 SLIPWAY_BINARY=$PWD/bin/slipway
+export SLIPWAY_TEST_COMPLETE=1 SLIPWAY_REQUIRE_POSTGRES=1 SLIPWAY_BINARY=$PWD/bin/slipway
 status=0
 
 echo "soak: property tests, ${CHECKS:-5000} checks each"

@@ -8,9 +8,9 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
-# PostgreSQL and the shells are installed by now: a test that cannot find them
+# All that scripts/setup.sh installs is there by now: a test that cannot find it
 # must fail, not be skipped.
-export SLIPWAY_REQUIRE_POSTGRES=1
+export SLIPWAY_TEST_COMPLETE=1 SLIPWAY_REQUIRE_POSTGRES=1
 export SLIPWAY_BINARY=$PWD/bin/slipway
 export SUITE_RESULTS=$PWD/.cache/results
 suite=.cache/bin/suite

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/slipwayhq/slipway/tools/present"
 )
 
 // proxyConfig is what somebody writes who knows nothing about streams: nginx's
@@ -45,13 +47,7 @@ http {
 // nginx is Debian's nginx as a plain process.
 func nginx(t *testing.T, dir, listen, target string) *process {
 	t.Helper()
-	path, err := exec.LookPath("nginx")
-	if err != nil {
-		if _, err = os.Stat("/usr/sbin/nginx"); err != nil {
-			t.Skip("there is no nginx here: apt-get install nginx-light")
-		}
-		path = "/usr/sbin/nginx"
-	}
+	path := present.Command(t, "nginx", "nginx-light")
 	config := filepath.Join(dir, "nginx.conf")
 	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, proxyConfig, dir, listen, target), 0o600))
 	p := start(t, exec.Command(path, "-p", dir, "-c", config))

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
@@ -137,7 +138,16 @@ func outage(t *testing.T, s *slipway, way trouble) {
 	require.Equal(t, []string{"before"}, page.until("before"))
 	require.Equal(t, []string{"before"}, ws.until("before"))
 
+	begun := time.Now()
+	open, err := openSocket(ctx, s.URL, s.token)
+	require.NoError(t, err)
+	defer open.Close()
+
 	way.begin(t)
+	outageOverGraphQL(ctx, t, s, open)
+	silent := ws.beat(true)
+	require.WithinRange(t, *silent.StaleSince, begun.Add(-5*time.Second), silent.At)
+	require.Less(t, silent.At.Sub(*silent.StaleSince), patience)
 	// A machine that keeps its reports and sends them strictly in order, as
 	// report.sh does. Until it is over each of its attempts is a 503.
 	sender := newSender(s, n)
@@ -155,6 +165,9 @@ func outage(t *testing.T, s *slipway, way trouble) {
 		}
 		return err
 	})
+	later := ws.beat(true)
+	require.Equal(t, *silent.StaleSince, *later.StaleSince, "the time goes on, what is known does not")
+	require.True(t, silent.At.Before(later.At))
 	r, err := call(ctx, "", http.MethodGet, s.URL+"/healthz", nil)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, r.status, "the process itself is well: nobody should restart it")
@@ -171,8 +184,36 @@ func outage(t *testing.T, s *slipway, way trouble) {
 		require.NotEmpty(t, r.header.Get("Retry-After"))
 		require.Contains(t, string(r.body), `"code":"upstream_unavailable"`)
 	}
+	require.Nil(t, ws.beat(false).StaleSince)
 	sequences(t, s, n)
 	recovered(t, s, session)
+}
+
+// outageOverGraphQL checks that GraphQL says what is wrong: nothing with the
+// request, and nothing inside.
+func outageOverGraphQL(ctx context.Context, t *testing.T, s *slipway, open *websocket.Conn) {
+	t.Helper()
+	told := func(text string) {
+		t.Helper()
+		require.Contains(t, text, `"code":"UPSTREAM_UNAVAILABLE"`)
+		require.Contains(t, text, `"retryable":true`)
+	}
+	text, err := ask(open, "during", `{fleetSummary{total}}`)
+	require.NoError(t, err, "the socket is the one from before")
+	told(text)
+	// Whose token was looked up a moment ago is known still, and the operation is
+	// begun: 200. Everybody else cannot be known: 503, and nothing was executed.
+	query := map[string]string{"query": `{fleetSummary{total}}`}
+	r, err := call(ctx, s.token, http.MethodPost, s.URL+"/graphql", query)
+	require.NoError(t, err)
+	require.Contains(t, []int{http.StatusOK, http.StatusServiceUnavailable}, r.status, r.String())
+	told(string(r.body))
+	r, err = call(ctx, "slw_"+strings.Repeat("x", 43), http.MethodPost, s.URL+"/graphql", query)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusServiceUnavailable, r.status, r.String())
+	require.NotEmpty(t, r.header.Get("Retry-After"))
+	require.NotContains(t, string(r.body), `"data"`)
+	told(string(r.body))
 }
 
 // triesAgainLater checks what a socket is told whose token cannot be looked up:
@@ -209,6 +250,9 @@ func sequences(t *testing.T, s *slipway, n node) {
 // sessions, new orders, and the workflow that takes them up.
 func recovered(t *testing.T, s *slipway, session *http.Cookie) {
 	t.Helper()
+	if strings.HasPrefix(s.database, "postgres") {
+		nothingIsLost(t, s)
+	}
 	eventually(t, "the server is ready again", func() error {
 		r, err := call(t.Context(), "", http.MethodGet, s.URL+"/readyz", nil)
 		if err == nil && r.status != http.StatusOK {
@@ -241,6 +285,30 @@ func recovered(t *testing.T, s *slipway, session *http.Cookie) {
 	case <-s.ended:
 		require.FailNow(t, "the server has ended")
 	default:
+	}
+}
+
+// nothingIsLost checks that soon after the outage no step is marked as running
+// that is not: steps of a rack take milliseconds. River alone would find such a
+// step 90 s after it was taken.
+func nothingIsLost(t *testing.T, s *slipway) {
+	t.Helper()
+	db := admin(t, s.database)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var lost int
+		err := db.QueryRowContext(ctx, `SELECT count(*) FROM river_job WHERE state = 'running' AND attempted_at < now() - interval '5 seconds'`).Scan(&lost)
+		if err == nil && lost == 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			require.FailNow(t, "steps are lost", "%d, %v", lost, err)
+		}
 	}
 }
 

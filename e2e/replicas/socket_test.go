@@ -17,7 +17,7 @@ const eventsDocument = `subscription ($after: Cursor, $filter: DeploymentEventFi
   deploymentEvents(after: $after, filter: $filter, heartbeatSeconds: 1) {
     __typename
     ... on DeploymentEventBatch { events { message phaseKey } caughtUp cursor }
-    ... on StreamHeartbeat { cursor }
+    ... on StreamHeartbeat { cursor at staleSince }
     ... on StreamReset { reason cursor }
   }
 }`
@@ -29,6 +29,9 @@ type told struct {
 	CaughtUp bool
 	Cursor   string
 	Reason   string
+	// A heartbeat's.
+	At         time.Time
+	StaleSince *time.Time
 }
 
 // wsMessage is a message of graphql-transport-ws.
@@ -54,6 +57,27 @@ func openSocket(ctx context.Context, url, token string) (*websocket.Conn, error)
 	}
 	init, _ := json.Marshal(map[string]string{"authorization": "Bearer " + token})
 	m, err := wsMessage{}, ws.WriteJSON(wsMessage{Type: "connection_init", Payload: init})
+	if err == nil {
+		err = ws.ReadJSON(&m)
+	}
+	if err == nil && m.Type != "connection_ack" {
+		err = fmt.Errorf("%s in place of connection_ack", m.Type)
+	}
+	if err != nil {
+		_ = ws.Close()
+		return nil, err
+	}
+	return ws, nil
+}
+
+// openSocketWith connects as the app does: with the session's cookie.
+func openSocketWith(ctx context.Context, url string, session *http.Cookie) (*websocket.Conn, error) {
+	d := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}, HandshakeTimeout: 30 * time.Second}
+	ws, _, err := d.DialContext(ctx, "ws"+strings.TrimPrefix(url, "http")+"/graphql", http.Header{"Cookie": {session.Name + "=" + session.Value}, "Origin": {url}})
+	if err != nil {
+		return nil, err
+	}
+	m, err := wsMessage{}, ws.WriteJSON(wsMessage{Type: "connection_init"})
 	if err == nil {
 		err = ws.ReadJSON(&m)
 	}
@@ -173,6 +197,51 @@ func (e *events) until(last string) (seen []string) {
 			}
 		}
 	}
+}
+
+// broken waits for the end of the socket and gives its reason.
+func (e *events) broken() error {
+	e.t.Helper()
+	deadline := time.After(patience)
+	for {
+		select {
+		case <-e.told:
+		case err := <-e.broke:
+			return err
+		case <-deadline:
+			require.FailNow(e.t, "the socket still stands")
+		}
+	}
+}
+
+// beat gives the next heartbeat that is, or is not, stale.
+func (e *events) beat(stale bool) told {
+	e.t.Helper()
+	for {
+		m := e.next()
+		require.NotEqual(e.t, "StreamReset", m.Typename, m.Reason)
+		if m.Typename == "StreamHeartbeat" && (m.StaleSince != nil) == stale {
+			return m
+		}
+	}
+}
+
+// ask runs a query on an open socket and gives the answer's payload.
+func ask(ws *websocket.Conn, id, query string) (payload string, err error) {
+	body, err := json.Marshal(map[string]string{"query": query})
+	if err == nil {
+		err = ws.WriteJSON(wsMessage{ID: id, Type: "subscribe", Payload: body})
+	}
+	for err == nil {
+		var m wsMessage
+		switch err = ws.ReadJSON(&m); {
+		case err == nil && m.Type == "ping":
+			err = ws.WriteJSON(wsMessage{Type: "pong"})
+		case m.ID == id:
+			return string(m.Payload), err
+		}
+	}
+	return "", err
 }
 
 // socketFollower is a client that comes back with its last cursor, whatever

@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/slipwayhq/slipway/tools/present"
 )
 
 // shells are the two that install environments really have.
@@ -23,10 +25,11 @@ var shells = map[string][]string{
 
 func needShell(t *testing.T, argv []string) {
 	t.Helper()
-	if _, err := exec.LookPath(argv[0]); err != nil {
-		t.Skipf("%s is not installed: %v", argv[0], err)
-	}
+	present.Command(t, argv[0], packages[argv[0]])
 }
+
+// packages are Debian's, by command.
+var packages = map[string]string{"dash": "dash", "busybox": "busybox-static"}
 
 // example is a full document that validates.
 func example() Config {
@@ -246,7 +249,7 @@ func FuzzShell(f *testing.F) {
 		}
 		dir := t.TempDir()
 		for _, argv := range shells {
-			if _, err := exec.LookPath(argv[0]); err != nil {
+			if _, err := exec.LookPath(argv[0]); err != nil && os.Getenv(present.Complete) != "1" {
 				continue
 			}
 			got := evaluate(t, dir, argv, rendering, []string{"CFG_V", "CFG_M_" + shellName(decodedKey)})

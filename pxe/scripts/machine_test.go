@@ -2,6 +2,7 @@ package scripts
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/slipwayhq/slipway/pxe/nodeconfig"
+	"github.com/slipwayhq/slipway/tools/present"
 )
 
 // environment is a kind of install environment: a shell and its tools.
@@ -55,13 +57,12 @@ func each(t *testing.T, envs []environment, f func(t *testing.T, env environment
 	}
 }
 
+// packages are Debian's where they are not called like the command.
+var packages = map[string]string{"busybox": "busybox-static", "ssh-keygen": "openssh-client", "ip": "iproute2", "lsblk": "util-linux", "mount": "mount"}
+
 func lookPath(t *testing.T, name string) string {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Skipf("%s is not installed: %v", name, err)
-	}
-	return path
+	return present.Command(t, name, cmp.Or(packages[name], name))
 }
 
 func newMachine(t *testing.T, env environment) *machine {

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/slipwayhq/slipway/tools/present"
 )
 
 func TestMark(t *testing.T) {
@@ -141,7 +143,7 @@ func TestSyntaxAndShellcheck(t *testing.T) {
 		}
 		served = append(served, s.Name)
 		for _, shell := range [][]string{{"dash"}, {"busybox", "sh"}} {
-			if _, err := exec.LookPath(shell[0]); err != nil {
+			if _, err := exec.LookPath(shell[0]); err != nil && os.Getenv(present.Complete) != "1" {
 				continue
 			}
 			if out, err := exec.Command(shell[0], append(shell[1:], "-n", path)...).CombinedOutput(); err != nil {

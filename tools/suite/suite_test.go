@@ -2,13 +2,14 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/slipwayhq/slipway/tools/present"
 )
 
 // module writes a module with the given files and makes it the working
@@ -123,9 +124,7 @@ func TestVitestReport(t *testing.T) {
 }
 
 func TestNodesOwnRunner(t *testing.T) {
-	if _, err := exec.LookPath("node"); err != nil {
-		t.Skip(err)
-	}
+	present.Command(t, "node", "nodejs")
 	dir := t.TempDir()
 	file := func(name, text string) string {
 		path := filepath.Join(dir, name)

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/slipwayhq/slipway/tools/present"
 )
 
 // TestInstallation is the whole life of a machine with the scripts that Slipway
@@ -100,9 +101,7 @@ func TestShells(t *testing.T) {
 	t.Parallel()
 	for i, shell := range []string{ShellDash, ShellBusybox} {
 		t.Run(shell, func(t *testing.T) {
-			if _, err := exec.LookPath(shell); err != nil {
-				t.Skip(err)
-			}
+			present.Command(t, shell, map[string]string{ShellDash: "dash", ShellBusybox: "busybox-static"}[shell])
 			s := newSlipway(t, 20+i)
 			s.user = "operator"
 			r := testRack(t, func(o *Options) { o.Shell = shell })

@@ -24,6 +24,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
+	"github.com/slipwayhq/slipway/tools/present"
 )
 
 // realScripts is where the scripts that Slipway serves are kept.
@@ -318,7 +319,7 @@ func waitState(t *testing.T, r *Rack, id string, states ...State) Status {
 func needRealScripts(t *testing.T) {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(realScripts, "foundation-init.sh")); err != nil {
-		t.Skip("the served scripts are not there: ", err)
+		present.Missing(t, "the served scripts are not there: "+err.Error())
 	}
 }
 
