@@ -28,6 +28,9 @@ type cloud struct {
 	orderFn func(o deploy.Order) error
 	observe deploy.Observation
 	names   int
+
+	releases   []releaseAnswer
+	reinstalls []deploy.Order
 }
 
 func (c *cloud) Order(ctx context.Context, o deploy.Order) (deploy.Machine, error) {
