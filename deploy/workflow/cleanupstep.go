@@ -42,7 +42,7 @@ func (s *step) cleanup(ctx context.Context) (time.Duration, error) {
 		r.Message, r.Code, r.Hint = cause.Message, string(cause.Code), cause.Hint
 		return 0, s.tell(ctx, r)
 	}
-	return s.settle(ctx, err, "release")
+	return s.settle(ctx, err, "cleanup")
 }
 
 // released is the report of how a release stands. The same standing is the
