@@ -175,9 +175,7 @@ func (p *Provider) getVNI(ctx context.Context, id string) (*vpcv1.VirtualNetwork
 // findVNI looks for the name in the VPC, where it is unique. The list has no
 // filter by name or VPC.
 func (j *job) findVNI(ctx context.Context, name string, sn subnet, primary string) (*vpcv1.VirtualNetworkInterface, error) {
-	all, err := list(ctx, j.Provider, "listing interfaces", func() (*vpcv1.VirtualNetworkInterfacesPager, error) {
-		return j.vpc.NewVirtualNetworkInterfacesPager(j.vpc.NewListVirtualNetworkInterfacesOptions().SetLimit(pageSize))
-	})
+	all, err := j.listVNIs(ctx)
 	if err != nil {
 		return nil, err
 	}
