@@ -40,3 +40,32 @@ func TestStale(t *testing.T) {
 		require.Equal(t, since, got)
 	})
 }
+
+// Who comes back while the database is silent is told so at once, not with the
+// next heartbeat: having caught up with what is known is not being up to date.
+func TestWhoComesBackHearsThatItIsStale(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		h := open(t, st, feed.Options{Poll: 5 * time.Millisecond}, false)
+		h.deploy("n1")
+		h.caughtUp()
+		head := h.feed.Head()
+		require.NoError(t, st.Read.Close())
+		require.Eventually(t, func() bool { _, stale := h.feed.StaleSince(); return stale }, 10*time.Second, time.Millisecond)
+
+		events := h.feed.Events(feed.Filter{}, &head, time.Hour)
+		defer events.Close()
+		b := next(t, events)
+		require.True(t, b.CaughtUp)
+		require.Empty(t, b.Events)
+		b = next(t, events)
+		require.True(t, b.Heartbeat)
+		require.False(t, b.StaleSince.IsZero())
+
+		nodes := h.feed.Nodes(&head, time.Hour)
+		defer nodes.Close()
+		n, err := nodes.Next(within(t))
+		require.NoError(t, err)
+		require.True(t, n.Heartbeat)
+		require.False(t, n.StaleSince.IsZero())
+	})
+}

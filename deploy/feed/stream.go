@@ -44,6 +44,7 @@ type EventStream struct {
 	position  int64
 	live      bool // it has caught up once: from now on it must keep up
 	told      bool // the reader knows that it has caught up
+	doubt     bool // it was just told so: should the database be silent, it must hear that at once
 	reset     ResetReason
 	active    map[int64]bool // deployments that the filter names and that have not ended; nil = not watched
 	checked   bool
@@ -118,6 +119,12 @@ func (s *EventStream) Next(ctx context.Context) (Batch, error) {
 		b := Batch{Reset: s.reset, Cursor: s.feed.Cursor(s.position)}
 		s.reset, s.live, s.told = ResetNone, true, true
 		return b, nil
+	}
+	if s.doubt && s.heartbeat > 0 {
+		s.doubt = false
+		if since := s.feed.silence(); !since.IsZero() {
+			return Batch{Heartbeat: true, Cursor: s.feed.Cursor(s.position), StaleSince: since}, nil
+		}
 	}
 	var beat <-chan time.Time
 	if s.heartbeat > 0 {
@@ -198,6 +205,7 @@ func (s *EventStream) step(ctx context.Context) (Batch, <-chan struct{}, error) 
 		}
 		s.finished = caughtUp && s.active != nil && s.checked && len(s.active) == 0
 		if len(chosen) > 0 || caughtUp && !s.told || s.finished {
+			s.doubt = caughtUp && !s.told
 			s.told = s.told || caughtUp
 			return Batch{Events: chosen, CaughtUp: caughtUp, Cursor: f.Cursor(s.position)}, nil, nil
 		}
@@ -409,7 +417,7 @@ func (s *NodeStream) Next(ctx context.Context) (NodeBatch, error) {
 		s.live = true
 		if s.greet && !ahead {
 			s.greet = false
-			return NodeBatch{Heartbeat: true, CaughtUp: true, Cursor: f.Cursor(s.position)}, nil
+			return NodeBatch{Heartbeat: true, CaughtUp: true, Cursor: f.Cursor(s.position), StaleSince: f.silence()}, nil
 		}
 		select {
 		case <-moved:
@@ -439,78 +447,4 @@ func coalesce(changes []Change) NodeBatch {
 	slices.Reverse(b.Changed)
 	slices.Reverse(b.Removed)
 	return b
-}
-
-// Page is one read of the events after a cursor, for those who poll.
-type Page struct {
-	Events  []*Event
-	HasMore bool
-	Reset   ResetReason
-	Cursor  Cursor
-}
-
-// Read gives the events after a cursor, at most first of them. after nil =
-// from the beginning.
-func (f *Feed) Read(ctx context.Context, filter Filter, after *Cursor, first int) (Page, error) {
-	if first < 1 {
-		return Page{}, errors.New("feed: a page has at least one event")
-	}
-	start := f.Cursor(0)
-	if after != nil {
-		start = *after
-	}
-	position, reset := f.place(&start)
-	if after == nil && reset == ResetCursorExpired {
-		f.mu.RLock()
-		position, reset = f.floor, ResetNone
-		f.mu.RUnlock()
-	}
-	page := Page{Reset: reset, Cursor: f.Cursor(position)}
-	if reset != ResetNone {
-		return page, nil
-	}
-	head := f.Head().Position
-	if position > head {
-		var err error
-		if head, err = f.counter(ctx); err != nil {
-			return page, err
-		}
-		if position > head {
-			return Page{Reset: ResetCursorUnknown, Cursor: f.Head()}, nil
-		}
-	}
-	for {
-		events, err := f.readEvents(ctx, position, head, filter, f.opts.Page)
-		if err != nil {
-			return page, err
-		}
-		gone, err := f.expired(ctx, position)
-		switch {
-		case err != nil:
-			return page, err
-		case gone && after == nil && len(page.Events) == 0:
-			f.mu.RLock()
-			position = f.floor // the beginning has moved
-			f.mu.RUnlock()
-			continue
-		case gone:
-			return Page{Reset: ResetCursorExpired, Cursor: f.Head()}, nil
-		}
-		for _, e := range events {
-			if !filter.Match(e) {
-				continue
-			}
-			if len(page.Events) == first {
-				page.HasMore = true
-				page.Cursor = f.Cursor(page.Events[first-1].Position)
-				return page, nil
-			}
-			page.Events = append(page.Events, e)
-		}
-		if len(events) < f.opts.Page {
-			page.Cursor = f.Cursor(head)
-			return page, nil
-		}
-		position = events[len(events)-1].Position
-	}
 }
