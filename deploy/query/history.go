@@ -296,6 +296,10 @@ type NodeCard struct {
 	Labels           map[string]string `json:"labels"`
 	ServerID         *string           `json:"server_id"`
 	ServerStatus     *string           `json:"server_status" doc:"The provider's own word; not a phase."`
+	AHVIP            *string           `json:"ahv_ip" doc:"Hypervisor's address, bound to the management interface."`
+	CVMIP            *string           `json:"cvm_ip" doc:"Controller VM's address, likewise."`
+	Protected        bool              `json:"protected" doc:"It is neither released nor installed anew."`
+	ProtectNote      string            `json:"protect_note"`
 	Stale            bool              `json:"stale"`
 	LastSeenAt       *time.Time        `json:"last_seen_at"`
 	CreatedAt        time.Time         `json:"created_at"`
@@ -354,6 +358,7 @@ func card(n *ent.Node) NodeCard {
 		ID: n.ID, NodeName: n.Name, Provider: n.Provider, ServerProfile: n.ServerProfile, DeploymentStatus: n.DeploymentStatus,
 		DeploymentID: n.CurrentDeploymentID, ManagementIP: n.ManagementIP, WorkloadIP: n.WorkloadIP, MACAddresses: n.MACAddresses,
 		ClusterName: n.ClusterName, Labels: n.Labels, ServerID: n.ServerID, ServerStatus: n.ServerStatus, Stale: n.Stale,
+		AHVIP: n.AhvIP, CVMIP: n.CvmIP, Protected: n.Protected, ProtectNote: n.ProtectNote,
 		LastSeenAt: n.LastSeenAt, CreatedAt: n.CreatedAt, UpdatedAt: n.UpdatedAt, Version: n.Version,
 	}
 	if n.State != "" {

@@ -69,6 +69,17 @@ type Failure struct {
 	At        time.Time `json:"at"`
 }
 
+// FailureOf is why a deployment failed, nil if it did not.
+func FailureOf(d *ent.Deployment) *Failure {
+	if d.FailureCode == nil {
+		return nil
+	}
+	return &Failure{
+		Phase: deref(d.FailurePhase), Code: *d.FailureCode, Message: deref(d.FailureMessage),
+		Hint: deref(d.FailureHint), Retryable: deref(d.FailureRetryable), At: deref(d.FailedAt),
+	}
+}
+
 // PhaseLine is one visit of a phase.
 type PhaseLine struct {
 	Phase           string     `json:"phase"`
@@ -147,10 +158,7 @@ func (s *Statuses) fill(ctx context.Context, out *NodeStatus, n *ent.Node, d *en
 		out.TimedOut = r.Status == string(phase.TimedOut) || overdue(d, r, now)
 	}
 	if d.FailureCode != nil {
-		out.Failure = &Failure{
-			Phase: deref(d.FailurePhase), Code: *d.FailureCode, Message: deref(d.FailureMessage),
-			Hint: deref(d.FailureHint), Retryable: deref(d.FailureRetryable), At: deref(d.FailedAt),
-		}
+		out.Failure = FailureOf(d)
 		out.Message = out.Failure.Message
 	}
 	if v.EstimatedFinishAt != nil {
