@@ -122,7 +122,7 @@ func (s *Service) hold(ctx context.Context, ids []int64) (map[int64]bool, error)
 		}
 		fmt.Fprint(&list, id)
 	}
-	rows, err := s.store.Read.QueryContext(ctx, `SELECT id FROM tokens WHERE revoked_at IS NULL AND id IN (`+list.String()+`)`) //nolint:gosec // numbers only
+	rows, err := s.store.Read.QueryContext(ctx, `SELECT id FROM tokens WHERE revoked_at IS NULL AND id IN (`+list.String()+`)`)
 	if err != nil {
 		return nil, err
 	}
