@@ -20,6 +20,7 @@ type record struct {
 	Stop      *stopping     `json:"stop,omitempty"`      // the server is being switched off
 	Reinstall *reinstalling `json:"reinstall,omitempty"` // the server is being made to boot anew, or was
 	Gone      *gone         `json:"gone,omitempty"`      // the proof, of a row that is gone
+	Adopted   bool          `json:"adopted,omitempty"`   // it was there before Slipway knew of it, and has a name of its own
 
 	Zone         string   `json:"zone,omitempty"`
 	Subnet       string   `json:"subnet,omitempty"`

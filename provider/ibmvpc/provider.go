@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/IBM/go-sdk-core/v5/core"
@@ -24,11 +25,21 @@ type Provider struct {
 	// dnsTurn serialises calls to the zone: DNS Services soon answers 429
 	// otherwise. It is a channel because waiting for it must end with the context.
 	dnsTurn chan struct{}
+	// orphans are how far servers without a row are on their way to being
+	// stopped, by id: a restart only begins to wait again.
+	orphans sync.Map
 	claims  claims
 	seen    seen
 }
 
-var _ deploy.Provider = (*Provider)(nil)
+var (
+	_ deploy.Provider    = (*Provider)(nil)
+	_ deploy.Releaser    = (*Provider)(nil)
+	_ deploy.Reinstaller = (*Provider)(nil)
+	_ deploy.Auditor     = (*Provider)(nil)
+	_ deploy.Adopter     = (*Provider)(nil)
+	_ deploy.Consoler    = (*Provider)(nil)
+)
 
 // New makes a provider. It checks the settings, not the account: it calls
 // nothing.

@@ -19,6 +19,8 @@ type thing struct {
 	foreign string // it has the row's name and is not what the row describes: why
 	status  string // for people
 	held    string // why it cannot be deleted now
+	name    string // the cloud's
+	vpc     string // of a server or an interface
 	server  *vpcv1.BareMetalServer
 }
 
@@ -78,7 +80,7 @@ func (r *release) lookServer(ctx context.Context, row deploy.Resource) (thing, e
 		if err != nil {
 			return thing{}, err
 		}
-		return thing{id: row.CloudID, server: s, status: "it is " + value(s.Status)}, nil
+		return serverThing(s), nil
 	}
 	all, err := r.serversNamed(ctx, row.Name)
 	if err != nil {
@@ -87,9 +89,13 @@ func (r *release) lookServer(ctx context.Context, row deploy.Resource) (thing, e
 	if len(all) == 0 {
 		return absent("GET /bare_metal_servers?name="+row.Name, notListed), nil
 	}
-	s := &all[0]
-	why, err := r.foreignServer(ctx, s, recordOf(row))
-	return thing{id: value(s.ID), server: s, foreign: why, status: "it is " + value(s.Status)}, err
+	found := serverThing(&all[0])
+	found.foreign, err = r.foreignServer(ctx, found.server, recordOf(row))
+	return found, err
+}
+
+func serverThing(s *vpcv1.BareMetalServer) thing {
+	return thing{id: value(s.ID), name: value(s.Name), vpc: vpcOf(s.VPC), server: s, status: "it is " + value(s.Status)}
 }
 
 // serversNamed lists the servers of a name, which is unique in the region.
@@ -154,7 +160,7 @@ func (r *release) lookVNI(ctx context.Context, row deploy.Resource) (thing, erro
 }
 
 func boundVNI(v *vpcv1.VirtualNetworkInterface) thing {
-	found := thing{id: value(v.ID), status: "it is free"}
+	found := thing{id: value(v.ID), name: value(v.Name), vpc: vpcOf(v.VPC), status: "it is free"}
 	if to := vniTarget(v); to != "" {
 		found.status, found.held = "it is attached", "it is attached to "+to
 	}
@@ -231,7 +237,7 @@ func (r *release) lookAddress(ctx context.Context, row deploy.Resource) (thing, 
 }
 
 func boundAddress(ip *vpcv1.ReservedIP) thing {
-	found := thing{id: value(ip.ID), status: value(ip.Address)}
+	found := thing{id: value(ip.ID), name: value(ip.Name), status: value(ip.Address)}
 	if to, ok := ip.Target.(*vpcv1.ReservedIPTarget); ok && to != nil {
 		found.status, found.held = value(ip.Address)+" is bound", "it is bound to "+value(to.Name)
 	}
@@ -281,7 +287,7 @@ func (r *release) lookRecord(ctx context.Context, row deploy.Resource) (thing, e
 		if err != nil {
 			return thing{}, err
 		}
-		return thing{id: row.CloudID, status: value(rr.Name)}, nil
+		return thing{id: row.CloudID, name: value(rr.Name), status: value(rr.Name)}, nil
 	}
 	all, err := r.records(ctx, zone, recordTypes[row.Kind])
 	if isNotFound(err) {
