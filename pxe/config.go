@@ -136,6 +136,14 @@ func (h *Handler) network(m query.Machine) nodeconfig.Network {
 		Address: m.ManagementIP, Gateway: a.Gateway, DNSServers: m.Spec.DNSServers,
 		Domain: h.set.Domain, MAC: m.MAC, MTU: a.MTU, Netmask: netmask(a.CIDR),
 	}
+	for _, v := range m.Spec.VLANs {
+		tagged := m.Address(fmt.Sprintf("vlan-%d", v.ID))
+		line := nodeconfig.VLAN{ID: v.ID, Address: tagged.IP, Netmask: netmask(tagged.CIDR)}
+		if line.Address == "" || line.Netmask == "" { // both or neither: a VLAN without an address is one
+			line.Address, line.Netmask = "", ""
+		}
+		n.VLANs = append(n.VLANs, line)
+	}
 	if len(n.DNSServers) == 0 {
 		n.DNSServers = a.DNSServers
 	}

@@ -32,6 +32,11 @@ type ibmFlags struct {
 	VPC              string        `name:"vpc" help:"VPC, name or id." env:"SLIPWAY_IBM_VPC"`
 	ManagementSubnet string        `help:"Management subnet of orders that name none." env:"SLIPWAY_IBM_MANAGEMENT_SUBNET"`
 	WorkloadSubnets  []string      `help:"Workload subnets of orders that name none." env:"SLIPWAY_IBM_WORKLOAD_SUBNETS"`
+	ManagementRange  string        `help:"Management addresses of orders that name none, FIRST-LAST, several with commas between them; default: any of the subnet." env:"SLIPWAY_IBM_MANAGEMENT_RANGE"`
+	AHVRange         string        `name:"ahv-range" help:"Hypervisor addresses, as --ibm-management-range." env:"SLIPWAY_IBM_AHV_RANGE"`
+	CVMRange         string        `name:"cvm-range" help:"Controller VM addresses, as --ibm-management-range." env:"SLIPWAY_IBM_CVM_RANGE"`
+	GuestAddresses   string        `help:"Hypervisor and controller VM addresses: auto makes those with a range or in the order, on makes both, off none." enum:"auto,on,off" default:"auto" env:"SLIPWAY_IBM_GUEST_ADDRESSES"`
+	ServerQuota      int           `help:"Bare metal servers that the account may have; negative: not known." default:"25" env:"SLIPWAY_IBM_SERVER_QUOTA"`
 	ResourceGroup    string        `help:"Resource group's id; default: the account's." env:"SLIPWAY_IBM_RESOURCE_GROUP"`
 	SecurityGroups   []string      `help:"Security groups, names or ids." env:"SLIPWAY_IBM_SECURITY_GROUPS"`
 	SSHKeys          []string      `name:"ssh-keys" help:"SSH keys given to the server's initialization." env:"SLIPWAY_IBM_SSH_KEYS"`
@@ -62,6 +67,7 @@ func (f ibmFlags) config() (ibmvpc.Config, error) {
 	}
 	return ibmvpc.Config{
 		Region: f.Region, Zone: f.Zone, VPC: f.VPC, ManagementSubnet: f.ManagementSubnet, WorkloadSubnets: f.WorkloadSubnets,
+		ManagementRange: f.ManagementRange, AHVRange: f.AHVRange, CVMRange: f.CVMRange, GuestAddresses: ibmvpc.Guests(f.GuestAddresses), ServerQuota: f.ServerQuota,
 		ResourceGroup: f.ResourceGroup, SecurityGroups: f.SecurityGroups, SSHKeys: f.SSHKeys, DNSInstance: f.DNSInstance, DNSZone: f.DNSZone,
 		Prefix: f.Prefix, Auth: ibmvpc.Auth(f.Auth), APIKey: ibmvpc.Secret(key), TrustedProfile: f.TrustedProfile,
 		VPCURL: f.VPCURL, DNSURL: f.DNSURL, IAMURL: f.IAMURL, MetadataURL: f.MetadataURL,

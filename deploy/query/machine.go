@@ -66,8 +66,23 @@ type Address struct {
 	DNSServers []string `json:"dns_servers"`
 }
 
-// Address gives what is held for a role: management, ahv, cvm, workload-1.
+// Address gives what is held for a role: management, ahv, cvm, workload-1,
+// vlan-100.
 func (m Machine) Address(role string) Address { return m.addresses[role] }
+
+// AddressHolder names the node that has an address, of any kind, other than
+// the given one; empty if none has.
+func (m *Machines) AddressHolder(ctx context.Context, nodeID int64, address string) (string, error) {
+	n, err := m.read.Node.Query().Where(node.IDNEQ(nodeID),
+		node.Or(node.ManagementIP(address), node.WorkloadIP(address), node.AhvIP(address), node.CvmIP(address))).First(ctx)
+	if ent.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("find the node with the address %s: %w", address, err)
+	}
+	return n.Name, nil
+}
 
 // Machine reads a deployment and its node.
 func (m *Machines) Machine(ctx context.Context, deploymentID int64) (Machine, error) {
@@ -127,12 +142,29 @@ func (m *Machines) fill(ctx context.Context, n *ent.Node, d *ent.Deployment) (Ma
 	if out.addresses, err = m.held(ctx, n.ID); err != nil {
 		return Machine{}, err
 	}
+	// A provider that keeps no journal of addresses leaves them in the node, or
+	// in the order alone.
+	out.fallBack("ahv", n.AhvIP, out.Spec.AHVIP)
+	out.fallBack("cvm", n.CvmIP, out.Spec.CVMIP)
 	if out.ClusterName != "" {
 		if out.Peers, err = m.peers(ctx, out.ClusterName); err != nil {
 			return Machine{}, err
 		}
 	}
 	return out, nil
+}
+
+// fallBack gives a role that no resource is held for the node's address, else
+// the order's.
+func (m *Machine) fallBack(role string, known *string, ordered string) {
+	if _, held := m.addresses[role]; held {
+		return
+	}
+	if a := deref(known); a != "" {
+		m.addresses[role] = Address{IP: a}
+	} else if ordered != "" {
+		m.addresses[role] = Address{IP: ordered}
+	}
 }
 
 // held reads the addresses that a node's provider recorded, by role.
@@ -166,7 +198,7 @@ func (m *Machines) peers(ctx context.Context, clusterName string) ([]Peer, error
 	}
 	out := make([]Peer, len(rows))
 	for i, n := range rows {
-		out[i] = Peer{NodeName: n.Name, ManagementIP: deref(n.ManagementIP)}
+		out[i] = Peer{NodeName: n.Name, ManagementIP: deref(n.ManagementIP), CVMIP: deref(n.CvmIP)}
 		for _, r := range slices.Backward(n.Edges.Resources) {
 			var a Address
 			if json.Unmarshal(r.Details, &a) == nil && a.IP != "" {
