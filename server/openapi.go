@@ -39,10 +39,12 @@ type described struct {
 	tag     string
 	params  []*huma.Param
 	body    any      // of the request, nil = none
+	bare    bool     // the body may be missing
 	types   []string // of the request's body
 	answer  any      // of success, nil = none
 	kinds   []string // of the answer; empty = application/json
 	status  int
+	dry     any // answered with 200 beside the other, nil = it is not
 	errors  []int
 	open    bool
 }
@@ -69,6 +71,10 @@ func (s *Server) byHand() []described {
 		query1("status", "Statuses, separated by commas."), query1("source", "Sources, separated by commas."),
 		query1("include", "refused: refused reports too."), query1("limit", "Of a page, 1 to 1000."),
 	}
+	both := []string{jsonType, form}
+	refusals := []int{400, 401, 403, 404, 409, 413, 415, 422, 503}
+	dry := []*huma.Param{query1("dry_run", "true: show what would become of it; nothing is done.")}
+	deployment, node := []*huma.Param{path1("id", "Database id or global id of the deployment.")}, []*huma.Param{path1("id", "Database id or global id of the node.")}
 	script := []string{"text/plain"}
 	file := []string{"application/octet-stream"}
 	list := []described{
@@ -76,7 +82,11 @@ func (s *Server) byHand() []described {
 		{pattern: "GET /api/status/history/{node_id}", id: "node-history", summary: "A node's history, oldest first", tag: "status", params: append([]*huma.Param{path1("node_id", "Database id or global id.")}, history...), answer: HistoryAnswer{}, status: 200, errors: []int{401, 403, 404, 422, 503}},
 		{pattern: "GET /api/status/history", id: "address-history", summary: "The same by management address", tag: "status", params: append([]*huma.Param{query1("server_ip", "Management address.")}, history...), answer: HistoryAnswer{}, status: 200, errors: []int{401, 403, 404, 422, 503}},
 		{pattern: "GET /api/status/events", id: "events", summary: "Events as they happen (Server-Sent Events), or a page of them (JSON)", tag: "status", params: events, answer: EventPage{}, kinds: []string{jsonType, "text/event-stream"}, status: 200, errors: []int{401, 403, 422, 503}},
-		{pattern: "POST /api/config/nodes", id: "order-node", summary: "Order a machine and deploy it", tag: "config", body: OrderRequest{}, types: []string{jsonType}, answer: OrderAnswer{}, status: 202, errors: []int{400, 401, 403, 409, 413, 415, 422, 503}},
+		{pattern: "POST /api/config/nodes", id: "order-node", summary: "Order a machine and deploy it", tag: "config", params: dry, body: OrderRequest{}, types: []string{jsonType}, answer: OrderAnswer{}, status: 202, dry: PlanAnswer{}, errors: []int{400, 401, 403, 409, 413, 415, 422, 503}},
+		{pattern: "POST /api/reinitialize", id: "reinitialize", summary: "Install a node's present machine anew; its data is lost", tag: "config", body: ReinitializeRequest{}, types: both, answer: OrderAnswer{}, status: 202, errors: refusals},
+		{pattern: "POST /api/deployments/{id}/retry", id: "retry", summary: "Begin another attempt of a failed deployment", tag: "deployments", params: deployment, body: RetryRequest{}, bare: true, types: both, answer: VerbAnswer{}, status: 202, errors: refusals},
+		{pattern: "POST /api/deployments/{id}/cancel", id: "cancel", summary: "End a deployment; what was made for it stays", tag: "deployments", params: deployment, body: CancelRequest{}, bare: true, types: both, answer: VerbAnswer{}, status: 202, errors: refusals},
+		{pattern: "POST /api/nodes/{id}/protection", id: "protect", summary: "Protect a node from cleanup and reinitialize, or no longer", tag: "config", params: node, body: ProtectionRequest{}, types: both, answer: ProtectionAnswer{}, status: 200, errors: refusals},
 		{pattern: "POST /api/session", id: "sign-in", summary: "Change a sign-in code into a session cookie", tag: "session", body: signInRequest{}, types: []string{jsonType}, status: 204, errors: []int{400, 401, 403, 415, 422, 429}, open: true},
 		{pattern: "GET /api/session", id: "session", summary: "Who is signed in", tag: "session", answer: sessionAnswer{}, status: 200, errors: []int{401}},
 		{pattern: "DELETE /api/session", id: "sign-out", summary: "End the session", tag: "session", status: 204, errors: []int{401, 403}},
@@ -84,6 +94,14 @@ func (s *Server) byHand() []described {
 		{pattern: "GET /readyz", id: "ready", summary: "The process can do its work", tag: "operation", answer: readyAnswer{}, status: 200, errors: []int{503}, open: true},
 		{pattern: "GET /metrics", id: "metrics", summary: "Prometheus metrics", tag: "operation", answer: "", kinds: script, status: 200, errors: []int{401, 403}},
 		{pattern: "GET /api/openapi.json", id: "openapi", summary: "This document", tag: "operation", answer: map[string]any{}, status: 200, errors: []int{401, 403}},
+	}
+	if s.Operations != nil {
+		list = append(list,
+			described{pattern: "POST /api/cleanup/node/{id}", id: "cleanup", summary: "Release everything that a node holds", tag: "cleanup", params: append(node, dry...), body: CleanupRequest{}, types: both, answer: CleanupAnswer{}, status: 202, dry: CleanupAnswer{}, errors: refusals},
+			described{pattern: "POST /api/resources/drift/remove", id: "remove-orphan", summary: "Delete one thing that no node holds; 202 while it is under way", tag: "resources", body: RemoveDriftRequest{}, types: both, answer: RemoveDriftAnswer{}, status: 202, dry: RemoveDriftAnswer{}, errors: refusals},
+			described{pattern: "POST /api/nodes/adopt", id: "adopt", summary: "Take an existing machine into care", tag: "config", params: dry, body: AdoptRequest{}, types: both, answer: AdoptAnswer{}, status: 201, dry: AdoptAnswer{}, errors: refusals},
+			described{pattern: "POST /api/nodes/{id}/console", id: "console", summary: "Open the console of a node's machine", tag: "config", params: node, body: ConsoleRequest{}, bare: true, types: both, answer: ConsoleAnswer{}, status: 200, errors: refusals},
+		)
 	}
 	if s.Boot == nil {
 		return list
@@ -122,7 +140,7 @@ func (s *Server) addOperation(doc *huma.OpenAPI, d described) {
 		op.Security = tokenSecurity
 	}
 	if d.body != nil {
-		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{}}
+		op.RequestBody = &huma.RequestBody{Required: !d.bare, Content: map[string]*huma.MediaType{}}
 		for _, kind := range d.types {
 			op.RequestBody.Content[kind] = &huma.MediaType{Schema: schema(d.body)}
 		}
@@ -143,6 +161,9 @@ func (s *Server) addOperation(doc *huma.OpenAPI, d described) {
 		}
 	}
 	op.Responses[fmt.Sprint(d.status)] = ok
+	if d.dry != nil {
+		op.Responses["200"] = &huma.Response{Description: http.StatusText(http.StatusOK), Content: map[string]*huma.MediaType{"application/json": {Schema: schema(d.dry)}}}
+	}
 	for _, code := range d.errors {
 		op.Responses[fmt.Sprint(code)] = &huma.Response{
 			Description: http.StatusText(code),

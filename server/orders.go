@@ -36,11 +36,21 @@ type OrderNode struct {
 
 // OrderNetwork is where the machine is put.
 type OrderNetwork struct {
-	Subnet    string   `json:"management_subnet,omitempty" doc:"Id or name; auto or nothing = the server's default."`
-	Workload  []string `json:"workload_subnets,omitempty" maxItems:"7"`
-	Operation string   `json:"cluster_operation,omitempty"`
-	IP        string   `json:"management_ip,omitempty"`
-	DNS       []string `json:"dns_servers,omitempty"`
+	Subnet    string      `json:"management_subnet,omitempty" doc:"Id or name; auto or nothing = the server's default."`
+	Workload  []string    `json:"workload_subnets,omitempty" maxItems:"7"`
+	Operation string      `json:"cluster_operation,omitempty"`
+	IP        string      `json:"management_ip,omitempty"`
+	DNS       []string    `json:"dns_servers,omitempty"`
+	AHV       string      `json:"ahv_ip,omitempty" doc:"Hypervisor's address; nothing = one of the server's range."`
+	CVM       string      `json:"cvm_ip,omitempty" doc:"Controller VM's address, likewise."`
+	VLANs     []OrderVLAN `json:"vlans,omitempty" maxItems:"16" doc:"Workload networks over the management interface's port."`
+}
+
+// OrderVLAN is a network that the machine reaches over a VLAN.
+type OrderVLAN struct {
+	ID     int    `json:"id" minimum:"1" maximum:"4094"`
+	Subnet string `json:"subnet" doc:"Id or name."`
+	Float  bool   `json:"float,omitempty" doc:"It may move to another server."`
 }
 
 // OrderCluster is what the machine belongs to.
@@ -63,10 +73,27 @@ func (a OrderAnswer) Line() string {
 	return fmt.Sprintf("ok node %d deployment %d: %s", a.NodeID, a.DeploymentID, a.Message)
 }
 
-// orderNode answers POST /api/config/nodes.
+// orderNode answers POST /api/config/nodes; with ?dry_run=true it tells what
+// would become of the order and does nothing.
 func (s *Server) orderNode(w http.ResponseWriter, r *http.Request) {
-	in, err := s.readOrder(w, r)
+	var o objectReader
+	dryRun := o.dryRun(r)
+	in, node, err := s.readOrder(w, r, &o)
 	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	if dryRun {
+		s.planOrder(w, r, in, &o)
+		return
+	}
+	for _, f := range in.Check("") {
+		f.Field = orderField(f.Field)
+		if node != nil || !strings.HasPrefix(f.Field, "node_config.") { // else the object itself is complained of
+			o.add(f.Field, f.Code, f.Message)
+		}
+	}
+	if err := deploy.Invalid(o.bad); err != nil {
 		s.refuse(w, r, err)
 		return
 	}
@@ -75,38 +102,39 @@ func (s *Server) orderNode(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, orderError(err))
 		return
 	}
+	answer(w, r, http.StatusAccepted, s.accepted(r, made, in.Spec.Provider, in.Spec.ServerProfile, in.Name))
+}
+
+// accepted is the answer to a deployment that was asked for.
+func (s *Server) accepted(r *http.Request, made lifecycle.Deployed, provider, profile, name string) OrderAnswer {
 	out := OrderAnswer{
-		NodeID: made.NodeID, DeploymentID: made.DeploymentID, Message: fmt.Sprintf("deployment %d of %s was accepted", made.Number, in.Name),
+		NodeID: made.NodeID, DeploymentID: made.DeploymentID, Message: fmt.Sprintf("deployment %d of %s was accepted", made.Number, name),
 		MonitoringEndpoint: fmt.Sprintf("/api/status/nodes/%d", made.NodeID),
 	}
 	if made.Existing {
 		out.Message = "this was accepted before; nothing new was made"
 	}
-	if usual, err := s.Statuses.Usual(r.Context(), in.Spec.Provider, in.Spec.ServerProfile); err == nil && usual > 0 {
+	if usual, err := s.Statuses.Usual(r.Context(), provider, profile); err == nil && usual > 0 {
 		at := s.Now().UTC().Add(usual).Truncate(time.Second)
 		out.EstimatedCompletion = &at
 	}
-	answer(w, r, http.StatusAccepted, out)
+	return out
 }
 
-// readOrder reads and checks the body; every bad field is told at once.
-func (s *Server) readOrder(w http.ResponseWriter, r *http.Request) (in lifecycle.NewDeployment, err error) {
+// readOrder reads the body; what is wrong with its form is gathered in o.
+func (s *Server) readOrder(w http.ResponseWriter, r *http.Request, o *objectReader) (in lifecycle.NewDeployment, node reportFields, err error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return in, unsupported("application/json")
+		return in, nil, unsupported("application/json")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, jsonBody))
-	if errorsIsTooLarge(err) {
-		return in, deploy.Errorf(deploy.CodeTooLarge, "a request has at most 256 KiB")
-	}
+	body, err := readBody(w, r)
 	if err != nil {
-		return in, malformed("the body could not be read to its end")
+		return in, nil, err
 	}
 	top, err := jsonFields(body, false)
 	if err != nil {
-		return in, err
+		return in, nil, err
 	}
-	o := &objectReader{}
-	node := o.object(top, "node_config", "node_config", true)
+	node = o.object(top, "node_config", "node_config", true)
 	network := o.object(top, "network_config", "network_config", false)
 	cluster := o.object(top, "cluster_config", "cluster_config", false)
 	in = lifecycle.NewDeployment{
@@ -118,6 +146,7 @@ func (s *Server) readOrder(w http.ResponseWriter, r *http.Request) (in lifecycle
 			Zone: o.text(node, "node_config.zone"), Installer: o.text(node, "node_config.installer"), MAC: o.text(node, "node_config.mac"),
 			ClusterRole: o.text(node, "node_config.cluster_role"), ManagementSubnet: o.text(network, "network_config.management_subnet"),
 			WorkloadSubnets: o.list(network, "network_config.workload_subnets"), ManagementIP: o.text(network, "network_config.management_ip"),
+			VLANs: o.vlans(network, "network_config.vlans"), AHVIP: o.text(network, "network_config.ahv_ip"), CVMIP: o.text(network, "network_config.cvm_ip"),
 			DNSServers: o.list(network, "network_config.dns_servers"), ClusterOperation: o.text(network, "network_config.cluster_operation"),
 			ClusterType: o.text(cluster, "cluster_config.cluster_type"),
 		},
@@ -129,13 +158,19 @@ func (s *Server) readOrder(w http.ResponseWriter, r *http.Request) (in lifecycle
 		in.Spec.ManagementSubnet = ""
 	}
 	in.Spec.Storage = s.storage(o, node)
-	for _, f := range in.Check("") {
-		f.Field = orderField(f.Field)
-		if node != nil || !strings.HasPrefix(f.Field, "node_config.") { // else the object itself is complained of
-			o.add(f.Field, f.Code, f.Message)
-		}
+	return in, node, nil
+}
+
+// readBody reads a request's body, up to the limit.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, jsonBody))
+	if errorsIsTooLarge(err) {
+		return nil, deploy.Errorf(deploy.CodeTooLarge, "a request has at most 256 KiB")
 	}
-	return in, deploy.Invalid(o.bad)
+	if err != nil {
+		return nil, malformed("the body could not be read to its end")
+	}
+	return body, nil
 }
 
 // storage checks the disk layout; one without any disk is none.
@@ -164,12 +199,16 @@ var orderFields = map[string]string{
 	"spec.provider": "node_config.provider", "spec.server_profile": "node_config.server_profile", "spec.zone": "node_config.zone",
 	"spec.installer": "node_config.installer", "spec.mac": "node_config.mac", "spec.management_subnet": "network_config.management_subnet",
 	"spec.management_ip": "network_config.management_ip", "spec.workload_subnets": "network_config.workload_subnets",
-	"spec.dns_servers": "network_config.dns_servers",
+	"spec.dns_servers": "network_config.dns_servers", "spec.ahv_ip": "network_config.ahv_ip", "spec.cvm_ip": "network_config.cvm_ip",
+	"spec.vlans": "network_config.vlans", "spec.storage": "node_config.storage_config",
 }
 
 func orderField(name string) string {
 	if to, ok := orderFields[name]; ok {
 		return to
+	}
+	if rest, ok := strings.CutPrefix(name, "spec.vlans."); ok {
+		return "network_config.vlans." + rest
 	}
 	return name
 }
@@ -187,96 +226,4 @@ func orderError(err error) error {
 		c.Fields[i] = f
 	}
 	return &c
-}
-
-// objectReader reads the members of JSON objects and gathers every bad one.
-type objectReader struct{ bad []deploy.FieldError }
-
-func (o *objectReader) add(field string, code deploy.Code, message string) {
-	o.bad = append(o.bad, deploy.FieldError{Field: field, Code: code, Message: message})
-}
-
-// object reads a member that is an object; nil if it is missing or bad.
-func (o *objectReader) object(in reportFields, name, path string, required bool) reportFields {
-	raw, ok := in[name]
-	if !ok || string(raw) == "null" {
-		if required {
-			o.add(path, deploy.CodeRequired, "is required")
-		}
-		return nil
-	}
-	var out reportFields
-	if json.Unmarshal(raw, &out) != nil || out == nil {
-		o.add(path, deploy.CodeInvalid, "must be an object")
-		return nil
-	}
-	return out
-}
-
-// last is the member's name of a path.
-func last(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
-
-// orderText is the longest text of an order, in bytes.
-const orderText = 200
-
-func (o *objectReader) text(in reportFields, path string) string {
-	var p parsedReport
-	s := in.text(&p, last(path))
-	if len(p.bad) > 0 {
-		o.add(path, deploy.CodeInvalid, p.bad[0].Message)
-		return ""
-	}
-	return o.word(s, path)
-}
-
-// word checks a short printable text.
-func (o *objectReader) word(s, path string) string {
-	switch s = strings.TrimSpace(s); {
-	case len(s) > orderText:
-		o.add(path, deploy.CodeOutOfRange, fmt.Sprintf("is longer than %d bytes", orderText))
-	case cleanText(s) != s || oneLine(s) != s:
-		o.add(path, deploy.CodeInvalid, "must be printable text")
-	default:
-		return s
-	}
-	return ""
-}
-
-func (o *objectReader) list(in reportFields, path string) []string {
-	raw, ok := in[last(path)]
-	if !ok || string(raw) == "null" {
-		return nil
-	}
-	var items []string
-	if json.Unmarshal(raw, &items) != nil {
-		o.add(path, deploy.CodeInvalid, "must be a list of strings")
-		return nil
-	}
-	if len(items) > 64 {
-		o.add(path, deploy.CodeOutOfRange, "has more than 64 entries")
-		return nil
-	}
-	for i, s := range items {
-		items[i] = o.word(s, path)
-	}
-	return items
-}
-
-func (o *objectReader) labels(in reportFields, path string) map[string]string {
-	raw, ok := in[last(path)]
-	if !ok || string(raw) == "null" {
-		return nil
-	}
-	var out map[string]string
-	if json.Unmarshal(raw, &out) != nil {
-		o.add(path, deploy.CodeInvalid, "must be an object of strings")
-		return nil
-	}
-	for k, v := range out {
-		if cleanText(k) != k || cleanText(v) != v {
-			o.add(path, deploy.CodeInvalid, "must be printable text")
-			return nil
-		}
-	}
-	return out
 }

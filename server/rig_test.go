@@ -18,6 +18,7 @@ import (
 	"github.com/slipwayhq/slipway/deploy/access"
 	"github.com/slipwayhq/slipway/deploy/feed"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
+	"github.com/slipwayhq/slipway/deploy/operation"
 	"github.com/slipwayhq/slipway/deploy/phase"
 	"github.com/slipwayhq/slipway/deploy/query"
 	"github.com/slipwayhq/slipway/deploy/store"
@@ -33,6 +34,7 @@ type rig struct {
 	feed   *feed.Feed
 	access *access.Service
 	srv    *server.Server
+	cloud  *fakeCloud
 	web    *httptest.Server
 
 	viewer, operator, admin string // API tokens
@@ -44,13 +46,19 @@ func newRig(t testing.TB, st *store.Store, opts ...option) *rig {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &rig{t: t, st: st, access: access.New(st), feed: feed.New(st, feed.Options{})}
+	r.cloud = &fakeCloud{t: t}
 	metrics := server.NewMetrics()
 	r.writer = lifecycle.New(st, lifecycle.Options{OnCommit: r.feed.Wake, OnOutcome: metrics.Report})
 	done := make(chan struct{}, 2)
 	go func() { r.writer.Run(ctx); done <- struct{}{} }()
 	go func() { _ = r.feed.Run(ctx); done <- struct{}{} }()
+	statuses := query.NewStatuses(st.Ent(), nil)
 	p := server.Parts{
-		Store: st, Access: r.access, Lifecycle: r.writer, Statuses: query.NewStatuses(st.Ent(), nil), Feed: r.feed, Metrics: metrics,
+		Store: st, Access: r.access, Lifecycle: r.writer, Statuses: statuses, Feed: r.feed, Metrics: metrics,
+		Operations: operation.New(operation.Deps{
+			Providers: map[string]deploy.Provider{deploy.ProviderIBMVPC: r.cloud, deploy.ProviderRack: bareProvider{}}, Store: st, Writer: r.writer,
+			Typical: statuses, BaseURL: "http://slipway.test:8080", Slots: 25, Logger: slog.New(slog.DiscardHandler),
+		}),
 		Strangers: access.NewStrangers(r.writer.Stranger, nil, nil),
 		GraphQL:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"data":{}}`) }),
 		Boot:      http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "boot "+r.URL.Path) }),

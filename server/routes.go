@@ -36,6 +36,19 @@ var rules = map[string]rule{
 	"GET /api/config/nodes":      ruleViewer,
 	"GET /api/config/nodes/{id}": ruleViewer,
 
+	"POST /api/reinitialize":              ruleOperator,
+	"POST /api/deployments/{id}/retry":    ruleOperator,
+	"POST /api/deployments/{id}/cancel":   ruleOperator,
+	"POST /api/nodes/{id}/protection":     ruleOperator,
+	"POST /api/cleanup/node/{id}":         ruleOperator,
+	"GET /api/cleanup/status":             ruleViewer,
+	"GET /api/resources":                  ruleViewer,
+	"GET /api/resources/drift":            ruleOperator, // reads everything in the account
+	"POST /api/resources/drift/remove":    ruleAdmin,    // deletes what no node holds
+	"GET /api/providers/{provider}/offer": ruleViewer,
+	"POST /api/nodes/adopt":               ruleAdmin, // whose machine it is cannot be seen
+	"POST /api/nodes/{id}/console":        ruleOperator,
+
 	"GET /boot/d/{locator}":        ruleOpen, // the locator is the secret
 	"GET /boot/config":             ruleOpen, // names a machine, has no secret
 	"GET /boot/images/{name}":      ruleOpen,
@@ -77,6 +90,16 @@ func (s *Server) register() error {
 	add("GET /api/status/history", compressed(http.HandlerFunc(s.history)))
 	f("GET /api/status/events", s.events)
 	f("POST /api/config/nodes", s.orderNode)
+	f("POST /api/reinitialize", s.reinitialize)
+	f("POST /api/deployments/{id}/retry", s.retry)
+	f("POST /api/deployments/{id}/cancel", s.cancel)
+	f("POST /api/nodes/{id}/protection", s.protection)
+	if s.Operations != nil {
+		f("POST /api/cleanup/node/{id}", s.cleanup)
+		f("POST /api/resources/drift/remove", s.removeDrift)
+		f("POST /api/nodes/adopt", s.adopt)
+		f("POST /api/nodes/{id}/console", s.console)
+	}
 	s.typed(add)
 	f("GET /api/openapi.json", s.openapi)
 

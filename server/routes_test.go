@@ -24,7 +24,7 @@ var open = []string{
 	"GET /boot/d/{locator}", "GET /boot/config", "GET /boot/images/{name}", "GET /boot/scripts/{name}", "/",
 }
 
-var samples = strings.NewReplacer("{node_id}", "1", "{id}", "1", "{server_ip}", "10.0.0.1", "{locator}", "x", "{name}", "x", "{$}", "")
+var samples = strings.NewReplacer("{node_id}", "1", "{id}", "1", "{server_ip}", "10.0.0.1", "{locator}", "x", "{name}", "x", "{$}", "", "{provider}", "ibm_vpc")
 
 func TestEveryRouteDeniesWithoutCredentialsUnlessListed(t *testing.T) {
 	r := newRig(t, storetest.SQLite(t))

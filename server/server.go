@@ -20,6 +20,7 @@ import (
 	"github.com/slipwayhq/slipway/deploy/access"
 	"github.com/slipwayhq/slipway/deploy/feed"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
+	"github.com/slipwayhq/slipway/deploy/operation"
 	"github.com/slipwayhq/slipway/deploy/query"
 	"github.com/slipwayhq/slipway/deploy/store"
 )
@@ -28,6 +29,11 @@ import (
 type Lifecycle interface {
 	Report(ctx context.Context, r lifecycle.Report) (lifecycle.Receipt, error)
 	Deploy(ctx context.Context, in lifecycle.NewDeployment) (lifecycle.Deployed, error)
+	Retry(ctx context.Context, c lifecycle.Retry) (lifecycle.Receipt, error)
+	Cancel(ctx context.Context, c lifecycle.Cancel) (lifecycle.Receipt, error)
+	Cleanup(ctx context.Context, c lifecycle.Cleanup) (lifecycle.Receipt, error)
+	Reinitialize(ctx context.Context, in lifecycle.Reinitialize) (lifecycle.Deployed, error)
+	SetProtection(ctx context.Context, c lifecycle.Protection) error
 }
 
 // Settings are what an operator decides about the HTTP face.
@@ -58,8 +64,10 @@ type Parts struct {
 	Strangers *access.Strangers
 	Lifecycle Lifecycle
 	Statuses  *query.Statuses
-	Feed      *feed.Feed
-	Metrics   *Metrics
+	// Operations answers what needs a provider. nil = such routes are not there.
+	Operations *operation.Service
+	Feed       *feed.Feed
+	Metrics    *Metrics
 	// GraphQL answers /graphql, websocket upgrades included. nil = not served.
 	GraphQL http.Handler
 	// Boot answers everything below /boot/. nil = not served.

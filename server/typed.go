@@ -85,6 +85,9 @@ func (s *Server) typed(add func(string, http.Handler)) {
 			}
 			return &summaryOutput{sum}, nil
 		})
+	if s.Operations != nil {
+		s.typedOperations(read)
+	}
 	list := read("/api/config/nodes", "list-nodes", "Nodes, the newest first, page by page")
 	list.Tags = []string{"config"}
 	huma.Register(s.api, list, func(ctx context.Context, in *nodesInput) (*nodesOutput, error) {
@@ -114,6 +117,22 @@ func (s *Server) typed(add func(string, http.Handler)) {
 		}
 		return &nodeOutput{card}, nil
 	})
+}
+
+// typedOperations registers those that ask the operation service.
+func (s *Server) typedOperations(read func(path, id, summary string) huma.Operation) {
+	tagged := func(tag string, op huma.Operation) huma.Operation {
+		op.Tags = []string{tag}
+		return op
+	}
+	huma.Register(s.api, tagged("cleanup", read("/api/cleanup/status", "cleanup-status", "Cleanups that are under way or ended of late, with their proofs")), s.cleanups)
+	huma.Register(s.api, tagged("resources", read("/api/resources", "list-resources", "What was made in clouds for nodes")), s.resources)
+	drift := tagged("resources", read("/api/resources/drift", "drift", "How the journal and a provider's cloud differ"))
+	drift.Errors = append(drift.Errors, http.StatusConflict)
+	huma.Register(s.api, drift, s.drift)
+	offer := tagged("config", read("/api/providers/{provider}/offer", "offer", "What can be ordered at a provider; at most a minute old"))
+	offer.Errors = append(offer.Errors, http.StatusConflict)
+	huma.Register(s.api, offer, s.offer)
 }
 
 func (s *Server) nodeStatus(ctx context.Context, hint query.MachineHint, bad error) (*statusOutput, error) {
