@@ -20,7 +20,7 @@ const slotsLock = 0x736c6970 // "slip"
 // admit lets a queued deployment begin when a slot is free, in the order in
 // which they were accepted.
 func (s *step) admit(ctx context.Context) (again time.Duration, err error) {
-	err = s.engine.writer.Do(ctx, []int64{s.DeploymentID}, nil, func(tx *lifecycle.Tx) error {
+	err = s.write(ctx, "admission", func(tx *lifecycle.Tx) error {
 		again = 0
 		q, err := s.engine.queue(ctx, tx.SQL(), s)
 		if err != nil {

@@ -48,6 +48,8 @@ type Options struct {
 	ObserveEvery time.Duration
 	// ProbeEvery is the pause between attempts to log in. Default 5 s.
 	ProbeEvery time.Duration
+	// ShortestWait is the least pause before a step is repeated. Default 1 s.
+	ShortestWait time.Duration
 	// SweepEvery is how often deadlines are looked at. Default 1 s.
 	SweepEvery time.Duration
 	// SilentAfter is how long a replica may be silent before others take over
@@ -56,8 +58,12 @@ type Options struct {
 	// ReportGrace is the longest back-off of the machines' reporting; they get
 	// it on top of our own downtime. Default 60 s.
 	ReportGrace time.Duration
-	Now         func() time.Time
-	Logger      *slog.Logger
+	// Boundary is told each point of a step between which something changes
+	// for good: its beginning and end, and before and after each thing that it
+	// records. A test stops the process there. Nil = nobody.
+	Boundary func(point string)
+	Now      func() time.Time
+	Logger   *slog.Logger
 }
 
 func (o Options) withDefaults() Options {
@@ -68,6 +74,7 @@ func (o Options) withDefaults() Options {
 	}
 	set(&o.ObserveEvery, 10*time.Second)
 	set(&o.ProbeEvery, 5*time.Second)
+	set(&o.ShortestWait, time.Second)
 	set(&o.SweepEvery, time.Second)
 	set(&o.SilentAfter, 10*time.Second)
 	set(&o.ReportGrace, time.Minute)
@@ -79,6 +86,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.Boundary == nil {
+		o.Boundary = func(string) {}
 	}
 	if o.AccessUser == "" {
 		o.AccessUser = "root"

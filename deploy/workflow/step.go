@@ -31,7 +31,9 @@ func (w *worker) Work(ctx context.Context, job *river.Job[stepArgs]) error {
 	if s == nil {
 		return nil
 	}
+	s.at("begins")
 	again, err := s.do(ctx)
+	s.at("ends")
 	if err != nil {
 		w.engine.opts.Logger.Warn("a step failed and will be repeated", "deployment", s.DeploymentID, "phase", s.Phase, "error", err)
 		return err
@@ -122,7 +124,9 @@ func (s *step) report(status phase.Status, message string) lifecycle.Report {
 
 // tell records a report; that the machine is already further is no problem.
 func (s *step) tell(ctx context.Context, r lifecycle.Report) error {
+	s.at("before " + string(r.Status))
 	_, err := s.engine.writer.Report(ctx, r)
+	s.at("after " + string(r.Status))
 	if e, ok := deploy.AsError(err); ok {
 		s.engine.opts.Logger.Info("the workflow's report was refused", "deployment", s.DeploymentID, "phase", s.Phase, "code", e.Code, "reason", e.Message)
 		return nil
@@ -138,10 +142,21 @@ func (s *step) fail(ctx context.Context, cause *deploy.ProviderError) error {
 
 // await records what the phase waits for and the last thing learnt.
 func (s *step) await(ctx context.Context, what, evidence string) error {
-	return s.engine.writer.Do(ctx, []int64{s.DeploymentID}, nil, func(tx *lifecycle.Tx) error {
+	return s.write(ctx, "await", func(tx *lifecycle.Tx) error {
 		return tx.Await(s.DeploymentID, s.Phase, what, evidence)
 	})
 }
+
+// write changes the deployment in a transaction of the writer.
+func (s *step) write(ctx context.Context, what string, apply func(*lifecycle.Tx) error) error {
+	s.at("before " + what)
+	err := s.engine.writer.Do(ctx, []int64{s.DeploymentID}, nil, apply)
+	s.at("after " + what)
+	return err
+}
+
+// at tells a boundary; see Options.
+func (s *step) at(point string) { s.engine.opts.Boundary(s.Phase + " " + point) }
 
 // settle turns a provider's error into a wait or the end of the deployment.
 func (s *step) settle(ctx context.Context, err error, awaiting string) (time.Duration, error) {
@@ -158,7 +173,7 @@ func (s *step) settle(ctx context.Context, err error, awaiting string) (time.Dur
 	if err := s.await(ctx, awaiting, cause.Message); err != nil {
 		return 0, err
 	}
-	return max(cause.Wait, time.Second), nil
+	return max(cause.Wait, s.engine.opts.ShortestWait), nil
 }
 
 // order makes the machine at its provider.
@@ -172,7 +187,7 @@ func (s *step) order(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return s.settle(ctx, err, "provider")
 	}
-	return 0, s.engine.writer.Do(ctx, []int64{s.DeploymentID}, nil, func(tx *lifecycle.Tx) error {
+	return 0, s.write(ctx, "ordered", func(tx *lifecycle.Tx) error {
 		if err := tx.Learn(s.learnt(machine)); err != nil {
 			return err
 		}
