@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
 
@@ -167,32 +168,17 @@ func (w *Writer) submit(it *item) error {
 	}
 }
 
-// group gathers what waits behind first and commits it together. If the
-// transaction fails, each item is redone in a transaction of its own, so that
-// a bad one fails alone.
+// group commits first together with what waits behind it. If the transaction
+// fails, each item is redone in a transaction of its own, so that a bad one
+// fails alone.
 func (w *Writer) group(first *item) {
-	items := []*item{first}
-	for len(items) < MaxGroup {
-		select {
-		case it := <-w.queue:
-			items = append(items, it)
-			continue
-		default:
-		}
-		break
-	}
-	live := items[:0]
-	for _, it := range items {
-		if err := it.ctx.Err(); err != nil {
-			it.result <- err
-			continue
-		}
-		live = append(live, it)
-	}
+	runtime.Gosched() // who is about to submit may join: it waits for nobody
+	live := w.gather(nil, first)
 	if len(live) == 0 {
 		return
 	}
-	answers, err := w.commit(live)
+	// While the transaction begins, more arrive: they join it.
+	live, answers, err := w.commit(live, w.gather)
 	if err != nil && len(live) > 1 {
 		w.opts.Logger.Warn("a group of reports is redone one by one", "reports", len(live), "error", err)
 		for _, it := range live {
@@ -216,9 +202,33 @@ func (w *Writer) group(first *item) {
 	}
 }
 
+// gather adds to items more of them, and what waits in the queue, without those
+// whose callers have gone.
+func (w *Writer) gather(items []*item, more ...*item) []*item {
+	join := func(it *item) {
+		if err := it.ctx.Err(); err != nil {
+			it.result <- err
+			return
+		}
+		items = append(items, it)
+	}
+	for _, it := range more {
+		join(it)
+	}
+	for len(items) < MaxGroup {
+		select {
+		case it := <-w.queue:
+			join(it)
+		default:
+			return items
+		}
+	}
+	return items
+}
+
 func (w *Writer) commitRetrying(items []*item) (answers []error, err error) {
 	for range 3 {
-		answers, err = w.commit(items)
+		_, answers, err = w.commit(items, nil)
 		if err == nil || !w.store.IsSerialization(err) {
 			break
 		}
@@ -226,22 +236,26 @@ func (w *Writer) commitRetrying(items []*item) (answers []error, err error) {
 	return answers, err
 }
 
-// commit runs the items in one transaction. answers holds each item's
-// business answer; err is set if nothing was kept.
-func (w *Writer) commit(items []*item) (answers []error, err error) {
+// commit runs the items in one transaction, and those that gather adds once it
+// has begun: all gives both. answers holds each item's business answer; err is
+// set if nothing was kept.
+func (w *Writer) commit(items []*item, gather func([]*item, ...*item) []*item) (all []*item, answers []error, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	sqlTx, err := w.store.Write.BeginTx(ctx, nil)
 	if err != nil {
-		return nil, fmt.Errorf("lifecycle: begin: %w", err)
+		return items, nil, fmt.Errorf("lifecycle: begin: %w", err)
 	}
 	defer func() {
 		if p := recover(); p != nil {
 			_ = sqlTx.Rollback()
 			w.opts.Logger.Error("a submission panicked", "panic", p)
-			answers, err = nil, fmt.Errorf("lifecycle: internal error: %v", p)
+			all, answers, err = items, nil, fmt.Errorf("lifecycle: internal error: %v", p)
 		}
 	}()
+	if gather != nil {
+		items = gather(items)
+	}
 	tx := newTx(ctx, w, sqlTx)
 	answers = make([]error, len(items))
 	err = tx.lock(items)
@@ -260,16 +274,16 @@ func (w *Writer) commit(items []*item) (answers []error, err error) {
 	}
 	if err != nil {
 		_ = sqlTx.Rollback()
-		return nil, err
+		return items, nil, err
 	}
 	if err := sqlTx.Commit(); err != nil {
-		return nil, fmt.Errorf("lifecycle: commit: %w", err)
+		return items, nil, fmt.Errorf("lifecycle: commit: %w", err)
 	}
 	w.stmts.prepare(ctx)
 	if last > 0 && w.opts.OnCommit != nil {
 		w.opts.OnCommit(last)
 	}
-	return answers, nil
+	return items, answers, nil
 }
 
 // Alive notes a sign of life of a machine; it is written with others about
