@@ -3,10 +3,10 @@
 #
 # usage: [BENCH=regexp] [COUNT=n] scripts/bench.sh
 #
-# All of them once take six minutes on two processors, more on busy ones. COUNT
+# All of them once take seven minutes on two processors, more on busy ones. COUNT
 # is 1 unless BENCH chooses some, and 6 then: benchstat needs that many to tell a
 # change from chance. The fan-out (Paced, FlatOut, Idle, Reconnect) is four of
-# the six minutes.
+# the seven minutes.
 #
 # The output is kept in .cache/bench under the commit's name, with -dirty if the
 # tree was changed; benchstat compares two such files.
