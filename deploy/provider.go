@@ -130,10 +130,11 @@ type Journal interface {
 	// Settle records what became of it: state, the cloud's id, details and,
 	// for a doubtful one, the error's text.
 	Settle(ctx context.Context, id int64, state, cloudID string, details json.RawMessage, problem string) error
-	// Amend changes the details of a resource that is present. It is refused
-	// with wrong_state for one that is not, and, as an intent is, when the
-	// deployment that holds it has ended.
-	Amend(ctx context.Context, id int64, details json.RawMessage) error
+	// Amend changes the details of a resource that is present: change gets
+	// them as they are, with nobody changing them meanwhile, and an error of it
+	// leaves them so. It is refused with wrong_state for a resource that is not
+	// present, and, as an intent is, when the deployment that holds it has ended.
+	Amend(ctx context.Context, id int64, change func(details json.RawMessage) (json.RawMessage, error)) error
 	// Held lists what the node holds that is not gone, oldest first.
 	Held(ctx context.Context, nodeID int64) ([]Resource, error)
 	// ByNode lists all that was ever made for the node, oldest first, what is

@@ -2,7 +2,9 @@ package journal_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -41,10 +43,57 @@ func TestNothingIsAskedForAnEndedDeployment(t *testing.T) {
 			check("doubtful", j.Settle(t.Context(), r.ID, deploy.ResourceDoubtful, "", nil, ""), want)
 			// What is learnt is always recorded.
 			check("present", j.Settle(t.Context(), r.ID, deploy.ResourcePresent, "0717-1", nil, ""), "")
-			check("amend", j.Amend(t.Context(), r.ID, json.RawMessage(`{"step":"stop"}`)), want)
+			check("amend", j.Amend(t.Context(), r.ID, set(`{"step":"stop"}`)), want)
 			check("releasing", j.Settle(t.Context(), r.ID, deploy.ResourceReleasing, "", nil, ""), "")
-			check("amend while releasing", j.Amend(t.Context(), r.ID, json.RawMessage(`{}`)), deploy.CodeWrongState)
+			check("amend while releasing", j.Amend(t.Context(), r.ID, set(`{}`)), deploy.CodeWrongState)
 			check("intent", j.Settle(t.Context(), r.ID, deploy.ResourceIntent, "", nil, ""), "")
+		}
+	})
+}
+
+// set makes the details something else.
+func set(details string) func(json.RawMessage) (json.RawMessage, error) {
+	return func(json.RawMessage) (json.RawMessage, error) { return json.RawMessage(details), nil }
+}
+
+func TestAmendLosesNothing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		j, n := open(s), node(t, s, "a")
+		r, err := j.Intend(t.Context(), intent(t, s, n, "server", "x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Settle(t.Context(), r.ID, deploy.ResourcePresent, "0717-1", json.RawMessage(`{"n":0}`), ""); err != nil {
+			t.Fatal(err)
+		}
+		type counter struct{ N int }
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() {
+				err := j.Amend(t.Context(), r.ID, func(details json.RawMessage) (json.RawMessage, error) {
+					var c counter
+					if err := json.Unmarshal(details, &c); err != nil {
+						return nil, err
+					}
+					c.N++
+					return json.Marshal(c)
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		refusal := errors.New("no")
+		if err := j.Amend(t.Context(), r.ID, func(json.RawMessage) (json.RawMessage, error) { return nil, refusal }); !errors.Is(err, refusal) {
+			t.Error(err)
+		}
+		if err := j.Amend(t.Context(), r.ID, set(`{`)); !deploy.HasCode(err, deploy.CodeInvalid) {
+			t.Error(err)
+		}
+		held, err := j.Held(t.Context(), n)
+		if err != nil || len(held) != 1 || string(normal(held[0]).Details) != `{"N":10}` {
+			t.Fatalf("%+v, %v", held, err)
 		}
 	})
 }
@@ -179,7 +228,7 @@ func TestByNodeAndAll(t *testing.T) {
 		if got := say(j.Held(t.Context(), a)); got != "" {
 			t.Error(got)
 		}
-		if err := j.Amend(t.Context(), 999, nil); !deploy.HasCode(err, deploy.CodeNotFound) {
+		if err := j.Amend(t.Context(), 999, set(`{}`)); !deploy.HasCode(err, deploy.CodeNotFound) {
 			t.Error(err)
 		}
 	})

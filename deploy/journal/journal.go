@@ -108,16 +108,30 @@ func (j *Journal) Settle(ctx context.Context, id int64, state, cloudID string, d
 
 // Amend changes the details of a resource that is present and whose
 // deployment has not ended; else it is a deploy.Error with code wrong_state.
-func (j *Journal) Amend(ctx context.Context, id int64, details json.RawMessage) error {
-	detail, err := text(details)
-	if err != nil {
-		return err
-	}
+// change gets the details as they are, and is in the transaction: it must
+// neither wait nor use the database.
+func (j *Journal) Amend(ctx context.Context, id int64, change func(details json.RawMessage) (json.RawMessage, error)) error {
 	return j.change(ctx, id, true, func(tx *sql.Tx, now string) error {
 		if now != deploy.ResourcePresent {
 			return deploy.Errorf(deploy.CodeWrongState, "the resource %d is %s and not present", id, now)
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE resources SET details = COALESCE($2, details), updated_at = $3 WHERE id = $1`, id, detail, j.time())
+		var before sql.NullString
+		if err := tx.QueryRowContext(ctx, `SELECT details FROM resources WHERE id = $1`, id).Scan(&before); err != nil {
+			return fmt.Errorf("journal: reading resource %d: %w", id, err)
+		}
+		var details json.RawMessage
+		if before.Valid {
+			details = json.RawMessage(before.String)
+		}
+		details, err := change(details)
+		if err != nil {
+			return err
+		}
+		after, err := text(details)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE resources SET details = $2, updated_at = $3 WHERE id = $1`, id, after, j.time())
 		if err != nil {
 			return fmt.Errorf("journal: amending resource %d: %w", id, err)
 		}

@@ -160,7 +160,7 @@ func (j *Journal) Settle(ctx context.Context, id int64, state, cloudID string, d
 }
 
 // Amend changes the details of a row that is present.
-func (j *Journal) Amend(ctx context.Context, id int64, details json.RawMessage) error {
+func (j *Journal) Amend(ctx context.Context, id int64, change func(details json.RawMessage) (json.RawMessage, error)) error {
 	return j.write(ctx, func() error {
 		r, err := j.row(id)
 		if err != nil {
@@ -172,10 +172,11 @@ func (j *Journal) Amend(ctx context.Context, id int64, details json.RawMessage) 
 		if r.State != deploy.ResourcePresent {
 			return deploy.Errorf(deploy.CodeWrongState, "the resource %d is %s and not present", id, r.State)
 		}
-		if details != nil {
+		details, err := change(r.Details)
+		if err == nil {
 			r.Details = details
 		}
-		return nil
+		return err
 	})
 }
 

@@ -2,6 +2,7 @@ package ibmvpc
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -54,6 +55,10 @@ func (p *Provider) reinstall(ctx context.Context, o deploy.Order) (deploy.Machin
 			"the server %s (%s) of this node is gone", row.Name, row.CloudID)
 	}
 	if err != nil {
+		return deploy.Machine{}, err
+	}
+	// Read again after the server: what its status shows was recorded before.
+	if row, err = p.serverOf(ctx, o); err != nil {
 		return deploy.Machine{}, err
 	}
 	again := &reinstall{Provider: p, Order: o, row: row, server: server, rec: recordOf(row)}
@@ -137,7 +142,7 @@ func (p *Provider) retire(ctx context.Context, o deploy.Order) error {
 				o.Note(ctx, fmt.Sprintf("deleting the failed server %s%s to order another one", row.Name, because(observation(server).Reasons)))
 			}
 			// Refused if the deployment has ended: then the server stays for the cleanup.
-			if err := p.journal.Amend(ctx, row.ID, row.Details); err != nil {
+			if err := p.journal.Amend(ctx, row.ID, func(d json.RawMessage) (json.RawMessage, error) { return d, nil }); err != nil {
 				return err
 			}
 		} else if row.State != deploy.ResourceReleasing {
@@ -167,20 +172,33 @@ func (r *reinstall) machine(ctx context.Context) (deploy.Machine, error) {
 	return withGuests(machineOf(r.row, r.server), held), nil
 }
 
+// progress is how far this attempt has come.
+func (r *reinstall) progress(rec record) reinstalling {
+	if before := rec.Reinstall; before != nil && before.Deployment == r.DeploymentID && before.Attempt == r.Attempt {
+		return *before
+	}
+	return reinstalling{Deployment: r.DeploymentID, Attempt: r.Attempt}
+}
+
 // record keeps the progress before the next call. It is refused when the
-// deployment has ended: then nothing more is asked of the server.
-func (r *reinstall) record(ctx context.Context, progress reinstalling) error {
-	r.rec.Reinstall = &progress
-	r.row.Details = r.rec.json()
-	return r.journal.Amend(ctx, r.row.ID, r.row.Details)
+// deployment has ended, or another caller has come further meanwhile: then
+// nothing is asked of the server now.
+func (r *reinstall) record(ctx context.Context, from int, change func(*reinstalling)) error {
+	return r.journal.Amend(ctx, r.row.ID, func(details json.RawMessage) (json.RawMessage, error) {
+		rec := recordOf(deploy.Resource{Details: details})
+		progress := r.progress(rec)
+		if progress.Asks != from {
+			return nil, waiting(deploy.CodeConflict, waitPending, "the server %s is being initialized by somebody else at the same time", r.row.Name)
+		}
+		change(&progress)
+		rec.Reinstall = &progress
+		return rec.json(), nil
+	})
 }
 
 // step does what the server's status calls for; nil means that it boots anew.
 func (r *reinstall) step(ctx context.Context) error {
-	progress := reinstalling{Deployment: r.DeploymentID, Attempt: r.Attempt}
-	if before := r.rec.Reinstall; before != nil && before.Deployment == r.DeploymentID && before.Attempt == r.Attempt {
-		progress = *before
-	}
+	progress := r.progress(r.rec)
 	status, lifecycle := value(r.server.Status), value(r.server.LifecycleState)
 	failed := observation(r.server).Failed
 	fresh := failed != nil && hasReason(r.server, reasonReinitialize) && progress.Asks == 0
@@ -195,12 +213,10 @@ func (r *reinstall) step(ctx context.Context) error {
 		return r.initialize(ctx, progress)
 	case progress.Asks > 0 && slices.Contains([]string{statusReinitializing, statusStarting, statusRunning, statusRestarting}, status):
 		now := r.now()
-		progress.DoneAt = &now
-		return r.record(ctx, progress)
+		return r.record(ctx, progress.Asks, func(p *reinstalling) { p.DoneAt = &now })
 	}
 	return r.switchOff(ctx, r.server, progress.Stop, func(ctx context.Context, s stopping) error {
-		progress.Stop = &s
-		return r.record(ctx, progress)
+		return r.record(ctx, progress.Asks, func(p *reinstalling) { p.Stop = &s })
 	})
 }
 
@@ -229,8 +245,7 @@ func (r *reinstall) initialize(ctx context.Context, progress reinstalling) error
 		return fmt.Errorf("making the boot URL: %w", err)
 	}
 	now := r.now()
-	progress.Asks, progress.AskedAt = progress.Asks+1, &now
-	if err := r.record(ctx, progress); err != nil {
+	if err := r.record(ctx, progress.Asks, func(p *reinstalling) { p.Asks, p.AskedAt = p.Asks+1, &now }); err != nil {
 		return err
 	}
 	_, err = create(ctx, r.Provider, "initializing the server anew", func(ctx context.Context) (*vpcv1.BareMetalServerInitialization, *core.DetailedResponse, error) {
