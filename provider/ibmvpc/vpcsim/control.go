@@ -1,7 +1,9 @@
 package vpcsim
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -113,31 +115,63 @@ func (s *Simulator) controlRoutes() {
 		s.write(w, newTrace(), http.StatusOK, s.State())
 	})
 	s.mux.HandleFunc("GET /_sim/faults", func(w http.ResponseWriter, _ *http.Request) {
-		s.write(w, newTrace(), http.StatusOK, map[string]any{"faults": s.Faults()})
+		document := map[string]any{"faults": s.Faults()}
+		if h, ok := s.opts.Hardware.(FaultyHardware); ok {
+			document["machine_faults"] = h.FaultRules()
+		}
+		s.write(w, newTrace(), http.StatusOK, document)
 	})
 	s.mux.HandleFunc("POST /_sim/faults", s.postFault)
-	s.mux.HandleFunc("DELETE /_sim/faults", func(w http.ResponseWriter, _ *http.Request) {
-		s.ClearFaults()
+	clearing := func(w http.ResponseWriter, r *http.Request) {
+		var ids []string
+		if id := r.PathValue("id"); id != "" {
+			ids = append(ids, id)
+		}
+		s.ClearFaults(ids...)
+		if h, ok := s.opts.Hardware.(FaultyHardware); ok {
+			h.ClearFaults(ids...)
+		}
 		s.write(w, newTrace(), http.StatusNoContent, nil)
-	})
-	s.mux.HandleFunc("DELETE /_sim/faults/{id}", func(w http.ResponseWriter, r *http.Request) {
-		s.ClearFaults(r.PathValue("id"))
-		s.write(w, newTrace(), http.StatusNoContent, nil)
-	})
+	}
+	s.mux.HandleFunc("DELETE /_sim/faults", clearing)
+	s.mux.HandleFunc("DELETE /_sim/faults/{id}", clearing)
 }
 
-// postFault arms one fault. Unlike IBM's paths it refuses unknown fields: a misspelt fault would never strike.
+// postFault arms one fault, of the cloud or, with the field "fault" in the place of "kind", of its machines. Unlike
+// IBM's paths it refuses unknown fields: a misspelt fault would never strike.
 func (s *Simulator) postFault(w http.ResponseWriter, r *http.Request) {
-	decoder := json.NewDecoder(io.LimitReader(r.Body, maxBody))
-	decoder.DisallowUnknownFields()
-	var f Fault
-	err := decoder.Decode(&f)
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	var id string
 	if err == nil {
-		f.ID, err = s.AddFault(f)
+		id, err = s.AddFaultRule(body)
 	}
 	if err != nil {
 		s.fail(w, newTrace(), &apiError{Status: http.StatusBadRequest, Code: codeBadRequest, Message: err.Error()})
 		return
 	}
-	s.write(w, newTrace(), http.StatusCreated, map[string]string{"id": f.ID})
+	s.write(w, newTrace(), http.StatusCreated, map[string]string{"id": id})
+}
+
+// AddFaultRule arms a fault of the cloud or of its machines that is given as JSON; see POST /_sim/faults.
+func (s *Simulator) AddFaultRule(rule []byte) (id string, err error) {
+	var kind struct {
+		Fault string `json:"fault"`
+	}
+	if err := json.Unmarshal(rule, &kind); err != nil {
+		return "", err
+	}
+	if kind.Fault != "" {
+		h, ok := s.opts.Hardware.(FaultyHardware)
+		if !ok {
+			return "", errors.New("there are no machines here that could be faulty")
+		}
+		return h.AddFault(rule)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(rule))
+	decoder.DisallowUnknownFields()
+	var f Fault
+	if err := decoder.Decode(&f); err != nil {
+		return "", err
+	}
+	return s.AddFault(f)
 }

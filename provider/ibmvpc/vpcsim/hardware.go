@@ -1,5 +1,7 @@
 package vpcsim
 
+import "encoding/json"
+
 // Hardware is what the simulator switches on and off. Calls for one simulator come one at a time and in the order in
 // which the servers' power changed; an implementation must return soon (start a machine, do not run it) and may call
 // the simulator's API from any goroutine.
@@ -10,6 +12,23 @@ type Hardware interface {
 	// PowerOff is called when a server loses power at once: stopped, restarted or deleted. It may name a server
 	// that was never powered on.
 	PowerOff(serverID string)
+}
+
+// Scrapper is a Hardware that keeps something of a machine without power, such as its disks. Scrap is called when the
+// server was deleted: nothing of it is needed any more.
+type Scrapper interface {
+	Scrap(serverID string) error
+}
+
+// FaultyHardware is a Hardware with faults of its own, which are set where the simulator's are. A rule is a JSON object
+// with the field "fault".
+type FaultyHardware interface {
+	// AddFault takes a rule and gives its id.
+	AddFault(rule json.RawMessage) (id string, err error)
+	// FaultRules are the rules that are set, oldest first, with their ids.
+	FaultRules() []json.RawMessage
+	// ClearFaults removes the rules with these ids, or all when none is given.
+	ClearFaults(ids ...string)
 }
 
 // Spec is the machine that a PowerOn is about, as the simulated provider knows it.

@@ -111,8 +111,8 @@ func (s *Simulator) serve(w http.ResponseWriter, r *http.Request, op *operation)
 		return
 	}
 	c.body = body
-	answer, dropped, err := c.run()
-	if dropped {
+	answer, end, err := c.run()
+	if end != answered {
 		s.log.Info("connection dropped by a fault", "operation", op.name, "trace", c.trace)
 		panic(http.ErrAbortHandler) // net/http closes the connection without an answer and without a log line
 	}
@@ -128,8 +128,17 @@ func (s *Simulator) serve(w http.ResponseWriter, r *http.Request, op *operation)
 	s.write(w, c.trace, answer.status, answer.body)
 }
 
-// run performs the call. It reports whether a fault wants the connection dropped instead of an answer.
-func (c *call) run() (answer reply, dropped bool, err error) {
+// ending is what a call ends with.
+type ending int
+
+const (
+	answered ending = iota
+	dropped         // the connection is closed
+	silent          // nothing comes until the caller has enough, then the same
+)
+
+// run performs the call and tells whether a fault wants the answer withheld.
+func (c *call) run() (answer reply, end ending, err error) {
 	s := c.s
 	s.mu.Lock()
 	s.counts.calls[c.op.name]++
@@ -138,40 +147,47 @@ func (c *call) run() (answer reply, dropped bool, err error) {
 	s.mu.Unlock()
 	if delay > 0 {
 		if err := s.sleep(c.r.Context(), delay); err != nil {
-			return reply{}, true, nil
+			return reply{}, dropped, nil //nolint:nilerr // the caller has gone away: there is nobody to tell
 		}
 	}
 	s.mu.Lock()
-	answer, dropped, err = c.locked()
+	answer, end, delay, err = c.locked()
 	s.notify()
 	s.mu.Unlock()
 	s.drain()
-	return answer, dropped, err
+	switch {
+	case end == silent && delay > 0:
+		_ = s.sleep(c.r.Context(), delay) // either way the connection is closed now
+	case end == silent:
+		<-c.r.Context().Done()
+	}
+	return answer, end, err
 }
 
-func (c *call) locked() (reply, bool, error) {
+// locked performs the call under the lock; held is how long a silent ending lasts, 0 until the caller goes away.
+func (c *call) locked() (answer reply, end ending, held time.Duration, err error) {
 	if c.s.closed {
-		return reply{}, false, &apiError{Status: http.StatusServiceUnavailable, Code: "backend_service_unavailable", Message: "The simulator is closed."}
+		return reply{}, answered, 0, &apiError{Status: http.StatusServiceUnavailable, Code: "backend_service_unavailable", Message: "The simulator is closed."}
 	}
 	if err := c.authorize(); err != nil {
-		return reply{}, false, err
+		return reply{}, answered, 0, err
 	}
 	drop, refusal := c.takeRefusal()
 	if drop {
-		return reply{}, true, nil
+		return reply{}, dropped, 0, nil
 	}
 	if refusal != nil {
-		return reply{}, false, refusal
+		return reply{}, answered, 0, refusal
 	}
 	if err := c.checkRequest(); err != nil {
-		return reply{}, false, err
+		return reply{}, answered, 0, err
 	}
-	answer, err := c.op.handle(c)
-	if err != nil {
+	if answer, err = c.op.handle(c); err != nil {
 		c.rollback()
-		return reply{}, false, err
+		return reply{}, answered, 0, err
 	}
-	return answer, c.takeDropAfter(), nil
+	end, held = c.takeLoss()
+	return answer, end, held, nil
 }
 
 // sleep waits for the injected clock.

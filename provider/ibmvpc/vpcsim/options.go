@@ -40,6 +40,8 @@ type Options struct {
 	// HideStopping shows a server as "running" while it is being stopped. IBM's SDK has no "stopping" among its
 	// statuses, other clients handle one; whether it appears in reality is not known, so that both can be tried.
 	HideStopping bool
+	// ServerQuota is how many servers the account may have; IBM's 25 if 0.
+	ServerQuota int
 	// Firmware is the update that every new server has waiting: FirmwareNone if empty.
 	Firmware string
 	// Clock is the time; the machine's clock if nil.
@@ -124,6 +126,9 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.DNSInstance, DefaultDNSInstance)
 	setDefault(&o.DNSZone, DefaultDNSZone)
 	setDefault(&o.Firmware, FirmwareNone)
+	if o.ServerQuota <= 0 {
+		o.ServerQuota = maxServers
+	}
 	if len(o.Zones) == 0 {
 		o.Zones = []string{o.Region + "-1"}
 	}

@@ -198,8 +198,8 @@ func (c *call) newServer(p *serverPrototype) (*server, error) {
 	if err := c.initialize(sv, p.Initialization); err != nil {
 		return nil, err
 	}
-	if len(c.s.servers) >= maxServers {
-		return nil, overQuota("The account may have %d bare metal servers.", maxServers)
+	if len(c.s.servers) >= c.s.opts.ServerQuota {
+		return nil, overQuota("The account may have %d bare metal servers.", c.s.opts.ServerQuota)
 	}
 	var err error
 	if sv.name, err = chooseName(p.Name, true, c.serverNameTaken); err != nil {

@@ -273,11 +273,21 @@ func (s *Simulator) dropServer(sv *server) {
 	for _, a := range sv.attachments {
 		s.detach(a)
 	}
-	if s.opts.Delays.NameRelease > 0 {
-		name := sv.name
-		s.takenNames[name] = true
-		s.after(s.opts.Delays.NameRelease, func() { delete(s.takenNames, name) })
+	id, name, taken := sv.id, sv.name, s.opts.Delays.NameRelease
+	if slow := s.takeServerFault(FaultSlowName, sv); slow != nil {
+		taken += slow.latency()
 	}
+	if taken > 0 {
+		s.takenNames[name] = true
+		s.after(taken, func() { delete(s.takenNames, name) })
+	}
+	s.outbox = append(s.outbox, func(h Hardware) {
+		if h, ok := h.(Scrapper); ok {
+			if err := h.Scrap(id); err != nil {
+				s.log.Error("a deleted server's machine could not be removed", "id", id, "error", err)
+			}
+		}
+	})
 }
 
 type initializationAnswer struct {

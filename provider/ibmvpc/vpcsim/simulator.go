@@ -39,6 +39,7 @@ type Simulator struct {
 	takenNames     map[string]bool // names of deleted servers, while Delays.NameRelease lasts
 	tokens         map[string]time.Time
 	faults         []*Fault
+	draws          map[string]int // of random faults
 	counts         counters
 
 	outbox   []func(Hardware) // power changes not yet told, in order
@@ -57,7 +58,7 @@ func New(opts Options) (*Simulator, error) {
 		timers: map[int64]func() bool{}, changed: make(chan struct{}),
 		reservedIPs: map[string]*reservedIP{}, vnis: map[string]*vni{}, servers: map[string]*server{},
 		keys: map[string]*sshKey{}, securityGroups: map[string]*securityGroup{}, records: map[string]*dnsRecord{},
-		takenNames: map[string]bool{}, tokens: map[string]time.Time{},
+		takenNames: map[string]bool{}, tokens: map[string]time.Time{}, draws: map[string]int{},
 		counts: counters{calls: map[string]int{}},
 	}
 	s.drained = sync.NewCond(&s.mu)

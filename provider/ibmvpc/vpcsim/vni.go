@@ -393,7 +393,7 @@ func (c *call) deleteVNI() (reply, error) {
 	if v.lifecycle != lifecycleDeleting {
 		v.lifecycle = lifecycleDeleting
 		v.version++
-		c.s.after(c.s.opts.Delays.Delete, func() { c.s.dropVNI(v) })
+		c.s.after(c.s.opts.Delays.Delete+c.takeSlow(), func() { c.s.dropVNI(v) })
 	}
 	return reply{status: http.StatusAccepted, body: c.vniAnswer(v)}, nil
 }

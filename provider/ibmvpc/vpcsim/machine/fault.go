@@ -2,11 +2,14 @@ package machine
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 )
 
 // FaultKind is what is wrong with a machine.
@@ -27,12 +30,38 @@ const (
 	FaultHangInInstaller FaultKind = "hang_in_installer"
 	// FaultSlow: everything takes Factor times as long.
 	FaultSlow FaultKind = "slow"
+	// FaultBootsTwice: the machine restarts by itself when the installer first
+	// writes on a disk, Times times in its life.
+	FaultBootsTwice FaultKind = "boots_twice"
+	// FaultReportsTwice: every report is posted twice, as by a network that
+	// loses answers.
+	FaultReportsTwice FaultKind = "reports_twice"
+	// FaultClockSkew: the install environment's clock is Skew seconds ahead, or
+	// behind if negative.
+	FaultClockSkew FaultKind = "clock_skew"
+	// FaultDiskFails: every write on the disks that Disk names ends with an
+	// input/output error.
+	FaultDiskFails FaultKind = "disk_fails"
+	// FaultDownloadCut: the connection of an image's download breaks in the
+	// middle, Times times a boot.
+	FaultDownloadCut FaultKind = "download_cut"
+	// FaultWrongBytes: a downloaded image has other bytes, Times times a boot.
+	FaultWrongBytes FaultKind = "wrong_bytes"
+	// FaultRandom: with the probability Rate, the machine has one of Kinds, as
+	// Seed and its name decide.
+	FaultRandom FaultKind = "random"
 )
+
+// randomKinds are those of a FaultRandom that names none: with all of them an
+// installation succeeds in the end.
+var randomKinds = []FaultKind{FaultBootsTwice, FaultReportsTwice, FaultClockSkew, FaultDownloadCut, FaultWrongBytes}
 
 // Fault makes machines misbehave. As JSON, for instance:
 //
 //	{"match": "node-2", "fault": "script_line_fails", "tool": "ip", "exit": 1}
 type Fault struct {
+	// ID is given by AddFault.
+	ID string `json:"id,omitempty"`
 	// Match is a pattern of server names as in path.Match ("node-*").
 	Match string    `json:"match"`
 	Kind  FaultKind `json:"fault"`
@@ -48,6 +77,23 @@ type Fault struct {
 	Args string `json:"args,omitempty"`
 	// Factor of FaultSlow; 10 if 0.
 	Factor float64 `json:"factor,omitempty"`
+	// Times of FaultBootsTwice, FaultDownloadCut and FaultWrongBytes; 1 if 0.
+	Times int `json:"times,omitempty"`
+	// Skew of FaultClockSkew in seconds; an hour if 0.
+	Skew int `json:"skew_seconds,omitempty"`
+	// Disk of FaultDiskFails: "boot" or "data"; all if empty.
+	Disk string `json:"disk,omitempty"`
+	// Artifact limits FaultDownloadCut and FaultWrongBytes to one.
+	Artifact string `json:"artifact,omitempty"`
+	// Seed, Rate (0 to 1; 0.2 if 0) and Kinds of FaultRandom.
+	Seed  uint64      `json:"seed,omitempty"`
+	Rate  float64     `json:"rate,omitempty"`
+	Kinds []FaultKind `json:"kinds,omitempty"`
+}
+
+// simple are the kinds that have nothing to check beside their numbers.
+var simple = []FaultKind{
+	FaultNeverBoot, FaultWrongHostKey, FaultHangInInstaller, FaultBootsTwice, FaultReportsTwice, FaultClockSkew, FaultDownloadCut, FaultWrongBytes,
 }
 
 var (
@@ -102,11 +148,62 @@ func (f Fault) Check() error {
 		if f.Factor != 0 && (f.Factor < 1 || f.Factor > 1000) {
 			return fmt.Errorf("factor %v is not 1 to 1000", f.Factor)
 		}
-	case FaultNeverBoot, FaultWrongHostKey, FaultHangInInstaller:
+	case FaultDiskFails:
+		if f.Disk != "" && f.Disk != "boot" && f.Disk != "data" {
+			return fmt.Errorf("disk %q is neither boot nor data", f.Disk)
+		}
+	case FaultRandom:
+		return f.checkRandom()
 	default:
-		return fmt.Errorf("there is no fault %q", f.Kind)
+		if !slices.Contains(simple, f.Kind) {
+			return fmt.Errorf("there is no fault %q", f.Kind)
+		}
+	}
+	return f.checkNumbers()
+}
+
+func (f Fault) checkNumbers() error {
+	if f.Times < 0 {
+		return fmt.Errorf("times %d is negative", f.Times)
+	}
+	if f.Artifact != "" && !toolForm.MatchString(f.Artifact) {
+		return fmt.Errorf("artifact %q is not a file's name", f.Artifact)
 	}
 	return nil
+}
+
+func (f Fault) checkRandom() error {
+	if f.Rate < 0 || f.Rate > 1 {
+		return fmt.Errorf("rate %v is not 0 to 1", f.Rate)
+	}
+	for _, kind := range f.Kinds {
+		if kind == FaultRandom {
+			return errors.New("a random fault cannot choose a random fault")
+		}
+		one := f
+		one.Kind = kind
+		if err := one.Check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// choose gives the fault that a random one is for a machine; none most times.
+func (f Fault) choose(name string) (Fault, bool) {
+	rate, kinds := f.Rate, f.Kinds
+	if rate == 0 {
+		rate = 0.2
+	}
+	if len(kinds) == 0 {
+		kinds = randomKinds
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d/%s", f.Seed, name))
+	if float64(binary.BigEndian.Uint64(sum[:])>>11)/(1<<53) >= rate {
+		return f, false
+	}
+	f.Kind = kinds[int(sum[8])%len(kinds)]
+	return f, true
 }
 
 // withDefaults fills what may be left out.
@@ -120,6 +217,12 @@ func (f Fault) withDefaults() Fault {
 	if f.Factor == 0 {
 		f.Factor = 10
 	}
+	if f.Times == 0 {
+		f.Times = 1
+	}
+	if f.Skew == 0 {
+		f.Skew = 3600
+	}
 	return f
 }
 
@@ -130,7 +233,11 @@ type faults []Fault
 func faultsFor(all []Fault, name string) faults {
 	var out faults
 	for _, f := range all {
-		if ok, _ := path.Match(f.Match, name); ok {
+		ok, _ := path.Match(f.Match, name)
+		if ok && f.Kind == FaultRandom {
+			f, ok = f.choose(name)
+		}
+		if ok {
 			out = append(out, f.withDefaults())
 		}
 	}

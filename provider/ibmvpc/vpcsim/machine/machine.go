@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
 
 	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
 )
@@ -33,6 +34,7 @@ type machine struct {
 	log     *slog.Logger
 
 	status Status // guarded by rack.mu
+	resets int    // restarts because of FaultBootsTwice; of the running cycle's goroutine
 
 	// Of the present power cycle; changed under rack.power only.
 	cancel context.CancelCauseFunc
@@ -278,8 +280,21 @@ func (c *cycle) runKernel(ctx context.Context, boot *pxeBoot) (again bool, err e
 		return false, err
 	}
 	c.setState(StateInstalling)
-	status, err := c.rack.cage.run(ctx, j)
+	powered, reset := context.WithCancelCause(ctx)
+	defer reset(nil)
+	unwatch, err := c.watch(reset)
+	if err != nil {
+		return false, err
+	}
+	status, err := c.rack.cage.run(powered, j)
+	unwatch()
 	c.rack.setStatus(c.machine, func(s *Status) { s.PID = 0 })
+	if errors.Is(context.Cause(powered), errReset) && ctx.Err() == nil {
+		c.resets++
+		c.setState(StateRestarting)
+		c.printf("\n*** Reset\n")
+		return true, c.clock.Sleep(ctx, c.pace.Restart)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -293,12 +308,43 @@ func (c *cycle) runKernel(ctx context.Context, boot *pxeBoot) (again bool, err e
 	return true, c.clock.Sleep(ctx, c.pace.Restart)
 }
 
+// errReset ends an install environment that restarts by itself.
+var errReset = errors.New("the machine restarted by itself")
+
+// watch waits at the watchdog's pipe for a restart (FaultBootsTwice), until the
+// function it returns is called.
+func (c *cycle) watch(reset context.CancelCauseFunc) (unwatch func(), err error) {
+	if !c.faults.has(FaultBootsTwice) {
+		return func() {}, nil
+	}
+	path := filepath.Join(c.rootDir(), watchdog)
+	if err := unix.Mkfifo(path, 0o666); err != nil {
+		return nil, fmt.Errorf("watchdog: %w", err)
+	}
+	if err := errors.Join(os.Chmod(path, 0o666), c.layout().own(watchdog)); err != nil {
+		return nil, err
+	}
+	// Open for both, so that neither side's open waits and closing ends the read.
+	pipe, err := os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, fmt.Errorf("watchdog: %w", err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if n, _ := pipe.Read(make([]byte, 1)); n > 0 { // an error is our own Close
+			reset(errReset)
+		}
+	}()
+	return func() { _ = pipe.Close(); <-ended }, nil
+}
+
 // environment prepares everything that the first program finds.
 func (c *cycle) environment(cmdline string) (job, error) {
 	if err := c.layout().build(c.spec, c.disks, cmdline, c.bootID); err != nil {
 		return job{}, fmt.Errorf("root directory: %w", err)
 	}
-	b := bin{dir: filepath.Join(c.dir, "bin"), root: c.rootDir(), tools: c.rack.tools, pace: c.pace}
+	b := bin{dir: filepath.Join(c.dir, "bin"), root: c.rootDir(), tools: c.rack.tools, pace: c.pace, disks: c.disks, resets: c.resets}
 	if err := b.build(c.faults); err != nil {
 		return job{}, fmt.Errorf("command directory: %w", err)
 	}

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +14,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
 )
@@ -93,7 +96,11 @@ type Rack struct {
 	changed  chan struct{} // closed and replaced at every change of a state
 }
 
-var _ vpcsim.Hardware = (*Rack)(nil)
+var (
+	_ vpcsim.Hardware       = (*Rack)(nil)
+	_ vpcsim.Scrapper       = (*Rack)(nil)
+	_ vpcsim.FaultyHardware = (*Rack)(nil)
+)
 
 // NewRack prepares a rack without machines. It fails when the host lacks what
 // machines need, or when the scripts could not be confined.
@@ -183,6 +190,44 @@ func (r *Rack) SetFaults(all []Fault) error {
 	defer r.mu.Unlock()
 	r.faults = slices.Clone(all)
 	return nil
+}
+
+// AddFault sets one more fault, given as JSON, and returns its id.
+func (r *Rack) AddFault(rule json.RawMessage) (id string, err error) {
+	list, err := ParseFaults(rule)
+	if err != nil {
+		return "", err
+	}
+	if len(list) != 1 {
+		return "", errors.New("machine faults: one at a time")
+	}
+	list[0].ID = uuid.NewString()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.faults = append(slices.Clip(r.faults), list[0])
+	return list[0].ID, nil
+}
+
+// FaultRules are the faults that are set, as JSON.
+func (r *Rack) FaultRules() []json.RawMessage {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]json.RawMessage, 0, len(r.faults))
+	for _, f := range r.faults {
+		rule, err := json.Marshal(f)
+		if err != nil { // only numbers that JSON has not, which Check refuses
+			continue
+		}
+		out = append(out, rule)
+	}
+	return out
+}
+
+// ClearFaults removes the faults with these ids, or all when none is given.
+func (r *Rack) ClearFaults(ids ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.faults = slices.DeleteFunc(slices.Clone(r.faults), func(f Fault) bool { return len(ids) == 0 || slices.Contains(ids, f.ID) })
 }
 
 func (r *Rack) faultsFor(name string) faults {

@@ -36,7 +36,8 @@ type report struct {
 	Progress               *int
 	Details                map[string]any
 	Token                  string
-	From                   string // the address it came from
+	OccurredAt             time.Time `json:"occurred_at"`
+	From                   string    // the address it came from
 }
 
 // slipway is as much of a Slipway server as a machine sees, for one machine.

@@ -29,7 +29,7 @@ func TestParseFaults(t *testing.T) {
 	require.False(t, fs.has(FaultSlow))
 	one, err := ParseFaults([]byte(` {"match":"a","fault":"script_line_fails"}`))
 	require.NoError(t, err)
-	require.Equal(t, Fault{Match: "a", Kind: FaultScriptLine, Tool: "ip", Exit: 1, Factor: 10}, faultsFor(one, "a")[0])
+	require.Equal(t, Fault{Match: "a", Kind: FaultScriptLine, Tool: "ip", Exit: 1, Factor: 10, Times: 1, Skew: 3600}, faultsFor(one, "a")[0])
 
 	again, err := json.Marshal(got)
 	require.NoError(t, err)

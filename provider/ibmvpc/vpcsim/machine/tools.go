@@ -104,7 +104,10 @@ type bin struct {
 	root  string // the machine's root directory, where calls are recorded
 	tools toolbox
 	pace  Pace
-	err   error
+	disks []disk
+	// resets is how often the machine has restarted by itself.
+	resets int
+	err    error
 }
 
 // build makes the directory anew, with the faults of this boot.
@@ -118,26 +121,13 @@ func (b *bin) build(fs faults) error {
 	for _, name := range recorded {
 		b.add(name, "", "")
 	}
-	if f, ok := fs.get(FaultSlow); ok {
-		b.add("dd", fmt.Sprintf("sleep %.2f\n", f.Factor/10), b.tools["dd"])
-	}
-	if fs.has(FaultHangInInstaller) {
-		b.add("dd", "case \" $*\" in *\" of=\"*/dev/*) exec sleep 2147483647 ;; esac\n", b.tools["dd"])
+	for name, before := range b.toolFaults(fs) {
+		b.add(name, before, b.tools[name])
 	}
 	for _, f := range fs {
-		if f.Kind != FaultScriptLine {
-			continue
-		}
-		if f.Missing {
+		if f.Kind == FaultScriptLine && f.Missing {
 			b.remove(f.Tool)
-			continue
 		}
-		pattern := "*"
-		if f.Args != "" {
-			pattern = strings.ReplaceAll(f.Args, " ", `\ `)
-		}
-		b.add(f.Tool, fmt.Sprintf("case \"$*\" in %s) echo %s': simulated fault' >&2; exit %d ;; esac\n",
-			pattern, f.Tool, f.Exit), b.tools[f.Tool])
 	}
 	return b.err
 }
