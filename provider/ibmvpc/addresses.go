@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/IBM/vpc-go-sdk/vpcv1"
 
@@ -231,35 +233,35 @@ func (p *Provider) choose(ctx context.Context, w wanted, nodeID int64, taken poo
 		"%s: the range %s of the subnet %s is used up", w.field, w.text, w.sn.name)
 }
 
-// claims are the addresses that orders of this process are asking for now, so
-// that orders at once do not run for the same one. Between processes the
-// refusal of IBM Cloud decides.
+// claims are the addresses that orders of this process have lately asked for,
+// so that orders at once, or shortly after one another, do not run for the same
+// one. Between processes the refusal of IBM Cloud decides.
 type claims struct {
 	mu sync.Mutex
-	by map[string]string
+	by map[string]claim
 }
 
-func (c *claims) take(key, owner string) bool {
+type claim struct {
+	owner string
+	until time.Time
+}
+
+// claimedFor is how long a claim lasts: until no list of reserved addresses is
+// believed any more that was read before.
+const claimedFor = 2 * seenFor
+
+func (c *claims) take(key, owner string, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if by := c.by[key]; by != "" && by != owner {
+	maps.DeleteFunc(c.by, func(_ string, of claim) bool { return now.After(of.until) })
+	if of, is := c.by[key]; is && of.owner != owner {
 		return false
 	}
 	if c.by == nil {
-		c.by = map[string]string{}
+		c.by = map[string]claim{}
 	}
-	c.by[key] = owner
+	c.by[key] = claim{owner, now.Add(claimedFor)}
 	return true
-}
-
-func (c *claims) release(owner string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for key, by := range c.by {
-		if by == owner {
-			delete(c.by, key)
-		}
-	}
 }
 
 // addressTaken is somebody else's hold on an address that was asked for.
@@ -286,17 +288,13 @@ func (j *job) address(ctx context.Context, w wanted) (*vpcv1.ReservedIP, error) 
 		return j.reserve(ctx, w, w.explicit)
 	}
 	owner := fmt.Sprintf("%d/%s", j.DeploymentID, w.role)
-	defer j.claims.release(owner)
-	keep := func(a netip.Addr) bool { return j.claims.take(w.sn.id+"/"+a.String(), owner) }
+	keep := func(a netip.Addr) bool { return j.claims.take(w.sn.id+"/"+a.String(), owner, j.now()) }
 	// What was planned before stays the plan, above all if it was asked for.
 	address := recordOf(j.held(kindReservedIP, w.role)).Address
 	for {
 		if address == "" {
-			taken, err := j.pool(ctx, w.sn)
-			if err != nil {
-				return nil, err
-			}
-			if address, err = j.choose(ctx, w, j.NodeID, taken, keep); err != nil {
+			var err error
+			if address, err = j.nextAddress(ctx, w, keep); err != nil {
 				return nil, err
 			}
 		}
@@ -312,15 +310,40 @@ func (j *job) address(ctx context.Context, w wanted) (*vpcv1.ReservedIP, error) 
 	}
 }
 
-// pool gives what is taken in a subnet, listed once for an order.
-func (j *job) pool(ctx context.Context, sn subnet) (pool, error) {
-	if known := j.pools[sn.id]; known != nil {
-		return known, nil
+// nextAddress chooses from what was free a moment ago, and if there was
+// nothing, from what is free now.
+func (j *job) nextAddress(ctx context.Context, w wanted, keep func(netip.Addr) bool) (string, error) {
+	if j.pools[w.sn.id] == nil {
+		reserved, err := remembered(j.Provider, reservedKey(w.sn), func() ([]vpcv1.ReservedIP, error) { return j.reservedIn(ctx, w.sn) })
+		if err != nil {
+			return "", err
+		}
+		j.pools[w.sn.id] = poolOf(reserved)
 	}
+	address, err := j.choose(ctx, w, j.NodeID, j.pools[w.sn.id], keep)
+	var e *deploy.ProviderError
+	if !errors.As(err, &e) || e.Temporary {
+		return address, err
+	}
+	if err := j.relist(ctx, w.sn); err != nil {
+		return "", err
+	}
+	return j.choose(ctx, w, j.NodeID, j.pools[w.sn.id], keep)
+}
+
+func reservedKey(sn subnet) string { return "reserved/" + sn.id }
+
+// relist reads what is taken in a subnet now, for this order and for others.
+func (j *job) relist(ctx context.Context, sn subnet) error {
 	reserved, err := j.reservedIn(ctx, sn)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	j.listed(sn, reserved)
+	return nil
+}
+
+func (j *job) listed(sn subnet, reserved []vpcv1.ReservedIP) {
 	j.pools[sn.id] = poolOf(reserved)
-	return j.pools[sn.id], nil
+	j.seen.keep(reservedKey(sn), j.now(), reserved)
 }

@@ -506,3 +506,40 @@ func TestPendingInterfaceIsLookedAtSoon(t *testing.T) {
 		t.Errorf("waits %v", waits)
 	}
 }
+
+// A thousand orders in a minute do not each list the subnet; nor do they run
+// into each other for that.
+func TestOrdersShareAListOfAddresses(t *testing.T) {
+	c, j := newCloud(t), &conformance.Journal{}
+	p := c.provider(t, j, ranged)
+	for i := range 8 {
+		persist(t, c, p, order(func(o *deploy.Order) {
+			o.NodeID, o.NodeName, o.DeploymentID = int64(i+1), fmt.Sprintf("node-%d", i), int64(i+1)
+		}))
+	}
+	s := c.State()
+	if s.Calls["ListSubnetReservedIps"] != 1 || s.Calls["CreateSubnetReservedIP"] != 24 || s.ReservedIPsCreated != 24 {
+		t.Errorf("%d lists, %d requests for %d addresses", s.Calls["ListSubnetReservedIps"], s.Calls["CreateSubnetReservedIP"], s.ReservedIPsCreated)
+	}
+	// An address that was freed since is found when there is no other.
+	for i := range 2 {
+		c.reserve(t, fmt.Sprintf("127.64.0.%d", 28+i))
+	}
+	var list struct {
+		IPs []struct{ ID, Address string } `json:"reserved_ips"`
+	}
+	subnet := c.subnetID(t, vpcsim.DefaultManagementSubnet)
+	last := func(o *deploy.Order) { o.NodeID, o.NodeName, o.DeploymentID = 9, "node-9", 9 }
+	if e := until(t, c, p, order(last)); e.Code != deploy.CodeQuotaExceeded {
+		t.Fatal(e)
+	}
+	decode(t, c.request(t, http.MethodGet, "/subnets/"+subnet+"/reserved_ips", "", 200), &list)
+	for _, ip := range list.IPs {
+		if ip.Address == "127.64.0.29" {
+			c.request(t, http.MethodDelete, "/subnets/"+subnet+"/reserved_ips/"+ip.ID, "", 204)
+		}
+	}
+	if m := persist(t, c, p, order(last)); m.ManagementIP != "127.64.0.29" {
+		t.Errorf("%+v", m)
+	}
+}

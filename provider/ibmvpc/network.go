@@ -62,7 +62,7 @@ func (j *job) findReserved(ctx context.Context, a wanted, name, address string) 
 	if err != nil {
 		return nil, err
 	}
-	j.pools[a.sn.id] = poolOf(all)
+	j.listed(a.sn, all)
 	var found *vpcv1.ReservedIP
 	var holder *string
 	for i, ip := range all {
