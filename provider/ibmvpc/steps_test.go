@@ -2,6 +2,7 @@ package ibmvpc_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net"
 	"net/http"
@@ -117,4 +118,13 @@ func (*lostIAM) start(t *testing.T) string {
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
+}
+
+// keyText is an ed25519 public key that differs for every n (RFC 8709 section 4).
+func keyText(n int) string {
+	raw := append([]byte{0, 0, 0, 11}, "ssh-ed25519"...)
+	raw = append(raw, 0, 0, 0, 32)
+	raw = append(raw, make([]byte, 32)...)
+	raw[len(raw)-1] = byte(n)
+	return base64.StdEncoding.EncodeToString(raw)
 }
