@@ -21,6 +21,20 @@ type Fixture struct {
 	Spec deploy.Spec
 	// Made counts what the backend has ever made, by the kinds of the journal.
 	Made func() map[string]int
+	// Live counts what the backend has now, likewise. The rest of the fixture
+	// down to Advance is for providers that can release, reinstall or audit.
+	Live func() map[string]int
+	// Boots counts how often a machine was made to boot; BootsFrom is the URL it
+	// was last told to boot from.
+	Boots     func(t *testing.T, serverID string) int
+	BootsFrom func(t *testing.T, serverID string) string
+	// Stray makes something behind the provider's back that has a name as the
+	// provider gives them, and gives its kind and id.
+	Stray func(t *testing.T) (kind, id string)
+	// Parent gives the deploy.Drift.Parent of what a row stands for.
+	Parent func(r deploy.Resource) string
+	// Now is the provider's clock.
+	Now func() time.Time
 	// OrderMakes and NamesMake are what one node's Order, and its RegisterNames
 	// after that, make.
 	OrderMakes, NamesMake map[string]int

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"sync"
 	"testing"
@@ -13,7 +14,7 @@ import (
 
 // Run holds a provider to the suite; make gives a fresh fixture.
 func Run(t *testing.T, make func(t *testing.T) Fixture) {
-	for name, test := range map[string]func(*testing.T, func(*testing.T) Fixture){
+	all := map[string]func(*testing.T, func(*testing.T) Fixture){
 		"order is idempotent":                orderIsIdempotent,
 		"one order by several processes":     orderRaces,
 		"several nodes at once":              severalNodes,
@@ -30,7 +31,9 @@ func Run(t *testing.T, make func(t *testing.T) Fixture) {
 		"names, every answer lost once":      namesAnswerLost,
 		"names by several callers":           namesRace,
 		"an order of another run is refused": secondOrder,
-	} {
+	}
+	maps.Copy(all, verbs())
+	for name, test := range all {
 		t.Run(name, func(t *testing.T) { test(t, make) })
 	}
 }

@@ -352,27 +352,9 @@ func TestOrdersAtOnceShareNoAddress(t *testing.T) {
 // Everything that an order can have, held to the whole suite.
 func TestConformanceWithGuestsAndVLANs(t *testing.T) {
 	conformance.Run(t, func(t *testing.T) conformance.Fixture {
-		f := newFixture(t)
-		c := newCloud(t)
-		f.Provider = func(t *testing.T, j deploy.Journal) deploy.Provider { return c.provider(t, j, ranged) }
+		f := fixtureOf(t, newCloud(t), ranged)
 		f.Spec.VLANs = []deploy.VLAN{{ID: 100, Subnet: vpcsim.DefaultWorkloadSubnet}}
-		f.Made = func() map[string]int {
-			s := c.State()
-			made := map[string]int{"reserved_ip": s.ReservedIPsCreated, "vni": s.VNIsCreated, "server": s.ServersCreated}
-			for _, r := range s.Records {
-				made[map[string]string{"A": "dns_a", "PTR": "dns_ptr"}[r.Type]]++
-			}
-			return made
-		}
 		f.OrderMakes = map[string]int{"reserved_ip": 4, "vni": 2, "server": 1}
-		f.Advance, f.Hook = c.clock.Advance, c.wire.hook
-		f.Break = func(b conformance.Breakage) {
-			if _, err := c.AddFault(breakages[b]); err != nil {
-				t.Fatal(err)
-			}
-		}
-		f.Repair = func() { c.ClearFaults() }
-		f.Remove = func(t *testing.T, id string) { c.deleteServer(t, id) }
 		f.BadSpecs = map[string]func(*deploy.Spec){
 			"ahv_ip":         func(s *deploy.Spec) { s.AHVIP = "127.64.0.1" },
 			"cvm_ip":         func(s *deploy.Spec) { s.CVMIP = "127.64.1.9" },

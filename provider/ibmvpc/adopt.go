@@ -213,7 +213,7 @@ func (x *examination) addresses(ctx context.Context, v *vpcv1.VirtualNetworkInte
 	switch {
 	case role == roleManagement:
 		x.adopted.ManagementIP = rec.Address
-	case role == roleWorkload(1):
+	case x.adopted.WorkloadIP == "":
 		x.adopted.WorkloadIP = rec.Address
 	}
 	extra := 0

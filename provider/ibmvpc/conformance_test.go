@@ -1,11 +1,13 @@
 package ibmvpc_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"testing"
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/provider/conformance"
+	"github.com/slipwayhq/slipway/provider/ibmvpc"
 	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
 )
 
@@ -17,11 +19,40 @@ var breakages = map[conformance.Breakage]vpcsim.Fault{
 	conformance.BreakForbidden:   {Kind: vpcsim.FaultFail, Operation: vpcsim.AnyOperation, Status: http.StatusForbidden},
 }
 
-func newFixture(t *testing.T) conformance.Fixture {
-	c := newCloud(t)
+func newFixture(t *testing.T) conformance.Fixture { return fixtureOf(t, newCloud(t)) }
+
+// fixtureOf is a cloud as the suite sees it; change sets the provider up.
+func fixtureOf(t *testing.T, c *cloud, change ...func(*ibmvpc.Config)) conformance.Fixture {
 	return conformance.Fixture{
-		Provider: func(t *testing.T, j deploy.Journal) deploy.Provider { return c.provider(t, j) },
+		Provider: func(t *testing.T, j deploy.Journal) deploy.Provider { return c.provider(t, j, change...) },
 		Spec:     spec(),
+		Live: func() map[string]int {
+			s := c.State()
+			live := map[string]int{"reserved_ip": s.ReservedIPs, "vni": s.VNIs, "server": s.LiveServers}
+			for _, r := range s.Records {
+				live[map[string]string{"A": "dns_a", "PTR": "dns_ptr"}[r.Type]]++
+			}
+			return live
+		},
+		Boots:     func(_ *testing.T, id string) int { return c.server(id).PowerOns },
+		BootsFrom: func(_ *testing.T, id string) string { return c.server(id).UserData },
+		Stray: func(t *testing.T) (string, string) {
+			var made struct{ ID string }
+			subnet := c.subnetID(t, vpcsim.DefaultManagementSubnet)
+			decode(t, c.request(t, http.MethodPost, "/virtual_network_interfaces", `{"name":"slw-lost-d99-g1-mgmt","subnet":{"id":"`+subnet+`"}}`, http.StatusCreated), &made)
+			return "vni", made.ID
+		},
+		Parent: func(r deploy.Resource) string {
+			var in struct {
+				Subnet string `json:"subnet"`
+				Zone   string `json:"dns_zone"`
+			}
+			if err := json.Unmarshal(r.Details, &in); err != nil {
+				t.Fatal(err)
+			}
+			return in.Subnet + in.Zone
+		},
+		Now: c.clock.Now,
 		Made: func() map[string]int {
 			s := c.State()
 			made := map[string]int{"reserved_ip": s.ReservedIPsCreated, "vni": s.VNIsCreated, "server": s.ServersCreated}
@@ -49,6 +80,16 @@ func newFixture(t *testing.T) conformance.Fixture {
 			"management_ip":     func(s *deploy.Spec) { s.ManagementIP = "127.64.0.1" }, // the gateway, reserved by IBM
 		},
 	}
+}
+
+// server is one that lives.
+func (c *cloud) server(id string) vpcsim.ServerState {
+	for _, s := range c.State().Servers {
+		if s.ID == id {
+			return s
+		}
+	}
+	return vpcsim.ServerState{}
 }
 
 // deleteServer does what somebody at IBM's console would do.
