@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ type simConfig struct {
 	Listen string
 	Pace   machine.Pace
 	Faults []machine.Fault
+	Rules  []json.RawMessage // faults of the cloud, and more of machines, as POST /_sim/faults takes them
 	Shell  string
 	Logger *slog.Logger
 }
@@ -45,6 +47,11 @@ func startSimulation(ctx context.Context, cfg simConfig) (*simulation, error) {
 	sim, err := vpcsim.New(vpcsim.Options{Hardware: rack, Subnets: subnets, Logger: cfg.Logger})
 	if err != nil {
 		return nil, errors.Join(err, rack.Close(), claim.Close())
+	}
+	for _, rule := range cfg.Rules {
+		if _, err := sim.AddFaultRule(rule); err != nil {
+			return nil, errors.Join(fmt.Errorf("fault %s: %w", rule, err), rack.Close(), claim.Close())
+		}
 	}
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	listener, err := sim.Serve(serving, cfg.Listen)
@@ -77,7 +84,8 @@ func simulatedIBM(url string) ibmvpc.Config {
 type vpcsimCmd struct {
 	Listen string `help:"Loopback address to listen on." default:"127.0.0.1:8090" env:"SLIPWAY_VPCSIM_LISTEN"`
 	Pace   string `help:"demo lets a person watch, quick is as fast as it goes." enum:"demo,quick" default:"demo" env:"SLIPWAY_VPCSIM_PACE"`
-	Faults string `help:"JSON list of machine faults, or @file." env:"SLIPWAY_VPCSIM_FAULTS"`
+	Faults string `help:"JSON list of faults of cloud and machines, or @file; see docs/simulator.md." env:"SLIPWAY_VPCSIM_FAULTS"`
+	Seed   uint64 `help:"Random faults of cloud and machines, the same for the same number; 0 is none." env:"SLIPWAY_VPCSIM_SEED"`
 	Shell  string `help:"Shell of the install environment: dash or busybox; default: what sh is." env:"SLIPWAY_VPCSIM_SHELL"`
 }
 
@@ -103,13 +111,36 @@ func parseFaults(text string) ([]machine.Fault, error) {
 	return machine.ParseFaults(data)
 }
 
+// faultRules reads the rules of the cloud's and the machines' faults from a JSON
+// list, or from the file that "@path" names; a seed adds random ones.
+func faultRules(text string, seed uint64) ([]json.RawMessage, error) {
+	var rules []json.RawMessage
+	if text != "" {
+		data := []byte(text)
+		if text[0] == '@' {
+			var err error
+			if data, err = os.ReadFile(text[1:]); err != nil {
+				return nil, fmt.Errorf("faults: %w", err)
+			}
+		}
+		if err := json.Unmarshal(data, &rules); err != nil {
+			return nil, fmt.Errorf("faults: not a JSON list: %w", err)
+		}
+	}
+	if seed != 0 {
+		rules = append(rules, fmt.Appendf(nil, `{"kind":%q,"seed":%d}`, vpcsim.FaultRandom, seed),
+			fmt.Appendf(nil, `{"match":"*","fault":%q,"seed":%d}`, machine.FaultRandom, seed))
+	}
+	return rules, nil
+}
+
 // Run simulates until a signal comes.
 func (c *vpcsimCmd) Run(ctx context.Context) error {
-	faults, err := parseFaults(c.Faults)
+	rules, err := faultRules(c.Faults, c.Seed)
 	if err != nil {
-		return err
+		return exit{exitUsage, err}
 	}
-	sim, err := startSimulation(ctx, simConfig{Listen: c.Listen, Pace: paceOf(c.Pace), Faults: faults, Shell: c.Shell, Logger: slog.Default()})
+	sim, err := startSimulation(ctx, simConfig{Listen: c.Listen, Pace: paceOf(c.Pace), Rules: rules, Shell: c.Shell, Logger: slog.Default()})
 	if err != nil {
 		return err
 	}
@@ -117,6 +148,7 @@ func (c *vpcsimCmd) Run(ctx context.Context) error {
 	fmt.Printf("simulated IBM Cloud at %s; serve with:\n\n", sim.URL)
 	fmt.Printf("  slipway serve --ibm-region=%s --ibm-vpc=%s --ibm-management-subnet=%s --ibm-security-groups=%s \\\n    --ibm-dns-instance=%s --ibm-dns-zone=%s --ibm-auth=none --ibm-vpc-url=%s --ibm-dns-url=%s --ibm-doubt-window=3s --ssh-port=2222\n\n",
 		ibm.Region, ibm.VPC, ibm.ManagementSubnet, ibm.SecurityGroups[0], ibm.DNSInstance, ibm.DNSZone, ibm.VPCURL, ibm.DNSURL)
+	fmt.Printf("faults by rule: POST, GET, DELETE %s/_sim/faults; what has happened so far: GET %s/_sim/state\n", sim.URL, sim.URL)
 	<-ctx.Done()
 	return sim.Stop()
 }

@@ -24,7 +24,8 @@
 #   SLIPWAY_TARGET             root of the installed system ($SLIPWAY_ROOT/target)
 #   SLIPWAY_HEARTBEAT          seconds between heartbeats ($CFG_REPORT_HEARTBEAT, else 30)
 #   SLIPWAY_PROGRESS_INTERVAL  seconds between progress reports of a download (10)
-#   SLIPWAY_CONFIG_PATIENCE    seconds to wait for scripts and configuration (600)
+#   SLIPWAY_CONFIG_PATIENCE    seconds to wait for scripts and configuration, and for a
+#                              server that does not answer about a download slot (600)
 #   SLIPWAY_DOWNLOAD_TRIES     tries for one artifact, each resumes the last (10)
 #   SLIPWAY_STALL              seconds without a byte that end a try (60)
 #   SLIPWAY_POSITION_INTERVAL  seconds between reports of the place in the queue for a

@@ -19,8 +19,9 @@
 //
 // # Outside IBM's paths
 //
-// Everything under /_sim/ belongs to the simulator: POST, GET and DELETE /_sim/faults make it misbehave on request,
-// GET /_sim/state tells what has happened so far. The same can be done in Go: AddFault, ClearFaults, State.
+// Everything under /_sim/ belongs to the simulator: POST, GET and DELETE /_sim/faults make it, or its machines, misbehave
+// by rule or by seed, GET /_sim/state tells what has happened so far. The same can be done in Go: AddFaultRule, AddFault,
+// ClearFaults, State.
 //
 // # Hardware
 //

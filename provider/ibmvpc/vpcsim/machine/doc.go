@@ -26,8 +26,9 @@
 // # Faults
 //
 // Faults (Fault) live in the machine's environment: a tool that fails, a disk
-// that hangs, a host key that is not the installed one. Served scripts are never
-// touched.
+// that hangs, a clock that is wrong, a download that breaks, a restart in the
+// middle, a host key that is not the installed one. They are set by rule or by
+// seed. Served scripts are never touched.
 //
 // The package imports the standard library, golang.org/x/crypto/ssh,
 // golang.org/x/sys/unix and package vpcsim (for vpcsim.Spec only).
