@@ -10,6 +10,7 @@ import (
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/provider/conformance"
 	"github.com/slipwayhq/slipway/provider/ibmvpc"
+	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
 )
 
 func answer(r *http.Request, status int, body string) *http.Response {
@@ -94,5 +95,52 @@ func TestCreateThatHangs(t *testing.T) {
 	persist(t, cl, p, order())
 	if s := cl.State(); s.ServersCreated != 1 || s.ReservedIPsCreated != 2 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// IBM's enumerations grow: words that nobody knows yet stop nothing.
+func TestUnknownWords(t *testing.T) {
+	cl, j := newCloud(t), &conformance.Journal{}
+	word := func(body map[string]any, keys ...string) {
+		for _, key := range keys {
+			if _, is := body[key]; is {
+				body[key] = "contemplating"
+			}
+		}
+	}
+	words := edit(http.MethodGet, "/", func(body map[string]any) {
+		word(body, "lifecycle_state", "protocol_state_filtering_mode", "status", "health_state", "resource_type")
+		for _, key := range []string{"vpcs", "subnets", "reserved_ips", "virtual_network_interfaces", "keys", "bare_metal_server_profiles"} {
+			items, _ := body[key].([]any)
+			for _, item := range items {
+				if of, ok := item.(map[string]any); ok {
+					word(of, "lifecycle_state", "health_state", "ip_version", "family", "type")
+				}
+			}
+		}
+	})
+	cl.wire.base = words
+	m := persist(t, cl, cl.provider(t, j, ranged), order())
+	again, err := cl.provider(t, j, ranged).Order(t.Context(), order())
+	if err != nil || again.ServerStatus != "contemplating" || again.ServerID != m.ServerID || again.AHVIP == "" {
+		t.Errorf("%+v, %v", again, err)
+	}
+	o, err := cl.provider(t, j, ranged).Observe(t.Context(), 1)
+	if err != nil || o.ServerStatus != "contemplating" || o.Failed != nil {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+// A read that is refused for now is tried again by the SDK after the time that
+// the answer names.
+func TestReadThatIsThrottledOnce(t *testing.T) {
+	cl, j := newCloud(t), &conformance.Journal{}
+	if _, err := cl.AddFault(vpcsim.Fault{Kind: vpcsim.FaultFail, Operation: "ListSubnets", Status: 429, RetryAfterSeconds: 1, Times: 1}); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	persist(t, cl, cl.provider(t, j), order())
+	if s := cl.State(); s.Calls["ListSubnets"] != 2 || time.Since(began) < time.Second {
+		t.Errorf("%d calls in %v", s.Calls["ListSubnets"], time.Since(began))
 	}
 }
