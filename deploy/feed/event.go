@@ -97,7 +97,7 @@ func (f *Feed) readEvents(ctx context.Context, after, upTo int64, narrow Filter,
 	if ids := narrow.NodeIDs; len(ids) > 0 {
 		where.WriteString(" AND node_id IN " + list(ids))
 	}
-	rows, err := f.reads.query(ctx, f.store.Read, eventsQuery(where.String()), after, upTo, limit)
+	rows, err := f.reads.query(ctx, f.store.Read, eventsQuery(where.String(), limit), after, upTo)
 	if err != nil {
 		return nil, fmt.Errorf("feed: reading events: %w", err)
 	}

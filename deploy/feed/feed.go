@@ -98,7 +98,7 @@ func (f *Feed) Run(ctx context.Context) error {
 	if err := f.begin(ctx); err != nil {
 		return err
 	}
-	f.reads.open(ctx, f.store.Read)
+	f.reads.open(ctx, f.store.Read, f.opts.Page)
 	close(f.ready)
 	if url := f.store.PostgresURL(); url != "" {
 		f.listen(ctx, url)

@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"database/sql"
+	"strconv"
 	"sync"
 )
 
@@ -14,9 +15,11 @@ const (
 		UNION ALL SELECT id, changed_position, 1 FROM node_tombstones WHERE changed_position > $1 AND changed_position <= $2 ORDER BY 2`
 )
 
-// eventsQuery reads events in their order.
-func eventsQuery(where string) string {
-	return `SELECT ` + eventColumns + ` FROM deployment_history WHERE ` + where + ` ORDER BY position LIMIT $3`
+// eventsQuery reads at most limit events in their order. The limit is part of
+// the text: SQLite plans by its value, and would prepare the statement again
+// each time one is bound.
+func eventsQuery(where string, limit int) string {
+	return `SELECT ` + eventColumns + ` FROM deployment_history WHERE ` + where + ` ORDER BY position LIMIT ` + strconv.Itoa(limit)
 }
 
 // reads keeps these queries prepared, for as long as the store is open: after a
@@ -28,11 +31,11 @@ type reads struct {
 }
 
 // open prepares; what cannot be prepared is sent as text, and that tells.
-func (r *reads) open(ctx context.Context, db *sql.DB) {
+func (r *reads) open(ctx context.Context, db *sql.DB, page int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.prepared = map[string]*sql.Stmt{}
-	for _, query := range []string{counterQuery, eventsQuery(eventsWhere), changesQuery} {
+	for _, query := range []string{counterQuery, eventsQuery(eventsWhere, page), changesQuery} {
 		if stmt, err := db.PrepareContext(ctx, query); err == nil {
 			r.prepared[query] = stmt
 		}

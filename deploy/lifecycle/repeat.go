@@ -1,8 +1,6 @@
 package lifecycle
 
 import (
-	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -125,15 +123,22 @@ func (tx *Tx) priorInTx(d *depRow, r Report, also string) *priorEvent {
 }
 
 func (tx *Tx) priorWhere(where string, args ...any) (*priorEvent, error) {
-	var p priorEvent
-	err := tx.sql.QueryRowContext(tx.ctx, `SELECT id, position, sequence, hash, outcome FROM deployment_history
-		WHERE outcome<>'refused' AND hash<>'' AND `+where+` ORDER BY sequence DESC LIMIT 1`, args...).
-		Scan(&p.id, &p.position, &p.sequence, &p.hash, &p.outcome)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
+	const what = "looking for the same report"
+	rows, err := tx.query(what, `SELECT id, position, sequence, hash, outcome FROM deployment_history
+		WHERE outcome<>'refused' AND hash<>'' AND `+where+` ORDER BY sequence DESC LIMIT 1`, args...)
 	if err != nil {
-		return nil, fmt.Errorf("lifecycle: looking for the same report: %w", err)
+		return nil, err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		if err := rows.Err(); err != nil {
+			return nil, fmt.Errorf("lifecycle: %s: %w", what, err)
+		}
+		return nil, nil //nolint:nilnil // none is an answer
+	}
+	var p priorEvent
+	if err := rows.Scan(&p.id, &p.position, &p.sequence, &p.hash, &p.outcome); err != nil {
+		return nil, fmt.Errorf("lifecycle: %s: %w", what, err)
 	}
 	return &p, nil
 }
