@@ -190,7 +190,7 @@ func (a *app) build(cfg appConfig) error {
 		return err
 	}
 	watchRetention(metrics, keeper)
-	if err := a.faces(cfg, key, metrics, keeper); err != nil {
+	if err := a.faces(cfg, providers, key, metrics, keeper); err != nil {
 		return err
 	}
 	return a.start(engine, keeper, stats.New(a.Store, stats.Options{Now: cfg.Now, Logger: cfg.Logger}))
@@ -216,6 +216,8 @@ func (a *app) providers(cfg appConfig) (map[string]deploy.Provider, error) {
 		return out, nil
 	}
 	cfg.IBM.Journal = journal.New(a.Store, cfg.Now)
+	cfg.IBM.BootURL, cfg.IBM.SSHPort = a.URL, cfg.Install.SSHPort
+	cfg.IBM.Holder = query.NewMachines(a.Store.Ent()).AddressHolder
 	ibm, err := ibmvpc.New(cfg.IBM)
 	if err != nil {
 		return nil, fmt.Errorf("IBM VPC settings: %w", err)
@@ -225,7 +227,7 @@ func (a *app) providers(cfg appConfig) (map[string]deploy.Provider, error) {
 }
 
 // faces makes GraphQL, the boot service and the HTTP server.
-func (a *app) faces(cfg appConfig, key health.Key, metrics *server.Metrics, keeper *retention.Keeper) error {
+func (a *app) faces(cfg appConfig, providers map[string]deploy.Provider, key health.Key, metrics *server.Metrics, keeper *retention.Keeper) error {
 	var err error
 	if a.artifacts, err = artifact.Open(filepath.Join(cfg.Data.DataDir, "artifacts"), artifact.WithLogger(cfg.Logger)); err != nil {
 		return err
@@ -235,6 +237,7 @@ func (a *app) faces(cfg appConfig, key health.Key, metrics *server.Metrics, keep
 		return err
 	}
 	statuses := query.NewStatuses(a.Store.Ent(), cfg.Now)
+	operations := a.operations(cfg, providers, statuses, metrics)
 	var kept time.Duration // 0 = for ever
 	if keeper.Active() {
 		kept = time.Duration(cfg.Retention.KeepEvents)
@@ -266,7 +269,7 @@ func (a *app) faces(cfg appConfig, key health.Key, metrics *server.Metrics, keep
 	}
 	parts := server.Parts{
 		Settings: server.Settings{BaseURL: cfg.BaseURL, TrustedProxies: cfg.TrustedProxies, SecureCookies: cfg.SecureCookies, Version: versionText()},
-		Store:    a.Store, Access: a.Access, Strangers: strangers, Lifecycle: a.Writer, Statuses: statuses, Feed: a.Feed, Metrics: metrics,
+		Store:    a.Store, Access: a.Access, Strangers: strangers, Lifecycle: a.Writer, Statuses: statuses, Operations: operations, Feed: a.Feed, Metrics: metrics,
 		GraphQL: a.graph, Boot: boot, CheckStorage: pxe.CheckStorage, Now: cfg.Now, Log: cfg.Logger,
 	}
 	if frontend.Built() {

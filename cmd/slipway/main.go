@@ -32,16 +32,28 @@ type cli struct {
 	LogLevel  string `help:"Log from this level on." enum:"debug,info,warn,error" default:"info" env:"SLIPWAY_LOG_LEVEL"`
 	LogFormat string `help:"Format of the log on standard error." enum:"text,json" default:"text" env:"SLIPWAY_LOG_FORMAT"`
 
-	Serve     serveCmd     `cmd:"" help:"Run the server."`
-	Demo      demoCmd      `cmd:"" help:"Deploy simulated servers from order to deployed, live."`
-	Vpcsim    vpcsimCmd    `cmd:"" help:"Run the simulator of IBM Cloud VPC with simulated machines."`
-	Deploy    deployCmd    `cmd:"" help:"Deploy nodes."`
-	Watch     watchCmd     `cmd:"" help:"Follow deployments to their end."`
-	Nodes     nodesCmd     `cmd:"" help:"List nodes."`
-	Token     tokenCmd     `cmd:"" help:"Make, list and revoke access."`
-	Artifacts artifactsCmd `cmd:"" help:"Manage boot files and images."`
-	Migrate   migrateCmd   `cmd:"" help:"Bring the database to this version's schema."`
-	Version   versionCmd   `cmd:"" help:"Show the version."`
+	Serve        serveCmd        `cmd:"" help:"Run the server."`
+	Demo         demoCmd         `cmd:"" help:"Deploy simulated servers from order to deployed, live."`
+	Vpcsim       vpcsimCmd       `cmd:"" help:"Run the simulator of IBM Cloud VPC with simulated machines."`
+	Deploy       deployCmd       `cmd:"" help:"Deploy nodes."`
+	Plan         planCmd         `cmd:"" help:"Show what would become of a deployment, and do nothing."`
+	Watch        watchCmd        `cmd:"" help:"Follow deployments to their end."`
+	Retry        retryCmd        `cmd:"" help:"Begin another attempt of a failed deployment."`
+	Cancel       cancelCmd       `cmd:"" help:"End a deployment; what was made for it stays."`
+	Cleanup      cleanupCmd      `cmd:"" help:"Release everything that a node holds."`
+	Reinitialize reinitializeCmd `cmd:"" help:"Install a node's present machine anew; its data is lost."`
+	Nodes        nodesCmd        `cmd:"" help:"List nodes."`
+	Protect      protectCmd      `cmd:"" help:"Protect a node from cleanup and reinitialize."`
+	Unprotect    unprotectCmd    `cmd:"" help:"Take the protection away."`
+	Adopt        adoptCmd        `cmd:"" help:"Take an existing machine into care."`
+	Console      consoleCmd      `cmd:"" help:"Open the console of a node's machine."`
+	Resources    resourcesCmd    `cmd:"" help:"List what was made in clouds for nodes."`
+	Drift        driftCmd        `cmd:"" help:"Compare the journal with the cloud; delete what no node holds."`
+	Offer        offerCmd        `cmd:"" help:"Show what can be ordered."`
+	Token        tokenCmd        `cmd:"" help:"Make, list and revoke access."`
+	Artifacts    artifactsCmd    `cmd:"" help:"Manage boot files and images."`
+	Migrate      migrateCmd      `cmd:"" help:"Bring the database to this version's schema."`
+	Version      versionCmd      `cmd:"" help:"Show the version."`
 }
 
 // exit carries a command's exit code.

@@ -49,10 +49,16 @@ type deployCmd struct {
 	Label            map[string]string `help:"Labels, key=value."`
 	MaxParallel      int               `help:"How many may run at once." default:"10"`
 	Watch            bool              `short:"w" help:"Follow them to their end; the exit code tells the result."`
+	DryRun           bool              `help:"Show what would become of it, and do nothing (see slipway plan)."`
 }
 
 // Run deploys on IBM VPC.
 func (c *deployCmd) Run(ctx context.Context) error {
+	if c.DryRun {
+		plan := planCmd{serverFlags: c.serverFlags, Names: c.Names, Profile: c.Profile, Zone: c.Zone, ManagementSubnet: c.ManagementSubnet,
+			WorkloadSubnets: c.WorkloadSubnets, Installer: c.Installer, Provider: "ibm_vpc"}
+		return plan.Run(ctx)
+	}
 	api, err := c.client()
 	if err != nil {
 		return err
