@@ -17,11 +17,12 @@ import (
 )
 
 // The keys of Slipway's own checks; providers add theirs (see deploy.Check).
+// Field is a path from the request on: name, spec.zone.
 const (
 	CheckName         = "name"
 	CheckSpec         = "spec"
-	CheckManagementIP = "management_ip"
-	CheckMAC          = "mac"
+	CheckManagementIP = "management_ip_unused"
+	CheckMAC          = "mac_unused"
 	CheckProvider     = "provider"
 	CheckArtifacts    = "artifacts"
 	CheckSlots        = "slots"
@@ -204,6 +205,11 @@ func (s *Service) checkProvider(ctx context.Context, name string, nodeID int64, 
 		},
 		Note: func(context.Context, string) {},
 	})
+	for i, c := range checks { // providers name fields of the specification
+		if c.Field != "" && !strings.HasPrefix(c.Field, "spec.") {
+			checks[i].Field = "spec." + c.Field
+		}
+	}
 	if err == nil {
 		return append([]deploy.Check{passed(CheckProvider, "Provider", spec.Provider+" is set up and answers")}, checks...)
 	}

@@ -31,7 +31,7 @@ func by(t *testing.T, p operation.Plan, key string) deploy.Check {
 }
 
 func fine(context.Context, deploy.Order) ([]deploy.Check, error) {
-	return []deploy.Check{{Key: "quota", Label: "Quota", Severity: deploy.CheckError, Passed: true, Message: "3 of 25 servers"}}, nil
+	return []deploy.Check{{Key: "quota", Label: "Quota", Severity: deploy.CheckError, Passed: true, Message: "3 of 25 servers", Field: "zone"}}, nil
 }
 
 func TestPlanOfAGoodOrderChangesNothing(t *testing.T) {
@@ -55,6 +55,7 @@ func TestPlanOfAGoodOrderChangesNothing(t *testing.T) {
 		require.Equal(t, vpcSpec(), asked.Spec)
 		require.Equal(t, "web-01 is free", by(t, p, operation.CheckName).Message)
 		require.True(t, by(t, p, "quota").Passed)
+		require.Equal(t, "spec.zone", by(t, p, "quota").Field)
 		require.Equal(t, "starts at once: 0 of 2 slots are in use", by(t, p, operation.CheckSlots).Message)
 		require.Contains(t, by(t, p, operation.CheckDuration).Message, "not known yet")
 		require.Zero(t, p.Estimated)
