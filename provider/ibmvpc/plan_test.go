@@ -483,3 +483,34 @@ func TestOffer(t *testing.T) {
 	_, err = c.provider(t, &conformance.Journal{}).Offer(t.Context())
 	final(t, err, deploy.CodeForbidden)
 }
+
+// Without a public gateway only private addresses are reached; with one, all.
+func TestPlanOfAPublicGateway(t *testing.T) {
+	c := newCloud(t)
+	c.wire.base = edit(http.MethodGet, "/subnets", func(body map[string]any) {
+		subnets, _ := body["subnets"].([]any)
+		for _, sn := range subnets {
+			sn.(map[string]any)["public_gateway"] = map[string]any{"id": "x", "name": "gateway", "crn": "x", "href": "x", "resource_type": "public_gateway"}
+		}
+	})
+	p := c.provider(t, &conformance.Journal{}, func(c *ibmvpc.Config) { c.BootURL = "https://8.8.8.8" })
+	if got := open(planned(t, p)); len(got) > 0 {
+		t.Errorf("open %v", got)
+	}
+}
+
+// A loopback address is reached in a simulation only.
+func TestPlanOfALoopbackAddress(t *testing.T) {
+	c := newCloud(t)
+	base := strings.TrimPrefix(c.url, "http://")
+	c.wire.base = roundTrip(func(r *http.Request) (*http.Response, error) {
+		r = r.Clone(r.Context())
+		r.URL.Host = base
+		return http.DefaultTransport.RoundTrip(r)
+	})
+	p := c.provider(t, &conformance.Journal{}, booting, func(c *ibmvpc.Config) { c.VPCURL = "http://vpc.example" })
+	checks := planned(t, p)
+	if got := open(checks); !slices.Equal(got, []string{"boot_traffic error"}) || !strings.Contains(messageOf(checks, "boot_traffic"), "own loopback") {
+		t.Errorf("open %v", got)
+	}
+}
