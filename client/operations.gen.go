@@ -685,6 +685,8 @@ type IbmVpcSpec struct {
 	ManagementSubnet *string `json:"managementSubnet"`
 	// Ids of the subnets for workloads.
 	WorkloadSubnets []string `json:"workloadSubnets"`
+	// Networks that share the first port, each with a VLAN of its own; at most 16.
+	Vlans []VlanInput `json:"vlans"`
 	// Name of the installer artifact.
 	Installer *string `json:"installer"`
 	// Addresses and DNS.
@@ -704,6 +706,9 @@ func (v *IbmVpcSpec) GetManagementSubnet() *string { return v.ManagementSubnet }
 
 // GetWorkloadSubnets returns IbmVpcSpec.WorkloadSubnets, and is useful for accessing the field via an interface.
 func (v *IbmVpcSpec) GetWorkloadSubnets() []string { return v.WorkloadSubnets }
+
+// GetVlans returns IbmVpcSpec.Vlans, and is useful for accessing the field via an interface.
+func (v *IbmVpcSpec) GetVlans() []VlanInput { return v.Vlans }
 
 // GetInstaller returns IbmVpcSpec.Installer, and is useful for accessing the field via an interface.
 func (v *IbmVpcSpec) GetInstaller() *string { return v.Installer }
@@ -732,12 +737,22 @@ func (v *LabelInput) GetValue() string { return v.Value }
 type NetworkInput struct {
 	// Management address to reserve; left out: any free one.
 	ManagementIp *string `json:"managementIp"`
+	// Address for the hypervisor; left out: one of the configured range.
+	AhvIp *string `json:"ahvIp"`
+	// Address for the controller virtual machine; left out: one of the configured range.
+	CvmIp *string `json:"cvmIp"`
 	// DNS servers, at most 3.
 	DnsServers []string `json:"dnsServers"`
 }
 
 // GetManagementIp returns NetworkInput.ManagementIp, and is useful for accessing the field via an interface.
 func (v *NetworkInput) GetManagementIp() *string { return v.ManagementIp }
+
+// GetAhvIp returns NetworkInput.AhvIp, and is useful for accessing the field via an interface.
+func (v *NetworkInput) GetAhvIp() *string { return v.AhvIp }
+
+// GetCvmIp returns NetworkInput.CvmIp, and is useful for accessing the field via an interface.
+func (v *NetworkInput) GetCvmIp() *string { return v.CvmIp }
 
 // GetDnsServers returns NetworkInput.DnsServers, and is useful for accessing the field via an interface.
 func (v *NetworkInput) GetDnsServers() []string { return v.DnsServers }
@@ -1138,6 +1153,25 @@ func (v *RackSpec) GetInstaller() *string { return v.Installer }
 
 // GetStorage returns RackSpec.Storage, and is useful for accessing the field via an interface.
 func (v *RackSpec) GetStorage() *json.RawMessage { return v.Storage }
+
+// A network that a machine reaches over a VLAN.
+type VlanInput struct {
+	// The VLAN, 1 to 4094 (IEEE 802.1Q).
+	Id int `json:"id"`
+	// Id or name of its subnet.
+	Subnet string `json:"subnet"`
+	// It may move to another server with a virtual machine.
+	Float *bool `json:"float"`
+}
+
+// GetId returns VlanInput.Id, and is useful for accessing the field via an interface.
+func (v *VlanInput) GetId() int { return v.Id }
+
+// GetSubnet returns VlanInput.Subnet, and is useful for accessing the field via an interface.
+func (v *VlanInput) GetSubnet() string { return v.Subnet }
+
+// GetFloat returns VlanInput.Float, and is useful for accessing the field via an interface.
+func (v *VlanInput) GetFloat() *bool { return v.Float }
 
 // __DeployNodesInput is used internally by genqlient
 type __DeployNodesInput struct {

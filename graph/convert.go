@@ -99,7 +99,8 @@ func nodeModel(n *ent.Node) *model.BareMetalNode {
 	out := &model.BareMetalNode{
 		ID: ident.Format(ident.Node, n.ID), Key: n.ID,
 		Name: n.Name, Provider: providerOf(n.Provider), ServerProfile: n.ServerProfile,
-		ManagementIP: n.ManagementIP, WorkloadIP: n.WorkloadIP, MacAddresses: n.MACAddresses,
+		ManagementIP: n.ManagementIP, WorkloadIP: n.WorkloadIP, AhvIP: n.AhvIP, CvmIP: n.CvmIP, MacAddresses: n.MACAddresses,
+		Protected: n.Protected, ProtectNote: text(n.ProtectNote), Resources: []*model.Resource{},
 		ClusterName: n.ClusterName, Labels: []*model.Label{}, DeploymentStatus: n.DeploymentStatus, ServerStatus: n.ServerStatus,
 		LastSeenAt: n.LastSeenAt, Stale: n.Stale, Late: n.Late && n.State == phase.Running, Version: n.Version, CreatedAt: n.CreatedAt, UpdatedAt: n.UpdatedAt,
 	}
@@ -119,7 +120,8 @@ func nodeModel(n *ent.Node) *model.BareMetalNode {
 func deploymentModel(d *ent.Deployment, cursor string) *model.Deployment {
 	out := &model.Deployment{
 		ID: ident.Format(ident.Deployment, d.ID), Key: d.ID,
-		Number: d.Number, Attempt: d.Attempt, Provider: providerOf(d.Provider), State: stateOf(d.State),
+		Number: d.Number, Kind: model.DeploymentKind(strings.ToUpper(d.Kind)), Attempt: d.Attempt, Provider: providerOf(d.Provider), State: stateOf(d.State),
+		AllowedActions: []model.DeploymentAction{}, RetryPhases: []*model.RetryPhase{}, Cleanup: []*model.CleanupStep{},
 		Phase: phaseOf(d.Phase), PhaseKey: d.Phase, PhaseStatus: statusOf(d.PhaseStatus), Phases: []*model.PhaseRun{},
 		RequestedBy: actorModel(d.RequestedByKind, d.RequestedBy), CreatedAt: d.CreatedAt, StartedAt: d.StartedAt,
 		FinishedAt: d.FinishedAt, Duration: between(d.StartedAt, d.FinishedAt), Config: d.Config,
@@ -167,6 +169,57 @@ func runModel(d *ent.Deployment, n *ent.Node, r *ent.PhaseRun, typical query.Dur
 	}
 	if r.FinishedAt == nil && r.ClockStoppedAt == nil && !d.Maintenance {
 		out.DeadlineAt = r.DeadlineAt
+	}
+	return out
+}
+
+// allow fills in what may be asked of a deployment.
+func allow(out *model.Deployment, d *ent.Deployment, n *ent.Node) {
+	actions := phase.AllowedActions(phase.ActionFacts{
+		Provider: d.Provider, State: d.State, FailurePhase: deref(d.FailurePhase),
+		Current: n.CurrentDeploymentID != nil && *n.CurrentDeploymentID == d.ID, Protected: n.Protected,
+	})
+	for _, a := range actions {
+		out.AllowedActions = append(out.AllowedActions, model.DeploymentAction(strings.ToUpper(a)))
+		if a != phase.ActionRetryFrom {
+			continue
+		}
+		for _, k := range phase.RetryFrom(d.Provider, deref(d.FailurePhase)) {
+			def, _ := phase.Lookup(k)
+			start, err := phase.Retry(d.Provider, deref(d.FailurePhase), deref(d.FailureCode), k)
+			if err != nil {
+				continue
+			}
+			out.RetryPhases = append(out.RetryPhases, &model.RetryPhase{
+				Phase: phaseOf(k), PhaseKey: k, Label: def.Label, BeginsAt: phaseOf(start), Installs: phase.Before(d.Provider, start, phase.ClusterFormation),
+			})
+		}
+	}
+}
+
+func resourceID(row int64) string { return "res_" + strconv.FormatInt(row, 10) }
+
+func cleanupSteps(list []deploy.ReleaseStep) []*model.CleanupStep {
+	out := make([]*model.CleanupStep, len(list))
+	for i, s := range list {
+		out[i] = &model.CleanupStep{
+			ResourceID: resourceID(s.ResourceID), ResourceKind: s.Kind, Role: text(s.Role), Name: s.Name, CloudID: text(s.CloudID),
+			Action: s.Action, Status: statusOf(s.Status), Message: text(s.Message),
+		}
+	}
+	return out
+}
+
+func resourceModel(r query.Held) *model.Resource {
+	out := &model.Resource{
+		ID: resourceID(r.ID), Kind: r.Kind, Role: text(r.Role), Name: r.Name, CloudID: r.CloudID, State: model.ResourceState(strings.ToUpper(r.State)),
+		Provider: providerOf(r.Provider), LastError: text(r.LastError), CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}
+	if r.CreatedByNumber > 0 {
+		out.CreatedByNumber = &r.CreatedByNumber
+	}
+	if r.HeldByNumber > 0 {
+		out.HeldByNumber = &r.HeldByNumber
 	}
 	return out
 }

@@ -35,6 +35,11 @@ type Commands interface {
 	DeployBatch(ctx context.Context, in lifecycle.NewBatch) (lifecycle.BatchResult, error)
 	Report(ctx context.Context, r lifecycle.Report) (lifecycle.Receipt, error)
 	SetMaintenance(ctx context.Context, c lifecycle.MaintenanceChange) error
+	Cancel(ctx context.Context, c lifecycle.Cancel) (lifecycle.Receipt, error)
+	Retry(ctx context.Context, c lifecycle.Retry) (lifecycle.Receipt, error)
+	Cleanup(ctx context.Context, c lifecycle.Cleanup) (lifecycle.Receipt, error)
+	Reinitialize(ctx context.Context, in lifecycle.Reinitialize) (lifecycle.Deployed, error)
+	SetProtection(ctx context.Context, c lifecycle.Protection) error
 }
 
 // Deps is what the API stands on.
@@ -42,6 +47,8 @@ type Deps struct {
 	Fleet    *query.Fleet
 	Feed     *feed.Feed
 	Commands Commands
+	// Operations are what needs a provider; nil = no provider is set up.
+	Operations Operations
 	// Authenticate tells whose secret it is, for websockets that bring theirs in
 	// connection_init ({"authorization": "Bearer …"}); nil = the upgrade request
 	// must have brought it. Everything else finds the caller's principal in the

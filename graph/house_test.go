@@ -26,6 +26,7 @@ import (
 	"github.com/slipwayhq/slipway/deploy/access"
 	"github.com/slipwayhq/slipway/deploy/feed"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
+	ops "github.com/slipwayhq/slipway/deploy/operation"
 	"github.com/slipwayhq/slipway/deploy/phase"
 	"github.com/slipwayhq/slipway/deploy/query"
 	"github.com/slipwayhq/slipway/deploy/store"
@@ -44,6 +45,8 @@ type house struct {
 	handler *graph.Handler
 	srv     *httptest.Server
 	queries atomic.Int64 // statements on the read pool
+	cloud   *cloud       // provider ibm_vpc
+	deps    graph.Deps   // what the handler was made with
 	log     *lockedBuffer
 }
 
@@ -66,7 +69,7 @@ func (l *lockedBuffer) String() string {
 
 func build(t *testing.T, st *store.Store, tune ...func(*graph.Deps, *feed.Options)) *house {
 	t.Helper()
-	h := &house{t: t, st: st, log: &lockedBuffer{}}
+	h := &house{t: t, st: st, log: &lockedBuffer{}, cloud: &cloud{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	t.Cleanup(func() { cancel(); wg.Wait() })
@@ -90,7 +93,11 @@ func build(t *testing.T, st *store.Store, tune ...func(*graph.Deps, *feed.Option
 	wg.Go(func() { _ = h.feed.Run(ctx) })
 	<-h.feed.Ready()
 	d.Feed, d.Commands = h.feed, h.writer
-	h.handler = graph.NewHandler(d)
+	d.Operations = ops.New(ops.Deps{
+		Providers: map[string]deploy.Provider{deploy.ProviderIBMVPC: h.cloud}, Store: st, Writer: h.writer,
+		Typical: query.NewStatuses(read, nil), BaseURL: "http://slipway.test", Slots: 1, Logger: d.Logger,
+	})
+	h.deps, h.handler = d, graph.NewHandler(d)
 	h.srv = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Request-Id", "req-1")
 		ctx := r.Context()

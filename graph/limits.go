@@ -237,6 +237,12 @@ func costs() generated.ComplexityRoot {
 		n := len(input.Nodes)
 		return list(child, &n, nil)
 	}
+	// What is asked of a provider costs it many calls.
+	c.Query.ProviderOffer = func(child int, _ model.Provider) int { return 500 + 20*child }
+	c.Query.DriftReport = func(child int, _ model.Provider) int { return 5000 + 50*child }
+	c.Query.ValidateDeployment = func(child int, _ model.DeployNodeInput) int { return 2000 + 20*child }
+	c.BareMetalNode.Resources = func(child int) int { return 1 + 20*child }
+	c.Deployment.Cleanup = func(child int) int { return 1 + 20*child }
 	c.Query.FleetSummary = func(child int, _ *model.BareMetalNodeFilter) int { return 100 + child }
 	return c
 }

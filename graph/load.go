@@ -2,8 +2,6 @@ package graph
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy/feed"
@@ -50,6 +48,17 @@ func (l loader) nodes(ctx context.Context, rows []*ent.Node, sel selection) ([]*
 		}
 		for i, n := range rows {
 			out[i].Stalled = phase.Active(n.State) && n.Stale || overdue[n.ID]
+		}
+	}
+	if sel.has("resources") {
+		held, err := l.r.Fleet.ResourcesOf(ctx, rows)
+		if err != nil {
+			return nil, err
+		}
+		for i, n := range rows {
+			for _, h := range held[n.ID] {
+				out[i].Resources = append(out[i].Resources, resourceModel(h))
+			}
 		}
 	}
 	if !sel.has("currentDeployment") {
@@ -110,15 +119,32 @@ func (l loader) deployments(ctx context.Context, rows []*ent.Deployment, sel sel
 		out[i] = deploymentModel(d, l.cursor)
 	}
 	computed := sel.has("progress", "currentPhase", "phases", "stuckReason", "estimatedFinishAt", "late", "stalled")
-	if computed || sel.has("node") {
+	actions := sel.has("allowedActions", "retryPhases")
+	if computed || actions || sel.has("node") {
 		var err error
 		if known, err = l.owners(ctx, rows, known); err != nil {
 			return nil, err
 		}
 	}
 	if computed {
-		if err := l.look(ctx, rows, out, known, sel.has("stuckReason")); err != nil {
+		if err := l.look(ctx, rows, out, known, sel.child("stuckReason")); err != nil {
 			return nil, err
+		}
+	}
+	if actions {
+		for i, d := range rows {
+			if n := known[d.NodeID]; n != nil {
+				allow(out[i], d, n)
+			}
+		}
+	}
+	if sel.has("cleanup") {
+		steps, err := l.r.Fleet.Cleanups(ctx, rows)
+		if err != nil {
+			return nil, err
+		}
+		for i, d := range rows {
+			out[i].Cleanup = cleanupSteps(steps[d.ID])
 		}
 	}
 	if sel.has("node") {
@@ -156,7 +182,7 @@ func (l loader) owners(ctx context.Context, rows []*ent.Deployment, known map[in
 	return out, err
 }
 
-func (l loader) look(ctx context.Context, rows []*ent.Deployment, out []*model.Deployment, owners map[int64]*ent.Node, stuck bool) error {
+func (l loader) look(ctx context.Context, rows []*ent.Deployment, out []*model.Deployment, owners map[int64]*ent.Node, stuck selection) error {
 	ids := make([]int64, len(rows))
 	for i, d := range rows {
 		ids[i] = d.ID
@@ -165,7 +191,7 @@ func (l loader) look(ctx context.Context, rows []*ent.Deployment, out []*model.D
 	if err != nil {
 		return err
 	}
-	queued := map[int64]*model.StuckReason{}
+	q := queue{stuck: stuck}
 	typical := map[[2]string]query.Durations{} // by provider and profile: few, and kept in memory for a while
 	for i, d := range rows {
 		n := owners[d.NodeID]
@@ -181,17 +207,9 @@ func (l loader) look(ctx context.Context, rows []*ent.Deployment, out []*model.D
 			typical[kind] = t
 		}
 		v := look(out[i], d, n, runs[d.ID], t, l.now)
-		if stuck && v.Waits != nil && v.Waits.Code == query.WaitSlot && v.Current != nil && v.Current.Awaiting == "" {
-			queued[d.ID] = out[i].StuckReason // the workflow has not noted its place yet
-		}
+		q.add(d, v, out[i].StuckReason)
 	}
-	places, err := l.r.Fleet.Ahead(ctx, slices.Collect(maps.Keys(queued)))
-	for id, place := range places {
-		w := query.Wait{}
-		w.Queued(place)
-		queued[id].Evidence = &w.Evidence
-	}
-	return err
+	return q.tell(ctx, l.r.Fleet)
 }
 
 func (l loader) batches(ctx context.Context, rows []*ent.Deployment, out []*model.Deployment) error {

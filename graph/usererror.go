@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -79,7 +80,7 @@ func specPath(provider string) func(string) string {
 		case !ok || branch == "":
 			return field
 		}
-		if provider == deploy.ProviderIBMVPC && (rest == "management_ip" || rest == "dns_servers") {
+		if provider == deploy.ProviderIBMVPC && slices.Contains([]string{"management_ip", "ahv_ip", "cvm_ip", "dns_servers"}, rest) {
 			rest = "network." + rest
 		}
 		return "spec." + branch + "." + rest

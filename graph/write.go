@@ -65,20 +65,30 @@ func newDeployment(in *model.DeployNodeInput) (out lifecycle.NewDeployment, bad 
 		Name: in.Name, ClusterName: deref(in.ClusterName), Maintenance: deref(in.Maintenance), IdempotencyKey: deref(in.IdempotencyKey),
 	}
 	out.Labels, bad = labelMap("labels", in.Labels)
-	switch v, k := in.Spec.IbmVpc, in.Spec.Rack; {
+	spec, wrong := newSpec(in.Spec)
+	out.Spec = spec
+	return out, append(bad, wrong...)
+}
+
+// newSpec reads what to deploy on; see newDeployment for an empty provider.
+func newSpec(in *model.DeploySpec) (out deploy.Spec, bad []deploy.FieldError) {
+	switch v, k := in.IbmVpc, in.Rack; {
 	case v != nil && k == nil:
-		out.Spec = deploy.Spec{
+		out = deploy.Spec{
 			Provider: deploy.ProviderIBMVPC, ServerProfile: v.ServerProfile, Zone: deref(v.Zone), ManagementSubnet: deref(v.ManagementSubnet),
 			WorkloadSubnets: v.WorkloadSubnets, Installer: deref(v.Installer), Storage: v.Storage,
 		}
-		if v.Network != nil {
-			out.Spec.ManagementIP, out.Spec.DNSServers = deref(v.Network.ManagementIP), v.Network.DNSServers
+		for _, n := range v.Vlans {
+			out.VLANs = append(out.VLANs, deploy.VLAN{ID: n.ID, Subnet: n.Subnet, Float: deref(n.Float)})
 		}
-		if len(out.Spec.DNSServers) > 3 {
+		if n := v.Network; n != nil {
+			out.ManagementIP, out.AHVIP, out.CVMIP, out.DNSServers = deref(n.ManagementIP), deref(n.AhvIP), deref(n.CvmIP), n.DNSServers
+		}
+		if len(out.DNSServers) > 3 {
 			bad = append(bad, deploy.FieldError{Field: "spec.dns_servers", Code: deploy.CodeOutOfRange, Message: "has more than 3 entries"})
 		}
 	case k != nil && v == nil:
-		out.Spec = deploy.Spec{Provider: deploy.ProviderRack, MAC: k.Mac, ManagementIP: k.ManagementIP, Installer: deref(k.Installer), Storage: k.Storage}
+		out = deploy.Spec{Provider: deploy.ProviderRack, MAC: k.Mac, ManagementIP: k.ManagementIP, Installer: deref(k.Installer), Storage: k.Storage}
 	default:
 		bad = append(bad, deploy.FieldError{Field: "spec", Code: deploy.CodeInvalid, Message: "must have exactly one of ibmVpc and rack"})
 	}

@@ -24,11 +24,61 @@ type MutationResolver interface {
 	DeployNodes(ctx context.Context, input model.DeployNodesInput) (*model.DeployNodesPayload, error)
 	SetMaintenance(ctx context.Context, input model.SetMaintenanceInput) (*model.SetMaintenancePayload, error)
 	ReportPhase(ctx context.Context, input model.ReportPhaseInput) (*model.ReportPhasePayload, error)
+	AdoptServer(ctx context.Context, input model.AdoptServerInput) (*model.AdoptServerPayload, error)
+	RemoveOrphan(ctx context.Context, input model.RemoveOrphanInput) (*model.RemoveOrphanPayload, error)
+	OpenConsole(ctx context.Context, input model.OpenConsoleInput) (*model.OpenConsolePayload, error)
+	CancelDeployment(ctx context.Context, input model.CancelDeploymentInput) (*model.CancelDeploymentPayload, error)
+	RetryDeployment(ctx context.Context, input model.RetryDeploymentInput) (*model.RetryDeploymentPayload, error)
+	CleanupDeployment(ctx context.Context, input model.CleanupDeploymentInput) (*model.CleanupDeploymentPayload, error)
+	ReinitializeNode(ctx context.Context, input model.ReinitializeNodeInput) (*model.ReinitializeNodePayload, error)
+	SetNodeProtection(ctx context.Context, input model.SetNodeProtectionInput) (*model.SetNodeProtectionPayload, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
 
 // region    ***************************** args.gotpl *****************************
+
+func (ec *executionContext) field_Mutation_adoptServer_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.AdoptServerInput, error) {
+			return ec.unmarshalNAdoptServerInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐAdoptServerInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_cancelDeployment_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.CancelDeploymentInput, error) {
+			return ec.unmarshalNCancelDeploymentInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐCancelDeploymentInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_cleanupDeployment_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.CleanupDeploymentInput, error) {
+			return ec.unmarshalNCleanupDeploymentInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐCleanupDeploymentInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
 
 func (ec *executionContext) field_Mutation_deployNode_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
@@ -58,12 +108,54 @@ func (ec *executionContext) field_Mutation_deployNodes_args(ctx context.Context,
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_openConsole_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.OpenConsoleInput, error) {
+			return ec.unmarshalNOpenConsoleInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐOpenConsoleInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_registerNode_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.RegisterNodeInput, error) {
 			return ec.unmarshalNRegisterNodeInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRegisterNodeInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_reinitializeNode_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.ReinitializeNodeInput, error) {
+			return ec.unmarshalNReinitializeNodeInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐReinitializeNodeInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_removeOrphan_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.RemoveOrphanInput, error) {
+			return ec.unmarshalNRemoveOrphanInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRemoveOrphanInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -86,12 +178,40 @@ func (ec *executionContext) field_Mutation_reportPhase_args(ctx context.Context,
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_retryDeployment_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.RetryDeploymentInput, error) {
+			return ec.unmarshalNRetryDeploymentInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRetryDeploymentInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_setMaintenance_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.SetMaintenanceInput, error) {
 			return ec.unmarshalNSetMaintenanceInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐSetMaintenanceInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_setNodeProtection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.SetNodeProtectionInput, error) {
+			return ec.unmarshalNSetNodeProtectionInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐSetNodeProtectionInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -623,6 +743,358 @@ func (ec *executionContext) fieldContext_Mutation_reportPhase(ctx context.Contex
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_reportPhase_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_adoptServer(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_adoptServer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().AdoptServer(ctx, fc.Args["input"].(model.AdoptServerInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.AdoptServerPayload) graphql.Marshaler {
+			return ec.marshalNAdoptServerPayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐAdoptServerPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_adoptServer(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AdoptServerPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_adoptServer_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_removeOrphan(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_removeOrphan(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RemoveOrphan(ctx, fc.Args["input"].(model.RemoveOrphanInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.RemoveOrphanPayload) graphql.Marshaler {
+			return ec.marshalNRemoveOrphanPayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRemoveOrphanPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_removeOrphan(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RemoveOrphanPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_removeOrphan_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_openConsole(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_openConsole(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().OpenConsole(ctx, fc.Args["input"].(model.OpenConsoleInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.OpenConsolePayload) graphql.Marshaler {
+			return ec.marshalNOpenConsolePayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐOpenConsolePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_openConsole(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_OpenConsolePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_openConsole_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_cancelDeployment(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_cancelDeployment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CancelDeployment(ctx, fc.Args["input"].(model.CancelDeploymentInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.CancelDeploymentPayload) graphql.Marshaler {
+			return ec.marshalNCancelDeploymentPayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐCancelDeploymentPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_cancelDeployment(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CancelDeploymentPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_cancelDeployment_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_retryDeployment(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_retryDeployment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RetryDeployment(ctx, fc.Args["input"].(model.RetryDeploymentInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.RetryDeploymentPayload) graphql.Marshaler {
+			return ec.marshalNRetryDeploymentPayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRetryDeploymentPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_retryDeployment(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RetryDeploymentPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_retryDeployment_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_cleanupDeployment(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_cleanupDeployment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CleanupDeployment(ctx, fc.Args["input"].(model.CleanupDeploymentInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.CleanupDeploymentPayload) graphql.Marshaler {
+			return ec.marshalNCleanupDeploymentPayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐCleanupDeploymentPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_cleanupDeployment(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CleanupDeploymentPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_cleanupDeployment_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_reinitializeNode(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_reinitializeNode(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ReinitializeNode(ctx, fc.Args["input"].(model.ReinitializeNodeInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ReinitializeNodePayload) graphql.Marshaler {
+			return ec.marshalNReinitializeNodePayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐReinitializeNodePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_reinitializeNode(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReinitializeNodePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_reinitializeNode_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_setNodeProtection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_setNodeProtection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().SetNodeProtection(ctx, fc.Args["input"].(model.SetNodeProtectionInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.SetNodeProtectionPayload) graphql.Marshaler {
+			return ec.marshalNSetNodeProtectionPayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐSetNodeProtectionPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_setNodeProtection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SetNodeProtectionPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_setNodeProtection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -1261,7 +1733,7 @@ func (ec *executionContext) unmarshalInputIbmVpcSpec(ctx context.Context, obj an
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"serverProfile", "zone", "managementSubnet", "workloadSubnets", "installer", "network", "storage"}
+	fieldsInOrder := [...]string{"serverProfile", "zone", "managementSubnet", "workloadSubnets", "vlans", "installer", "network", "storage"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1296,6 +1768,13 @@ func (ec *executionContext) unmarshalInputIbmVpcSpec(ctx context.Context, obj an
 				return it, err
 			}
 			it.WorkloadSubnets = data
+		case "vlans":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("vlans"))
+			data, err := ec.unmarshalOVlanInput2ᚕᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐVlanInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Vlans = data
 		case "installer":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("installer"))
 			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
@@ -1333,7 +1812,7 @@ func (ec *executionContext) unmarshalInputNetworkInput(ctx context.Context, obj 
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"managementIp", "dnsServers"}
+	fieldsInOrder := [...]string{"managementIp", "ahvIp", "cvmIp", "dnsServers"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1347,6 +1826,20 @@ func (ec *executionContext) unmarshalInputNetworkInput(ctx context.Context, obj 
 				return it, err
 			}
 			it.ManagementIP = data
+		case "ahvIp":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ahvIp"))
+			data, err := ec.unmarshalOIPAddress2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.AhvIP = data
+		case "cvmIp":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("cvmIp"))
+			data, err := ec.unmarshalOIPAddress2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CvmIP = data
 		case "dnsServers":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("dnsServers"))
 			data, err := ec.unmarshalOIPAddress2ᚕstringᚄ(ctx, v)
@@ -1678,6 +2171,54 @@ func (ec *executionContext) unmarshalInputUpdateNodeInput(ctx context.Context, o
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputVlanInput(ctx context.Context, obj any) (model.VlanInput, error) {
+	var it model.VlanInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["float"]; !present {
+		asMap["float"] = false
+	}
+
+	fieldsInOrder := [...]string{"id", "subnet", "float"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "id":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
+			data, err := ec.unmarshalNInt2int(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ID = data
+		case "subnet":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("subnet"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Subnet = data
+		case "float":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("float"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Float = data
+		}
+	}
+	return it, nil
+}
+
 // endregion **************************** input.gotpl *****************************
 
 // region    ************************** interface.gotpl ***************************
@@ -1693,6 +2234,13 @@ func (ec *executionContext) _MutationPayload(ctx context.Context, sel ast.Select
 			return graphql.Null
 		}
 		return ec._UpdateNodePayload(ctx, sel, obj)
+	case model.SetNodeProtectionPayload:
+		return ec._SetNodeProtectionPayload(ctx, sel, &obj)
+	case *model.SetNodeProtectionPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._SetNodeProtectionPayload(ctx, sel, obj)
 	case model.SetMaintenancePayload:
 		return ec._SetMaintenancePayload(ctx, sel, &obj)
 	case *model.SetMaintenancePayload:
@@ -1700,6 +2248,13 @@ func (ec *executionContext) _MutationPayload(ctx context.Context, sel ast.Select
 			return graphql.Null
 		}
 		return ec._SetMaintenancePayload(ctx, sel, obj)
+	case model.RetryDeploymentPayload:
+		return ec._RetryDeploymentPayload(ctx, sel, &obj)
+	case *model.RetryDeploymentPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._RetryDeploymentPayload(ctx, sel, obj)
 	case model.ReportPhasePayload:
 		return ec._ReportPhasePayload(ctx, sel, &obj)
 	case *model.ReportPhasePayload:
@@ -1707,6 +2262,20 @@ func (ec *executionContext) _MutationPayload(ctx context.Context, sel ast.Select
 			return graphql.Null
 		}
 		return ec._ReportPhasePayload(ctx, sel, obj)
+	case model.RemoveOrphanPayload:
+		return ec._RemoveOrphanPayload(ctx, sel, &obj)
+	case *model.RemoveOrphanPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._RemoveOrphanPayload(ctx, sel, obj)
+	case model.ReinitializeNodePayload:
+		return ec._ReinitializeNodePayload(ctx, sel, &obj)
+	case *model.ReinitializeNodePayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ReinitializeNodePayload(ctx, sel, obj)
 	case model.RegisterNodePayload:
 		return ec._RegisterNodePayload(ctx, sel, &obj)
 	case *model.RegisterNodePayload:
@@ -1714,6 +2283,13 @@ func (ec *executionContext) _MutationPayload(ctx context.Context, sel ast.Select
 			return graphql.Null
 		}
 		return ec._RegisterNodePayload(ctx, sel, obj)
+	case model.OpenConsolePayload:
+		return ec._OpenConsolePayload(ctx, sel, &obj)
+	case *model.OpenConsolePayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._OpenConsolePayload(ctx, sel, obj)
 	case model.DeployNodesPayload:
 		return ec._DeployNodesPayload(ctx, sel, &obj)
 	case *model.DeployNodesPayload:
@@ -1728,6 +2304,27 @@ func (ec *executionContext) _MutationPayload(ctx context.Context, sel ast.Select
 			return graphql.Null
 		}
 		return ec._DeployNodePayload(ctx, sel, obj)
+	case model.CleanupDeploymentPayload:
+		return ec._CleanupDeploymentPayload(ctx, sel, &obj)
+	case *model.CleanupDeploymentPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._CleanupDeploymentPayload(ctx, sel, obj)
+	case model.CancelDeploymentPayload:
+		return ec._CancelDeploymentPayload(ctx, sel, &obj)
+	case *model.CancelDeploymentPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._CancelDeploymentPayload(ctx, sel, obj)
+	case model.AdoptServerPayload:
+		return ec._AdoptServerPayload(ctx, sel, &obj)
+	case *model.AdoptServerPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._AdoptServerPayload(ctx, sel, obj)
 	default:
 		if typedObj, ok := obj.(graphql.Marshaler); ok {
 			return typedObj
@@ -1938,6 +2535,62 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "reportPhase":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_reportPhase(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "adoptServer":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_adoptServer(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "removeOrphan":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_removeOrphan(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "openConsole":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_openConsole(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cancelDeployment":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_cancelDeployment(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "retryDeployment":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_retryDeployment(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cleanupDeployment":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_cleanupDeployment(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reinitializeNode":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_reinitializeNode(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "setNodeProtection":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_setNodeProtection(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -2388,6 +3041,19 @@ func (ec *executionContext) marshalNUserError2ᚖgithubᚗcomᚋslipwayhqᚋslip
 	return ec._UserError(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNVlanInput2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐVlanInput(ctx context.Context, v any) (*model.VlanInput, error) {
+	res, err := ec.unmarshalInputVlanInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalODeploySpec2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐDeploySpec(ctx context.Context, v any) (*model.DeploySpec, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputDeploySpec(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) unmarshalOErrorCode2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐErrorCode(ctx context.Context, v any) (*model.ErrorCode, error) {
 	if v == nil {
 		return nil, nil
@@ -2426,6 +3092,23 @@ func (ec *executionContext) unmarshalORackSpec2ᚖgithubᚗcomᚋslipwayhqᚋsli
 	}
 	res, err := ec.unmarshalInputRackSpec(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalOVlanInput2ᚕᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐVlanInputᚄ(ctx context.Context, v any) ([]*model.VlanInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]*model.VlanInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNVlanInput2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐVlanInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
 }
 
 // endregion ***************************** type.gotpl *****************************

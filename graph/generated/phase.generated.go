@@ -1011,6 +1011,22 @@ func (ec *executionContext) marshalOPhase2ᚕgithubᚗcomᚋslipwayhqᚋslipway�
 	return ret
 }
 
+func (ec *executionContext) unmarshalOPhase2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐPhase(ctx context.Context, v any) (*model.Phase, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(model.Phase)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOPhase2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐPhase(ctx context.Context, sel ast.SelectionSet, v *model.Phase) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
+}
+
 func (ec *executionContext) marshalOPhaseRun2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐPhaseRun(ctx context.Context, sel ast.SelectionSet, v *model.PhaseRun) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null

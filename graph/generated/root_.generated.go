@@ -39,10 +39,18 @@ type ComplexityRoot struct {
 		Name func(childComplexity int) int
 	}
 
+	AdoptServerPayload struct {
+		BareMetalNode func(childComplexity int) int
+		Errors        func(childComplexity int) int
+		Found         func(childComplexity int) int
+	}
+
 	BareMetalNode struct {
+		AhvIP             func(childComplexity int) int
 		ClusterName       func(childComplexity int) int
 		CreatedAt         func(childComplexity int) int
 		CurrentDeployment func(childComplexity int) int
+		CvmIP             func(childComplexity int) int
 		DeploymentStatus  func(childComplexity int) int
 		Deployments       func(childComplexity int, first *int, after *string, last *int, before *string, filter *model.DeploymentFilter, orderBy *model.DeploymentOrder) int
 		ID                func(childComplexity int) int
@@ -52,7 +60,10 @@ type ComplexityRoot struct {
 		MacAddresses      func(childComplexity int) int
 		ManagementIP      func(childComplexity int) int
 		Name              func(childComplexity int) int
+		ProtectNote       func(childComplexity int) int
+		Protected         func(childComplexity int) int
 		Provider          func(childComplexity int) int
+		Resources         func(childComplexity int) int
 		ServerProfile     func(childComplexity int) int
 		ServerStatus      func(childComplexity int) int
 		Stale             func(childComplexity int) int
@@ -75,6 +86,35 @@ type ComplexityRoot struct {
 		Node   func(childComplexity int) int
 	}
 
+	CancelDeploymentPayload struct {
+		Deployment func(childComplexity int) int
+		Errors     func(childComplexity int) int
+	}
+
+	CleanupDeploymentPayload struct {
+		Deployment func(childComplexity int) int
+		Errors     func(childComplexity int) int
+		Plan       func(childComplexity int) int
+	}
+
+	CleanupStep struct {
+		Action       func(childComplexity int) int
+		CloudID      func(childComplexity int) int
+		Message      func(childComplexity int) int
+		Name         func(childComplexity int) int
+		ResourceID   func(childComplexity int) int
+		ResourceKind func(childComplexity int) int
+		Role         func(childComplexity int) int
+		Status       func(childComplexity int) int
+	}
+
+	ConsoleAccess struct {
+		ExpiresAt func(childComplexity int) int
+		Forced    func(childComplexity int) int
+		Type      func(childComplexity int) int
+		URL       func(childComplexity int) int
+	}
+
 	DeployNodePayload struct {
 		Deployment func(childComplexity int) int
 		Errors     func(childComplexity int) int
@@ -93,8 +133,10 @@ type ComplexityRoot struct {
 	}
 
 	Deployment struct {
+		AllowedActions    func(childComplexity int) int
 		Attempt           func(childComplexity int) int
 		Batch             func(childComplexity int) int
+		Cleanup           func(childComplexity int) int
 		Config            func(childComplexity int) int
 		CreatedAt         func(childComplexity int) int
 		CurrentPhase      func(childComplexity int) int
@@ -105,6 +147,7 @@ type ComplexityRoot struct {
 		Failure           func(childComplexity int) int
 		FinishedAt        func(childComplexity int) int
 		ID                func(childComplexity int) int
+		Kind              func(childComplexity int) int
 		Late              func(childComplexity int) int
 		Maintenance       func(childComplexity int) int
 		Node              func(childComplexity int) int
@@ -116,6 +159,7 @@ type ComplexityRoot struct {
 		Progress          func(childComplexity int) int
 		Provider          func(childComplexity int) int
 		RequestedBy       func(childComplexity int) int
+		RetryPhases       func(childComplexity int) int
 		Stalled           func(childComplexity int) int
 		StartedAt         func(childComplexity int) int
 		State             func(childComplexity int) int
@@ -199,6 +243,27 @@ type ComplexityRoot struct {
 		Retryable func(childComplexity int) int
 	}
 
+	DeploymentValidation struct {
+		Ahead             func(childComplexity int) int
+		Checks            func(childComplexity int) int
+		Errors            func(childComplexity int) int
+		EstimatedDuration func(childComplexity int) int
+		Ok                func(childComplexity int) int
+	}
+
+	Drift struct {
+		BareMetalNode func(childComplexity int) int
+		CloudID       func(childComplexity int) int
+		CreatedAt     func(childComplexity int) int
+		Kind          func(childComplexity int) int
+		Message       func(childComplexity int) int
+		Name          func(childComplexity int) int
+		Problem       func(childComplexity int) int
+		ResourceID    func(childComplexity int) int
+		Status        func(childComplexity int) int
+		Zone          func(childComplexity int) int
+	}
+
 	FleetDelta struct {
 		At         func(childComplexity int) int
 		Changed    func(childComplexity int) int
@@ -229,18 +294,74 @@ type ComplexityRoot struct {
 		Total            func(childComplexity int) int
 	}
 
+	FoundResource struct {
+		CloudID func(childComplexity int) int
+		Kind    func(childComplexity int) int
+		Name    func(childComplexity int) int
+		Role    func(childComplexity int) int
+	}
+
+	FoundServer struct {
+		MacAddresses  func(childComplexity int) int
+		ManagementIP  func(childComplexity int) int
+		Name          func(childComplexity int) int
+		Resources     func(childComplexity int) int
+		ServerID      func(childComplexity int) int
+		ServerProfile func(childComplexity int) int
+		ServerStatus  func(childComplexity int) int
+		Zone          func(childComplexity int) int
+	}
+
 	Label struct {
 		Key   func(childComplexity int) int
 		Value func(childComplexity int) int
 	}
 
 	Mutation struct {
-		DeployNode     func(childComplexity int, input model.DeployNodeInput) int
-		DeployNodes    func(childComplexity int, input model.DeployNodesInput) int
-		RegisterNode   func(childComplexity int, input model.RegisterNodeInput) int
-		ReportPhase    func(childComplexity int, input model.ReportPhaseInput) int
-		SetMaintenance func(childComplexity int, input model.SetMaintenanceInput) int
-		UpdateNode     func(childComplexity int, input model.UpdateNodeInput) int
+		AdoptServer       func(childComplexity int, input model.AdoptServerInput) int
+		CancelDeployment  func(childComplexity int, input model.CancelDeploymentInput) int
+		CleanupDeployment func(childComplexity int, input model.CleanupDeploymentInput) int
+		DeployNode        func(childComplexity int, input model.DeployNodeInput) int
+		DeployNodes       func(childComplexity int, input model.DeployNodesInput) int
+		OpenConsole       func(childComplexity int, input model.OpenConsoleInput) int
+		RegisterNode      func(childComplexity int, input model.RegisterNodeInput) int
+		ReinitializeNode  func(childComplexity int, input model.ReinitializeNodeInput) int
+		RemoveOrphan      func(childComplexity int, input model.RemoveOrphanInput) int
+		ReportPhase       func(childComplexity int, input model.ReportPhaseInput) int
+		RetryDeployment   func(childComplexity int, input model.RetryDeploymentInput) int
+		SetMaintenance    func(childComplexity int, input model.SetMaintenanceInput) int
+		SetNodeProtection func(childComplexity int, input model.SetNodeProtectionInput) int
+		UpdateNode        func(childComplexity int, input model.UpdateNodeInput) int
+	}
+
+	OfferItem struct {
+		ID     func(childComplexity int) int
+		Name   func(childComplexity int) int
+		Status func(childComplexity int) int
+	}
+
+	OfferProfile struct {
+		Cpus       func(childComplexity int) int
+		DataDiskGb func(childComplexity int) int
+		DataDisks  func(childComplexity int) int
+		Family     func(childComplexity int) int
+		MemoryGib  func(childComplexity int) int
+		Name       func(childComplexity int) int
+		Usable     func(childComplexity int) int
+		Why        func(childComplexity int) int
+	}
+
+	OfferSubnet struct {
+		AvailableAddresses func(childComplexity int) int
+		Cidr               func(childComplexity int) int
+		ID                 func(childComplexity int) int
+		Name               func(childComplexity int) int
+		Zone               func(childComplexity int) int
+	}
+
+	OpenConsolePayload struct {
+		Console func(childComplexity int) int
+		Errors  func(childComplexity int) int
 	}
 
 	PageInfo struct {
@@ -290,24 +411,53 @@ type ComplexityRoot struct {
 		TypicalDuration func(childComplexity int) int
 	}
 
+	ProviderOffer struct {
+		AsOf           func(childComplexity int) int
+		DNSZones       func(childComplexity int) int
+		Images         func(childComplexity int) int
+		Profiles       func(childComplexity int) int
+		Quota          func(childComplexity int) int
+		Region         func(childComplexity int) int
+		SSHKeys        func(childComplexity int) int
+		SecurityGroups func(childComplexity int) int
+		Servers        func(childComplexity int) int
+		Subnets        func(childComplexity int) int
+		Zones          func(childComplexity int) int
+	}
+
 	Query struct {
-		BareMetalNode    func(childComplexity int, by model.BareMetalNodeBy) int
-		BareMetalNodes   func(childComplexity int, first *int, after *string, last *int, before *string, filter *model.BareMetalNodeFilter, orderBy *model.BareMetalNodeOrder) int
-		Deployment       func(childComplexity int, id string) int
-		DeploymentBatch  func(childComplexity int, id string) int
-		DeploymentEvents func(childComplexity int, first *int, after *string, filter *model.DeploymentEventFilter) int
-		Deployments      func(childComplexity int, first *int, after *string, last *int, before *string, filter *model.DeploymentFilter, orderBy *model.DeploymentOrder) int
-		FleetSummary     func(childComplexity int, filter *model.BareMetalNodeFilter) int
-		Node             func(childComplexity int, id string) int
-		Nodes            func(childComplexity int, ids []string) int
-		PhaseCatalog     func(childComplexity int, provider model.Provider) int
-		ServerInfo       func(childComplexity int) int
-		Viewer           func(childComplexity int) int
+		BareMetalNode      func(childComplexity int, by model.BareMetalNodeBy) int
+		BareMetalNodes     func(childComplexity int, first *int, after *string, last *int, before *string, filter *model.BareMetalNodeFilter, orderBy *model.BareMetalNodeOrder) int
+		Deployment         func(childComplexity int, id string) int
+		DeploymentBatch    func(childComplexity int, id string) int
+		DeploymentEvents   func(childComplexity int, first *int, after *string, filter *model.DeploymentEventFilter) int
+		Deployments        func(childComplexity int, first *int, after *string, last *int, before *string, filter *model.DeploymentFilter, orderBy *model.DeploymentOrder) int
+		DriftReport        func(childComplexity int, provider model.Provider) int
+		FleetSummary       func(childComplexity int, filter *model.BareMetalNodeFilter) int
+		Node               func(childComplexity int, id string) int
+		Nodes              func(childComplexity int, ids []string) int
+		PhaseCatalog       func(childComplexity int, provider model.Provider) int
+		ProviderOffer      func(childComplexity int, provider model.Provider) int
+		ServerInfo         func(childComplexity int) int
+		ValidateDeployment func(childComplexity int, input model.DeployNodeInput) int
+		Viewer             func(childComplexity int) int
 	}
 
 	RegisterNodePayload struct {
 		BareMetalNode func(childComplexity int) int
 		Errors        func(childComplexity int) int
+	}
+
+	ReinitializeNodePayload struct {
+		Deployment func(childComplexity int) int
+		Errors     func(childComplexity int) int
+	}
+
+	RemoveOrphanPayload struct {
+		Done    func(childComplexity int) int
+		Errors  func(childComplexity int) int
+		Message func(childComplexity int) int
+		Orphan  func(childComplexity int) int
 	}
 
 	ReportPhasePayload struct {
@@ -316,6 +466,34 @@ type ComplexityRoot struct {
 		Duplicate      func(childComplexity int) int
 		Errors         func(childComplexity int) int
 		Event          func(childComplexity int) int
+	}
+
+	Resource struct {
+		CloudID         func(childComplexity int) int
+		CreatedAt       func(childComplexity int) int
+		CreatedByNumber func(childComplexity int) int
+		HeldByNumber    func(childComplexity int) int
+		ID              func(childComplexity int) int
+		Kind            func(childComplexity int) int
+		LastError       func(childComplexity int) int
+		Name            func(childComplexity int) int
+		Provider        func(childComplexity int) int
+		Role            func(childComplexity int) int
+		State           func(childComplexity int) int
+		UpdatedAt       func(childComplexity int) int
+	}
+
+	RetryDeploymentPayload struct {
+		Deployment func(childComplexity int) int
+		Errors     func(childComplexity int) int
+	}
+
+	RetryPhase struct {
+		BeginsAt func(childComplexity int) int
+		Installs func(childComplexity int) int
+		Label    func(childComplexity int) int
+		Phase    func(childComplexity int) int
+		PhaseKey func(childComplexity int) int
 	}
 
 	ServerInfo struct {
@@ -329,6 +507,11 @@ type ComplexityRoot struct {
 	SetMaintenancePayload struct {
 		Deployment func(childComplexity int) int
 		Errors     func(childComplexity int) int
+	}
+
+	SetNodeProtectionPayload struct {
+		BareMetalNode func(childComplexity int) int
+		Errors        func(childComplexity int) int
 	}
 
 	StateCount struct {
@@ -353,6 +536,7 @@ type ComplexityRoot struct {
 		Awaiting func(childComplexity int) int
 		Code     func(childComplexity int) int
 		Evidence func(childComplexity int) int
+		Position func(childComplexity int) int
 		Since    func(childComplexity int) int
 	}
 
@@ -372,6 +556,16 @@ type ComplexityRoot struct {
 		Field        func(childComplexity int) int
 		Message      func(childComplexity int) int
 		Retryable    func(childComplexity int) int
+	}
+
+	ValidationCheck struct {
+		Field    func(childComplexity int) int
+		Hint     func(childComplexity int) int
+		Key      func(childComplexity int) int
+		Label    func(childComplexity int) int
+		Message  func(childComplexity int) int
+		Passed   func(childComplexity int) int
+		Severity func(childComplexity int) int
 	}
 
 	Viewer struct {
@@ -407,6 +601,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Actor.Name(childComplexity), true
 
+	case "AdoptServerPayload.bareMetalNode":
+		if e.ComplexityRoot.AdoptServerPayload.BareMetalNode == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AdoptServerPayload.BareMetalNode(childComplexity), true
+	case "AdoptServerPayload.errors":
+		if e.ComplexityRoot.AdoptServerPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AdoptServerPayload.Errors(childComplexity), true
+	case "AdoptServerPayload.found":
+		if e.ComplexityRoot.AdoptServerPayload.Found == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AdoptServerPayload.Found(childComplexity), true
+
+	case "BareMetalNode.ahvIp":
+		if e.ComplexityRoot.BareMetalNode.AhvIP == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BareMetalNode.AhvIP(childComplexity), true
 	case "BareMetalNode.clusterName":
 		if e.ComplexityRoot.BareMetalNode.ClusterName == nil {
 			break
@@ -425,6 +644,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BareMetalNode.CurrentDeployment(childComplexity), true
+	case "BareMetalNode.cvmIp":
+		if e.ComplexityRoot.BareMetalNode.CvmIP == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BareMetalNode.CvmIP(childComplexity), true
 	case "BareMetalNode.deploymentStatus":
 		if e.ComplexityRoot.BareMetalNode.DeploymentStatus == nil {
 			break
@@ -484,12 +709,30 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BareMetalNode.Name(childComplexity), true
+	case "BareMetalNode.protectNote":
+		if e.ComplexityRoot.BareMetalNode.ProtectNote == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BareMetalNode.ProtectNote(childComplexity), true
+	case "BareMetalNode.protected":
+		if e.ComplexityRoot.BareMetalNode.Protected == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BareMetalNode.Protected(childComplexity), true
 	case "BareMetalNode.provider":
 		if e.ComplexityRoot.BareMetalNode.Provider == nil {
 			break
 		}
 
 		return e.ComplexityRoot.BareMetalNode.Provider(childComplexity), true
+	case "BareMetalNode.resources":
+		if e.ComplexityRoot.BareMetalNode.Resources == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BareMetalNode.Resources(childComplexity), true
 	case "BareMetalNode.serverProfile":
 		if e.ComplexityRoot.BareMetalNode.ServerProfile == nil {
 			break
@@ -577,6 +820,112 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.BareMetalNodeEdge.Node(childComplexity), true
 
+	case "CancelDeploymentPayload.deployment":
+		if e.ComplexityRoot.CancelDeploymentPayload.Deployment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CancelDeploymentPayload.Deployment(childComplexity), true
+	case "CancelDeploymentPayload.errors":
+		if e.ComplexityRoot.CancelDeploymentPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CancelDeploymentPayload.Errors(childComplexity), true
+
+	case "CleanupDeploymentPayload.deployment":
+		if e.ComplexityRoot.CleanupDeploymentPayload.Deployment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanupDeploymentPayload.Deployment(childComplexity), true
+	case "CleanupDeploymentPayload.errors":
+		if e.ComplexityRoot.CleanupDeploymentPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanupDeploymentPayload.Errors(childComplexity), true
+	case "CleanupDeploymentPayload.plan":
+		if e.ComplexityRoot.CleanupDeploymentPayload.Plan == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanupDeploymentPayload.Plan(childComplexity), true
+
+	case "CleanupStep.action":
+		if e.ComplexityRoot.CleanupStep.Action == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanupStep.Action(childComplexity), true
+	case "CleanupStep.cloudId":
+		if e.ComplexityRoot.CleanupStep.CloudID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanupStep.CloudID(childComplexity), true
+	case "CleanupStep.message":
+		if e.ComplexityRoot.CleanupStep.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanupStep.Message(childComplexity), true
+	case "CleanupStep.name":
+		if e.ComplexityRoot.CleanupStep.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanupStep.Name(childComplexity), true
+	case "CleanupStep.resourceId":
+		if e.ComplexityRoot.CleanupStep.ResourceID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanupStep.ResourceID(childComplexity), true
+	case "CleanupStep.resourceKind":
+		if e.ComplexityRoot.CleanupStep.ResourceKind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanupStep.ResourceKind(childComplexity), true
+	case "CleanupStep.role":
+		if e.ComplexityRoot.CleanupStep.Role == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanupStep.Role(childComplexity), true
+	case "CleanupStep.status":
+		if e.ComplexityRoot.CleanupStep.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanupStep.Status(childComplexity), true
+
+	case "ConsoleAccess.expiresAt":
+		if e.ComplexityRoot.ConsoleAccess.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConsoleAccess.ExpiresAt(childComplexity), true
+	case "ConsoleAccess.forced":
+		if e.ComplexityRoot.ConsoleAccess.Forced == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConsoleAccess.Forced(childComplexity), true
+	case "ConsoleAccess.type":
+		if e.ComplexityRoot.ConsoleAccess.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConsoleAccess.Type(childComplexity), true
+	case "ConsoleAccess.url":
+		if e.ComplexityRoot.ConsoleAccess.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConsoleAccess.URL(childComplexity), true
+
 	case "DeployNodePayload.deployment":
 		if e.ComplexityRoot.DeployNodePayload.Deployment == nil {
 			break
@@ -628,6 +977,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.DeployNodesPayload.Results(childComplexity), true
 
+	case "Deployment.allowedActions":
+		if e.ComplexityRoot.Deployment.AllowedActions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.AllowedActions(childComplexity), true
 	case "Deployment.attempt":
 		if e.ComplexityRoot.Deployment.Attempt == nil {
 			break
@@ -640,6 +995,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Deployment.Batch(childComplexity), true
+	case "Deployment.cleanup":
+		if e.ComplexityRoot.Deployment.Cleanup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.Cleanup(childComplexity), true
 	case "Deployment.config":
 		if e.ComplexityRoot.Deployment.Config == nil {
 			break
@@ -705,6 +1066,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Deployment.ID(childComplexity), true
+	case "Deployment.kind":
+		if e.ComplexityRoot.Deployment.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.Kind(childComplexity), true
 	case "Deployment.late":
 		if e.ComplexityRoot.Deployment.Late == nil {
 			break
@@ -771,6 +1138,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Deployment.RequestedBy(childComplexity), true
+	case "Deployment.retryPhases":
+		if e.ComplexityRoot.Deployment.RetryPhases == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.RetryPhases(childComplexity), true
 	case "Deployment.stalled":
 		if e.ComplexityRoot.Deployment.Stalled == nil {
 			break
@@ -1127,6 +1500,98 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.DeploymentFailure.Retryable(childComplexity), true
 
+	case "DeploymentValidation.ahead":
+		if e.ComplexityRoot.DeploymentValidation.Ahead == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentValidation.Ahead(childComplexity), true
+	case "DeploymentValidation.checks":
+		if e.ComplexityRoot.DeploymentValidation.Checks == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentValidation.Checks(childComplexity), true
+	case "DeploymentValidation.errors":
+		if e.ComplexityRoot.DeploymentValidation.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentValidation.Errors(childComplexity), true
+	case "DeploymentValidation.estimatedDuration":
+		if e.ComplexityRoot.DeploymentValidation.EstimatedDuration == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentValidation.EstimatedDuration(childComplexity), true
+	case "DeploymentValidation.ok":
+		if e.ComplexityRoot.DeploymentValidation.Ok == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentValidation.Ok(childComplexity), true
+
+	case "Drift.bareMetalNode":
+		if e.ComplexityRoot.Drift.BareMetalNode == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drift.BareMetalNode(childComplexity), true
+	case "Drift.cloudId":
+		if e.ComplexityRoot.Drift.CloudID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drift.CloudID(childComplexity), true
+	case "Drift.createdAt":
+		if e.ComplexityRoot.Drift.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drift.CreatedAt(childComplexity), true
+	case "Drift.kind":
+		if e.ComplexityRoot.Drift.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drift.Kind(childComplexity), true
+	case "Drift.message":
+		if e.ComplexityRoot.Drift.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drift.Message(childComplexity), true
+	case "Drift.name":
+		if e.ComplexityRoot.Drift.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drift.Name(childComplexity), true
+	case "Drift.problem":
+		if e.ComplexityRoot.Drift.Problem == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drift.Problem(childComplexity), true
+	case "Drift.resourceId":
+		if e.ComplexityRoot.Drift.ResourceID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drift.ResourceID(childComplexity), true
+	case "Drift.status":
+		if e.ComplexityRoot.Drift.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drift.Status(childComplexity), true
+	case "Drift.zone":
+		if e.ComplexityRoot.Drift.Zone == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drift.Zone(childComplexity), true
+
 	case "FleetDelta.at":
 		if e.ComplexityRoot.FleetDelta.At == nil {
 			break
@@ -1256,6 +1721,80 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.FleetSummary.Total(childComplexity), true
 
+	case "FoundResource.cloudId":
+		if e.ComplexityRoot.FoundResource.CloudID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FoundResource.CloudID(childComplexity), true
+	case "FoundResource.kind":
+		if e.ComplexityRoot.FoundResource.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FoundResource.Kind(childComplexity), true
+	case "FoundResource.name":
+		if e.ComplexityRoot.FoundResource.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FoundResource.Name(childComplexity), true
+	case "FoundResource.role":
+		if e.ComplexityRoot.FoundResource.Role == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FoundResource.Role(childComplexity), true
+
+	case "FoundServer.macAddresses":
+		if e.ComplexityRoot.FoundServer.MacAddresses == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FoundServer.MacAddresses(childComplexity), true
+	case "FoundServer.managementIp":
+		if e.ComplexityRoot.FoundServer.ManagementIP == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FoundServer.ManagementIP(childComplexity), true
+	case "FoundServer.name":
+		if e.ComplexityRoot.FoundServer.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FoundServer.Name(childComplexity), true
+	case "FoundServer.resources":
+		if e.ComplexityRoot.FoundServer.Resources == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FoundServer.Resources(childComplexity), true
+	case "FoundServer.serverId":
+		if e.ComplexityRoot.FoundServer.ServerID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FoundServer.ServerID(childComplexity), true
+	case "FoundServer.serverProfile":
+		if e.ComplexityRoot.FoundServer.ServerProfile == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FoundServer.ServerProfile(childComplexity), true
+	case "FoundServer.serverStatus":
+		if e.ComplexityRoot.FoundServer.ServerStatus == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FoundServer.ServerStatus(childComplexity), true
+	case "FoundServer.zone":
+		if e.ComplexityRoot.FoundServer.Zone == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FoundServer.Zone(childComplexity), true
+
 	case "Label.key":
 		if e.ComplexityRoot.Label.Key == nil {
 			break
@@ -1269,6 +1808,39 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Label.Value(childComplexity), true
 
+	case "Mutation.adoptServer":
+		if e.ComplexityRoot.Mutation.AdoptServer == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_adoptServer_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AdoptServer(childComplexity, args["input"].(model.AdoptServerInput)), true
+	case "Mutation.cancelDeployment":
+		if e.ComplexityRoot.Mutation.CancelDeployment == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_cancelDeployment_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CancelDeployment(childComplexity, args["input"].(model.CancelDeploymentInput)), true
+	case "Mutation.cleanupDeployment":
+		if e.ComplexityRoot.Mutation.CleanupDeployment == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_cleanupDeployment_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CleanupDeployment(childComplexity, args["input"].(model.CleanupDeploymentInput)), true
 	case "Mutation.deployNode":
 		if e.ComplexityRoot.Mutation.DeployNode == nil {
 			break
@@ -1291,6 +1863,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DeployNodes(childComplexity, args["input"].(model.DeployNodesInput)), true
+	case "Mutation.openConsole":
+		if e.ComplexityRoot.Mutation.OpenConsole == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_openConsole_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.OpenConsole(childComplexity, args["input"].(model.OpenConsoleInput)), true
 	case "Mutation.registerNode":
 		if e.ComplexityRoot.Mutation.RegisterNode == nil {
 			break
@@ -1302,6 +1885,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RegisterNode(childComplexity, args["input"].(model.RegisterNodeInput)), true
+	case "Mutation.reinitializeNode":
+		if e.ComplexityRoot.Mutation.ReinitializeNode == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_reinitializeNode_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReinitializeNode(childComplexity, args["input"].(model.ReinitializeNodeInput)), true
+	case "Mutation.removeOrphan":
+		if e.ComplexityRoot.Mutation.RemoveOrphan == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_removeOrphan_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RemoveOrphan(childComplexity, args["input"].(model.RemoveOrphanInput)), true
 	case "Mutation.reportPhase":
 		if e.ComplexityRoot.Mutation.ReportPhase == nil {
 			break
@@ -1313,6 +1918,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ReportPhase(childComplexity, args["input"].(model.ReportPhaseInput)), true
+	case "Mutation.retryDeployment":
+		if e.ComplexityRoot.Mutation.RetryDeployment == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_retryDeployment_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RetryDeployment(childComplexity, args["input"].(model.RetryDeploymentInput)), true
 	case "Mutation.setMaintenance":
 		if e.ComplexityRoot.Mutation.SetMaintenance == nil {
 			break
@@ -1324,6 +1940,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetMaintenance(childComplexity, args["input"].(model.SetMaintenanceInput)), true
+	case "Mutation.setNodeProtection":
+		if e.ComplexityRoot.Mutation.SetNodeProtection == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setNodeProtection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetNodeProtection(childComplexity, args["input"].(model.SetNodeProtectionInput)), true
 	case "Mutation.updateNode":
 		if e.ComplexityRoot.Mutation.UpdateNode == nil {
 			break
@@ -1335,6 +1962,118 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UpdateNode(childComplexity, args["input"].(model.UpdateNodeInput)), true
+
+	case "OfferItem.id":
+		if e.ComplexityRoot.OfferItem.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OfferItem.ID(childComplexity), true
+	case "OfferItem.name":
+		if e.ComplexityRoot.OfferItem.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OfferItem.Name(childComplexity), true
+	case "OfferItem.status":
+		if e.ComplexityRoot.OfferItem.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OfferItem.Status(childComplexity), true
+
+	case "OfferProfile.cpus":
+		if e.ComplexityRoot.OfferProfile.Cpus == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OfferProfile.Cpus(childComplexity), true
+	case "OfferProfile.dataDiskGb":
+		if e.ComplexityRoot.OfferProfile.DataDiskGb == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OfferProfile.DataDiskGb(childComplexity), true
+	case "OfferProfile.dataDisks":
+		if e.ComplexityRoot.OfferProfile.DataDisks == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OfferProfile.DataDisks(childComplexity), true
+	case "OfferProfile.family":
+		if e.ComplexityRoot.OfferProfile.Family == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OfferProfile.Family(childComplexity), true
+	case "OfferProfile.memoryGib":
+		if e.ComplexityRoot.OfferProfile.MemoryGib == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OfferProfile.MemoryGib(childComplexity), true
+	case "OfferProfile.name":
+		if e.ComplexityRoot.OfferProfile.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OfferProfile.Name(childComplexity), true
+	case "OfferProfile.usable":
+		if e.ComplexityRoot.OfferProfile.Usable == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OfferProfile.Usable(childComplexity), true
+	case "OfferProfile.why":
+		if e.ComplexityRoot.OfferProfile.Why == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OfferProfile.Why(childComplexity), true
+
+	case "OfferSubnet.availableAddresses":
+		if e.ComplexityRoot.OfferSubnet.AvailableAddresses == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OfferSubnet.AvailableAddresses(childComplexity), true
+	case "OfferSubnet.cidr":
+		if e.ComplexityRoot.OfferSubnet.Cidr == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OfferSubnet.Cidr(childComplexity), true
+	case "OfferSubnet.id":
+		if e.ComplexityRoot.OfferSubnet.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OfferSubnet.ID(childComplexity), true
+	case "OfferSubnet.name":
+		if e.ComplexityRoot.OfferSubnet.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OfferSubnet.Name(childComplexity), true
+	case "OfferSubnet.zone":
+		if e.ComplexityRoot.OfferSubnet.Zone == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OfferSubnet.Zone(childComplexity), true
+
+	case "OpenConsolePayload.console":
+		if e.ComplexityRoot.OpenConsolePayload.Console == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OpenConsolePayload.Console(childComplexity), true
+	case "OpenConsolePayload.errors":
+		if e.ComplexityRoot.OpenConsolePayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OpenConsolePayload.Errors(childComplexity), true
 
 	case "PageInfo.endCursor":
 		if e.ComplexityRoot.PageInfo.EndCursor == nil {
@@ -1550,6 +2289,73 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PhaseRun.TypicalDuration(childComplexity), true
 
+	case "ProviderOffer.asOf":
+		if e.ComplexityRoot.ProviderOffer.AsOf == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProviderOffer.AsOf(childComplexity), true
+	case "ProviderOffer.dnsZones":
+		if e.ComplexityRoot.ProviderOffer.DNSZones == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProviderOffer.DNSZones(childComplexity), true
+	case "ProviderOffer.images":
+		if e.ComplexityRoot.ProviderOffer.Images == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProviderOffer.Images(childComplexity), true
+	case "ProviderOffer.profiles":
+		if e.ComplexityRoot.ProviderOffer.Profiles == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProviderOffer.Profiles(childComplexity), true
+	case "ProviderOffer.quota":
+		if e.ComplexityRoot.ProviderOffer.Quota == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProviderOffer.Quota(childComplexity), true
+	case "ProviderOffer.region":
+		if e.ComplexityRoot.ProviderOffer.Region == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProviderOffer.Region(childComplexity), true
+	case "ProviderOffer.sshKeys":
+		if e.ComplexityRoot.ProviderOffer.SSHKeys == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProviderOffer.SSHKeys(childComplexity), true
+	case "ProviderOffer.securityGroups":
+		if e.ComplexityRoot.ProviderOffer.SecurityGroups == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProviderOffer.SecurityGroups(childComplexity), true
+	case "ProviderOffer.servers":
+		if e.ComplexityRoot.ProviderOffer.Servers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProviderOffer.Servers(childComplexity), true
+	case "ProviderOffer.subnets":
+		if e.ComplexityRoot.ProviderOffer.Subnets == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProviderOffer.Subnets(childComplexity), true
+	case "ProviderOffer.zones":
+		if e.ComplexityRoot.ProviderOffer.Zones == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProviderOffer.Zones(childComplexity), true
+
 	case "Query.bareMetalNode":
 		if e.ComplexityRoot.Query.BareMetalNode == nil {
 			break
@@ -1616,6 +2422,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Deployments(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*model.DeploymentFilter), args["orderBy"].(*model.DeploymentOrder)), true
+	case "Query.driftReport":
+		if e.ComplexityRoot.Query.DriftReport == nil {
+			break
+		}
+
+		args, err := ec.field_Query_driftReport_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.DriftReport(childComplexity, args["provider"].(model.Provider)), true
 	case "Query.fleetSummary":
 		if e.ComplexityRoot.Query.FleetSummary == nil {
 			break
@@ -1661,12 +2478,34 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.PhaseCatalog(childComplexity, args["provider"].(model.Provider)), true
+	case "Query.providerOffer":
+		if e.ComplexityRoot.Query.ProviderOffer == nil {
+			break
+		}
+
+		args, err := ec.field_Query_providerOffer_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ProviderOffer(childComplexity, args["provider"].(model.Provider)), true
 	case "Query.serverInfo":
 		if e.ComplexityRoot.Query.ServerInfo == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Query.ServerInfo(childComplexity), true
+	case "Query.validateDeployment":
+		if e.ComplexityRoot.Query.ValidateDeployment == nil {
+			break
+		}
+
+		args, err := ec.field_Query_validateDeployment_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ValidateDeployment(childComplexity, args["input"].(model.DeployNodeInput)), true
 	case "Query.viewer":
 		if e.ComplexityRoot.Query.Viewer == nil {
 			break
@@ -1686,6 +2525,44 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RegisterNodePayload.Errors(childComplexity), true
+
+	case "ReinitializeNodePayload.deployment":
+		if e.ComplexityRoot.ReinitializeNodePayload.Deployment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReinitializeNodePayload.Deployment(childComplexity), true
+	case "ReinitializeNodePayload.errors":
+		if e.ComplexityRoot.ReinitializeNodePayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReinitializeNodePayload.Errors(childComplexity), true
+
+	case "RemoveOrphanPayload.done":
+		if e.ComplexityRoot.RemoveOrphanPayload.Done == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RemoveOrphanPayload.Done(childComplexity), true
+	case "RemoveOrphanPayload.errors":
+		if e.ComplexityRoot.RemoveOrphanPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RemoveOrphanPayload.Errors(childComplexity), true
+	case "RemoveOrphanPayload.message":
+		if e.ComplexityRoot.RemoveOrphanPayload.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RemoveOrphanPayload.Message(childComplexity), true
+	case "RemoveOrphanPayload.orphan":
+		if e.ComplexityRoot.RemoveOrphanPayload.Orphan == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RemoveOrphanPayload.Orphan(childComplexity), true
 
 	case "ReportPhasePayload.acceptedPhases":
 		if e.ComplexityRoot.ReportPhasePayload.AcceptedPhases == nil {
@@ -1717,6 +2594,123 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ReportPhasePayload.Event(childComplexity), true
+
+	case "Resource.cloudId":
+		if e.ComplexityRoot.Resource.CloudID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Resource.CloudID(childComplexity), true
+	case "Resource.createdAt":
+		if e.ComplexityRoot.Resource.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Resource.CreatedAt(childComplexity), true
+	case "Resource.createdByNumber":
+		if e.ComplexityRoot.Resource.CreatedByNumber == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Resource.CreatedByNumber(childComplexity), true
+	case "Resource.heldByNumber":
+		if e.ComplexityRoot.Resource.HeldByNumber == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Resource.HeldByNumber(childComplexity), true
+	case "Resource.id":
+		if e.ComplexityRoot.Resource.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Resource.ID(childComplexity), true
+	case "Resource.kind":
+		if e.ComplexityRoot.Resource.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Resource.Kind(childComplexity), true
+	case "Resource.lastError":
+		if e.ComplexityRoot.Resource.LastError == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Resource.LastError(childComplexity), true
+	case "Resource.name":
+		if e.ComplexityRoot.Resource.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Resource.Name(childComplexity), true
+	case "Resource.provider":
+		if e.ComplexityRoot.Resource.Provider == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Resource.Provider(childComplexity), true
+	case "Resource.role":
+		if e.ComplexityRoot.Resource.Role == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Resource.Role(childComplexity), true
+	case "Resource.state":
+		if e.ComplexityRoot.Resource.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Resource.State(childComplexity), true
+	case "Resource.updatedAt":
+		if e.ComplexityRoot.Resource.UpdatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Resource.UpdatedAt(childComplexity), true
+
+	case "RetryDeploymentPayload.deployment":
+		if e.ComplexityRoot.RetryDeploymentPayload.Deployment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetryDeploymentPayload.Deployment(childComplexity), true
+	case "RetryDeploymentPayload.errors":
+		if e.ComplexityRoot.RetryDeploymentPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetryDeploymentPayload.Errors(childComplexity), true
+
+	case "RetryPhase.beginsAt":
+		if e.ComplexityRoot.RetryPhase.BeginsAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetryPhase.BeginsAt(childComplexity), true
+	case "RetryPhase.installs":
+		if e.ComplexityRoot.RetryPhase.Installs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetryPhase.Installs(childComplexity), true
+	case "RetryPhase.label":
+		if e.ComplexityRoot.RetryPhase.Label == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetryPhase.Label(childComplexity), true
+	case "RetryPhase.phase":
+		if e.ComplexityRoot.RetryPhase.Phase == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetryPhase.Phase(childComplexity), true
+	case "RetryPhase.phaseKey":
+		if e.ComplexityRoot.RetryPhase.PhaseKey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetryPhase.PhaseKey(childComplexity), true
 
 	case "ServerInfo.maxPageSize":
 		if e.ComplexityRoot.ServerInfo.MaxPageSize == nil {
@@ -1761,6 +2755,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SetMaintenancePayload.Errors(childComplexity), true
+
+	case "SetNodeProtectionPayload.bareMetalNode":
+		if e.ComplexityRoot.SetNodeProtectionPayload.BareMetalNode == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetNodeProtectionPayload.BareMetalNode(childComplexity), true
+	case "SetNodeProtectionPayload.errors":
+		if e.ComplexityRoot.SetNodeProtectionPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetNodeProtectionPayload.Errors(childComplexity), true
 
 	case "StateCount.count":
 		if e.ComplexityRoot.StateCount.Count == nil {
@@ -1837,6 +2844,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.StuckReason.Evidence(childComplexity), true
+	case "StuckReason.position":
+		if e.ComplexityRoot.StuckReason.Position == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StuckReason.Position(childComplexity), true
 	case "StuckReason.since":
 		if e.ComplexityRoot.StuckReason.Since == nil {
 			break
@@ -1911,6 +2924,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.UserError.Retryable(childComplexity), true
 
+	case "ValidationCheck.field":
+		if e.ComplexityRoot.ValidationCheck.Field == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ValidationCheck.Field(childComplexity), true
+	case "ValidationCheck.hint":
+		if e.ComplexityRoot.ValidationCheck.Hint == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ValidationCheck.Hint(childComplexity), true
+	case "ValidationCheck.key":
+		if e.ComplexityRoot.ValidationCheck.Key == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ValidationCheck.Key(childComplexity), true
+	case "ValidationCheck.label":
+		if e.ComplexityRoot.ValidationCheck.Label == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ValidationCheck.Label(childComplexity), true
+	case "ValidationCheck.message":
+		if e.ComplexityRoot.ValidationCheck.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ValidationCheck.Message(childComplexity), true
+	case "ValidationCheck.passed":
+		if e.ComplexityRoot.ValidationCheck.Passed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ValidationCheck.Passed(childComplexity), true
+	case "ValidationCheck.severity":
+		if e.ComplexityRoot.ValidationCheck.Severity == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ValidationCheck.Severity(childComplexity), true
+
 	case "Viewer.actor":
 		if e.ComplexityRoot.Viewer.Actor == nil {
 			break
@@ -1932,9 +2988,12 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
+		ec.unmarshalInputAdoptServerInput,
 		ec.unmarshalInputBareMetalNodeBy,
 		ec.unmarshalInputBareMetalNodeFilter,
 		ec.unmarshalInputBareMetalNodeOrder,
+		ec.unmarshalInputCancelDeploymentInput,
+		ec.unmarshalInputCleanupDeploymentInput,
 		ec.unmarshalInputDeployNodeInput,
 		ec.unmarshalInputDeployNodesInput,
 		ec.unmarshalInputDeploySpec,
@@ -1944,11 +3003,17 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputIbmVpcSpec,
 		ec.unmarshalInputLabelInput,
 		ec.unmarshalInputNetworkInput,
+		ec.unmarshalInputOpenConsoleInput,
 		ec.unmarshalInputRackSpec,
 		ec.unmarshalInputRegisterNodeInput,
+		ec.unmarshalInputReinitializeNodeInput,
+		ec.unmarshalInputRemoveOrphanInput,
 		ec.unmarshalInputReportPhaseInput,
+		ec.unmarshalInputRetryDeploymentInput,
 		ec.unmarshalInputSetMaintenanceInput,
+		ec.unmarshalInputSetNodeProtectionInput,
 		ec.unmarshalInputUpdateNodeInput,
+		ec.unmarshalInputVlanInput,
 	)
 	first := true
 
@@ -3030,6 +4095,10 @@ input IbmVpcSpec {
   """
   workloadSubnets: [String!]
   """
+  Networks that share the first port, each with a VLAN of its own; at most 16.
+  """
+  vlans: [VlanInput!]
+  """
   Name of the installer artifact.
   """
   installer: String
@@ -3074,9 +4143,35 @@ input NetworkInput {
   """
   managementIp: IPAddress
   """
+  Address for the hypervisor; left out: one of the configured range.
+  """
+  ahvIp: IPAddress
+  """
+  Address for the controller virtual machine; left out: one of the configured range.
+  """
+  cvmIp: IPAddress
+  """
   DNS servers, at most 3.
   """
   dnsServers: [IPAddress!]
+}
+
+"""
+A network that a machine reaches over a VLAN.
+"""
+input VlanInput {
+  """
+  The VLAN, 1 to 4094 (IEEE 802.1Q).
+  """
+  id: Int!
+  """
+  Id or name of its subnet.
+  """
+  subnet: String!
+  """
+  It may move to another server with a virtual machine.
+  """
+  float: Boolean = false
 }
 
 """
@@ -3911,6 +5006,644 @@ type PhaseRun {
   message: String
 }
 `, BuiltIn: false},
+	{Name: "../schema/provider.graphqls", Input: `"""
+One thing that was made at a provider for a node, as the journal has it.
+"""
+type Resource {
+  """
+  The row of the journal, opaque; ` + "`" + `Query.node` + "`" + ` does not know it.
+  """
+  id: ID!
+  """
+  What it is, for example "server", "vni", "reserved_ip", "dns_a".
+  """
+  kind: String!
+  """
+  Which of its kind, for example "management"; null when there is only one.
+  """
+  role: String
+  """
+  Its name at the provider.
+  """
+  name: String!
+  """
+  The provider's id of it; null while none is known.
+  """
+  cloudId: String
+  """
+  How it stands.
+  """
+  state: ResourceState!
+  """
+  The provider that has it.
+  """
+  provider: Provider!
+  """
+  Number of the deployment that made it, or null when that is no longer known.
+  """
+  createdByNumber: Int
+  """
+  Number of the deployment that holds it now, or null when that is no longer known.
+  """
+  heldByNumber: Int
+  """
+  What the provider last said against it; null when nothing.
+  """
+  lastError: String
+  """
+  When it was written down, before the provider was asked for it.
+  """
+  createdAt: Time!
+  """
+  When the row last changed.
+  """
+  updatedAt: Time!
+}
+
+"""
+How a thing at a provider stands.
+"""
+enum ResourceState {
+  """
+  Written down; the provider was not asked yet.
+  """
+  INTENT
+  """
+  The provider was asked and its answer tells nothing; it is being looked for.
+  """
+  DOUBTFUL
+  """
+  It is there.
+  """
+  PRESENT
+  """
+  Its removal was asked for.
+  """
+  RELEASING
+  """
+  Proven gone.
+  """
+  GONE
+}
+
+extend type BareMetalNode {
+  """
+  Address of the hypervisor; null when none is held.
+  """
+  ahvIp: IPAddress
+  """
+  Address of the controller virtual machine; null when none is held.
+  """
+  cvmIp: IPAddress
+  """
+  What was made for it at the provider, the oldest first: everything that is not proven gone, and what is gone of its current deployment.
+  """
+  resources: [Resource!]!
+}
+
+"""
+What would become of a deployment if it were asked for now.
+"""
+type DeploymentValidation {
+  """
+  Nothing that was found stands in the way; warnings may be among the checks.
+  """
+  ok: Boolean!
+  """
+  Everything that was looked at, in order.
+  """
+  checks: [ValidationCheck!]!
+  """
+  Fields of the input that are not acceptable.
+  """
+  errors: [UserError!]!
+  """
+  How long such a deployment usually takes once it has left the queue; null when that is not known.
+  """
+  estimatedDuration: Duration
+  """
+  How many deployments come before it in the queue; 0 = it would start at once.
+  """
+  ahead: Int!
+}
+
+"""
+One line of the check-list before a deployment.
+"""
+type ValidationCheck {
+  """
+  Stable name for programs, for example "quota", "profile", "boot_traffic". The list may grow.
+  """
+  key: String!
+  """
+  What was looked at, for people.
+  """
+  label: String!
+  """
+  What it means when it did not pass.
+  """
+  severity: CheckSeverity!
+  """
+  Nothing is wrong with it.
+  """
+  passed: Boolean!
+  """
+  What was found.
+  """
+  message: String!
+  """
+  What to do when it did not pass.
+  """
+  hint: String
+  """
+  Path to the field of the input that is to blame; null when it is none.
+  """
+  field: [String!]
+}
+
+"""
+What a check means that did not pass.
+"""
+enum CheckSeverity {
+  """
+  Worth knowing.
+  """
+  INFO
+  """
+  May go wrong.
+  """
+  WARNING
+  """
+  Will be refused, or fail.
+  """
+  ERROR
+}
+
+"""
+What can be ordered at a provider.
+"""
+type ProviderOffer {
+  """
+  Its region, for example "us-south".
+  """
+  region: String!
+  """
+  Zones of the region.
+  """
+  zones: [String!]!
+  """
+  Machine types.
+  """
+  profiles: [OfferProfile!]!
+  """
+  Subnets of the provider's network.
+  """
+  subnets: [OfferSubnet!]!
+  """
+  Security groups.
+  """
+  securityGroups: [OfferItem!]!
+  """
+  SSH keys.
+  """
+  sshKeys: [OfferItem!]!
+  """
+  Images that boot from the network, the newest first.
+  """
+  images: [OfferItem!]!
+  """
+  DNS zones.
+  """
+  dnsZones: [OfferItem!]!
+  """
+  Servers that the account has.
+  """
+  servers: Int!
+  """
+  Servers that the account may have; null when that is not known.
+  """
+  quota: Int
+  """
+  When this was read; at most a minute ago.
+  """
+  asOf: Time!
+}
+
+"""
+A machine type.
+"""
+type OfferProfile {
+  """
+  Its name, for example "bx2d-metal-96x384".
+  """
+  name: String!
+  """
+  Its family in the provider's words; null when it has none.
+  """
+  family: String
+  """
+  Processors, as the provider counts them.
+  """
+  cpus: Int!
+  """
+  Memory, in GiB.
+  """
+  memoryGib: Int!
+  """
+  Local disks beside the one it boots from.
+  """
+  dataDisks: Int!
+  """
+  Size of each of them, in GB.
+  """
+  dataDiskGb: Int!
+  """
+  The installer can use it.
+  """
+  usable: Boolean!
+  """
+  Why it cannot be used; null when it can.
+  """
+  why: String
+}
+
+"""
+A subnet.
+"""
+type OfferSubnet {
+  """
+  The provider's id of it.
+  """
+  id: ID!
+  """
+  Its name.
+  """
+  name: String!
+  """
+  Its zone.
+  """
+  zone: String!
+  """
+  Its addresses, for example "10.240.0.0/24".
+  """
+  cidr: String!
+  """
+  Addresses of it that are free.
+  """
+  availableAddresses: Int!
+}
+
+"""
+Anything else at a provider that has an id and a name.
+"""
+type OfferItem {
+  """
+  The provider's id of it.
+  """
+  id: ID!
+  """
+  Its name.
+  """
+  name: String!
+  """
+  Its status in the provider's words; null when it has none.
+  """
+  status: String
+}
+
+"""
+A difference between the journal and a provider.
+"""
+type Drift {
+  """
+  How they differ.
+  """
+  problem: DriftProblem!
+  """
+  What it is, for example "server" or "reserved_ip".
+  """
+  kind: String!
+  """
+  Its name at the provider.
+  """
+  name: String!
+  """
+  The provider's id of it; null when there is none.
+  """
+  cloudId: String
+  """
+  Its zone; null when it is in none.
+  """
+  zone: String
+  """
+  Its status in the provider's words.
+  """
+  status: String
+  """
+  When it was made, as the provider says.
+  """
+  createdAt: Time
+  """
+  The row of the journal; null for an orphan.
+  """
+  resourceId: ID
+  """
+  The node that the row belongs to; null for an orphan.
+  """
+  bareMetalNode: BareMetalNode
+  """
+  What was found, in words.
+  """
+  message: String!
+}
+
+"""
+How the journal and a provider can differ.
+"""
+enum DriftProblem {
+  """
+  It has our naming and is at the provider, and no row of the journal holds it.
+  """
+  ORPHAN
+  """
+  A row says that it is there, the provider says that it is not.
+  """
+  MISSING
+  """
+  Something with a row's name is there, but it is not what the row describes.
+  """
+  FOREIGN
+}
+
+"""
+A machine that was found at a provider.
+"""
+type FoundServer {
+  """
+  The provider's id of it.
+  """
+  serverId: String!
+  """
+  Its name at the provider.
+  """
+  name: String!
+  """
+  Its status in the provider's words.
+  """
+  serverStatus: String
+  """
+  Its machine type.
+  """
+  serverProfile: String!
+  """
+  Its zone.
+  """
+  zone: String
+  """
+  Its management address.
+  """
+  managementIp: IPAddress
+  """
+  Its MAC addresses, as far as they are known.
+  """
+  macAddresses: [MACAddress!]!
+  """
+  What belongs to it, with the kind and the name of each.
+  """
+  resources: [FoundResource!]!
+}
+
+"""
+A thing that belongs to a machine that was found.
+"""
+type FoundResource {
+  """
+  What it is, for example "vni".
+  """
+  kind: String!
+  """
+  Which of its kind; null when there is only one.
+  """
+  role: String
+  """
+  Its name at the provider.
+  """
+  name: String!
+  """
+  The provider's id of it.
+  """
+  cloudId: String!
+}
+
+"""
+A way to a machine's console.
+"""
+type ConsoleAccess {
+  """
+  Address of a websocket; it contains a secret that is good for one use.
+  """
+  url: String!
+  """
+  What speaks on it.
+  """
+  type: ConsoleType!
+  """
+  After that the address is worth nothing.
+  """
+  expiresAt: Time!
+  """
+  Somebody else's session was ended for it.
+  """
+  forced: Boolean!
+}
+
+"""
+Kinds of consoles.
+"""
+enum ConsoleType {
+  """
+  Text.
+  """
+  SERIAL
+  """
+  The screen (RFC 6143).
+  """
+  VNC
+}
+
+extend type Query {
+  """
+  Goes through everything that a deployment needs, and changes nothing. Every finding is told at once.
+  """
+  validateDeployment(
+    "What would be deployed."
+    input: DeployNodeInput!
+  ): DeploymentValidation! @hasRole(role: OPERATOR)
+  """
+  What can be ordered at a provider.
+  """
+  providerOffer(
+    "The provider."
+    provider: Provider!
+  ): ProviderOffer! @hasRole(role: VIEWER)
+  """
+  How the journal and a provider differ: what nobody holds, and what is missing. Reads everything at the provider.
+  """
+  driftReport(
+    "The provider."
+    provider: Provider!
+  ): [Drift!]! @hasRole(role: OPERATOR)
+}
+
+extend type Mutation {
+  """
+  Takes a machine into care that Slipway did not make. It becomes a node that is deployed and protected; nothing of the
+  machine is changed. As a dry run it tells what was found.
+  """
+  adoptServer(
+    "The machine."
+    input: AdoptServerInput!
+  ): AdoptServerPayload! @hasRole(role: ADMIN)
+  """
+  Deletes one thing at a provider that ` + "`" + `driftReport` + "`" + ` calls an orphan now.
+  """
+  removeOrphan(
+    "What to delete."
+    input: RemoveOrphanInput!
+  ): RemoveOrphanPayload! @hasRole(role: ADMIN)
+  """
+  Opens the console of a node's machine.
+  """
+  openConsole(
+    "Which console."
+    input: OpenConsoleInput!
+  ): OpenConsolePayload! @hasRole(role: OPERATOR)
+}
+
+"""
+A machine to take into care.
+"""
+input AdoptServerInput {
+  """
+  Name of the node that it becomes: an RFC 1123 label in lower case, at most 40 characters, at least one letter.
+  """
+  name: String!
+  """
+  The provider that has the machine.
+  """
+  provider: Provider! = IBM_VPC
+  """
+  The provider's id of the machine, or its name there.
+  """
+  server: String!
+  """
+  Name of the cluster that it belongs to; left out: stand-alone.
+  """
+  clusterName: String
+  """
+  Free labels, at most 64.
+  """
+  labels: [LabelInput!]
+  """
+  Only tell what is found.
+  """
+  dryRun: Boolean = false
+}
+
+"""
+An orphan to delete. All that is given must agree; the kind and one of the others are needed.
+"""
+input RemoveOrphanInput {
+  """
+  The provider that has it.
+  """
+  provider: Provider!
+  """
+  What it is, as ` + "`" + `driftReport` + "`" + ` says.
+  """
+  kind: String!
+  """
+  The provider's id of it.
+  """
+  cloudId: String
+  """
+  Its name at the provider.
+  """
+  name: String
+}
+
+"""
+A console to open.
+"""
+input OpenConsoleInput {
+  """
+  The node's global id.
+  """
+  id: ID!
+  """
+  Which console.
+  """
+  type: ConsoleType! = SERIAL
+  """
+  Ends somebody else's session, if there is one.
+  """
+  force: Boolean = false
+}
+
+"""
+Answer of ` + "`" + `adoptServer` + "`" + `.
+"""
+type AdoptServerPayload implements MutationPayload {
+  """
+  The node that it became; null on a dry run, and when there are errors.
+  """
+  bareMetalNode: BareMetalNode
+  """
+  What was found; null when there are errors.
+  """
+  found: FoundServer
+  """
+  Empty when it was done.
+  """
+  errors: [UserError!]!
+}
+
+"""
+Answer of ` + "`" + `removeOrphan` + "`" + `.
+"""
+type RemoveOrphanPayload implements MutationPayload {
+  """
+  What is deleted; null when there are errors.
+  """
+  orphan: Drift
+  """
+  It is proven gone; false while that is under way: ask again, or read ` + "`" + `driftReport` + "`" + ` again.
+  """
+  done: Boolean!
+  """
+  What is being waited for, or the proof; null when there are errors.
+  """
+  message: String
+  """
+  Empty when it was done.
+  """
+  errors: [UserError!]!
+}
+
+"""
+Answer of ` + "`" + `openConsole` + "`" + `.
+"""
+type OpenConsolePayload implements MutationPayload {
+  """
+  The console; null when there are errors.
+  """
+  console: ConsoleAccess
+  """
+  Empty when it was done.
+  """
+  errors: [UserError!]!
+}
+`, BuiltIn: false},
 	{Name: "../schema/scalars.graphqls", Input: `"""
 An instant, RFC 3339 with an offset, for example "2026-11-22T08:40:05.770099Z".
 Slipway answers in UTC with microseconds and accepts any offset.
@@ -4307,6 +6040,378 @@ extend type Query {
   serverInfo: ServerInfo! @hasRole(role: VIEWER)
 }
 `, BuiltIn: false},
+	{Name: "../schema/verb.graphqls", Input: `"""
+Why a deployment was made.
+"""
+enum DeploymentKind {
+  """
+  A machine is ordered, or taken from the rack, and installed.
+  """
+  INSTALL
+  """
+  The node's present machine is installed anew.
+  """
+  REINITIALIZE
+  """
+  A machine that exists was taken into care; nothing was installed.
+  """
+  ADOPT
+}
+
+"""
+What can be asked of a deployment.
+"""
+enum DeploymentAction {
+  """
+  ` + "`" + `cancelDeployment` + "`" + `.
+  """
+  CANCEL
+  """
+  ` + "`" + `retryDeployment` + "`" + ` from the phase that failed.
+  """
+  RETRY
+  """
+  ` + "`" + `retryDeployment` + "`" + ` from an earlier phase; ` + "`" + `retryPhases` + "`" + ` lists them.
+  """
+  RETRY_FROM_PHASE
+  """
+  ` + "`" + `cleanupDeployment` + "`" + `.
+  """
+  CLEANUP
+  """
+  ` + "`" + `reinitializeNode` + "`" + `.
+  """
+  REINITIALIZE
+}
+
+"""
+A phase that a failed deployment may be retried from.
+"""
+type RetryPhase {
+  """
+  The phase.
+  """
+  phase: Phase!
+  """
+  The same in the spelling of scripts and REST.
+  """
+  phaseKey: String!
+  """
+  Its name for people.
+  """
+  label: String!
+  """
+  Where the attempt really begins: what only the machine can do begins with another boot of it.
+  """
+  beginsAt: Phase!
+  """
+  The machine boots and is installed again; what is on its disks is lost.
+  """
+  installs: Boolean!
+}
+
+"""
+One thing that a cleanup removes.
+"""
+type CleanupStep {
+  """
+  The row of the journal; the same as ` + "`" + `Resource.id` + "`" + `.
+  """
+  resourceId: ID!
+  """
+  What it is, for example "server" or "reserved_ip".
+  """
+  resourceKind: String!
+  """
+  Which of its kind, for example "management"; null when there is only one.
+  """
+  role: String
+  """
+  Its name at the provider.
+  """
+  name: String!
+  """
+  The provider's id of it; null while none is known.
+  """
+  cloudId: String
+  """
+  What is done with it, in words, for example "stop and delete".
+  """
+  action: String!
+  """
+  How far it is. SUCCEEDED = proven gone, SKIPPED = it stays.
+  """
+  status: PhaseStatus!
+  """
+  What is being waited for or, once it is gone, the proof.
+  """
+  message: String
+}
+
+extend type Deployment {
+  """
+  Why it was made.
+  """
+  kind: DeploymentKind!
+  """
+  What may be asked of it now, in the order in which to offer it. Does not look at the caller's role; each action is
+  decided again when it is asked for.
+  """
+  allowedActions: [DeploymentAction!]!
+  """
+  Phases that it may be retried from, in order; empty unless RETRY_FROM_PHASE is allowed.
+  """
+  retryPhases: [RetryPhase!]!
+  """
+  How the release of what the node holds stands, in the order in which it is done; empty before the first release.
+  """
+  cleanup: [CleanupStep!]!
+}
+
+extend type StuckReason {
+  """
+  Its place in the queue that it waits in, 1 = the next; null when it waits in none.
+  """
+  position: Int
+}
+
+extend type BareMetalNode {
+  """
+  It refuses to be released or installed anew.
+  """
+  protected: Boolean!
+  """
+  Why it is protected; null when nobody said.
+  """
+  protectNote: String
+}
+
+extend type Mutation {
+  """
+  Ends a deployment that is on its way. What was made for it stays until it is cleaned up. Canceling what is being
+  canceled changes nothing, unless it shall be immediate now.
+  """
+  cancelDeployment(
+    "What to cancel."
+    input: CancelDeploymentInput!
+  ): CancelDeploymentPayload! @hasRole(role: OPERATOR)
+  """
+  Opens the next attempt of a failed deployment. Asking twice makes one attempt: the second is refused with WRONG_STATE.
+  """
+  retryDeployment(
+    "What to retry."
+    input: RetryDeploymentInput!
+  ): RetryDeploymentPayload! @hasRole(role: OPERATOR)
+  """
+  Releases everything that a node holds. Answers when that has begun; follow ` + "`" + `Deployment.cleanup` + "`" + ` by stream. As a dry
+  run it tells what would be done, in order, and does nothing.
+  """
+  cleanupDeployment(
+    "What to clean up."
+    input: CleanupDeploymentInput!
+  ): CleanupDeploymentPayload! @hasRole(role: OPERATOR)
+  """
+  Installs a node's present machine anew, as a new deployment. All data on it is lost; its addresses stay.
+  """
+  reinitializeNode(
+    "What to install anew."
+    input: ReinitializeNodeInput!
+  ): ReinitializeNodePayload! @hasRole(role: OPERATOR)
+  """
+  Protects a node, or takes that away: a protected node is neither released nor installed anew.
+  """
+  setNodeProtection(
+    "The change."
+    input: SetNodeProtectionInput!
+  ): SetNodeProtectionPayload! @hasRole(role: OPERATOR)
+}
+
+"""
+A deployment to cancel.
+"""
+input CancelDeploymentInput {
+  """
+  The deployment's global id.
+  """
+  id: ID!
+  """
+  Why, for its history; at most 500 characters.
+  """
+  reason: String
+  """
+  When it shall end.
+  """
+  mode: CancelMode = AFTER_CURRENT_PHASE
+}
+
+"""
+When a cancellation takes effect.
+"""
+enum CancelMode {
+  """
+  When the open phase ends; at once if nothing is being done but waiting.
+  """
+  AFTER_CURRENT_PHASE
+  """
+  Now. A machine may be left half-way through its installation.
+  """
+  IMMEDIATE
+}
+
+"""
+A failed deployment to retry.
+"""
+input RetryDeploymentInput {
+  """
+  The deployment's global id.
+  """
+  id: ID!
+  """
+  Where to begin; left out: at the phase that failed.
+  """
+  fromPhase: Phase
+}
+
+"""
+A deployment whose node is to be cleaned up.
+"""
+input CleanupDeploymentInput {
+  """
+  The deployment's global id; it must be its node's current one, and over.
+  """
+  id: ID!
+  """
+  Only tell what would be done.
+  """
+  dryRun: Boolean = false
+  """
+  Must equal the node's name, unless this is a dry run.
+  """
+  confirmNodeName: String
+}
+
+"""
+A node to install anew.
+"""
+input ReinitializeNodeInput {
+  """
+  The node's global id.
+  """
+  id: ID!
+  """
+  Must equal the node's name.
+  """
+  confirmNodeName: String!
+  """
+  What to install; left out: as last time. The provider stays the same.
+  """
+  spec: DeploySpec
+  """
+  Holds all clocks of the deployment from the start.
+  """
+  maintenance: Boolean = false
+  """
+  The same key with the same input twice makes one deployment.
+  """
+  idempotencyKey: String
+}
+
+"""
+The protection of a node.
+"""
+input SetNodeProtectionInput {
+  """
+  The node's global id.
+  """
+  id: ID!
+  """
+  Whether it shall be protected. What is so already changes nothing.
+  """
+  protected: Boolean!
+  """
+  Why, at most 500 bytes; kept only while it is protected.
+  """
+  note: String
+  """
+  The version that the change is based on; refused with VERSION_MISMATCH when the node has another. Left out: any.
+  """
+  expectedVersion: Int
+}
+
+"""
+Answer of ` + "`" + `cancelDeployment` + "`" + `.
+"""
+type CancelDeploymentPayload implements MutationPayload {
+  """
+  The deployment after it; null when there are errors.
+  """
+  deployment: Deployment
+  """
+  Empty when it was done.
+  """
+  errors: [UserError!]!
+}
+
+"""
+Answer of ` + "`" + `retryDeployment` + "`" + `.
+"""
+type RetryDeploymentPayload implements MutationPayload {
+  """
+  The deployment after it; null when there are errors.
+  """
+  deployment: Deployment
+  """
+  Empty when it was done.
+  """
+  errors: [UserError!]!
+}
+
+"""
+Answer of ` + "`" + `cleanupDeployment` + "`" + `.
+"""
+type CleanupDeploymentPayload implements MutationPayload {
+  """
+  The deployment after it; null when there are errors.
+  """
+  deployment: Deployment
+  """
+  What would be done, in order; empty unless this is a dry run.
+  """
+  plan: [CleanupStep!]!
+  """
+  Empty when it was done.
+  """
+  errors: [UserError!]!
+}
+
+"""
+Answer of ` + "`" + `reinitializeNode` + "`" + `.
+"""
+type ReinitializeNodePayload implements MutationPayload {
+  """
+  The new deployment; null when there are errors.
+  """
+  deployment: Deployment
+  """
+  Empty when it was done.
+  """
+  errors: [UserError!]!
+}
+
+"""
+Answer of ` + "`" + `setNodeProtection` + "`" + `.
+"""
+type SetNodeProtectionPayload implements MutationPayload {
+  """
+  The node after it; null when there are errors.
+  """
+  bareMetalNode: BareMetalNode
+  """
+  Empty when it was done.
+  """
+  errors: [UserError!]!
+}
+`, BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
 
@@ -4322,6 +6427,18 @@ func (ec *executionContext) childFields_Actor(ctx context.Context, field graphql
 		return ec.fieldContext_Actor_name(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Actor", field.Name)
+}
+
+func (ec *executionContext) childFields_AdoptServerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "bareMetalNode":
+		return ec.fieldContext_AdoptServerPayload_bareMetalNode(ctx, field)
+	case "found":
+		return ec.fieldContext_AdoptServerPayload_found(ctx, field)
+	case "errors":
+		return ec.fieldContext_AdoptServerPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AdoptServerPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_BareMetalNode(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4368,6 +6485,16 @@ func (ec *executionContext) childFields_BareMetalNode(ctx context.Context, field
 		return ec.fieldContext_BareMetalNode_currentDeployment(ctx, field)
 	case "deployments":
 		return ec.fieldContext_BareMetalNode_deployments(ctx, field)
+	case "ahvIp":
+		return ec.fieldContext_BareMetalNode_ahvIp(ctx, field)
+	case "cvmIp":
+		return ec.fieldContext_BareMetalNode_cvmIp(ctx, field)
+	case "resources":
+		return ec.fieldContext_BareMetalNode_resources(ctx, field)
+	case "protected":
+		return ec.fieldContext_BareMetalNode_protected(ctx, field)
+	case "protectNote":
+		return ec.fieldContext_BareMetalNode_protectNote(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type BareMetalNode", field.Name)
 }
@@ -4394,6 +6521,64 @@ func (ec *executionContext) childFields_BareMetalNodeEdge(ctx context.Context, f
 		return ec.fieldContext_BareMetalNodeEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type BareMetalNodeEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_CancelDeploymentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "deployment":
+		return ec.fieldContext_CancelDeploymentPayload_deployment(ctx, field)
+	case "errors":
+		return ec.fieldContext_CancelDeploymentPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CancelDeploymentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CleanupDeploymentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "deployment":
+		return ec.fieldContext_CleanupDeploymentPayload_deployment(ctx, field)
+	case "plan":
+		return ec.fieldContext_CleanupDeploymentPayload_plan(ctx, field)
+	case "errors":
+		return ec.fieldContext_CleanupDeploymentPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CleanupDeploymentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CleanupStep(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "resourceId":
+		return ec.fieldContext_CleanupStep_resourceId(ctx, field)
+	case "resourceKind":
+		return ec.fieldContext_CleanupStep_resourceKind(ctx, field)
+	case "role":
+		return ec.fieldContext_CleanupStep_role(ctx, field)
+	case "name":
+		return ec.fieldContext_CleanupStep_name(ctx, field)
+	case "cloudId":
+		return ec.fieldContext_CleanupStep_cloudId(ctx, field)
+	case "action":
+		return ec.fieldContext_CleanupStep_action(ctx, field)
+	case "status":
+		return ec.fieldContext_CleanupStep_status(ctx, field)
+	case "message":
+		return ec.fieldContext_CleanupStep_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CleanupStep", field.Name)
+}
+
+func (ec *executionContext) childFields_ConsoleAccess(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "url":
+		return ec.fieldContext_ConsoleAccess_url(ctx, field)
+	case "type":
+		return ec.fieldContext_ConsoleAccess_type(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_ConsoleAccess_expiresAt(ctx, field)
+	case "forced":
+		return ec.fieldContext_ConsoleAccess_forced(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConsoleAccess", field.Name)
 }
 
 func (ec *executionContext) childFields_DeployNodePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4488,6 +6673,14 @@ func (ec *executionContext) childFields_Deployment(ctx context.Context, field gr
 		return ec.fieldContext_Deployment_maintenance(ctx, field)
 	case "version":
 		return ec.fieldContext_Deployment_version(ctx, field)
+	case "kind":
+		return ec.fieldContext_Deployment_kind(ctx, field)
+	case "allowedActions":
+		return ec.fieldContext_Deployment_allowedActions(ctx, field)
+	case "retryPhases":
+		return ec.fieldContext_Deployment_retryPhases(ctx, field)
+	case "cleanup":
+		return ec.fieldContext_Deployment_cleanup(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Deployment", field.Name)
 }
@@ -4630,6 +6823,48 @@ func (ec *executionContext) childFields_DeploymentFailure(ctx context.Context, f
 	return nil, fmt.Errorf("no field named %q was found under type DeploymentFailure", field.Name)
 }
 
+func (ec *executionContext) childFields_DeploymentValidation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ok":
+		return ec.fieldContext_DeploymentValidation_ok(ctx, field)
+	case "checks":
+		return ec.fieldContext_DeploymentValidation_checks(ctx, field)
+	case "errors":
+		return ec.fieldContext_DeploymentValidation_errors(ctx, field)
+	case "estimatedDuration":
+		return ec.fieldContext_DeploymentValidation_estimatedDuration(ctx, field)
+	case "ahead":
+		return ec.fieldContext_DeploymentValidation_ahead(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeploymentValidation", field.Name)
+}
+
+func (ec *executionContext) childFields_Drift(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "problem":
+		return ec.fieldContext_Drift_problem(ctx, field)
+	case "kind":
+		return ec.fieldContext_Drift_kind(ctx, field)
+	case "name":
+		return ec.fieldContext_Drift_name(ctx, field)
+	case "cloudId":
+		return ec.fieldContext_Drift_cloudId(ctx, field)
+	case "zone":
+		return ec.fieldContext_Drift_zone(ctx, field)
+	case "status":
+		return ec.fieldContext_Drift_status(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Drift_createdAt(ctx, field)
+	case "resourceId":
+		return ec.fieldContext_Drift_resourceId(ctx, field)
+	case "bareMetalNode":
+		return ec.fieldContext_Drift_bareMetalNode(ctx, field)
+	case "message":
+		return ec.fieldContext_Drift_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Drift", field.Name)
+}
+
 func (ec *executionContext) childFields_FleetSummary(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "total":
@@ -4660,6 +6895,42 @@ func (ec *executionContext) childFields_FleetSummary(ctx context.Context, field 
 	return nil, fmt.Errorf("no field named %q was found under type FleetSummary", field.Name)
 }
 
+func (ec *executionContext) childFields_FoundResource(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_FoundResource_kind(ctx, field)
+	case "role":
+		return ec.fieldContext_FoundResource_role(ctx, field)
+	case "name":
+		return ec.fieldContext_FoundResource_name(ctx, field)
+	case "cloudId":
+		return ec.fieldContext_FoundResource_cloudId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FoundResource", field.Name)
+}
+
+func (ec *executionContext) childFields_FoundServer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "serverId":
+		return ec.fieldContext_FoundServer_serverId(ctx, field)
+	case "name":
+		return ec.fieldContext_FoundServer_name(ctx, field)
+	case "serverStatus":
+		return ec.fieldContext_FoundServer_serverStatus(ctx, field)
+	case "serverProfile":
+		return ec.fieldContext_FoundServer_serverProfile(ctx, field)
+	case "zone":
+		return ec.fieldContext_FoundServer_zone(ctx, field)
+	case "managementIp":
+		return ec.fieldContext_FoundServer_managementIp(ctx, field)
+	case "macAddresses":
+		return ec.fieldContext_FoundServer_macAddresses(ctx, field)
+	case "resources":
+		return ec.fieldContext_FoundServer_resources(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FoundServer", field.Name)
+}
+
 func (ec *executionContext) childFields_Label(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "key":
@@ -4668,6 +6939,66 @@ func (ec *executionContext) childFields_Label(ctx context.Context, field graphql
 		return ec.fieldContext_Label_value(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Label", field.Name)
+}
+
+func (ec *executionContext) childFields_OfferItem(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_OfferItem_id(ctx, field)
+	case "name":
+		return ec.fieldContext_OfferItem_name(ctx, field)
+	case "status":
+		return ec.fieldContext_OfferItem_status(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OfferItem", field.Name)
+}
+
+func (ec *executionContext) childFields_OfferProfile(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_OfferProfile_name(ctx, field)
+	case "family":
+		return ec.fieldContext_OfferProfile_family(ctx, field)
+	case "cpus":
+		return ec.fieldContext_OfferProfile_cpus(ctx, field)
+	case "memoryGib":
+		return ec.fieldContext_OfferProfile_memoryGib(ctx, field)
+	case "dataDisks":
+		return ec.fieldContext_OfferProfile_dataDisks(ctx, field)
+	case "dataDiskGb":
+		return ec.fieldContext_OfferProfile_dataDiskGb(ctx, field)
+	case "usable":
+		return ec.fieldContext_OfferProfile_usable(ctx, field)
+	case "why":
+		return ec.fieldContext_OfferProfile_why(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OfferProfile", field.Name)
+}
+
+func (ec *executionContext) childFields_OfferSubnet(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_OfferSubnet_id(ctx, field)
+	case "name":
+		return ec.fieldContext_OfferSubnet_name(ctx, field)
+	case "zone":
+		return ec.fieldContext_OfferSubnet_zone(ctx, field)
+	case "cidr":
+		return ec.fieldContext_OfferSubnet_cidr(ctx, field)
+	case "availableAddresses":
+		return ec.fieldContext_OfferSubnet_availableAddresses(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OfferSubnet", field.Name)
+}
+
+func (ec *executionContext) childFields_OpenConsolePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "console":
+		return ec.fieldContext_OpenConsolePayload_console(ctx, field)
+	case "errors":
+		return ec.fieldContext_OpenConsolePayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OpenConsolePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_PageInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4764,6 +7095,34 @@ func (ec *executionContext) childFields_PhaseRun(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type PhaseRun", field.Name)
 }
 
+func (ec *executionContext) childFields_ProviderOffer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "region":
+		return ec.fieldContext_ProviderOffer_region(ctx, field)
+	case "zones":
+		return ec.fieldContext_ProviderOffer_zones(ctx, field)
+	case "profiles":
+		return ec.fieldContext_ProviderOffer_profiles(ctx, field)
+	case "subnets":
+		return ec.fieldContext_ProviderOffer_subnets(ctx, field)
+	case "securityGroups":
+		return ec.fieldContext_ProviderOffer_securityGroups(ctx, field)
+	case "sshKeys":
+		return ec.fieldContext_ProviderOffer_sshKeys(ctx, field)
+	case "images":
+		return ec.fieldContext_ProviderOffer_images(ctx, field)
+	case "dnsZones":
+		return ec.fieldContext_ProviderOffer_dnsZones(ctx, field)
+	case "servers":
+		return ec.fieldContext_ProviderOffer_servers(ctx, field)
+	case "quota":
+		return ec.fieldContext_ProviderOffer_quota(ctx, field)
+	case "asOf":
+		return ec.fieldContext_ProviderOffer_asOf(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProviderOffer", field.Name)
+}
+
 func (ec *executionContext) childFields_RegisterNodePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "bareMetalNode":
@@ -4772,6 +7131,30 @@ func (ec *executionContext) childFields_RegisterNodePayload(ctx context.Context,
 		return ec.fieldContext_RegisterNodePayload_errors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RegisterNodePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ReinitializeNodePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "deployment":
+		return ec.fieldContext_ReinitializeNodePayload_deployment(ctx, field)
+	case "errors":
+		return ec.fieldContext_ReinitializeNodePayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReinitializeNodePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RemoveOrphanPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "orphan":
+		return ec.fieldContext_RemoveOrphanPayload_orphan(ctx, field)
+	case "done":
+		return ec.fieldContext_RemoveOrphanPayload_done(ctx, field)
+	case "message":
+		return ec.fieldContext_RemoveOrphanPayload_message(ctx, field)
+	case "errors":
+		return ec.fieldContext_RemoveOrphanPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RemoveOrphanPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_ReportPhasePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4788,6 +7171,62 @@ func (ec *executionContext) childFields_ReportPhasePayload(ctx context.Context, 
 		return ec.fieldContext_ReportPhasePayload_errors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ReportPhasePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Resource(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Resource_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_Resource_kind(ctx, field)
+	case "role":
+		return ec.fieldContext_Resource_role(ctx, field)
+	case "name":
+		return ec.fieldContext_Resource_name(ctx, field)
+	case "cloudId":
+		return ec.fieldContext_Resource_cloudId(ctx, field)
+	case "state":
+		return ec.fieldContext_Resource_state(ctx, field)
+	case "provider":
+		return ec.fieldContext_Resource_provider(ctx, field)
+	case "createdByNumber":
+		return ec.fieldContext_Resource_createdByNumber(ctx, field)
+	case "heldByNumber":
+		return ec.fieldContext_Resource_heldByNumber(ctx, field)
+	case "lastError":
+		return ec.fieldContext_Resource_lastError(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Resource_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_Resource_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Resource", field.Name)
+}
+
+func (ec *executionContext) childFields_RetryDeploymentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "deployment":
+		return ec.fieldContext_RetryDeploymentPayload_deployment(ctx, field)
+	case "errors":
+		return ec.fieldContext_RetryDeploymentPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetryDeploymentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RetryPhase(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "phase":
+		return ec.fieldContext_RetryPhase_phase(ctx, field)
+	case "phaseKey":
+		return ec.fieldContext_RetryPhase_phaseKey(ctx, field)
+	case "label":
+		return ec.fieldContext_RetryPhase_label(ctx, field)
+	case "beginsAt":
+		return ec.fieldContext_RetryPhase_beginsAt(ctx, field)
+	case "installs":
+		return ec.fieldContext_RetryPhase_installs(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetryPhase", field.Name)
 }
 
 func (ec *executionContext) childFields_ServerInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4816,6 +7255,16 @@ func (ec *executionContext) childFields_SetMaintenancePayload(ctx context.Contex
 	return nil, fmt.Errorf("no field named %q was found under type SetMaintenancePayload", field.Name)
 }
 
+func (ec *executionContext) childFields_SetNodeProtectionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "bareMetalNode":
+		return ec.fieldContext_SetNodeProtectionPayload_bareMetalNode(ctx, field)
+	case "errors":
+		return ec.fieldContext_SetNodeProtectionPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetNodeProtectionPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_StateCount(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "state":
@@ -4838,6 +7287,8 @@ func (ec *executionContext) childFields_StuckReason(ctx context.Context, field g
 		return ec.fieldContext_StuckReason_evidence(ctx, field)
 	case "advice":
 		return ec.fieldContext_StuckReason_advice(ctx, field)
+	case "position":
+		return ec.fieldContext_StuckReason_position(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type StuckReason", field.Name)
 }
@@ -4866,6 +7317,26 @@ func (ec *executionContext) childFields_UserError(ctx context.Context, field gra
 		return ec.fieldContext_UserError_retryable(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UserError", field.Name)
+}
+
+func (ec *executionContext) childFields_ValidationCheck(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "key":
+		return ec.fieldContext_ValidationCheck_key(ctx, field)
+	case "label":
+		return ec.fieldContext_ValidationCheck_label(ctx, field)
+	case "severity":
+		return ec.fieldContext_ValidationCheck_severity(ctx, field)
+	case "passed":
+		return ec.fieldContext_ValidationCheck_passed(ctx, field)
+	case "message":
+		return ec.fieldContext_ValidationCheck_message(ctx, field)
+	case "hint":
+		return ec.fieldContext_ValidationCheck_hint(ctx, field)
+	case "field":
+		return ec.fieldContext_ValidationCheck_field(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ValidationCheck", field.Name)
 }
 
 func (ec *executionContext) childFields_Viewer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -44,6 +44,34 @@ type Actor struct {
 	Name string `json:"name"`
 }
 
+// A machine to take into care.
+type AdoptServerInput struct {
+	// Name of the node that it becomes: an RFC 1123 label in lower case, at most 40 characters, at least one letter.
+	Name string `json:"name"`
+	// The provider that has the machine.
+	Provider Provider `json:"provider"`
+	// The provider's id of the machine, or its name there.
+	Server string `json:"server"`
+	// Name of the cluster that it belongs to; left out: stand-alone.
+	ClusterName *string `json:"clusterName,omitempty"`
+	// Free labels, at most 64.
+	Labels []*LabelInput `json:"labels,omitempty"`
+	// Only tell what is found.
+	DryRun *bool `json:"dryRun,omitempty"`
+}
+
+// Answer of `adoptServer`.
+type AdoptServerPayload struct {
+	// The node that it became; null on a dry run, and when there are errors.
+	BareMetalNode *BareMetalNode `json:"bareMetalNode,omitempty"`
+	// What was found; null when there are errors.
+	Found *FoundServer `json:"found,omitempty"`
+	// Empty when it was done.
+	Errors []*UserError `json:"errors"`
+}
+
+func (AdoptServerPayload) IsMutationPayload() {}
+
 // A bare metal machine that Slipway manages.
 type BareMetalNode struct {
 	// Global id, opaque.
@@ -86,6 +114,16 @@ type BareMetalNode struct {
 	UpdatedAt time.Time `json:"updatedAt"`
 	// The newest deployment, active or not; null when never deployed.
 	CurrentDeployment *Deployment `json:"currentDeployment,omitempty"`
+	// Address of the hypervisor; null when none is held.
+	AhvIP *string `json:"ahvIp,omitempty"`
+	// Address of the controller virtual machine; null when none is held.
+	CvmIP *string `json:"cvmIp,omitempty"`
+	// What was made for it at the provider, the oldest first: everything that is not proven gone, and what is gone of its current deployment.
+	Resources []*Resource `json:"resources"`
+	// It refuses to be released or installed anew.
+	Protected bool `json:"protected"`
+	// Why it is protected; null when nobody said.
+	ProtectNote *string `json:"protectNote,omitempty"`
 	// Database id.
 	Key int64 `json:"-"`
 }
@@ -136,6 +174,80 @@ type BareMetalNodeOrder struct {
 	Field BareMetalNodeOrderField `json:"field"`
 	// In which direction.
 	Direction OrderDirection `json:"direction"`
+}
+
+// A deployment to cancel.
+type CancelDeploymentInput struct {
+	// The deployment's global id.
+	ID string `json:"id"`
+	// Why, for its history; at most 500 characters.
+	Reason *string `json:"reason,omitempty"`
+	// When it shall end.
+	Mode *CancelMode `json:"mode,omitempty"`
+}
+
+// Answer of `cancelDeployment`.
+type CancelDeploymentPayload struct {
+	// The deployment after it; null when there are errors.
+	Deployment *Deployment `json:"deployment,omitempty"`
+	// Empty when it was done.
+	Errors []*UserError `json:"errors"`
+}
+
+func (CancelDeploymentPayload) IsMutationPayload() {}
+
+// A deployment whose node is to be cleaned up.
+type CleanupDeploymentInput struct {
+	// The deployment's global id; it must be its node's current one, and over.
+	ID string `json:"id"`
+	// Only tell what would be done.
+	DryRun *bool `json:"dryRun,omitempty"`
+	// Must equal the node's name, unless this is a dry run.
+	ConfirmNodeName *string `json:"confirmNodeName,omitempty"`
+}
+
+// Answer of `cleanupDeployment`.
+type CleanupDeploymentPayload struct {
+	// The deployment after it; null when there are errors.
+	Deployment *Deployment `json:"deployment,omitempty"`
+	// What would be done, in order; empty unless this is a dry run.
+	Plan []*CleanupStep `json:"plan"`
+	// Empty when it was done.
+	Errors []*UserError `json:"errors"`
+}
+
+func (CleanupDeploymentPayload) IsMutationPayload() {}
+
+// One thing that a cleanup removes.
+type CleanupStep struct {
+	// The row of the journal; the same as `Resource.id`.
+	ResourceID string `json:"resourceId"`
+	// What it is, for example "server" or "reserved_ip".
+	ResourceKind string `json:"resourceKind"`
+	// Which of its kind, for example "management"; null when there is only one.
+	Role *string `json:"role,omitempty"`
+	// Its name at the provider.
+	Name string `json:"name"`
+	// The provider's id of it; null while none is known.
+	CloudID *string `json:"cloudId,omitempty"`
+	// What is done with it, in words, for example "stop and delete".
+	Action string `json:"action"`
+	// How far it is. SUCCEEDED = proven gone, SKIPPED = it stays.
+	Status PhaseStatus `json:"status"`
+	// What is being waited for or, once it is gone, the proof.
+	Message *string `json:"message,omitempty"`
+}
+
+// A way to a machine's console.
+type ConsoleAccess struct {
+	// Address of a websocket; it contains a secret that is good for one use.
+	URL string `json:"url"`
+	// What speaks on it.
+	Type ConsoleType `json:"type"`
+	// After that the address is worth nothing.
+	ExpiresAt time.Time `json:"expiresAt"`
+	// Somebody else's session was ended for it.
+	Forced bool `json:"forced"`
 }
 
 // A machine to deploy.
@@ -265,6 +377,15 @@ type Deployment struct {
 	Maintenance bool `json:"maintenance"`
 	// Grows with every change; a client drops anything older than it has.
 	Version int `json:"version"`
+	// Why it was made.
+	Kind DeploymentKind `json:"kind"`
+	// What may be asked of it now, in the order in which to offer it. Does not look at the caller's role; each action is
+	// decided again when it is asked for.
+	AllowedActions []DeploymentAction `json:"allowedActions"`
+	// Phases that it may be retried from, in order; empty unless RETRY_FROM_PHASE is allowed.
+	RetryPhases []*RetryPhase `json:"retryPhases"`
+	// How the release of what the node holds stands, in the order in which it is done; empty before the first release.
+	Cleanup []*CleanupStep `json:"cleanup"`
 	// Database id.
 	Key int64 `json:"-"`
 }
@@ -433,6 +554,44 @@ type DeploymentOrder struct {
 	Direction OrderDirection `json:"direction"`
 }
 
+// What would become of a deployment if it were asked for now.
+type DeploymentValidation struct {
+	// Nothing that was found stands in the way; warnings may be among the checks.
+	Ok bool `json:"ok"`
+	// Everything that was looked at, in order.
+	Checks []*ValidationCheck `json:"checks"`
+	// Fields of the input that are not acceptable.
+	Errors []*UserError `json:"errors"`
+	// How long such a deployment usually takes once it has left the queue; null when that is not known.
+	EstimatedDuration *time.Duration `json:"estimatedDuration,omitempty"`
+	// How many deployments come before it in the queue; 0 = it would start at once.
+	Ahead int `json:"ahead"`
+}
+
+// A difference between the journal and a provider.
+type Drift struct {
+	// How they differ.
+	Problem DriftProblem `json:"problem"`
+	// What it is, for example "server" or "reserved_ip".
+	Kind string `json:"kind"`
+	// Its name at the provider.
+	Name string `json:"name"`
+	// The provider's id of it; null when there is none.
+	CloudID *string `json:"cloudId,omitempty"`
+	// Its zone; null when it is in none.
+	Zone *string `json:"zone,omitempty"`
+	// Its status in the provider's words.
+	Status *string `json:"status,omitempty"`
+	// When it was made, as the provider says.
+	CreatedAt *time.Time `json:"createdAt,omitempty"`
+	// The row of the journal; null for an orphan.
+	ResourceID *string `json:"resourceId,omitempty"`
+	// The node that the row belongs to; null for an orphan.
+	BareMetalNode *BareMetalNode `json:"bareMetalNode,omitempty"`
+	// What was found, in words.
+	Message string `json:"message"`
+}
+
 // Machines that changed. Several changes of one machine may come as one.
 type FleetDelta struct {
 	// Machines that are new, changed, or match the filter now.
@@ -495,6 +654,38 @@ type FleetSummary struct {
 	Cursor string `json:"cursor"`
 }
 
+// A thing that belongs to a machine that was found.
+type FoundResource struct {
+	// What it is, for example "vni".
+	Kind string `json:"kind"`
+	// Which of its kind; null when there is only one.
+	Role *string `json:"role,omitempty"`
+	// Its name at the provider.
+	Name string `json:"name"`
+	// The provider's id of it.
+	CloudID string `json:"cloudId"`
+}
+
+// A machine that was found at a provider.
+type FoundServer struct {
+	// The provider's id of it.
+	ServerID string `json:"serverId"`
+	// Its name at the provider.
+	Name string `json:"name"`
+	// Its status in the provider's words.
+	ServerStatus *string `json:"serverStatus,omitempty"`
+	// Its machine type.
+	ServerProfile string `json:"serverProfile"`
+	// Its zone.
+	Zone *string `json:"zone,omitempty"`
+	// Its management address.
+	ManagementIP *string `json:"managementIp,omitempty"`
+	// Its MAC addresses, as far as they are known.
+	MacAddresses []string `json:"macAddresses"`
+	// What belongs to it, with the kind and the name of each.
+	Resources []*FoundResource `json:"resources"`
+}
+
 // A server of IBM Cloud VPC. What is left out comes from the server's settings.
 type IbmVpcSpec struct {
 	// Name of the bare metal profile, for example "bx2d-metal-96x384".
@@ -505,6 +696,8 @@ type IbmVpcSpec struct {
 	ManagementSubnet *string `json:"managementSubnet,omitempty"`
 	// Ids of the subnets for workloads.
 	WorkloadSubnets []string `json:"workloadSubnets,omitempty"`
+	// Networks that share the first port, each with a VLAN of its own; at most 16.
+	Vlans []*VlanInput `json:"vlans,omitempty"`
 	// Name of the installer artifact.
 	Installer *string `json:"installer,omitempty"`
 	// Addresses and DNS.
@@ -533,9 +726,77 @@ type LabelInput struct {
 type NetworkInput struct {
 	// Management address to reserve; left out: any free one.
 	ManagementIP *string `json:"managementIp,omitempty"`
+	// Address for the hypervisor; left out: one of the configured range.
+	AhvIP *string `json:"ahvIp,omitempty"`
+	// Address for the controller virtual machine; left out: one of the configured range.
+	CvmIP *string `json:"cvmIp,omitempty"`
 	// DNS servers, at most 3.
 	DNSServers []string `json:"dnsServers,omitempty"`
 }
+
+// Anything else at a provider that has an id and a name.
+type OfferItem struct {
+	// The provider's id of it.
+	ID string `json:"id"`
+	// Its name.
+	Name string `json:"name"`
+	// Its status in the provider's words; null when it has none.
+	Status *string `json:"status,omitempty"`
+}
+
+// A machine type.
+type OfferProfile struct {
+	// Its name, for example "bx2d-metal-96x384".
+	Name string `json:"name"`
+	// Its family in the provider's words; null when it has none.
+	Family *string `json:"family,omitempty"`
+	// Processors, as the provider counts them.
+	Cpus int `json:"cpus"`
+	// Memory, in GiB.
+	MemoryGib int `json:"memoryGib"`
+	// Local disks beside the one it boots from.
+	DataDisks int `json:"dataDisks"`
+	// Size of each of them, in GB.
+	DataDiskGb int `json:"dataDiskGb"`
+	// The installer can use it.
+	Usable bool `json:"usable"`
+	// Why it cannot be used; null when it can.
+	Why *string `json:"why,omitempty"`
+}
+
+// A subnet.
+type OfferSubnet struct {
+	// The provider's id of it.
+	ID string `json:"id"`
+	// Its name.
+	Name string `json:"name"`
+	// Its zone.
+	Zone string `json:"zone"`
+	// Its addresses, for example "10.240.0.0/24".
+	Cidr string `json:"cidr"`
+	// Addresses of it that are free.
+	AvailableAddresses int `json:"availableAddresses"`
+}
+
+// A console to open.
+type OpenConsoleInput struct {
+	// The node's global id.
+	ID string `json:"id"`
+	// Which console.
+	Type ConsoleType `json:"type"`
+	// Ends somebody else's session, if there is one.
+	Force *bool `json:"force,omitempty"`
+}
+
+// Answer of `openConsole`.
+type OpenConsolePayload struct {
+	// The console; null when there are errors.
+	Console *ConsoleAccess `json:"console,omitempty"`
+	// Empty when it was done.
+	Errors []*UserError `json:"errors"`
+}
+
+func (OpenConsolePayload) IsMutationPayload() {}
 
 // Where a page lies in its list (Relay's connection specification).
 type PageInfo struct {
@@ -623,6 +884,32 @@ type PhaseRun struct {
 	Message *string `json:"message,omitempty"`
 }
 
+// What can be ordered at a provider.
+type ProviderOffer struct {
+	// Its region, for example "us-south".
+	Region string `json:"region"`
+	// Zones of the region.
+	Zones []string `json:"zones"`
+	// Machine types.
+	Profiles []*OfferProfile `json:"profiles"`
+	// Subnets of the provider's network.
+	Subnets []*OfferSubnet `json:"subnets"`
+	// Security groups.
+	SecurityGroups []*OfferItem `json:"securityGroups"`
+	// SSH keys.
+	SSHKeys []*OfferItem `json:"sshKeys"`
+	// Images that boot from the network, the newest first.
+	Images []*OfferItem `json:"images"`
+	// DNS zones.
+	DNSZones []*OfferItem `json:"dnsZones"`
+	// Servers that the account has.
+	Servers int `json:"servers"`
+	// Servers that the account may have; null when that is not known.
+	Quota *int `json:"quota,omitempty"`
+	// When this was read; at most a minute ago.
+	AsOf time.Time `json:"asOf"`
+}
+
 // A machine of one's own.
 type RackSpec struct {
 	// MAC address that it boots from.
@@ -662,6 +949,56 @@ type RegisterNodePayload struct {
 }
 
 func (RegisterNodePayload) IsMutationPayload() {}
+
+// A node to install anew.
+type ReinitializeNodeInput struct {
+	// The node's global id.
+	ID string `json:"id"`
+	// Must equal the node's name.
+	ConfirmNodeName string `json:"confirmNodeName"`
+	// What to install; left out: as last time. The provider stays the same.
+	Spec *DeploySpec `json:"spec,omitempty"`
+	// Holds all clocks of the deployment from the start.
+	Maintenance *bool `json:"maintenance,omitempty"`
+	// The same key with the same input twice makes one deployment.
+	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
+}
+
+// Answer of `reinitializeNode`.
+type ReinitializeNodePayload struct {
+	// The new deployment; null when there are errors.
+	Deployment *Deployment `json:"deployment,omitempty"`
+	// Empty when it was done.
+	Errors []*UserError `json:"errors"`
+}
+
+func (ReinitializeNodePayload) IsMutationPayload() {}
+
+// An orphan to delete. All that is given must agree; the kind and one of the others are needed.
+type RemoveOrphanInput struct {
+	// The provider that has it.
+	Provider Provider `json:"provider"`
+	// What it is, as `driftReport` says.
+	Kind string `json:"kind"`
+	// The provider's id of it.
+	CloudID *string `json:"cloudId,omitempty"`
+	// Its name at the provider.
+	Name *string `json:"name,omitempty"`
+}
+
+// Answer of `removeOrphan`.
+type RemoveOrphanPayload struct {
+	// What is deleted; null when there are errors.
+	Orphan *Drift `json:"orphan,omitempty"`
+	// It is proven gone; false while that is under way: ask again, or read `driftReport` again.
+	Done bool `json:"done"`
+	// What is being waited for, or the proof; null when there are errors.
+	Message *string `json:"message,omitempty"`
+	// Empty when it was done.
+	Errors []*UserError `json:"errors"`
+}
+
+func (RemoveOrphanPayload) IsMutationPayload() {}
 
 // A report on a phase.
 type ReportPhaseInput struct {
@@ -703,6 +1040,66 @@ type ReportPhasePayload struct {
 
 func (ReportPhasePayload) IsMutationPayload() {}
 
+// One thing that was made at a provider for a node, as the journal has it.
+type Resource struct {
+	// The row of the journal, opaque; `Query.node` does not know it.
+	ID string `json:"id"`
+	// What it is, for example "server", "vni", "reserved_ip", "dns_a".
+	Kind string `json:"kind"`
+	// Which of its kind, for example "management"; null when there is only one.
+	Role *string `json:"role,omitempty"`
+	// Its name at the provider.
+	Name string `json:"name"`
+	// The provider's id of it; null while none is known.
+	CloudID *string `json:"cloudId,omitempty"`
+	// How it stands.
+	State ResourceState `json:"state"`
+	// The provider that has it.
+	Provider Provider `json:"provider"`
+	// Number of the deployment that made it, or null when that is no longer known.
+	CreatedByNumber *int `json:"createdByNumber,omitempty"`
+	// Number of the deployment that holds it now, or null when that is no longer known.
+	HeldByNumber *int `json:"heldByNumber,omitempty"`
+	// What the provider last said against it; null when nothing.
+	LastError *string `json:"lastError,omitempty"`
+	// When it was written down, before the provider was asked for it.
+	CreatedAt time.Time `json:"createdAt"`
+	// When the row last changed.
+	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+// A failed deployment to retry.
+type RetryDeploymentInput struct {
+	// The deployment's global id.
+	ID string `json:"id"`
+	// Where to begin; left out: at the phase that failed.
+	FromPhase *Phase `json:"fromPhase,omitempty"`
+}
+
+// Answer of `retryDeployment`.
+type RetryDeploymentPayload struct {
+	// The deployment after it; null when there are errors.
+	Deployment *Deployment `json:"deployment,omitempty"`
+	// Empty when it was done.
+	Errors []*UserError `json:"errors"`
+}
+
+func (RetryDeploymentPayload) IsMutationPayload() {}
+
+// A phase that a failed deployment may be retried from.
+type RetryPhase struct {
+	// The phase.
+	Phase Phase `json:"phase"`
+	// The same in the spelling of scripts and REST.
+	PhaseKey string `json:"phaseKey"`
+	// Its name for people.
+	Label string `json:"label"`
+	// Where the attempt really begins: what only the machine can do begins with another boot of it.
+	BeginsAt Phase `json:"beginsAt"`
+	// The machine boots and is installed again; what is on its disks is lost.
+	Installs bool `json:"installs"`
+}
+
 // About this server.
 type ServerInfo struct {
 	// Slipway's version.
@@ -736,6 +1133,28 @@ type SetMaintenancePayload struct {
 }
 
 func (SetMaintenancePayload) IsMutationPayload() {}
+
+// The protection of a node.
+type SetNodeProtectionInput struct {
+	// The node's global id.
+	ID string `json:"id"`
+	// Whether it shall be protected. What is so already changes nothing.
+	Protected bool `json:"protected"`
+	// Why, at most 500 bytes; kept only while it is protected.
+	Note *string `json:"note,omitempty"`
+	// The version that the change is based on; refused with VERSION_MISMATCH when the node has another. Left out: any.
+	ExpectedVersion *int `json:"expectedVersion,omitempty"`
+}
+
+// Answer of `setNodeProtection`.
+type SetNodeProtectionPayload struct {
+	// The node after it; null when there are errors.
+	BareMetalNode *BareMetalNode `json:"bareMetalNode,omitempty"`
+	// Empty when it was done.
+	Errors []*UserError `json:"errors"`
+}
+
+func (SetNodeProtectionPayload) IsMutationPayload() {}
 
 // A number of things in one state.
 type StateCount struct {
@@ -791,6 +1210,8 @@ type StuckReason struct {
 	Evidence *string `json:"evidence,omitempty"`
 	// What a person can do if it takes too long.
 	Advice string `json:"advice"`
+	// Its place in the queue that it waits in, 1 = the next; null when it waits in none.
+	Position *int `json:"position,omitempty"`
 }
 
 // A change of a machine. What is left out stays as it is.
@@ -829,12 +1250,40 @@ type UserError struct {
 	Retryable bool `json:"retryable"`
 }
 
+// One line of the check-list before a deployment.
+type ValidationCheck struct {
+	// Stable name for programs, for example "quota", "profile", "boot_traffic". The list may grow.
+	Key string `json:"key"`
+	// What was looked at, for people.
+	Label string `json:"label"`
+	// What it means when it did not pass.
+	Severity CheckSeverity `json:"severity"`
+	// Nothing is wrong with it.
+	Passed bool `json:"passed"`
+	// What was found.
+	Message string `json:"message"`
+	// What to do when it did not pass.
+	Hint *string `json:"hint,omitempty"`
+	// Path to the field of the input that is to blame; null when it is none.
+	Field []string `json:"field,omitempty"`
+}
+
 // Who is asking.
 type Viewer struct {
 	// The caller.
 	Actor *Actor `json:"actor"`
 	// What the caller may do.
 	Role Role `json:"role"`
+}
+
+// A network that a machine reaches over a VLAN.
+type VlanInput struct {
+	// The VLAN, 1 to 4094 (IEEE 802.1Q).
+	ID int `json:"id"`
+	// Id or name of its subnet.
+	Subnet string `json:"subnet"`
+	// It may move to another server with a virtual machine.
+	Float *bool `json:"float,omitempty"`
 }
 
 // Kinds of actors.
@@ -957,6 +1406,311 @@ func (e *BareMetalNodeOrderField) UnmarshalJSON(b []byte) error {
 }
 
 func (e BareMetalNodeOrderField) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// When a cancellation takes effect.
+type CancelMode string
+
+const (
+	// When the open phase ends; at once if nothing is being done but waiting.
+	CancelModeAfterCurrentPhase CancelMode = "AFTER_CURRENT_PHASE"
+	// Now. A machine may be left half-way through its installation.
+	CancelModeImmediate CancelMode = "IMMEDIATE"
+)
+
+var AllCancelMode = []CancelMode{
+	CancelModeAfterCurrentPhase,
+	CancelModeImmediate,
+}
+
+func (e CancelMode) IsValid() bool {
+	switch e {
+	case CancelModeAfterCurrentPhase, CancelModeImmediate:
+		return true
+	}
+	return false
+}
+
+func (e CancelMode) String() string {
+	return string(e)
+}
+
+func (e *CancelMode) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = CancelMode(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid CancelMode", str)
+	}
+	return nil
+}
+
+func (e CancelMode) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *CancelMode) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e CancelMode) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What a check means that did not pass.
+type CheckSeverity string
+
+const (
+	// Worth knowing.
+	CheckSeverityInfo CheckSeverity = "INFO"
+	// May go wrong.
+	CheckSeverityWarning CheckSeverity = "WARNING"
+	// Will be refused, or fail.
+	CheckSeverityError CheckSeverity = "ERROR"
+)
+
+var AllCheckSeverity = []CheckSeverity{
+	CheckSeverityInfo,
+	CheckSeverityWarning,
+	CheckSeverityError,
+}
+
+func (e CheckSeverity) IsValid() bool {
+	switch e {
+	case CheckSeverityInfo, CheckSeverityWarning, CheckSeverityError:
+		return true
+	}
+	return false
+}
+
+func (e CheckSeverity) String() string {
+	return string(e)
+}
+
+func (e *CheckSeverity) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = CheckSeverity(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid CheckSeverity", str)
+	}
+	return nil
+}
+
+func (e CheckSeverity) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *CheckSeverity) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e CheckSeverity) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Kinds of consoles.
+type ConsoleType string
+
+const (
+	// Text.
+	ConsoleTypeSerial ConsoleType = "SERIAL"
+	// The screen (RFC 6143).
+	ConsoleTypeVnc ConsoleType = "VNC"
+)
+
+var AllConsoleType = []ConsoleType{
+	ConsoleTypeSerial,
+	ConsoleTypeVnc,
+}
+
+func (e ConsoleType) IsValid() bool {
+	switch e {
+	case ConsoleTypeSerial, ConsoleTypeVnc:
+		return true
+	}
+	return false
+}
+
+func (e ConsoleType) String() string {
+	return string(e)
+}
+
+func (e *ConsoleType) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ConsoleType(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ConsoleType", str)
+	}
+	return nil
+}
+
+func (e ConsoleType) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ConsoleType) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ConsoleType) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What can be asked of a deployment.
+type DeploymentAction string
+
+const (
+	// `cancelDeployment`.
+	DeploymentActionCancel DeploymentAction = "CANCEL"
+	// `retryDeployment` from the phase that failed.
+	DeploymentActionRetry DeploymentAction = "RETRY"
+	// `retryDeployment` from an earlier phase; `retryPhases` lists them.
+	DeploymentActionRetryFromPhase DeploymentAction = "RETRY_FROM_PHASE"
+	// `cleanupDeployment`.
+	DeploymentActionCleanup DeploymentAction = "CLEANUP"
+	// `reinitializeNode`.
+	DeploymentActionReinitialize DeploymentAction = "REINITIALIZE"
+)
+
+var AllDeploymentAction = []DeploymentAction{
+	DeploymentActionCancel,
+	DeploymentActionRetry,
+	DeploymentActionRetryFromPhase,
+	DeploymentActionCleanup,
+	DeploymentActionReinitialize,
+}
+
+func (e DeploymentAction) IsValid() bool {
+	switch e {
+	case DeploymentActionCancel, DeploymentActionRetry, DeploymentActionRetryFromPhase, DeploymentActionCleanup, DeploymentActionReinitialize:
+		return true
+	}
+	return false
+}
+
+func (e DeploymentAction) String() string {
+	return string(e)
+}
+
+func (e *DeploymentAction) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = DeploymentAction(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid DeploymentAction", str)
+	}
+	return nil
+}
+
+func (e DeploymentAction) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *DeploymentAction) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e DeploymentAction) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Why a deployment was made.
+type DeploymentKind string
+
+const (
+	// A machine is ordered, or taken from the rack, and installed.
+	DeploymentKindInstall DeploymentKind = "INSTALL"
+	// The node's present machine is installed anew.
+	DeploymentKindReinitialize DeploymentKind = "REINITIALIZE"
+	// A machine that exists was taken into care; nothing was installed.
+	DeploymentKindAdopt DeploymentKind = "ADOPT"
+)
+
+var AllDeploymentKind = []DeploymentKind{
+	DeploymentKindInstall,
+	DeploymentKindReinitialize,
+	DeploymentKindAdopt,
+}
+
+func (e DeploymentKind) IsValid() bool {
+	switch e {
+	case DeploymentKindInstall, DeploymentKindReinitialize, DeploymentKindAdopt:
+		return true
+	}
+	return false
+}
+
+func (e DeploymentKind) String() string {
+	return string(e)
+}
+
+func (e *DeploymentKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = DeploymentKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid DeploymentKind", str)
+	}
+	return nil
+}
+
+func (e DeploymentKind) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *DeploymentKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e DeploymentKind) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
@@ -1088,6 +1842,67 @@ func (e *DeploymentState) UnmarshalJSON(b []byte) error {
 }
 
 func (e DeploymentState) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How the journal and a provider can differ.
+type DriftProblem string
+
+const (
+	// It has our naming and is at the provider, and no row of the journal holds it.
+	DriftProblemOrphan DriftProblem = "ORPHAN"
+	// A row says that it is there, the provider says that it is not.
+	DriftProblemMissing DriftProblem = "MISSING"
+	// Something with a row's name is there, but it is not what the row describes.
+	DriftProblemForeign DriftProblem = "FOREIGN"
+)
+
+var AllDriftProblem = []DriftProblem{
+	DriftProblemOrphan,
+	DriftProblemMissing,
+	DriftProblemForeign,
+}
+
+func (e DriftProblem) IsValid() bool {
+	switch e {
+	case DriftProblemOrphan, DriftProblemMissing, DriftProblemForeign:
+		return true
+	}
+	return false
+}
+
+func (e DriftProblem) String() string {
+	return string(e)
+}
+
+func (e *DriftProblem) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = DriftProblem(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid DriftProblem", str)
+	}
+	return nil
+}
+
+func (e DriftProblem) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *DriftProblem) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e DriftProblem) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
@@ -1769,6 +2584,73 @@ func (e *ReportStatus) UnmarshalJSON(b []byte) error {
 }
 
 func (e ReportStatus) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How a thing at a provider stands.
+type ResourceState string
+
+const (
+	// Written down; the provider was not asked yet.
+	ResourceStateIntent ResourceState = "INTENT"
+	// The provider was asked and its answer tells nothing; it is being looked for.
+	ResourceStateDoubtful ResourceState = "DOUBTFUL"
+	// It is there.
+	ResourceStatePresent ResourceState = "PRESENT"
+	// Its removal was asked for.
+	ResourceStateReleasing ResourceState = "RELEASING"
+	// Proven gone.
+	ResourceStateGone ResourceState = "GONE"
+)
+
+var AllResourceState = []ResourceState{
+	ResourceStateIntent,
+	ResourceStateDoubtful,
+	ResourceStatePresent,
+	ResourceStateReleasing,
+	ResourceStateGone,
+}
+
+func (e ResourceState) IsValid() bool {
+	switch e {
+	case ResourceStateIntent, ResourceStateDoubtful, ResourceStatePresent, ResourceStateReleasing, ResourceStateGone:
+		return true
+	}
+	return false
+}
+
+func (e ResourceState) String() string {
+	return string(e)
+}
+
+func (e *ResourceState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ResourceState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ResourceState", str)
+	}
+	return nil
+}
+
+func (e ResourceState) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ResourceState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ResourceState) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
