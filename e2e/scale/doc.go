@@ -1,0 +1,11 @@
+// Package scale measures whole deployments: the real parts of Slipway in one
+// process with the simulated cloud and a herd of machines that are goroutines
+// (provider/ibmvpc/vpcsim/herd), through all phases, from the order to the SSH
+// login that proves a node.
+//
+//	go test -run '^$' -bench Deployments -timeout 60m ./e2e/scale
+//
+// SLIPWAY_SCALE chooses how many deployments (for instance "100,1000,10000"),
+// SLIPWAY_SCALE_SLOTS how many run at once, SLIPWAY_SCALE_POSTGRES=1 the database.
+// Each run leaves a CPU profile and its top in .cache/scale.
+package scale

@@ -1,0 +1,129 @@
+package herd
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
+)
+
+// system is what an installation leaves on the boot disk.
+type system struct {
+	hostKey ssh.Signer
+	keys    []ssh.PublicKey
+	user    string
+	port    int
+	name    string
+}
+
+func newSystem(config configuration, spec vpcsim.Spec) (*system, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	s := &system{user: config.Access.User, port: config.Access.SSHPort, name: spec.Name}
+	if s.hostKey, err = ssh.NewSignerFromKey(private); err != nil {
+		return nil, err
+	}
+	for _, line := range config.Access.AuthorizedKeys {
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+		if err != nil {
+			return nil, fmt.Errorf("access key: %w", err)
+		}
+		s.keys = append(s.keys, key)
+	}
+	return s, nil
+}
+
+func (s *system) publicKey() string {
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(s.hostKey.PublicKey())))
+}
+
+// serve is the installed system: an SSH server at the machine's address until
+// the power goes.
+func (c *cycle) serve(ctx context.Context) error {
+	sys := c.installed
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort(c.spec.IP, strconv.Itoa(sys.port)))
+	if err != nil {
+		return fmt.Errorf("sshd: %w", err)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
+	server := &ssh.ServerConfig{PublicKeyCallback: func(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+		for _, known := range sys.keys {
+			if meta.User() == sys.user && bytes.Equal(known.Marshal(), key.Marshal()) {
+				return &ssh.Permissions{}, nil
+			}
+		}
+		return nil, fmt.Errorf("key %s is not authorized for %q", ssh.FingerprintSHA256(key), meta.User())
+	}}
+	server.AddHostKey(sys.hostKey)
+	for {
+		raw, err := listener.Accept()
+		if err != nil {
+			return ctx.Err()
+		}
+		wg.Go(func() { c.connection(ctx, raw, server) })
+	}
+}
+
+func (c *cycle) connection(ctx context.Context, raw net.Conn, server *ssh.ServerConfig) {
+	defer raw.Close()
+	defer context.AfterFunc(ctx, func() { _ = raw.Close() })()
+	_ = raw.SetDeadline(time.Now().Add(30 * time.Second))
+	conn, channels, requests, err := ssh.NewServerConn(raw, server)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	go ssh.DiscardRequests(requests) // ends with the connection
+	for ch := range channels {
+		if ch.ChannelType() != "session" {
+			_ = ch.Reject(ssh.UnknownChannelType, "only sessions")
+			continue
+		}
+		channel, reqs, err := ch.Accept()
+		if err != nil {
+			return
+		}
+		c.session(channel, reqs)
+	}
+}
+
+// session runs the one command of a session (RFC 4254 section 6.5).
+func (c *cycle) session(ch ssh.Channel, requests <-chan *ssh.Request) {
+	defer ch.Close()
+	for req := range requests {
+		var payload struct{ Command string }
+		if req.Type != "exec" || ssh.Unmarshal(req.Payload, &payload) != nil {
+			_ = req.Reply(false, nil)
+			continue
+		}
+		_ = req.Reply(true, nil)
+		var code uint32
+		switch payload.Command {
+		case "true":
+		case "hostname":
+			_, _ = fmt.Fprintln(ch, c.installed.name)
+		case "cat /proc/sys/kernel/random/boot_id":
+			_, _ = fmt.Fprintln(ch, c.bootID)
+		default:
+			code = 127
+		}
+		_, _ = ch.SendRequest("exit-status", false, binary.BigEndian.AppendUint32(nil, code))
+		return
+	}
+}
