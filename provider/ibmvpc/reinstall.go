@@ -42,12 +42,16 @@ func (p *Provider) reinstall(ctx context.Context, o deploy.Order) (deploy.Machin
 	if err := checkOrder(o); err != nil {
 		return deploy.Machine{}, err
 	}
-	row, err := p.serverOf(ctx, o)
+	replacing, err := p.replacing(ctx, o)
 	if err != nil {
 		return deploy.Machine{}, err
 	}
-	if row.State == deploy.ResourceReleasing {
-		return p.order(ctx, o) // it is being replaced
+	if replacing {
+		return p.order(ctx, o)
+	}
+	row, err := p.serverOf(ctx, o)
+	if err != nil {
+		return deploy.Machine{}, err
 	}
 	server, err := p.getServer(ctx, row.CloudID)
 	if isNotFound(err) {
@@ -83,7 +87,7 @@ func (p *Provider) serverOf(ctx context.Context, o deploy.Order) (deploy.Resourc
 	}
 	var found *deploy.Resource
 	for i, row := range held {
-		if row.Provider == deploy.ProviderIBMVPC && row.Kind == kindServer && (row.State == deploy.ResourcePresent || row.State == deploy.ResourceReleasing) {
+		if row.Provider == deploy.ProviderIBMVPC && row.Kind == kindServer && row.State == deploy.ResourcePresent {
 			found = &held[i]
 		}
 	}
@@ -94,6 +98,26 @@ func (p *Provider) serverOf(ctx context.Context, o deploy.Order) (deploy.Resourc
 		return deploy.Resource{}, permanent(deploy.CodeConflict, "Look at the node's current deployment.", "the server %s of node %s is held by deployment %d now", found.Name, o.NodeName, found.HeldBy)
 	}
 	return *found, nil
+}
+
+// replacing tells whether the server of an earlier attempt is on its way out,
+// or gone and the next one not there yet.
+func (p *Provider) replacing(ctx context.Context, o deploy.Order) (bool, error) {
+	all, err := p.journal.ByNode(ctx, o.NodeID)
+	if err != nil || o.AttemptSince.IsZero() {
+		return false, err
+	}
+	out := false
+	for _, row := range all {
+		if row.Provider != deploy.ProviderIBMVPC || row.Kind != kindServer || row.CreatedBy != o.DeploymentID || row.HeldBy != o.DeploymentID {
+			continue
+		}
+		if row.State == deploy.ResourcePresent {
+			return false, nil
+		}
+		out = out || row.State == deploy.ResourceReleasing || row.State == deploy.ResourceGone
+	}
+	return out, nil
 }
 
 // replaceable tells whether another server is to be ordered in place of this
