@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -198,22 +199,28 @@ func outageOverGraphQL(ctx context.Context, t *testing.T, s *slipway, open *webs
 		require.Contains(t, text, `"code":"UPSTREAM_UNAVAILABLE"`)
 		require.Contains(t, text, `"retryable":true`)
 	}
-	text, err := ask(open, "during", `{fleetSummary{total}}`)
-	require.NoError(t, err, "the socket is the one from before")
-	told(text)
+	// All at once: a database that hangs is waited for.
+	query := map[string]string{"query": `{fleetSummary{total}}`}
+	var text string
+	var known, stranger reply
+	var errs [3]error
+	var asked sync.WaitGroup
+	asked.Go(func() { text, errs[0] = ask(open, "during", query["query"]) })
+	asked.Go(func() { known, errs[1] = call(ctx, s.token, http.MethodPost, s.URL+"/graphql", query) })
+	asked.Go(func() {
+		stranger, errs[2] = call(ctx, "slw_"+strings.Repeat("x", 43), http.MethodPost, s.URL+"/graphql", query)
+	})
+	asked.Wait()
+	require.NoError(t, errors.Join(errs[:]...))
+	told(text) // the socket is the one from before
 	// Whose token was looked up a moment ago is known still, and the operation is
 	// begun: 200. Everybody else cannot be known: 503, and nothing was executed.
-	query := map[string]string{"query": `{fleetSummary{total}}`}
-	r, err := call(ctx, s.token, http.MethodPost, s.URL+"/graphql", query)
-	require.NoError(t, err)
-	require.Contains(t, []int{http.StatusOK, http.StatusServiceUnavailable}, r.status, r.String())
-	told(string(r.body))
-	r, err = call(ctx, "slw_"+strings.Repeat("x", 43), http.MethodPost, s.URL+"/graphql", query)
-	require.NoError(t, err)
-	require.Equal(t, http.StatusServiceUnavailable, r.status, r.String())
-	require.NotEmpty(t, r.header.Get("Retry-After"))
-	require.NotContains(t, string(r.body), `"data"`)
-	told(string(r.body))
+	require.Contains(t, []int{http.StatusOK, http.StatusServiceUnavailable}, known.status, known.String())
+	told(string(known.body))
+	require.Equal(t, http.StatusServiceUnavailable, stranger.status, stranger.String())
+	require.NotEmpty(t, stranger.header.Get("Retry-After"))
+	require.NotContains(t, string(stranger.body), `"data"`)
+	told(string(stranger.body))
 }
 
 // triesAgainLater checks what a socket is told whose token cannot be looked up:
