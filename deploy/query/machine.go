@@ -156,7 +156,7 @@ func (m *Machines) fill(ctx context.Context, n *ent.Node, d *ent.Deployment) (Ma
 
 // fallBack gives a role that no resource is held for the node's address, else
 // the order's.
-func (m *Machine) fallBack(role string, known *string, ordered string) {
+func (m Machine) fallBack(role string, known *string, ordered string) {
 	if _, held := m.addresses[role]; held {
 		return
 	}

@@ -62,10 +62,10 @@ type wanted struct {
 }
 
 // free says that IBM Cloud may choose: nobody cares which address it is.
-func (w wanted) free() bool { return w.explicit == "" && len(w.ranges) == 0 }
+func (w *wanted) free() bool { return w.explicit == "" && len(w.ranges) == 0 }
 
 // chosen says that Slipway chooses, so that the next one will do as well.
-func (w wanted) chosen() bool { return w.explicit == "" && len(w.ranges) > 0 }
+func (w *wanted) chosen() bool { return w.explicit == "" && len(w.ranges) > 0 }
 
 // inManagement are the addresses that the order needs in the management
 // subnet: the server's own, and those of its guests.
@@ -110,6 +110,7 @@ func (p *Provider) guest(w wanted) bool {
 		return true
 	case GuestsOff:
 		return false
+	case GuestsAuto:
 	}
 	return w.explicit != "" || w.text != ""
 }

@@ -145,6 +145,7 @@ func (s *survey) judgeBoot(rules []rule) {
 			s.fail(CheckBootTraffic, advice, "the security groups do not let machines reach %s, TCP port %d, from which they boot", a, port)
 		case perhaps:
 			s.warn(CheckBootTraffic, advice, "the security groups let machines reach %s, TCP port %d, only if it is in another security group", a, port)
+		case open:
 		}
 		if s.where.management.id != "" && !s.where.management.public && public(a) {
 			s.warn(CheckBootTraffic, "Use a private address for Slipway, or attach a public gateway to the subnet.",
