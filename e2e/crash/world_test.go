@@ -1,0 +1,429 @@
+package crash
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
+)
+
+// world is what outlives a core: the cloud, the machines in it, the database,
+// and the door at which the next core will answer.
+type world struct {
+	t        *testing.T
+	clock    clock
+	sim      *vpcsim.Simulator
+	cloud    string
+	database string
+	boot     time.Duration // deadline of the first boot
+	listener *net.TCPListener
+	door     string
+	client   *http.Client
+	fleet    *fleet
+	log      *os.File // what the cores log
+
+	mu     sync.Mutex
+	child  *child
+	starts int
+	killed []string
+	past   int // points that dead cores have passed
+	next   func() stop
+	told   func(point string) // hears every point; may be nil
+	// stopped hears where a core stands still, before it is killed; may be nil.
+	stopped func(point string)
+	armed   map[string]string // faults that must be explained, by id: their reason
+}
+
+// stop says where the next core is to stand still.
+type stop struct {
+	after  int
+	points []string
+}
+
+// delays are on the fast clock. Each is long enough for the change to be seen
+// under way by whoever looks right after it was asked for.
+var delays = vpcsim.Delays{
+	Provision: 8 * time.Second, Start: 4 * time.Second, Stop: 4 * time.Second, SoftStop: 8 * time.Second, Restart: 4 * time.Second,
+	Reinitialize: 8 * time.Second, Delete: 6 * time.Second, VNI: 4 * time.Second,
+}
+
+func newWorld(t *testing.T, database string) *world {
+	t.Helper()
+	w := &world{t: t, clock: newClock(), database: database, boot: 20 * time.Hour, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	w.fleet = &fleet{world: w, machines: map[string]*machine{}}
+	var err error
+	if w.sim, err = vpcsim.New(vpcsim.Options{Clock: w.clock, Delays: delays, Hardware: w.fleet}); err != nil {
+		t.Fatal(err)
+	}
+	if w.log, err = os.CreateTemp(t.TempDir(), "core-*.log"); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /_machines/{ip}", w.fleet.login)
+	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
+		// A call that was sent is carried out, whatever becomes of the caller.
+		w.sim.ServeHTTP(rw, r.WithContext(context.WithoutCancel(r.Context())))
+	})
+	server := httptest.NewServer(mux)
+	w.cloud = server.URL
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.listener = listener.(*net.TCPListener)
+	w.door = "http://" + listener.Addr().String()
+	w.next = func() stop { return stop{} }
+	t.Cleanup(func() {
+		w.kill()
+		w.sim.Close() // switches every machine off
+		w.fleet.wait()
+		server.Close()
+		_ = w.listener.Close()
+		if t.Failed() {
+			w.tail()
+		}
+		_ = w.log.Close()
+	})
+	return w
+}
+
+// tail shows the end of what the cores logged.
+func (w *world) tail() {
+	text, err := os.ReadFile(w.log.Name())
+	if err != nil {
+		w.t.Log(err)
+	}
+	const enough = 12_000
+	w.t.Logf("killed %d times: %q\ncores' log, its end:\n%s", len(w.killed), w.killed, text[max(0, len(text)-enough):])
+}
+
+// child is one life of the core.
+type child struct {
+	cmd  *exec.Cmd
+	life io.Closer     // its standard input: closed, it ends
+	done chan struct{} // all that it told is read
+	told int
+}
+
+// start begins a life of the core.
+func (w *world) start() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.begin(w.next())
+}
+
+// begin starts a child. The lock is held.
+func (w *world) begin(at stop) {
+	tell, out, err := os.Pipe()
+	w.must(err)
+	door, err := w.listener.File()
+	w.must(err)
+	cmd := exec.Command(os.Args[0], "-test.run=^TestChild$", "-test.timeout=0") //nolint:gosec,noctx // ourselves; killed by what the test is about
+	cmd.Env = append(os.Environ(), envDatabase+"="+w.database, envCloud+"="+w.cloud, envEpoch+"="+w.clock.String(),
+		envAfter+"="+strconv.Itoa(at.after), envPoints+"="+strings.Join(at.points, "\n"), envBoot+"="+w.boot.String())
+	cmd.ExtraFiles = []*os.File{out, door}
+	cmd.Stdout, cmd.Stderr = w.log, w.log
+	life, err := cmd.StdinPipe()
+	w.must(err)
+	w.must(cmd.Start())
+	w.must(errors.Join(out.Close(), door.Close()))
+	c := &child{cmd: cmd, life: life, done: make(chan struct{})}
+	w.child = c
+	w.starts++
+	go w.listen(c, tell)
+}
+
+func (w *world) must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// listen hears what a child tells, and kills it where it stands still.
+func (w *world) listen(c *child, tell *os.File) {
+	defer close(c.done)
+	defer tell.Close()
+	for lines := bufio.NewScanner(tell); lines.Scan(); {
+		word, point, _ := strings.Cut(lines.Text(), " ")
+		w.mu.Lock()
+		c.told++
+		heard := w.told
+		w.mu.Unlock()
+		if heard != nil {
+			heard(point)
+		}
+		if word == "stop" {
+			w.mu.Lock()
+			w.killed = append(w.killed, point)
+			w.mu.Unlock()
+			if w.stopped != nil {
+				w.stopped(point)
+			}
+			go w.replace(c)
+		}
+	}
+}
+
+// replace kills a child and starts the next.
+func (w *world) replace(c *child) {
+	end(c)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.child == c {
+		w.past += c.told
+		w.begin(w.next())
+	}
+}
+
+// end kills a child (SIGKILL) and waits until it is no more.
+func end(c *child) {
+	_ = c.cmd.Process.Kill()
+	<-c.done
+	_ = c.cmd.Wait()
+	_ = c.life.Close()
+}
+
+// kill ends the present child for good.
+func (w *world) kill() {
+	w.mu.Lock()
+	c := w.child
+	w.child = nil
+	w.mu.Unlock()
+	if c != nil {
+		end(c)
+	}
+}
+
+// errNoAnswer is a question that the context's end left without an answer.
+var errNoAnswer = errors.New("no answer")
+
+// ask puts a question to whichever core lives, until one answers.
+func (w *world) ask(ctx context.Context, in request) (answer, error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return answer{}, err
+	}
+	for {
+		out, err := w.post(ctx, body)
+		if err == nil {
+			return out, nil
+		}
+		pause := time.NewTimer(20 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return answer{}, fmt.Errorf("%w to %s: %w", errNoAnswer, in.Verb, err)
+		case <-pause.C:
+		}
+	}
+}
+
+func (w *world) post(ctx context.Context, body []byte) (out answer, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.door, bytes.NewReader(body))
+	if err != nil {
+		return out, err
+	}
+	response, err := w.client.Do(r)
+	if err != nil {
+		return out, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return out, err
+	}
+	if response.StatusCode != http.StatusOK {
+		return out, fmt.Errorf("%d %s", response.StatusCode, text)
+	}
+	return out, json.Unmarshal(text, &out)
+}
+
+// fleet are the machines that have power.
+type fleet struct {
+	world *world
+
+	mu       sync.Mutex
+	machines map[string]*machine // by server id
+	habits   map[string][]habit  // by the node's place in the server's name
+	broken   int                 // installations that have failed
+	running  sync.WaitGroup
+}
+
+// habit is what a machine does once that it should not.
+type habit string
+
+const (
+	reportsTwice habit = "reports everything twice"
+	bootsTwice   habit = "restarts in the middle"
+	installFails habit = "fails to install"
+)
+
+// machine is one server with power.
+type machine struct {
+	spec vpcsim.Spec
+	off  context.CancelFunc
+
+	// Under the fleet's lock: what is installed, and by whom.
+	deployment int64
+	attempt    int
+	login      *login
+	asked      int // how often somebody has tried to log in
+}
+
+// PowerOn starts a machine.
+func (f *fleet) PowerOn(spec vpcsim.Spec) {
+	ctx, off := context.WithCancel(context.Background())
+	m := &machine{spec: spec, off: off}
+	f.mu.Lock()
+	f.machines[spec.ServerID] = m
+	f.mu.Unlock()
+	f.running.Go(func() { f.run(ctx, m) })
+}
+
+// PowerOff stops it at once.
+func (f *fleet) PowerOff(serverID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if m := f.machines[serverID]; m != nil {
+		m.off()
+		delete(f.machines, serverID)
+	}
+}
+
+func (f *fleet) wait() { f.running.Wait() }
+
+// take tells whether a machine has a habit, which it then loses.
+func (f *fleet) take(name string, h habit) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for node, habits := range f.habits {
+		if !strings.Contains(name, node) {
+			continue
+		}
+		for i, have := range habits {
+			if have == h {
+				if h == installFails {
+					f.broken++
+				}
+				f.habits[node] = append(habits[:i:i], habits[i+1:]...)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// run boots from the network, as firmware does, until there is nothing to
+// install or the power goes.
+func (f *fleet) run(ctx context.Context, m *machine) {
+	locator := m.spec.UserData[strings.LastIndex(m.spec.UserData, "/")+1:]
+	for {
+		a, err := f.world.ask(ctx, request{Verb: "boot", Locator: locator})
+		if err != nil {
+			return
+		}
+		switch a.Decision {
+		case "install", "again", "new_attempt":
+			if again := f.install(ctx, m, a); !again {
+				return
+			}
+		case "wait":
+			pause := time.NewTimer(100 * time.Millisecond)
+			<-pause.C
+		default:
+			return // it shows why, and waits for its power to be cut
+		}
+	}
+}
+
+// stages are a machine's reports in order.
+var stages = []string{"foundation_start", "network_config", "storage_discovery", "image_download", "installation", "post_install"}
+
+// install does what the served scripts do; again = it restarts in the middle.
+func (f *fleet) install(ctx context.Context, m *machine, a answer) (again bool) {
+	twice := f.take(m.spec.Name, reportsTwice)
+	installed := login{HostKey: "ssh-ed25519 " + randomText(), BootID: randomText()}
+	say := func(in request) bool {
+		in.Deployment, in.Attempt = a.Deployment, a.Attempt
+		for range 1 + map[bool]int{true: 1}[twice] {
+			if out, err := f.world.ask(ctx, in); err != nil || out.Code != "" {
+				return false
+			}
+		}
+		return true
+	}
+	if !say(request{Verb: "config"}) {
+		return false
+	}
+	for _, stage := range stages {
+		done := request{Verb: "report", Phase: stage, Status: "success", Message: "done"}
+		switch {
+		case stage == "installation" && f.take(m.spec.Name, bootsTwice):
+			return true
+		case stage == "installation" && f.take(m.spec.Name, installFails):
+			done.Status, done.Message = "failed", broken
+			say(done)
+			return false
+		case stage == "post_install":
+			done.Details = json.RawMessage(fmt.Sprintf(`{"ssh_host_key":%q,"boot_id":%q,"ssh_port":22}`, installed.HostKey, installed.BootID))
+		}
+		if stage != "post_install" && !say(request{Verb: "report", Phase: stage, Status: "in_progress", Message: "begun"}) || !say(done) {
+			return false
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	installed.BootID = randomText() // it has restarted
+	m.deployment, m.attempt, m.login = a.Deployment, a.Attempt, &installed
+	return false
+}
+
+// broken is what a machine says that fails to install.
+const broken = "the disk is broken"
+
+func randomText() string { return fmt.Sprintf("%016x", rand.Uint64()) } //nolint:gosec // no secret
+
+// login answers in place of a machine's SSH server. The first one to ask is
+// always too early: the machine is still starting.
+func (f *fleet) login(rw http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range f.machines {
+		if m.spec.IP != r.PathValue("ip") || m.login == nil {
+			continue
+		}
+		if m.asked++; m.asked > 1 {
+			_ = json.NewEncoder(rw).Encode(m.login)
+			return
+		}
+	}
+	http.NotFound(rw, r)
+}
+
+// installedOn gives the deployment and attempt that a server runs.
+func (f *fleet) installedOn(serverID string) (deployment int64, attempt int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if m := f.machines[serverID]; m != nil && m.login != nil {
+		return m.deployment, m.attempt
+	}
+	return 0, 0
+}
