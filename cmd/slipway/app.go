@@ -243,7 +243,7 @@ func (a *app) faces(cfg appConfig, providers map[string]deploy.Provider, key hea
 		kept = time.Duration(cfg.Retention.KeepEvents)
 	}
 	a.graph = graph.NewHandler(graph.Deps{
-		Fleet: query.NewFleet(a.Store.Ent(), statuses, cfg.Now), Feed: a.Feed, Commands: a.Writer,
+		Fleet: query.NewFleet(a.Store.Ent(), statuses, cfg.Now), Feed: a.Feed, Commands: a.Writer, Operations: operations,
 		Authenticate: func(r *http.Request, secret string) (*access.Principal, error) {
 			return a.server.Authenticate(r, secret)
 		},
