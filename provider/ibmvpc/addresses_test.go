@@ -399,3 +399,38 @@ func TestOrdersShareAListOfAddresses(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 }
+
+// The API may answer before it has chosen an address: it is waited for, and
+// the journal learns it.
+func TestAddressThatIsChosenLate(t *testing.T) {
+	c, j := newCloud(t), &conformance.Journal{}
+	late := true
+	hide := func(method string) roundTrip {
+		return edit(method, "/reserved_ips", func(body map[string]any) {
+			if _, is := body["address"]; is && late {
+				body["address"] = "0.0.0.0"
+			}
+		})
+	}
+	c.wire.base = roundTrip(func(r *http.Request) (*http.Response, error) { return hide(r.Method)(r) })
+	p := c.provider(t, j, func(c *ibmvpc.Config) { c.GuestAddresses = ibmvpc.GuestsOn })
+	for range 3 {
+		_, err := p.Order(t.Context(), order())
+		c.clock.Advance(temporary(t, err, deploy.CodeUpstreamUnavailable).Wait)
+	}
+	if c.State().ServersCreated > 0 {
+		t.Fatal("a server was ordered without its addresses")
+	}
+	late = false
+	m := persist(t, c, p, order())
+	if m.ManagementIP == "" || m.AHVIP == "" || m.CVMIP == "" || m.AHVIP == m.CVMIP {
+		t.Errorf("%+v", m)
+	}
+	for _, row := range j.Rows() {
+		var details struct{ Address string }
+		decode(t, row.Details, &details)
+		if row.Kind == "reserved_ip" && !strings.HasPrefix(details.Address, "127.64.") {
+			t.Errorf("row %+v", row)
+		}
+	}
+}

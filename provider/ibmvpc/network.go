@@ -2,6 +2,7 @@ package ibmvpc
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -52,8 +53,17 @@ func (j *job) reserve(ctx context.Context, a wanted, address string) (*vpcv1.Res
 			})
 		},
 	}
-	_, ip, err := ensure(ctx, j.Provider, w)
-	return ip, err
+	row, ip, err := ensure(ctx, j.Provider, w)
+	if err != nil {
+		return nil, err
+	}
+	// The API may choose an address later than it answers.
+	if w.made(ip, recordOf(row)).Address == recordOf(row).Address {
+		return ip, nil
+	}
+	return ip, j.journal.Amend(ctx, row.ID, func(details json.RawMessage) (json.RawMessage, error) {
+		return w.made(ip, recordOf(deploy.Resource{Details: details})).json(), nil
+	})
 }
 
 // findReserved looks for the name, and for somebody else's hold on the address.

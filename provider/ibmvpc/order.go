@@ -226,6 +226,11 @@ func (j *job) interfaces(ctx context.Context) ([]network, error) {
 		if err != nil {
 			return nil, err
 		}
+		for _, ip := range reserved[n] {
+			if a := value(ip.Address); a == "" || a == unchosen {
+				return nil, waiting(deploy.CodeUpstreamUnavailable, j.soon(ip.CreatedAt), "the address %s is being chosen", value(ip.Name))
+			}
+		}
 		if err := j.bind(ctx, vni, reserved[n]); err != nil {
 			return nil, err
 		}

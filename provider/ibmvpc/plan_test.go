@@ -277,7 +277,7 @@ func TestPlanOfProfiles(t *testing.T) {
 func edit(method, path string, change func(map[string]any)) roundTrip {
 	return func(r *http.Request) (*http.Response, error) {
 		response, err := http.DefaultTransport.RoundTrip(r)
-		if err != nil || r.Method != method || !strings.Contains(r.URL.Path, path) || response.StatusCode != http.StatusOK {
+		if err != nil || r.Method != method || !strings.Contains(r.URL.Path, path) || response.StatusCode >= 300 || response.StatusCode == http.StatusNoContent {
 			return response, err
 		}
 		raw, err := io.ReadAll(response.Body)
@@ -292,7 +292,7 @@ func edit(method, path string, change func(map[string]any)) roundTrip {
 		if raw, err = json.Marshal(body); err != nil {
 			return nil, err
 		}
-		return answer(r, http.StatusOK, string(raw)), nil
+		return answer(r, response.StatusCode, string(raw)), nil
 	}
 }
 
