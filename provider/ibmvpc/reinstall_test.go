@@ -237,3 +237,20 @@ func TestReinstallRefused(t *testing.T) {
 	_, err := repeat(t, c, func() (deploy.Machine, error) { return c.provider(t, j).Reinstall(t.Context(), o) })
 	final(t, err, deploy.CodeInvalid)
 }
+
+// A machine that somebody stops after it was made to boot anew is left alone.
+func TestReinstallIsDoneOnce(t *testing.T) {
+	c, j := newCloud(t), &conformance.Journal{}
+	m := deployed(t, c, j, order())
+	p, o := c.provider(t, j), attempt(c, 2)
+	if _, err := repeat(t, c, func() (deploy.Machine, error) { return p.Reinstall(t.Context(), o) }); err != nil {
+		t.Fatal(err)
+	}
+	c.clock.Advance(time.Minute)
+	c.request(t, http.MethodPost, "/bare_metal_servers/"+m.ServerID+"/stop", `{"type":"hard"}`, http.StatusNoContent)
+	c.clock.Advance(time.Minute)
+	again, err := p.Reinstall(t.Context(), o)
+	if s := c.State(); err != nil || again.ServerStatus != "stopped" || s.Calls["ReplaceBareMetalServerInitialization"] != 1 {
+		t.Errorf("%+v, %v; %d initializations", again, err, s.Calls["ReplaceBareMetalServerInitialization"])
+	}
+}
