@@ -110,7 +110,9 @@ func (y *system) described(t *testing.T, g *guest) {
 	require.NoError(t, json.Unmarshal([]byte(got.body), &doc))
 	require.Greater(t, len(doc.Paths), 15)
 	locator := g.userData[strings.LastIndex(g.userData, "/")+1:]
-	values := strings.NewReplacer("{node_id}", text(g.nodeID), "{id}", text(g.nodeID), "{server_ip}", g.ip, "{locator}", locator)
+	values := strings.NewReplacer("{node_id}", text(g.nodeID), "{id}", text(g.nodeID), "{server_ip}", g.ip, "{locator}", locator, "{provider}", "ibm_vpc",
+		"/deployments/{id}", "/deployments/"+text(g.deploymentID))
+	admin := must(t, append([]string{"token", "create", "chief", "--role=admin"}, y.data...)...)
 	for path, methods := range doc.Paths {
 		for method, op := range methods {
 			url := values.Replace(path)
@@ -124,12 +126,19 @@ func (y *system) described(t *testing.T, g *guest) {
 			}
 			require.NotContains(t, url, "{", "no value for %s", path)
 			token := y.token
-			if strings.HasPrefix(path, "/boot/server/") {
+			if strings.HasPrefix(path, "/boot/server/") || path == "/boot/downloads" {
 				token = g.token
 			}
 			more := []string{"-X", strings.ToUpper(method), "-H", "Accept: application/json"}
+			body := "{}"
+			switch path {
+			case "/api/deployments/{id}/cancel":
+				body = `{"mode":"none of them"}` // it is still needed
+			case "/api/resources/drift/remove", "/api/nodes/adopt":
+				token = admin
+			}
 			if method == "post" {
-				more = append(more, "-H", "Content-Type: application/json", "-d", "{}")
+				more = append(more, "-H", "Content-Type: application/json", "-d", body)
 			}
 			answer := y.curl(t, url, args(bearer(token), more)...)
 			require.NotContains(t, []int{401, 403, 404, 405, 415}, answer.status, "%s %s: %s", method, url, answer.body)

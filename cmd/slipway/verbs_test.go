@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -110,7 +109,7 @@ func TestRefusalsAreShownWhole(t *testing.T) {
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, 422, refused.Status)
 	require.Equal(t, "2 field(s) are not acceptable (invalid); a is required; b is no id; read", err.Error())
-	require.False(t, errors.Is(err, client.ErrNotFound))
+	require.NotErrorIs(t, err, client.ErrNotFound)
 }
 
 func TestOfferIsShown(t *testing.T) {

@@ -145,8 +145,8 @@ func refusal(ctx context.Context, provider string, err error) error {
 // Slipway's own key was refused, or that Slipway asked too often, says nothing
 // of the caller's.
 func theirs(c deploy.Code) deploy.Code {
-	switch c {
-	case deploy.CodeUnauthenticated, deploy.CodeForbidden, deploy.CodeRateLimited, "":
+	ours := []deploy.Code{deploy.CodeUnauthenticated, deploy.CodeForbidden, deploy.CodeRateLimited, ""}
+	if slices.Contains(ours, c) {
 		return deploy.CodeUpstreamUnavailable
 	}
 	return c
