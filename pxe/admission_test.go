@@ -116,3 +116,18 @@ func TestAQueuedMachineSeesItsPlace(t *testing.T) {
 		require.Contains(t, r.boot("/boot/d/"+n.locator), "echo Slipway: 25 running of 25 slots, 3 before this one in the queue\n")
 	})
 }
+
+// A machine that boots before its order is on record has no address yet: it asks again, and nothing is wrong.
+func TestAMachineThatIsFasterThanItsOrder(t *testing.T) {
+	r := newRig(t, storetest.SQLite(t), settings())
+	n := r.order("web-01", "10.240.0.10", nil)
+	r.say(n, phase.Pending, phase.Success, phase.ByWorkflow)
+	_, err := r.st.Write.ExecContext(t.Context(), `UPDATE nodes SET management_ip = NULL`)
+	require.NoError(t, err)
+	early := r.boot("/boot/d/" + n.locator)
+	require.Contains(t, early, "its address is not on record yet")
+	require.Contains(t, early, "chain --replace")
+	require.NotContains(t, early, "slipway.token")
+	require.NoError(t, r.writer.Learn(t.Context(), lifecycle.NodeFacts{NodeID: n.id, ManagementIP: "10.240.0.10"}))
+	require.Contains(t, r.boot("/boot/d/"+n.locator), "slipway.ip=10.240.0.10 ")
+}

@@ -66,7 +66,7 @@ func (h *Handler) bootScript(r *http.Request) (string, error) {
 		if blocked != nil { // it became active between the two looks
 			return h.block(ctx, r, at.DeploymentID, blocked)
 		}
-		return h.install(ctx, ins, screen, a)
+		return h.install(r, ins, screen, a)
 	case phase.BootWait:
 		if place, err := h.machines.Waiting(ctx, a.DeploymentID); err != nil {
 			h.log.WarnContext(ctx, "a machine is not told its place in the queue", "deployment", a.DeploymentID, "error", err)
@@ -140,7 +140,13 @@ func (h *Handler) block(ctx context.Context, r *http.Request, deploymentID int64
 }
 
 // install mints the report token and renders.
-func (h *Handler) install(ctx context.Context, ins Install, s Screen, a lifecycle.BootAnswer) (string, error) {
+func (h *Handler) install(r *http.Request, ins Install, s Screen, a lifecycle.BootAnswer) (string, error) {
+	ctx := r.Context()
+	if a.ManagementIP == "" {
+		// It booted before the order's answer was stored; the next request finds it.
+		s.Lines = append(s.Lines, "its address is not on record yet")
+		return h.again(r, s), nil
+	}
 	token, err := h.secrets.CreateReportToken(ctx, a.NodeID, a.DeploymentID, a.Attempt, a.NodeName)
 	if err != nil {
 		return "", err

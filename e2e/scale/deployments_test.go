@@ -69,7 +69,10 @@ func deployments(b *testing.B, set settings) {
 	profile := startProfile(b, set.nodes)
 	b.StartTimer()
 	require.NoError(b, h.order(ctx, set.nodes))
-	for !h.ended(ctx, b, set.nodes) {
+	for looks := 1; !h.ended(ctx, b, set.nodes); looks++ {
+		if looks%50 == 0 && os.Getenv("SLIPWAY_SCALE_WATCH") != "" {
+			fmt.Fprintln(os.Stderr, time.Since(began).Round(time.Second), h.where(b))
+		}
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
