@@ -85,13 +85,13 @@ func auditOfHalfAnOrder(t *testing.T, make func(*testing.T) Fixture) {
 
 // forgotten gives a fixture in which everything of a node is an orphan: the
 // journal was lost.
-func forgotten(t *testing.T, make func(*testing.T) Fixture) (Fixture, *Journal, deploy.Machine) {
+func forgotten(t *testing.T, make func(*testing.T) Fixture) (Fixture, *Journal) {
 	t.Helper()
 	f := make(t)
 	able[deploy.Auditor](t, f, &Journal{})
-	m := persistOrder(t, f, f.Provider(t, &Journal{}), order(f.Spec))
+	persistOrder(t, f, f.Provider(t, &Journal{}), order(f.Spec))
 	f.Advance(settled)
-	return f, &Journal{}, m
+	return f, &Journal{}
 }
 
 func orphanServer(t *testing.T, f Fixture, j *Journal) deploy.Drift {
@@ -106,11 +106,11 @@ func orphanServer(t *testing.T, f Fixture, j *Journal) deploy.Drift {
 }
 
 func orphanKilledAtEveryCall(t *testing.T, make func(*testing.T) Fixture) {
-	f, j, _ := forgotten(t, make)
+	f, j := forgotten(t, make)
 	d := orphanServer(t, f, j)
 	calls := countCalls(t, f, func() { persistRemoval(t, f, j, d) })
 	eachCut(t, calls, func(t *testing.T, n int, after bool) {
-		f, j, _ := forgotten(t, make)
+		f, j := forgotten(t, make)
 		d := orphanServer(t, f, j)
 		killUntilDead(t, f, cutAt{n, after}, func(ctx context.Context) error { return able[deploy.Auditor](t, f, j).RemoveOrphan(ctx, d) })
 		persistRemoval(t, f, j, d)

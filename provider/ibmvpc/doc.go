@@ -21,6 +21,16 @@
 //     server only, which is a second guard besides the server's name, unique in
 //     the region.
 //
+// # How a release leaves nothing
+//
+// It goes by what the node holds in the journal, in the order server,
+// interfaces, addresses, PTR, A; nothing is touched before what stands on it is
+// proven gone by a "not found". A row becomes releasing before the deletion is
+// asked for, and gone with the proof. What is in doubt is looked for until its
+// creation cannot arrive any more; the journal refuses new intents for a
+// deployment that has ended. Making a server boot anew and replacing one that
+// failed follow the same rule: recorded, then asked, then seen.
+//
 // Nothing here sleeps: a wait is a deploy.ProviderError with Temporary and
 // Wait, and the caller repeats the call.
 //

@@ -3,6 +3,7 @@ package ibmvpc_test
 import (
 	"database/sql"
 	"testing"
+	"time"
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/journal"
@@ -63,5 +64,46 @@ func TestOrderWithTheJournalInADatabase(t *testing.T) {
 		if s := c.State(); s.ServersCreated != 1 {
 			t.Errorf("%d servers", s.ServersCreated)
 		}
+		reinstallAndRelease(t, c, s, j, o)
 	})
+}
+
+// reinstallAndRelease goes on with the node: its machine boots anew, then its
+// deployment ends and is cleaned up.
+func reinstallAndRelease(t *testing.T, c *cloud, s *store.Store, j *journal.Journal, o deploy.Order) {
+	t.Helper()
+	state := func(state string) {
+		t.Helper()
+		if _, err := s.Write.Exec(`UPDATE deployments SET state = $2 WHERE id = $1`, o.DeploymentID, state); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.clock.Advance(time.Minute)
+	o.Attempt, o.AttemptSince = 2, c.clock.Now()
+	if _, err := repeat(t, c, func() (deploy.Machine, error) { return c.provider(t, j).Reinstall(t.Context(), o) }); err != nil {
+		t.Fatal(err)
+	}
+	c.clock.Advance(time.Minute)
+	if s := c.State().Servers[0]; s.PowerOns != 2 || s.Status != "running" {
+		t.Errorf("%+v", s)
+	}
+	state("canceled")
+	o.Attempt, o.AttemptSince = 3, c.clock.Now()
+	final(t, second(c.provider(t, j).Reinstall(t.Context(), o)), deploy.CodeWrongState)
+	state("cleaning_up")
+	for {
+		steps, err := c.provider(t, j).Release(t.Context(), releaseOf(o))
+		if err == nil {
+			if len(steps) != 7 || steps[0].Status != deploy.ReleaseDone {
+				t.Errorf("%+v", steps)
+			}
+			break
+		}
+		c.clock.Advance(temporary(t, err, deploy.CodeConflict).Wait)
+	}
+	final(t, second(c.provider(t, j).Order(t.Context(), o)), deploy.CodeWrongState)
+	nothingLeft(t, c)
+	if held, err := j.Held(t.Context(), o.NodeID); err != nil || len(held) != 0 {
+		t.Errorf("still held: %+v, %v", held, err)
+	}
 }

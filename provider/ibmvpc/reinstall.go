@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/IBM/go-sdk-core/v5/core"
@@ -177,6 +178,24 @@ func (p *Provider) retire(ctx context.Context, o deploy.Order) error {
 		}
 	}
 	return nil
+}
+
+// lingering tells an interface that still shows the server that was deleted to
+// make room for another one: that passes by itself.
+func (j *job) lingering(ctx context.Context, networks []network, refusal error) error {
+	all, err := j.journal.ByNode(ctx, j.NodeID)
+	if err != nil {
+		return err
+	}
+	for _, row := range all {
+		if row.Kind != kindServer || row.State != deploy.ResourceGone || row.HeldBy != j.DeploymentID || row.CloudID == "" {
+			continue
+		}
+		if slices.ContainsFunc(networks, func(n network) bool { return strings.Contains(n.bound, row.CloudID) }) {
+			return waiting(deploy.CodeConflict, waitStop, "an interface still shows the server %s, which is gone", row.Name)
+		}
+	}
+	return refusal
 }
 
 // reinstall is one server being made to boot anew.

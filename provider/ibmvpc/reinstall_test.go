@@ -2,6 +2,7 @@ package ibmvpc_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -252,5 +253,33 @@ func TestReinstallIsDoneOnce(t *testing.T) {
 	again, err := p.Reinstall(t.Context(), o)
 	if s := c.State(); err != nil || again.ServerStatus != "stopped" || s.Calls["ReplaceBareMetalServerInitialization"] != 1 {
 		t.Errorf("%+v, %v; %d initializations", again, err, s.Calls["ReplaceBareMetalServerInitialization"])
+	}
+}
+
+// An interface that shows its server for a moment longer than the server is
+// there does not end the retry.
+func TestRetryWaitsForAnInterfaceThatLagsBehind(t *testing.T) {
+	c, j := newCloud(t), &conformance.Journal{}
+	capacity(t, c, vpcsim.ReasonCannotStartCapacity)
+	first := persist(t, c, c.provider(t, j), order())
+	c.clock.Advance(time.Hour)
+	lag := 0
+	c.wire.base = roundTrip(func(r *http.Request) (*http.Response, error) {
+		response, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil || r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/virtual_network_interfaces/") || c.State().LiveServers > 0 || lag == 6 {
+			return response, err
+		}
+		lag++
+		var vni map[string]any
+		if err := errors.Join(json.NewDecoder(response.Body).Decode(&vni), response.Body.Close()); err != nil {
+			return nil, err
+		}
+		vni["target"] = map[string]string{"href": c.url + "/v1/bare_metal_servers/" + first.ServerID + "/network_attachments/x", "id": "x", "name": "x", "resource_type": "bare_metal_server_network_attachment"}
+		text, err := json.Marshal(vni)
+		return answer(r, http.StatusOK, string(text)), err
+	})
+	p, o := c.provider(t, j), attempt(c, 2)
+	if _, err := repeat(t, c, func() (deploy.Machine, error) { return p.Order(t.Context(), o) }); err != nil || lag != 6 || c.State().LiveServers != 1 {
+		t.Errorf("%v; %d late answers, %d servers", err, lag, c.State().LiveServers)
 	}
 }

@@ -34,7 +34,7 @@ func (j *job) server(ctx context.Context, networks []network) (deploy.Machine, e
 		},
 		prepare: func(ctx context.Context, name string) (err error) {
 			if err := unbound(name, networks); err != nil {
-				return err
+				return j.lingering(ctx, networks, err)
 			}
 			if image, err = j.bootImage(ctx); err != nil {
 				return err
