@@ -36,7 +36,7 @@ func (r *reads) open(ctx context.Context, db *sql.DB, page int) {
 	defer r.mu.Unlock()
 	r.prepared = map[string]*sql.Stmt{}
 	for _, query := range []string{counterQuery, eventsQuery(eventsWhere, page), changesQuery} {
-		if stmt, err := db.PrepareContext(ctx, query); err == nil {
+		if stmt, err := db.PrepareContext(ctx, query); err == nil { //nolint:sqlclosecheck // kept as long as the pool is
 			r.prepared[query] = stmt
 		}
 	}
@@ -49,14 +49,14 @@ func (r *reads) statement(query string) *sql.Stmt {
 }
 
 func (r *reads) query(ctx context.Context, db *sql.DB, query string, args ...any) (*sql.Rows, error) {
-	if stmt := r.statement(query); stmt != nil {
+	if stmt := r.statement(query); stmt != nil { //nolint:sqlclosecheck // as above
 		return stmt.QueryContext(ctx, args...)
 	}
 	return db.QueryContext(ctx, query, args...)
 }
 
 func (r *reads) row(ctx context.Context, db *sql.DB, query string, args ...any) *sql.Row {
-	if stmt := r.statement(query); stmt != nil {
+	if stmt := r.statement(query); stmt != nil { //nolint:sqlclosecheck // as above
 		return stmt.QueryRowContext(ctx, args...)
 	}
 	return db.QueryRowContext(ctx, query, args...)

@@ -106,6 +106,7 @@ type modelDep struct {
 	events          []modelEvent
 	refusals        *rate.Limiter
 	version, before int
+	tried           int // events before the open phase's present try
 }
 
 type modelEvent struct {
@@ -315,8 +316,15 @@ func said(r lifecycle.Report) string {
 
 // prior finds what r says again.
 func (d *modelDep) prior(r lifecycle.Report) int {
+	// The owner of the open phase repeats what it said itself in this try, not a
+	// step that somebody else did.
+	own := phase.Active(d.state) && d.status.Open() && d.open == r.Phase && r.As.Owns(r.Phase) &&
+		(r.Status != phase.FailedRun || d.failedAt == "" || d.failedAt == r.Phase)
 	for i, e := range slices.Backward(d.events) {
 		if e.said == "" || e.outcome == "refused" {
+			continue
+		}
+		if own && r.IdempotencyKey == "" && (e.outcome == "step" || i < d.tried) {
 			continue
 		}
 		if r.IdempotencyKey != "" {
@@ -480,6 +488,7 @@ func (m *model) timePasses() {
 		if phase.Active(d.state) {
 			def, _ := phase.Lookup(d.open)
 			d.tries++
+			d.tried = len(d.events)
 			d.deadline = now.Add(def.Deadline)
 		} else {
 			d.failedAt, d.failedCode = d.open, phase.CodeDeadlinePassed

@@ -90,6 +90,9 @@ func (tx *Tx) priorOf(d *depRow, r Report, hash string) (*priorEvent, error) {
 	if r.Status == phase.FailedRun && d.failure != nil {
 		also = d.failure.phase
 	}
+	if r.IdempotencyKey == "" && d.open != nil && d.open.phase == r.Phase && also == r.Phase && r.As.Owns(r.Phase) {
+		return tx.priorOfOpen(d, hash)
+	}
 	if p := tx.priorInTx(d, r, also); p != nil {
 		return p, nil
 	}
@@ -99,10 +102,21 @@ func (tx *Tx) priorOf(d *depRow, r Report, hash string) (*priorEvent, error) {
 		}
 		return tx.priorWhere(`deployment_id=$1 AND idempotency_key=$2`, d.id, r.IdempotencyKey)
 	}
-	if d.open != nil && d.open.phase == r.Phase && also == r.Phase && d.open.lastHash != hash && r.As.Owns(r.Phase) {
-		return nil, nil // the open run knows its last report: this is another
-	}
 	return tx.priorWhere(`deployment_id=$1 AND attempt=$2 AND phase IN ($3, $4)`, d.id, d.attempt, r.Phase, also)
+}
+
+// priorOfOpen is the last report that moved the open run. What others said of
+// the phase is a step, which must not make its owner's word a repetition.
+func (tx *Tx) priorOfOpen(d *depRow, hash string) (*priorEvent, error) {
+	if d.open.lastHash != hash {
+		return nil, nil //nolint:nilnil // none is an answer
+	}
+	for _, e := range tx.events {
+		if e.dep == d && e.sequence == d.open.lastSequence {
+			return &priorEvent{e.id, e.position, e.sequence, e.hash, e.outcome}, nil
+		}
+	}
+	return tx.priorWhere(`deployment_id=$1 AND sequence=$2`, d.id, d.open.lastSequence)
 }
 
 // priorInTx looks among the events of this transaction, the newest first.
