@@ -170,10 +170,6 @@ func (c *core) state(ctx context.Context) (*state, error) {
 	if err := c.store.Read.QueryRowContext(ctx, `SELECT COUNT(*) FROM river_job WHERE state = 'running'`).Scan(&s.Busy); err != nil {
 		return nil, err
 	}
-	var err error
-	if s.Rows, err = c.journal.All(ctx, deploy.ProviderIBMVPC); err != nil {
-		return nil, err
-	}
 	rows, err := c.store.Read.QueryContext(ctx, `SELECT d.id, d.node_id, n.name, d.kind, d.state, d.phase, d.attempt, d.sequence, COALESCE(d.failure_phase, ''), COALESCE(d.failure_code, ''), COALESCE(d.failure_message, ''),
 			COALESCE(n.server_id, ''), COALESCE(n.management_ip, ''), n.current_deployment_id = d.id,
 			(SELECT COUNT(*) FROM deployment_history h WHERE h.deployment_id = d.id), (SELECT COALESCE(MAX(h.sequence), 0) FROM deployment_history h WHERE h.deployment_id = d.id),
@@ -192,6 +188,11 @@ func (c *core) state(ctx context.Context) (*state, error) {
 		}
 		s.Deployments = append(s.Deployments, d)
 	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, err
+	}
+	// Read later, the rows are at least as new as the deployments.
+	s.Rows, err = c.journal.All(ctx, deploy.ProviderIBMVPC)
 	s.Told = c.points.count()
-	return s, errors.Join(rows.Err(), rows.Close())
+	return s, err
 }

@@ -21,6 +21,7 @@ type life struct {
 	canceled bool          // somebody asked for the present deployment's end
 	replaced map[int64]int // how often a deployment's server was given up
 	ends     []string      // how its deployments ended
+	installs int           // no earlier attempt's installation counts
 }
 
 func (w *world) newLife(ctx context.Context, name string) *life {
@@ -47,7 +48,7 @@ func (l *life) order(verb string) error {
 	if out.Code != "" {
 		return fmt.Errorf("%s of %s was refused: %s: %s", verb, l.name, out.Code, out.Message)
 	}
-	l.node, l.deployment, l.canceled = out.Node, out.Deployment, false
+	l.node, l.deployment, l.canceled, l.installs = out.Node, out.Deployment, false, 1
 	return nil
 }
 
@@ -80,7 +81,11 @@ func (l *life) cancelAfter(points int, immediate bool) error {
 	begin := l.w.passed()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for l.w.passed() < begin+points {
+	for looked := time.Now(); l.w.passed() < begin+points; <-tick.C {
+		if time.Since(looked) < lookEvery {
+			continue
+		}
+		looked = time.Now()
 		s, err := l.w.state(l.ctx)
 		if err != nil {
 			return err
@@ -88,7 +93,6 @@ func (l *life) cancelAfter(points int, immediate bool) error {
 		if s.restful(l.deployment) {
 			return nil
 		}
-		<-tick.C
 	}
 	l.canceled = true
 	out, err := l.request(request{Verb: "cancel", Immediate: immediate})
@@ -140,7 +144,7 @@ func (l *life) ended() (deployment, error) {
 }
 
 // succeeded checks that the machine which is said to be deployed is there, and
-// runs what this very attempt installed.
+// runs what was installed since it was last asked to boot anew.
 func (l *life) succeeded(d deployment, bad *problems) {
 	if d.Phase != "deployed" || d.Successes != 1 {
 		bad.add("it is at %s, and was deployed %d times", d.Phase, d.Successes)
@@ -157,8 +161,8 @@ func (l *life) succeeded(d deployment, bad *problems) {
 	if status != "running" {
 		bad.add("its server %q is %s", d.Server, status)
 	}
-	if id, attempt := l.w.fleet.installedOn(d.Server); id != d.ID || attempt != d.Attempt {
-		bad.add("on its server is what attempt %d of deployment %d installed, not %d of %d", attempt, id, d.Attempt, d.ID)
+	if id, attempt := l.w.fleet.installedOn(d.Server); id != d.ID || attempt < l.installs || attempt > d.Attempt {
+		bad.add("on its server is what attempt %d of deployment %d installed, not %d to %d of %d", attempt, id, l.installs, d.Attempt, d.ID)
 	}
 }
 
@@ -197,6 +201,9 @@ func (l *life) cleanUp() error {
 func (l *life) retry(d deployment) error {
 	if reasonOf(d) == reasonCapacity && d.Kind == deploy.KindInstall {
 		l.replaced[d.ID]++
+	}
+	if d.FailedIn != "dns_registration" && d.FailedIn != "health_validation" {
+		l.installs = d.Attempt + 1
 	}
 	return l.change("retry")
 }

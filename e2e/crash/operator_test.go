@@ -9,6 +9,9 @@ import (
 // patience is how long anything may take to come to rest, on the machine's clock.
 const patience = 3 * time.Minute
 
+// lookEvery is the pause between looks at what is in the database.
+const lookEvery = 100 * time.Millisecond
+
 // state asks for all that is in the database.
 func (w *world) state(ctx context.Context) (*state, error) {
 	out, err := w.ask(ctx, request{Verb: "state"})
@@ -20,7 +23,7 @@ func (w *world) state(ctx context.Context) (*state, error) {
 func (w *world) rest(ctx context.Context, id int64) (*state, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	tick := time.NewTicker(25 * time.Millisecond)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	var last *state
 	for {

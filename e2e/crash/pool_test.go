@@ -6,7 +6,7 @@ import (
 )
 
 // beside is how many worlds there are at once: they mostly wait.
-const beside = 6
+const beside = 8
 
 // each runs a subtest for every item, some beside each other.
 func each[T any](t *testing.T, items []T, name func(T) string, run func(t *testing.T, item T)) {

@@ -53,7 +53,7 @@ type nodePlan struct {
 // change something.
 var (
 	creates = []string{"CreateBareMetalServer", "CreateVirtualNetworkInterface", "CreateSubnetReservedIP", "CreateResourceRecord", "ReplaceBareMetalServerInitialization"}
-	changes = []string{"StopBareMetalServer", "DeleteBareMetalServer", "DeleteVirtualNetworkInterface", "DeleteSubnetReservedIP", "DeleteResourceRecord", "AddVirtualNetworkInterfaceIP"}
+	changes = []string{"StopBareMetalServer", "DeleteBareMetalServer", "DeleteVirtualNetworkInterfaces", "DeleteSubnetReservedIP", "DeleteResourceRecord", "AddVirtualNetworkInterfaceIP"}
 	reads   = []string{"GetBareMetalServer", "ListBareMetalServers", "GetVirtualNetworkInterface", "ListVirtualNetworkInterfaces", "GetSubnetReservedIP", "ListSubnetReservedIps", "ListResourceRecords", vpcsim.AnyOperation}
 )
 
