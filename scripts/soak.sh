@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # What is too long for `make test`: property tests with many more checks, the
-# tests of whole systems several times, each line of the served scripts failing,
-# and fuzzing.
+# tests of whole systems several times, cores killed in many more ways, each line
+# of the served scripts failing, and fuzzing.
 #
-# usage: [FUZZTIME=2m] [CHECKS=5000] [COUNT=5] scripts/soak.sh
+# usage: [FUZZTIME=2m] [CHECKS=5000] [COUNT=5] [RUNS=200] scripts/soak.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export SLIPWAY_TEST_COMPLETE=1 SLIPWAY_REQUIRE_POSTGRES=1 SLIPWAY_BINARY=$PWD/bin/slipway
@@ -20,7 +20,10 @@ if [ ${#properties[@]} -gt 0 ]; then
 fi
 
 echo "soak: whole systems, ${COUNT:-5} times"
-CGO_ENABLED=1 go test -race -count="${COUNT:-5}" -p 1 -timeout 180m ./cmd/slipway ./e2e/... || status=1
+mapfile -t systems < <(scripts/packages.sh | grep -E '/slipway/(cmd/slipway|e2e(/.*)?)$' | grep -v '/e2e/crash$')
+CGO_ENABLED=1 go test -race -count="${COUNT:-5}" -p 1 -timeout 180m "${systems[@]}" || status=1
+echo "soak: the core killed at every boundary, and in ${RUNS:-200} random runs"
+SLIPWAY_CRASH_RUNS=${RUNS:-200} go test -count=1 -timeout 120m ./e2e/crash || status=1
 for ((i = 1; i <= ${COUNT:-5}; i++)); do
 	echo "soak: protocol and browser, $i of ${COUNT:-5}"
 	node --test --test-concurrency=1 e2e/protocol/*.test.mjs e2e/browser/*.test.mjs || status=1
