@@ -143,6 +143,9 @@ func TestEveryPhaseSaysWhatItAwaits(t *testing.T) {
 			}
 		}
 	}
+	// What nothing but the note on the run tells.
+	check(&ent.Deployment{Provider: "ibm_vpc", State: phase.Running, Phase: phase.ImageDownload, UpdatedAt: entered}, nil,
+		[]*ent.PhaseRun{{Phase: phase.ImageDownload, Status: "in_progress", EnteredAt: entered, Awaiting: WaitDownload, Evidence: "3 before this one"}})
 	for code := range waits {
 		require.True(t, seen[code], "no phase ever waits for %s", code)
 	}
