@@ -96,9 +96,16 @@ func (w *world) closing(ctx context.Context, lives []*life) error {
 	return errors.Join(w.account(s, lives), w.empty(s), w.audited(ctx))
 }
 
-func (p problems) err() error {
-	if len(p) == 0 {
+// problems collects what is wrong, for a report that names all of it.
+type problems struct{ list []string }
+
+func (p *problems) add(format string, args ...any) {
+	p.list = append(p.list, fmt.Sprintf(format, args...))
+}
+
+func (p *problems) err() error {
+	if len(p.list) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s", strings.Join(p, "\n\t"))
+	return errors.New(strings.Join(p.list, "\n\t"))
 }

@@ -1,9 +1,6 @@
 package crash
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // scale is by how much time passes faster than on the machine's clock.
 const scale = 20
@@ -28,8 +25,3 @@ func (c clock) Now() time.Time { return c.epoch.Add(scale * time.Since(c.epoch))
 func (c clock) AfterFunc(d time.Duration, f func()) func() bool {
 	return time.AfterFunc(d/scale, f).Stop
 }
-
-// problems collects what is wrong, for a report that names all of it.
-type problems []string
-
-func (p *problems) add(format string, args ...any) { *p = append(*p, fmt.Sprintf(format, args...)) }

@@ -137,8 +137,8 @@ func (l *life) ended() (deployment, error) {
 	case "cleaned_up":
 		l.cleanedUp(s, d, &bad)
 	}
-	if len(bad) > 0 {
-		return d, fmt.Errorf("deployment %d of %s, %s, is %s: %s", d.ID, d.Name, d.Kind, d.State, strings.Join(bad, "; "))
+	if err := bad.err(); err != nil {
+		return d, fmt.Errorf("deployment %d of %s, %s, is %s: %w", d.ID, d.Name, d.Kind, d.State, err)
 	}
 	return d, nil
 }

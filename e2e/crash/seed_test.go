@@ -58,7 +58,7 @@ var (
 )
 
 func newPlan(seed uint64, points []string) plan {
-	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // repeatable on purpose
+	r := rand.New(rand.NewPCG(seed, 0))
 	p := plan{seed: seed, postgres: seed%5 == 4, boot: 20 * time.Hour}
 	maybe := func(percent int) bool { return r.IntN(100) < percent }
 	pick := func(from []string) string { return from[r.IntN(len(from))] }
