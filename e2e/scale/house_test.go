@@ -38,10 +38,7 @@ import (
 	"github.com/slipwayhq/slipway/server"
 )
 
-const (
-	profile = "bx2d-metal-96x384"
-	sshPort = 2222
-)
+const profile = "bx2d-metal-96x384"
 
 // house is a whole Slipway with its cloud and its machines.
 type house struct {
@@ -57,8 +54,7 @@ type settings struct {
 	nodes, slots, downloads int
 }
 
-// subnet is a part of the simulated range that is large enough for n nodes and
-// free of the addresses that other tests of this machine use.
+// subnet is a part of the simulated range that is large enough for n nodes.
 func subnet(n int) string {
 	bits := 32
 	for 1<<(32-bits) < n+16 {
@@ -67,9 +63,9 @@ func subnet(n int) string {
 	return netip.PrefixFrom(netip.MustParseAddr("127.64.64.0"), min(bits, 24)).Masked().String()
 }
 
-func open(b *testing.B, st *store.Store, set settings) *house {
-	b.Helper()
-	logger := slog.New(slog.NewTextHandler(benchLog{b}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+func open(t testing.TB, st *store.Store, set settings) *house {
+	t.Helper()
+	logger := slog.New(slog.NewTextHandler(benchLog{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	h := &house{st: st, herd: herd.New(herd.Options{Logger: logger})}
 	delays := vpcsim.DefaultDelays()
 	delays.VNI = time.Millisecond
@@ -77,39 +73,42 @@ func open(b *testing.B, st *store.Store, set settings) *house {
 	var err error
 	h.sim, err = vpcsim.New(vpcsim.Options{Hardware: h.herd, ServerQuota: set.nodes, Delays: delays,
 		Subnets: []vpcsim.SubnetConfig{{Name: vpcsim.DefaultManagementSubnet, CIDR: subnet(set.nodes)}}})
-	require.NoError(b, err)
+	require.NoError(t, err)
 	serving, stopServing := context.WithCancel(context.Background())
 	cloud, err := h.sim.Serve(serving, "127.0.0.1:0")
-	require.NoError(b, err)
+	require.NoError(t, err)
 
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(b, err)
+	require.NoError(t, err)
 	base := "http://" + socket.Addr().String()
+	// The machines' port is our own, so that another simulation on this host may
+	// have machines at the same addresses.
+	sshPort := socket.Addr().(*net.TCPAddr).Port
 	ibm, err := ibmvpc.New(ibmvpc.Config{
 		Region: vpcsim.DefaultRegion, VPC: vpcsim.DefaultVPC, ManagementSubnet: vpcsim.DefaultManagementSubnet, SecurityGroups: []string{vpcsim.DefaultSecurityGroup},
 		DNSInstance: vpcsim.DefaultDNSInstance, DNSZone: vpcsim.DefaultDNSZone, Auth: ibmvpc.AuthNone, VPCURL: cloud.URL, DNSURL: cloud.URL,
 		DoubtWindow: 3 * time.Second, ServerQuota: set.nodes, BootURL: base, SSHPort: sshPort, Journal: journal.New(st, nil),
 	})
-	require.NoError(b, err)
+	require.NoError(t, err)
 	providers := map[string]deploy.Provider{deploy.ProviderIBMVPC: ibm}
-	key, err := health.LoadOrCreateKey(filepath.Join(b.TempDir(), "id_ed25519"))
-	require.NoError(b, err)
+	key, err := health.LoadOrCreateKey(filepath.Join(t.TempDir(), "id_ed25519"))
+	require.NoError(t, err)
 	secrets := access.New(st, access.WithLogger(logger))
 	engine, err := workflow.New(st, workflow.Options{
-		ReplicaID: b.Name() + time.Now().String(), Providers: providers, Prober: &health.Checker{Key: key.Signer},
+		ReplicaID: t.Name() + time.Now().String(), Providers: providers, Prober: &health.Checker{Key: key.Signer},
 		BootURL: func(ctx context.Context, nodeID, deploymentID int64) (string, error) {
 			locator, err := secrets.CreateLocator(ctx, nodeID, deploymentID)
 			return base + "/boot/d/" + locator, err
 		},
 		SSHPort: sshPort, Slots: set.slots, Logger: logger,
 	})
-	require.NoError(b, err)
+	require.NoError(t, err)
 	events := feed.New(st, feed.Options{Logger: logger})
 	metrics := server.NewMetrics()
 	h.writer = lifecycle.New(st, lifecycle.Options{OnEnter: engine.Enqueue, OnCommit: events.Wake, OnOutcome: metrics.Report, Logger: logger,
 		Skip: func(deploy.Spec) []phase.Key { return []phase.Key{phase.ClusterFormation} }})
 	downloads := admission.New(st, h.writer, admission.Options{Slots: set.downloads, Logger: logger})
-	web := server.NewHTTPServer(h.faces(b, base, key, secrets, events, metrics, downloads, logger), logger)
+	web := server.NewHTTPServer(h.faces(t, base, sshPort, key, secrets, events, metrics, downloads, logger), logger)
 
 	writing, stopWriting := context.WithCancel(context.Background())
 	running, stopRunning := context.WithCancel(context.Background())
@@ -121,13 +120,13 @@ func open(b *testing.B, st *store.Store, set settings) *house {
 	} {
 		parts.Go(func() {
 			if err := run(running); err != nil && running.Err() == nil {
-				b.Errorf("%s: %v", name, err)
+				t.Errorf("%s: %v", name, err)
 			}
 		})
 	}
 	parts.Go(func() {
 		if err := web.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
-			b.Errorf("http: %v", err)
+			t.Errorf("http: %v", err)
 		}
 	})
 	<-events.Ready()
@@ -146,18 +145,18 @@ func open(b *testing.B, st *store.Store, set settings) *house {
 }
 
 // faces are what machines and people reach by HTTP.
-func (h *house) faces(b *testing.B, base string, key health.Key, secrets *access.Service, events *feed.Feed, metrics *server.Metrics, downloads *admission.Service, logger *slog.Logger) http.Handler {
-	b.Helper()
-	dir := b.TempDir()
+func (h *house) faces(t testing.TB, base string, sshPort int, key health.Key, secrets *access.Service, events *feed.Feed, metrics *server.Metrics, downloads *admission.Service, logger *slog.Logger) http.Handler {
+	t.Helper()
+	dir := t.TempDir()
 	files, err := artifact.Open(filepath.Join(dir, "artifacts"), artifact.WithLogger(logger))
-	require.NoError(b, err)
-	b.Cleanup(func() { _ = files.Close() })
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = files.Close() })
 	// Small images: what is measured is Slipway, not how fast bytes are copied.
 	standIns, err := machine.StandIns(filepath.Join(dir, "standins"), machine.Pace{ImageBytes: 64 << 10})
-	require.NoError(b, err)
+	require.NoError(t, err)
 	for _, f := range standIns {
-		_, err := files.Register(b.Context(), f.Name, f.Version, artifact.Kind(f.Kind), f.Path)
-		require.NoError(b, err)
+		_, err := files.Register(t.Context(), f.Name, f.Version, artifact.Kind(f.Kind), f.Path)
+		require.NoError(t, err)
 	}
 	strangers := access.NewStrangers(h.writer.Stranger, nil, logger)
 	boot, err := pxe.New(pxe.Parts{
@@ -169,11 +168,11 @@ func (h *house) faces(b *testing.B, base string, key health.Key, secrets *access
 		},
 		Lifecycle: h.writer, Secrets: secrets, Machines: query.NewMachines(h.st.Ent()), Artifacts: files, Scripts: scripts.Set{}, Strangers: strangers, Admission: downloads, Log: logger,
 	})
-	require.NoError(b, err)
+	require.NoError(t, err)
 	face, err := server.New(server.Parts{
 		Store: h.st, Access: secrets, Strangers: strangers, Lifecycle: h.writer, Statuses: query.NewStatuses(h.st.Ent(), nil), Feed: events, Metrics: metrics, Boot: boot, Log: logger,
 	})
-	require.NoError(b, err)
+	require.NoError(t, err)
 	return face
 }
 
@@ -198,6 +197,6 @@ func (h *house) order(ctx context.Context, n int) error {
 	return nil
 }
 
-type benchLog struct{ b *testing.B }
+type benchLog struct{ t testing.TB }
 
-func (l benchLog) Write(p []byte) (int, error) { l.b.Logf("%s", p); return len(p), nil }
+func (l benchLog) Write(p []byte) (int, error) { l.t.Logf("%s", p); return len(p), nil }
