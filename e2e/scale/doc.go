@@ -5,7 +5,7 @@
 //
 //	go test -run '^$' -bench Deployments -timeout 60m ./e2e/scale
 //
-// SLIPWAY_SCALE chooses how many deployments (for instance "100,1000,10000"),
+// SLIPWAY_SCALE chooses how many deployments (100; for instance "100,1000,10000"),
 // SLIPWAY_SCALE_SLOTS how many run at once (100), SLIPWAY_SCALE_DOWNLOADS how many
 // of them may download at once (100: a download takes no time here, and who waits
 // asks every two seconds), SLIPWAY_SCALE_POSTGRES=1 the database,
