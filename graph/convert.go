@@ -181,6 +181,12 @@ func allow(out *model.Deployment, d *ent.Deployment, n *ent.Node) {
 	})
 	for _, a := range actions {
 		out.AllowedActions = append(out.AllowedActions, model.DeploymentAction(strings.ToUpper(a)))
+		if a == phase.ActionRetry {
+			if start, err := phase.Retry(d.Provider, deref(d.FailurePhase), deref(d.FailureCode), ""); err == nil {
+				at := phaseOf(start)
+				out.RetryBeginsAt = &at
+			}
+		}
 		if a != phase.ActionRetryFrom {
 			continue
 		}

@@ -119,7 +119,7 @@ func (l loader) deployments(ctx context.Context, rows []*ent.Deployment, sel sel
 		out[i] = deploymentModel(d, l.cursor)
 	}
 	computed := sel.has("progress", "currentPhase", "phases", "stuckReason", "estimatedFinishAt", "late", "stalled")
-	actions := sel.has("allowedActions", "retryPhases")
+	actions := sel.has("allowedActions", "retryPhases", "retryBeginsAt")
 	if computed || actions || sel.has("node") {
 		var err error
 		if known, err = l.owners(ctx, rows, known); err != nil {

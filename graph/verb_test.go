@@ -104,8 +104,9 @@ func TestRetry(t *testing.T) {
 			h.report(d, k, phase.Success, "")
 		}
 		h.report(d, phase.FoundationStart, phase.FailedRun, "no disk")
-		a := h.ok(`query($id:ID!){x:node(id:$id){... on Deployment{allowedActions retryPhases{phase phaseKey label beginsAt installs}}}}`, m{"id": global(d)})
+		a := h.ok(`query($id:ID!){x:node(id:$id){... on Deployment{allowedActions retryBeginsAt retryPhases{phase phaseKey label beginsAt installs}}}}`, m{"id": global(d)})
 		require.Equal(t, []any{"RETRY", "RETRY_FROM_PHASE", "CLEANUP", "REINITIALIZE"}, a.get("x.allowedActions"))
+		require.Equal(t, "MONITORING_START", a.get("x.retryBeginsAt"))
 		phases := a.get("x.retryPhases").([]any)
 		require.Equal(t, m{"phase": "SERVER_REQUESTED", "phaseKey": "server_requested", "label": "Server ordered", "beginsAt": "SERVER_REQUESTED", "installs": true}, phases[0])
 		require.Equal(t, "MONITORING_START", dig(phases[len(phases)-1], "beginsAt"))
@@ -123,7 +124,10 @@ func TestRetry(t *testing.T) {
 		require.Equal(t, []any{}, a.get("x.deployment.retryPhases"))
 		require.Equal(t, []string{"WRONG_STATE"}, errs(h.verb("retry", m{"id": global(d)}), "x.errors"), "a second click makes no second attempt")
 
+		require.Nil(t, h.ok(`query($id:ID!){deployment(id:$id){retryBeginsAt}}`, m{"id": global(d)}).get("deployment.retryBeginsAt"))
 		h.report(d, phase.MonitoringStart, phase.FailedRun, "it never booted")
+		a = h.ok(`query($id:ID!){deployment(id:$id){retryBeginsAt}}`, m{"id": global(d)})
+		require.Equal(t, "SERVER_REQUESTED", a.get("deployment.retryBeginsAt"), "the server was given up")
 		a = h.verb("retry", m{"id": global(d), "fromPhase": "SERVER_REQUESTED"})
 		require.Equal(t, "SERVER_REQUESTED", a.get("x.deployment.phase"))
 		require.EqualValues(t, 3, a.get("x.deployment.attempt"))

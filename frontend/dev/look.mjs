@@ -13,6 +13,12 @@ const shots = fileURLToPath(new URL('./shots/', import.meta.url));
 const axeSource = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const only = process.argv[2];
 
+const button = (page, name) => page.getByRole('button', { name, exact: true }).click();
+const fillIn = async (page) => {
+  await page.getByLabel('Profile').selectOption('bx2d-metal-96x384');
+  await button(page, 'Check');
+};
+
 const pages = [
   { name: 'fleet', path: '', ready: 'text=metal-fra-03' },
   { name: 'fleet-filtered', path: '?show=failed,stalled', ready: 'text=metal-fra-03' },
@@ -22,6 +28,27 @@ const pages = [
   { name: 'node-stalled', path: '/nodes/node_3', ready: 'text=Stalled' },
   { name: 'node-table', path: '/nodes/node_1?view=table', ready: 'text=Image download' },
   { name: 'node-never', path: '/nodes/node_5', ready: 'text=Never deployed' },
+  { name: 'node-cleaning', path: '/nodes/node_7', ready: 'text=is stopping' },
+  { name: 'node-deployed', path: '/nodes/node_30', ready: 'text=Resources at the provider' },
+  { name: 'node-viewer', path: '/nodes/node_2', ready: 'text=What to do', role: 'viewer' },
+  { name: 'act-cancel', path: '/nodes/node_1', ready: 'text=Image download', act: (page) => button(page, 'Cancel…'), then: 'text=When the phase ends' },
+  { name: 'act-retry', path: '/nodes/node_2', ready: 'text=What to do', act: (page) => button(page, 'Retry…'), then: 'text=cannot be repeated' },
+  {
+    name: 'act-retry-from', path: '/nodes/node_2', ready: 'text=What to do', then: '[role=alert] code',
+    act: async (page) => {
+      await button(page, 'Retry from…');
+      await button(page, 'Begin attempt 2');
+    },
+  },
+  { name: 'act-reinitialize', path: '/nodes/node_2', ready: 'text=What to do', act: (page) => button(page, 'Reinitialize…'), then: 'text=Erase and install' },
+  { name: 'act-cleanup', path: '/nodes/node_2', ready: 'text=What to do', act: (page) => button(page, 'Clean up…'), then: 'text=stop and delete' },
+  { name: 'act-protect', path: '/nodes/node_2', ready: 'text=What to do', act: (page) => button(page, 'Protect…'), then: 'text=shown to whoever' },
+  { name: 'deploy', path: '/deploy?name=metal-new', ready: 'text=metal-workload-3' },
+  { name: 'deploy-checked', path: '/deploy?name=metal-new', ready: 'text=metal-workload-3', act: fillIn, then: 'text=with 1 warning' },
+  { name: 'deploy-refused', path: '/deploy?name=taken', ready: 'text=metal-workload-3', act: fillIn, then: 'text=cannot be deployed' },
+  { name: 'deploy-viewer', path: '/deploy', ready: 'text=not deploy', role: 'viewer' },
+  { name: 'drift', path: '/resources', ready: 'text=slw-metal-old-1' },
+  { name: 'drift-remove', path: '/resources', ready: 'text=slw-metal-old-1', act: (page) => button(page, 'Delete slw-metal-old-1'), then: 'text=deleted for good' },
   { name: 'node-unknown', path: '/nodes/node_999', ready: 'text=There is no such node' },
   { name: 'shortcuts', path: '', ready: 'text=metal-fra-03', act: (page) => page.keyboard.press('?'), then: 'text=Keyboard shortcuts' },
   { name: 'settings', path: '', ready: 'text=metal-fra-03', act: (page) => page.getByLabel('Settings').click(), then: 'text=Sign out' },
@@ -38,7 +65,7 @@ const browser = await chromium.launch({
 const findings = [];
 for (const entry of pages) {
   if (only && !entry.name.startsWith(only)) continue;
-  const mock = await startMock({ port: 0, nodes: entry.nodes ?? 40, signedIn: entry.signedIn ?? true });
+  const mock = await startMock({ port: 0, nodes: entry.nodes ?? 40, signedIn: entry.signedIn ?? true, role: entry.role ?? 'admin' });
   for (const colorScheme of ['light', 'dark']) {
     for (const width of [1280, 420]) {
       const where = `${entry.name} ${colorScheme} ${width}`;

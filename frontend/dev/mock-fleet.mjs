@@ -1,5 +1,7 @@
 // Made-up machines that go through their phases, for the mock server.
 
+import { resourcesOf, verbs, verbsOf } from './mock-verbs.mjs';
+
 const order = ['pending', 'server_requested', 'monitoring_start', 'ipxe_boot', 'config_download', 'foundation_start', 'network_config', 'storage_discovery', 'image_download', 'installation', 'post_install', 'cluster_formation', 'dns_registration', 'health_validation'];
 const labels = ['Queued', 'Server ordered', 'Waiting for boot', 'Network boot', 'Configuration', 'Installer start', 'Network setup', 'Disk discovery', 'Image download', 'Installation', 'Post-install', 'Cluster formation', 'DNS records', 'Health check'];
 const typical = [2, 55, 640, 40, 12, 25, 20, 35, 260, 480, 70, 0, 14, 60];
@@ -68,6 +70,7 @@ export function createFleet({ nodes: size, seed }) {
       estimatedFinishAt: () => (deployment.state === 'RUNNING' ? iso(Date.now() + (1 - deployment.progress) * 1500e3) : null),
       stuckReason: () => stuck(deployment),
     };
+    Object.assign(deployment, verbsOf(deployment));
     node.list.unshift(deployment);
     return deployment;
   }
@@ -149,7 +152,7 @@ export function createFleet({ nodes: size, seed }) {
     const node = {
       __typename: 'BareMetalNode', id: `node_${n}`, name: `metal-${['fra', 'dal', 'tok'][n % 3]}-${String(n).padStart(2, '0')}`, provider: 'IBM_VPC', serverProfile: profiles[n % 3],
       managementIp: `10.240.${Math.floor(n / 250)}.${(n % 250) + 4}`, workloadIp: null, macAddresses: [`02:00:0a:f0:00:${(n % 256).toString(16).padStart(2, '0')}`], clusterName: null,
-      labels: [{ key: 'zone', value: `eu-de-${(n % 3) + 1}` }], serverStatus: 'running', lastSeenAt: null, stale: false, version: 1, createdAt: iso(Date.now() - 9e8), updatedAt: iso(Date.now()), list: [],
+      labels: [{ key: 'zone', value: `eu-de-${(n % 3) + 1}` }], serverStatus: 'running', ahvIp: n === 1 ? '10.240.0.105' : null, cvmIp: n === 1 ? '10.240.0.106' : null, protected: n === 24, protectNote: n === 24 ? 'holds the demonstration' : null, resources: () => resourcesOf(node), lastSeenAt: null, stale: false, version: 1, createdAt: iso(Date.now() - 9e8), updatedAt: iso(Date.now()), list: [],
       get currentDeployment() { return node.list[0] ?? null; }, get state() { return node.list[0]?.state ?? null; }, get deploymentStatus() { return node.list[0]?.phaseKey ?? 'pending'; },
       deployments: (args) => page(node.list, args),
     };
@@ -256,6 +259,7 @@ export function createFleet({ nodes: size, seed }) {
 
   const byId = (id) => all.find((node) => node.id === id) ?? all.flatMap(({ list }) => list).find((d) => d.id === id) ?? null;
   const root = {
+    ...verbs({ byId, changed: say }),
     node: ({ id }) => byId(id),
     deployment: ({ id }) => byId(id),
     bareMetalNodes: (args) => page(all, args),

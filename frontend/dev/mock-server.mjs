@@ -34,7 +34,7 @@ const body = async (request) => {
 };
 
 /** Starts it; `signedIn` false makes everybody sign in with the code "demo" first. */
-export async function startMock({ port = 8080, nodes = 40, rate = 4, seed = 7, signedIn = true } = {}) {
+export async function startMock({ port = 8080, nodes = 40, rate = 4, seed = 7, signedIn = true, role = 'admin' } = {}) {
   const schema = await loadSchema();
   const fleet = createFleet({ nodes, seed });
   let session = signedIn;
@@ -42,7 +42,7 @@ export async function startMock({ port = 8080, nodes = 40, rate = 4, seed = 7, s
   const counts = { http: 0, connects: 0 };
 
   const send = (response, status, value, headers = {}) => {
-    response.writeHead(status, { 'content-type': 'application/json', ...headers });
+    response.writeHead(status, { 'content-type': 'application/json', 'x-request-id': `mock-${counts.http}`, ...headers });
     response.end(value === undefined ? undefined : JSON.stringify(value));
   };
 
@@ -72,7 +72,7 @@ export async function startMock({ port = 8080, nodes = 40, rate = 4, seed = 7, s
       return response.writeHead(204).end();
     }
     if (!session) return send(response, 401, { error: 'not signed in', code: 'unauthenticated' });
-    return send(response, 200, { name: 'ada', role: 'operator', expires_at: new Date(Date.now() + 36e5).toISOString() });
+    return send(response, 200, { name: 'ada', role, expires_at: new Date(Date.now() + 36e5).toISOString() });
   }
 
   async function serveApp(pathname, response) {

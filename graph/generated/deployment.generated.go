@@ -928,6 +928,29 @@ func (ec *executionContext) fieldContext_Deployment_retryPhases(_ context.Contex
 	return fc, nil
 }
 
+func (ec *executionContext) _Deployment_retryBeginsAt(ctx context.Context, field graphql.CollectedField, obj *model.Deployment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Deployment_retryBeginsAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RetryBeginsAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Phase) graphql.Marshaler {
+			return ec.marshalOPhase2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐPhase(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Deployment_retryBeginsAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Deployment", field, false, false, errors.New("field of type Phase does not have child fields"))
+}
+
 func (ec *executionContext) _Deployment_cleanup(ctx context.Context, field graphql.CollectedField, obj *model.Deployment) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1843,6 +1866,11 @@ func (ec *executionContext) _Deployment(ctx context.Context, sel ast.SelectionSe
 		case "retryPhases":
 			out.Values[i] = ec._Deployment_retryPhases(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "retryBeginsAt":
+			out.Values[i] = ec._Deployment_retryBeginsAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "cleanup":

@@ -159,6 +159,7 @@ type ComplexityRoot struct {
 		Progress          func(childComplexity int) int
 		Provider          func(childComplexity int) int
 		RequestedBy       func(childComplexity int) int
+		RetryBeginsAt     func(childComplexity int) int
 		RetryPhases       func(childComplexity int) int
 		Stalled           func(childComplexity int) int
 		StartedAt         func(childComplexity int) int
@@ -1138,6 +1139,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Deployment.RequestedBy(childComplexity), true
+	case "Deployment.retryBeginsAt":
+		if e.ComplexityRoot.Deployment.RetryBeginsAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.RetryBeginsAt(childComplexity), true
 	case "Deployment.retryPhases":
 		if e.ComplexityRoot.Deployment.RetryPhases == nil {
 			break
@@ -6163,6 +6170,10 @@ extend type Deployment {
   """
   retryPhases: [RetryPhase!]!
   """
+  Where a retry begins that names no phase; null unless RETRY is allowed.
+  """
+  retryBeginsAt: Phase
+  """
   How the release of what the node holds stands, in the order in which it is done; empty before the first release.
   """
   cleanup: [CleanupStep!]!
@@ -6679,6 +6690,8 @@ func (ec *executionContext) childFields_Deployment(ctx context.Context, field gr
 		return ec.fieldContext_Deployment_allowedActions(ctx, field)
 	case "retryPhases":
 		return ec.fieldContext_Deployment_retryPhases(ctx, field)
+	case "retryBeginsAt":
+		return ec.fieldContext_Deployment_retryBeginsAt(ctx, field)
 	case "cleanup":
 		return ec.fieldContext_Deployment_cleanup(ctx, field)
 	}

@@ -384,6 +384,8 @@ type Deployment struct {
 	AllowedActions []DeploymentAction `json:"allowedActions"`
 	// Phases that it may be retried from, in order; empty unless RETRY_FROM_PHASE is allowed.
 	RetryPhases []*RetryPhase `json:"retryPhases"`
+	// Where a retry begins that names no phase; null unless RETRY is allowed.
+	RetryBeginsAt *Phase `json:"retryBeginsAt,omitempty"`
 	// How the release of what the node holds stands, in the order in which it is done; empty before the first release.
 	Cleanup []*CleanupStep `json:"cleanup"`
 	// Database id.

@@ -8,6 +8,7 @@ import { IconButton, VisuallyHidden } from '@/ui';
 import { announcement } from './announcer';
 import { FleetAnnouncer } from './FleetAnnouncer';
 import { FreshnessPill } from './FreshnessPill';
+import { useMay } from './session';
 import { SettingsMenu } from './SettingsMenu';
 import { useStream } from './services';
 import classes from './Shell.module.css';
@@ -30,10 +31,11 @@ export function Shell() {
         Skip to content
       </a>
       <header className={classes.bar}>
-        <Link to="/" className={classes.brand}>
+        <Link to="/" className={classes.brand} aria-label="Slipway">
           <Logo />
           <span>Slipway</span>
         </Link>
+        <Places />
         <div className={classes.right}>
           <FreshnessPill />
           <IconButton variant="subtle" color="gray" size="md" aria-label="Keyboard shortcuts" title="Keyboard shortcuts (?)" onClick={() => setHelp(true)} className={classes.help}>
@@ -49,6 +51,25 @@ export function Shell() {
       <FleetAnnouncer />
       <ShortcutsDialog opened={help} onClose={() => setHelp(false)} />
     </div>
+  );
+}
+
+/** Where else one may go, beside the fleet. */
+function Places() {
+  const deploys = useMay('operator');
+  const removes = useMay('admin');
+  if (!deploys) return null;
+  return (
+    <nav aria-label="Pages" className={classes.places}>
+      <Link to="/deploy" className={classes.place} activeProps={{ className: classes.here }}>
+        Deploy
+      </Link>
+      {removes ? (
+        <Link to="/resources" className={classes.place} activeProps={{ className: classes.here }}>
+          Orphans
+        </Link>
+      ) : null}
+    </nav>
   );
 }
 

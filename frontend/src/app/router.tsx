@@ -2,6 +2,7 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '
 
 import { FleetPage } from '@/features/fleet/FleetPage';
 import { parseSearch } from '@/features/fleet/filters';
+import { parseDeploySearch } from '@/features/deploy/search';
 import { parseNodeSearch } from '@/features/node/search';
 import { ErrorPage } from './ErrorPage';
 import { NotFoundPage } from './NotFoundPage';
@@ -23,8 +24,21 @@ const node = createRoute({
   component: lazyRouteComponent(() => import('@/features/node/NodePage'), 'NodePage'),
 });
 
+const deploy = createRoute({
+  getParentRoute: () => root,
+  path: '/deploy',
+  validateSearch: parseDeploySearch,
+  component: lazyRouteComponent(() => import('@/features/deploy/DeployPage'), 'DeployPage'),
+});
+
+const resources = createRoute({
+  getParentRoute: () => root,
+  path: '/resources',
+  component: lazyRouteComponent(() => import('@/features/drift/DriftPage'), 'DriftPage'),
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([fleet, node]),
+  routeTree: root.addChildren([fleet, node, deploy, resources]),
   basepath: '/monitoring',
   defaultPreload: 'intent',
   scrollRestoration: true,

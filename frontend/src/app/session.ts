@@ -1,4 +1,4 @@
-import { createStore } from '@/lib/store';
+import { createStore, useStore } from '@/lib/store';
 
 /** Who is looking at the page, as far as is known. */
 export type Session =
@@ -8,6 +8,17 @@ export type Session =
   | { status: 'signed-in'; name: string; role: string; expiresAt: string };
 
 export const session = createStore<Session>({ status: 'checking' });
+
+const roles = ['viewer', 'operator', 'admin'] as const;
+
+/**
+ * Whether whoever is signed in may do what needs a role. Only for what to show:
+ * the server decides again.
+ */
+export function useMay(needed: (typeof roles)[number]): boolean {
+  const current = useStore(session);
+  return current.status === 'signed-in' && roles.findIndex((role) => role === current.role) >= roles.indexOf(needed);
+}
 
 const endpoint = '/api/session';
 

@@ -5,6 +5,7 @@ import {
   DeploymentLiveFragmentDoc,
   NodeEventsDocument,
   NodeEventsPageDocument,
+  NodeLiveFragmentDoc,
   type EventRowFragment,
   type NodeEventsSubscription,
 } from '@/gql/generated/graphql';
@@ -108,7 +109,15 @@ export class NodeChannel implements Channel {
           data: deployment,
         });
       }
-      const nodes = list.map(({ deployment: _, ...event }) => event);
+      for (const { bareMetalNode } of list) {
+        this.client.cache.writeFragment({
+          id: this.client.cache.identify({ __typename: 'BareMetalNode', id: bareMetalNode.id }) ?? '',
+          fragment: NodeLiveFragmentDoc,
+          fragmentName: 'NodeLive',
+          data: bareMetalNode,
+        });
+      }
+      const nodes = list.map(({ deployment: _, bareMetalNode: __, ...event }) => event);
       this.client.cache.writeFragment({
         id: cacheId,
         fragment: DeploymentEventListFragmentDoc,

@@ -2,9 +2,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { createClient } from '@/gql/client/client';
 import { VersionedCache } from '@/gql/client/cache';
-import { DeploymentPageDocument, FleetRowFragmentDoc, type EventRowFragment } from '@/gql/generated/graphql';
+import { DeploymentPageDocument, FleetRowFragmentDoc, NodeLiveFragmentDoc, type EventRowFragment } from '@/gql/generated/graphql';
 import { FakeSocket } from '@/test/fakeSocket';
-import { at, card, event, live, row } from '@/test/fixtures';
+import { at, card, event, live, nodeLive, row } from '@/test/fixtures';
 import { Backoff } from './backoff';
 import { Connection } from './connection';
 import { Stream } from './stream';
@@ -424,10 +424,10 @@ describe('the events of a machine', () => {
       after: 'v1:100',
       filter: { nodeIds: ['node_1'] },
     });
-    FakeSocket.last.next('deploymentEvents', batch([{ ...event(4), deployment: live() }], 'v1:104'));
+    FakeSocket.last.next('deploymentEvents', batch([{ ...event(4), deployment: live(), bareMetalNode: nodeLive() }], 'v1:104'));
     FakeSocket.last.next(
       'deploymentEvents',
-      batch([{ ...event(3), deployment: live() }, { ...event(4), deployment: live({ version: 9, progress: 0.8 }) }], 'v1:105'),
+      batch([{ ...event(3), deployment: live(), bareMetalNode: nodeLive() }, { ...event(4), deployment: live({ version: 9, progress: 0.8 }), bareMetalNode: nodeLive() }], 'v1:105'),
     );
     await turn(100);
     expect(sequences(cache)).toEqual([1, 2, 3, 4]);
@@ -435,15 +435,29 @@ describe('the events of a machine', () => {
     expect(cache.versionOf('Deployment:dep_1')).toBe(9);
   });
 
+  it('bring what changed of the machine itself', async () => {
+    const { cache } = await watching();
+    const shown = () => cache.readFragment({ id: 'BareMetalNode:node_1', fragment: NodeLiveFragmentDoc, fragmentName: 'NodeLive' });
+    const resource = { __typename: 'Resource', id: 'res_1', kind: 'server', role: null, name: 's', cloudId: null, state: 'PRESENT', createdByNumber: 1, heldByNumber: 1, lastError: null, updatedAt: at(3) } as const;
+    const told = nodeLive({ version: 5, macAddresses: ['02:00:00:00:00:01'], protected: true, protectNote: 'ours', resources: [resource] });
+    FakeSocket.last.next('deploymentEvents', batch([{ ...event(3), deployment: live(), bareMetalNode: told }], 'v1:103'));
+    await turn(100);
+    expect(shown()).toMatchObject({ macAddresses: ['02:00:00:00:00:01'], protectNote: 'ours', resources: [{ id: 'res_1', state: 'PRESENT' }] });
+    // What is told late takes nothing back.
+    FakeSocket.last.next('deploymentEvents', batch([{ ...event(4), deployment: live(), bareMetalNode: nodeLive({ version: 4 }) }], 'v1:104'));
+    await turn(100);
+    expect(shown()).toMatchObject({ version: 5, protected: true });
+  });
+
   it('resume after a drop from their own cursor', async () => {
     const { cache } = await watching();
-    FakeSocket.last.next('deploymentEvents', batch([{ ...event(3), deployment: live() }], 'v1:103'));
+    FakeSocket.last.next('deploymentEvents', batch([{ ...event(3), deployment: live(), bareMetalNode: nodeLive() }], 'v1:103'));
     FakeSocket.last.closeFromServer(1006);
     await turn(1000);
     FakeSocket.last.accept();
     await turn();
     expect(FakeSocket.last.subscriptions('deploymentEvents')[0]?.payload?.variables).toMatchObject({ after: 'v1:103' });
-    FakeSocket.last.next('deploymentEvents', batch([{ ...event(3), deployment: live() }, { ...event(4), deployment: live() }], 'v1:104'));
+    FakeSocket.last.next('deploymentEvents', batch([{ ...event(3), deployment: live(), bareMetalNode: nodeLive() }, { ...event(4), deployment: live(), bareMetalNode: nodeLive() }], 'v1:104'));
     await turn(100);
     expect(sequences(cache)).toEqual([1, 2, 3, 4]);
   });
@@ -463,7 +477,7 @@ describe('the events of a machine', () => {
   it('are not listened to after the page was left', async () => {
     const { listener, close } = await watching();
     const id = FakeSocket.last.subscriptions('deploymentEvents')[0]?.id;
-    FakeSocket.last.next('deploymentEvents', batch([{ ...event(3), deployment: live() }], 'v1:103'));
+    FakeSocket.last.next('deploymentEvents', batch([{ ...event(3), deployment: live(), bareMetalNode: nodeLive() }], 'v1:103'));
     close();
     await turn(100);
     expect(listener.events).not.toHaveBeenCalled();

@@ -3,6 +3,7 @@ import type {
   DeploymentLiveFragment,
   EventRowFragment,
   FleetRowFragment,
+  NodeLiveFragment,
   PhaseRunBarFragment,
 } from '@/gql/generated/graphql';
 
@@ -47,6 +48,8 @@ export function row(id: string, over: Partial<FleetRowFragment> = {}): Typed<Fle
     serverProfile: 'bx2d-metal-96x384',
     managementIp: `10.0.0.${number}`,
     state: 'RUNNING',
+    serverStatus: 'running',
+    protected: false,
     lastSeenAt: at(10),
     stale: false,
     version: 1,
@@ -59,12 +62,35 @@ export function row(id: string, over: Partial<FleetRowFragment> = {}): Typed<Fle
 export function live(over: Partial<DeploymentLiveFragment> = {}): Typed<DeploymentLiveFragment> {
   return {
     ...card(),
+    kind: 'INSTALL',
     maintenance: false,
+    allowedActions: [],
+    retryBeginsAt: null,
+    retryPhases: [],
+    cleanup: [],
     requestedBy: { __typename: 'Actor', kind: 'TOKEN', name: 'ci' } as DeploymentLiveFragment['requestedBy'],
     stuckReason: null,
     phases: [],
     ...over,
     failure: over.failure ?? null,
+  };
+}
+
+export function nodeLive(over: Partial<NodeLiveFragment> = {}): Typed<NodeLiveFragment> {
+  return {
+    __typename: 'BareMetalNode',
+    id: 'node_1',
+    version: 1,
+    managementIp: '10.0.0.1',
+    workloadIp: null,
+    ahvIp: null,
+    cvmIp: null,
+    macAddresses: [],
+    serverStatus: 'running',
+    protected: false,
+    protectNote: null,
+    resources: [],
+    ...over,
   };
 }
 

@@ -3,10 +3,19 @@ import type { ReactNode } from 'react';
 
 import classes from './Dialog.module.css';
 
+export interface DialogProps {
+  opened: boolean;
+  onClose: () => void;
+  title: string;
+  /** Room for a list. */
+  wide?: boolean;
+  children: ReactNode;
+}
+
 /** A dialog over the page. The page's scroll is left alone: locking it would write a style element. */
-export function Dialog({ opened, onClose, title, children }: { opened: boolean; onClose: () => void; title: string; children: ReactNode }) {
+export function Dialog({ opened, onClose, title, wide = false, children }: DialogProps) {
   return (
-    <Modal.Root opened={opened} onClose={onClose} centered lockScroll={false} transitionProps={{ duration: 0 }}>
+    <Modal.Root opened={opened} onClose={onClose} centered size={wide ? 760 : 480} lockScroll={false} transitionProps={{ duration: 0 }}>
       <Modal.Overlay />
       <Modal.Content>
         <div className={classes.head}>
@@ -17,4 +26,9 @@ export function Dialog({ opened, onClose, title, children }: { opened: boolean; 
       </Modal.Content>
     </Modal.Root>
   );
+}
+
+/** The last row of a dialog: what it does, on the right. */
+export function DialogButtons({ children }: { children: ReactNode }) {
+  return <div className={classes.buttons}>{children}</div>;
 }

@@ -1,8 +1,9 @@
-import { useNavigate, useSearch } from '@tanstack/react-router';
+import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { useMemo, useRef, useState } from 'react';
 
 import { useShortcuts } from '@/app/shortcuts';
 import { useStream } from '@/app/services';
+import { useMay } from '@/app/session';
 import { useTitle } from '@/app/useTitle';
 import { formatDuration, plural } from '@/lib/format';
 import { useStore } from '@/lib/store';
@@ -101,6 +102,7 @@ function fleetTitle(counts: Record<Group, number>, total: number, complete: bool
 function Nothing({ complete, total, onClear }: { complete: boolean; total: number; onClear: () => void }) {
   const stream = useStream();
   const { mode } = useStore(stream.status);
+  const may = useMay('operator');
   if (total > 0) {
     return (
       <EmptyState title="No node matches the filter">
@@ -114,7 +116,16 @@ function Nothing({ complete, total, onClear }: { complete: boolean; total: numbe
   if (complete) {
     return (
       <EmptyState title="No nodes yet" mark={<StatusMark kind="registered" word="Empty fleet" />}>
-        <p>Deploy the first one from the command line; it appears here by itself. Every option is in the help.</p>
+        <p>
+          {may ? (
+            <>
+              <Link to="/deploy">Deploy the first one here</Link>, or from the command line
+            </>
+          ) : (
+            'Deploy the first one from the command line'
+          )}
+          ; it appears here by itself. Every option is in the help.
+        </p>
         <Command label="Command that shows how to deploy a node">slipway deploy --help</Command>
       </EmptyState>
     );

@@ -25,6 +25,7 @@ export function DeploymentList({ node, shownId }: { node: NodeDetails; shownId: 
               <span className={classes.took}>{formatDuration(deployment.duration)}</span>
               <span className={classes.when}>
                 <Instant at={deployment.createdAt} />
+                {deployment.kind === 'REINITIALIZE' ? ' · reinitialized' : deployment.kind === 'ADOPT' ? ' · adopted' : ''}
                 {deployment.attempt > 1 ? ` · ${deployment.attempt} attempts` : ''} · {deployment.requestedBy.name}
               </span>
             </Link>

@@ -4,6 +4,7 @@ import { useNow } from '@/lib/clock';
 import { formatDuration, formatRelative } from '@/lib/format';
 import { isOver, rowKind } from '@/lib/states';
 import { Instant, Progress, StatusMark } from '@/ui';
+import { ActionBar } from './actions/ActionBar';
 import classes from './NodeHeader.module.css';
 import { isLate } from './StuckCard';
 import type { DeploymentDetails, NodeDetails } from './useNode';
@@ -26,7 +27,9 @@ export function NodeHeader({ node, deployment }: { node: NodeDetails; deployment
       <div className={classes.top}>
         <h1 className={classes.name}>{node.name}</h1>
         <StatusMark kind={kind} live />
+        {node.protected ? <span className={classes.held}>Protected{node.protectNote === null ? '' : `: ${node.protectNote}`}</span> : null}
         {current && deployment && current.id !== deployment.id ? <span className={classes.note}>Deployment {deployment.number} is shown; the current one is {current.number}.</span> : null}
+        <div className={classes.actions}>{deployment && current?.id === deployment.id ? <ActionBar node={node} deployment={deployment} /> : null}</div>
       </div>
       {deployment ? (
         <div className={classes.progress}>
@@ -38,6 +41,9 @@ export function NodeHeader({ node, deployment }: { node: NodeDetails; deployment
         <Fact name="Management IP">
           <span className={classes.mono}>{node.managementIp ?? '–'}</span>
         </Fact>
+        <Address name="Workload IP" ip={node.workloadIp} />
+        <Address name="Hypervisor IP" ip={node.ahvIp} />
+        <Address name="Controller VM IP" ip={node.cvmIp} />
         {node.macAddresses.length > 0 ? (
           <Fact name="MAC">
             <span className={classes.mono}>{node.macAddresses.join(', ')}</span>
@@ -59,6 +65,18 @@ export function NodeHeader({ node, deployment }: { node: NodeDetails; deployment
   );
 }
 
+/** An address of the machine, when it holds one. */
+function Address({ name, ip }: { name: string; ip: string | null }) {
+  if (ip === null) return null;
+  return (
+    <Fact name={name}>
+      <span className={classes.mono}>{ip}</span>
+    </Fact>
+  );
+}
+
+const kinds: Partial<Record<DeploymentDetails['kind'], string>> = { REINITIALIZE: ', reinitialized', ADOPT: ', adopted' };
+
 function DeploymentFacts({ deployment }: { deployment: DeploymentDetails }) {
   const over = isOver(deployment.state);
   const now = useNow(!over);
@@ -69,6 +87,7 @@ function DeploymentFacts({ deployment }: { deployment: DeploymentDetails }) {
     <>
       <Fact name="Deployment">
         {deployment.number}, attempt {deployment.attempt}
+        {kinds[deployment.kind]}
       </Fact>
       <Fact name="Requested by">
         {deployment.requestedBy.name} <span className={classes.quiet}>({deployment.requestedBy.kind.toLowerCase()})</span>

@@ -3,17 +3,20 @@ import { useMemo } from 'react';
 
 import { ErrorPage } from '@/app/ErrorPage';
 import { NotFoundPage } from '@/app/NotFoundPage';
+import { useMay } from '@/app/session';
 import { useTitle } from '@/app/useTitle';
 import { formatPercent } from '@/lib/format';
 import { phaseLabel, phaseOrder } from '@/lib/phases';
 import { rowKind, statusWords } from '@/lib/states';
 import { Command, EmptyState, Panel, StatusMark } from '@/ui';
+import { CleanupPanel } from './CleanupPanel';
 import { DeploymentList } from './DeploymentList';
 import { EventList } from './EventList';
 import { FailureCard } from './FailureCard';
 import { NodeHeader } from './NodeHeader';
 import classes from './NodePage.module.css';
 import type { NodeSearch } from './search';
+import { ResourcesPanel } from './ResourcesPanel';
 import { isLate, StuckCard } from './StuckCard';
 import { TimelinePanel } from './timeline/TimelinePanel';
 import { useDeployment, useNodeDetails, useNodeEvents, usePhaseCatalog, type DeploymentDetails, type NodeDetails } from './useNode';
@@ -51,6 +54,7 @@ function Loaded({ node }: { node: NodeDetails }) {
     return phaseOrder(node.provider).map((phase) => ({ key: phase.toLowerCase(), label: phaseLabel(phase, phase.toLowerCase()) }));
   }, [catalog, node.provider]);
 
+  const may = useMay('operator');
   useTitle(titleOf(node));
   const togglePhase = (key: string): void => {
     const { phase, ...rest } = search;
@@ -70,6 +74,11 @@ function Loaded({ node }: { node: NodeDetails }) {
         <Panel title="Deployments">
           <EmptyState title="Never deployed" mark={<StatusMark kind="registered" />}>
             <p>This node is registered and nothing was installed on it yet.</p>
+            {may && node.provider === 'IBM_VPC' ? (
+              <Link to="/deploy" search={{ name: node.name }}>
+                Deploy it
+              </Link>
+            ) : null}
             <Command label="Command that shows how to deploy a node">slipway deploy --help</Command>
           </EmptyState>
         </Panel>
@@ -98,6 +107,7 @@ function Details({ node, deployment, known, search, change, togglePhase, fetchMo
     <>
       {deployment.failure ? <FailureCard failure={deployment.failure} /> : null}
       {deployment.stuckReason && !deployment.failure && isLate(deployment.stuckReason, node.stale) ? <StuckCard reason={deployment.stuckReason} /> : null}
+      <CleanupPanel deployment={deployment} />
       <TimelinePanel
         deployment={deployment}
         known={known}
@@ -120,6 +130,7 @@ function Details({ node, deployment, known, search, change, togglePhase, fetchMo
         />
         <DeploymentList node={node} shownId={deployment.id} />
       </div>
+      <ResourcesPanel resources={node.resources} />
     </>
   );
 }

@@ -1,6 +1,7 @@
 import { ApolloClient, ApolloLink, HttpLink } from '@apollo/client';
 import { ErrorLink } from '@apollo/client/link/error';
 import { OperationTypeNode } from 'graphql';
+import { map } from 'rxjs';
 
 import { createCache } from './cache';
 
@@ -32,12 +33,22 @@ export function createClient({ socket, onSignedOut, fetch }: ClientOptions): Apo
   const signedOut = new ErrorLink(({ error }) => {
     if (isUnauthenticated(error)) onSignedOut();
   });
+  // The request's id is in a header; whoever shows a refusal shows it, too.
+  const identified = new ApolloLink((operation, forward) =>
+    forward(operation).pipe(
+      map((result) => {
+        const { response } = operation.getContext() as { response?: Response };
+        const requestId = response?.headers.get('x-request-id');
+        return requestId == null ? result : { ...result, extensions: { ...result.extensions, requestId } };
+      }),
+    ),
+  );
   return new ApolloClient({
     cache: createCache(),
     link: ApolloLink.split(
       ({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
       socket,
-      ApolloLink.from([signedOut, http]),
+      ApolloLink.from([signedOut, identified, http]),
     ),
     queryDeduplication: true,
     devtools: { enabled: false },

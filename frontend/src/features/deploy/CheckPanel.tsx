@@ -1,0 +1,106 @@
+import type { Problem } from '@/gql/client/ask';
+import type { CheckRowFragment, ValidateQuery } from '@/gql/generated/graphql';
+import { formatRough, plural } from '@/lib/format';
+import type { StatusKind } from '@/lib/states';
+import { Button, Panel, Problems, StatusMark } from '@/ui';
+import classes from './DeployPage.module.css';
+import type { Order } from './order';
+
+/** A check that was asked for, and of what. */
+export interface Checked {
+  of: Order;
+  /** Null when it could not be done; `problems` says why. */
+  result: ValidateQuery['validateDeployment'] | null;
+  problems: readonly Problem[];
+}
+
+export interface CheckPanelProps {
+  checked: Checked | null;
+  /** It is about the form as it stands. */
+  fresh: boolean;
+  checking: boolean;
+  deploying: boolean;
+  /** Why the order was refused. */
+  problems: readonly Problem[];
+  onDeploy: () => void;
+}
+
+/** What was found, line by line, and the button that orders. */
+export function CheckPanel({ checked, fresh, checking, deploying, problems, onDeploy }: CheckPanelProps) {
+  const result = checked?.result ?? null;
+  const ready = fresh && !checking && result !== null && result.ok;
+  return (
+    <Panel title="Check" flush>
+      <div className={classes.list} aria-busy={checking} data-old={(checked !== null && !fresh) || undefined}>
+        {checked === null ? <p className={classes.pad}>Fill in the form and check it: quota, names, addresses, network, artifacts and the queue are looked at. Only then it can be ordered.</p> : null}
+        {checked !== null && checked.problems.length > 0 ? (
+          <div className={classes.pad}>
+            <Problems title="The check was not done" problems={checked.problems} />
+          </div>
+        ) : null}
+        {result === null ? null : (
+          <ul aria-label="Checks" className={classes.checks}>
+            {[...result.checks].sort((a, b) => rank(a) - rank(b)).map((check) => (
+              <CheckLine key={`${check.key} ${check.message}`} check={check} />
+            ))}
+          </ul>
+        )}
+      </div>
+      <div className={classes.foot}>
+        {result === null ? null : (
+          <p className={classes.verdict}>
+            {!fresh ? (
+              'The form has changed since: check again.'
+            ) : (
+              <>
+                {verdict(result)}
+                {result.estimatedDuration === null ? null : ` Takes about ${formatRough(result.estimatedDuration)}.`}
+                {result.ahead > 0 ? ` Waits for ${plural(result.ahead, 'deployment')} before it.` : ''}
+              </>
+            )}
+          </p>
+        )}
+        <Problems title="It was not ordered" problems={problems} />
+        <Button size="sm" disabled={!ready} loading={deploying} onClick={onDeploy}>
+          Deploy
+        </Button>
+      </div>
+    </Panel>
+  );
+}
+
+function verdict({ ok, checks }: NonNullable<Checked['result']>): string {
+  const warnings = checks.filter(({ passed, severity }) => !passed && severity === 'WARNING').length;
+  if (!ok) return 'It cannot be deployed like this.';
+  return warnings > 0 ? `It can be deployed, with ${plural(warnings, 'warning')}.` : 'Nothing stands in the way.';
+}
+
+// What needs attention is first; the order is otherwise the server's.
+function rank({ passed, severity }: CheckRowFragment): number {
+  if (passed) return severity === 'INFO' ? 2 : 3;
+  return severity === 'ERROR' ? 0 : 1;
+}
+
+function markOf({ passed, severity }: CheckRowFragment): { kind: StatusKind; word: string } {
+  if (severity === 'INFO') return { kind: 'queued', word: 'Note' };
+  if (passed) return { kind: 'succeeded', word: 'Passed' };
+  return severity === 'ERROR' ? { kind: 'failed', word: 'Failed' } : { kind: 'stalled', word: 'Warning' };
+}
+
+function CheckLine({ check }: { check: CheckRowFragment }) {
+  const { kind, word } = markOf(check);
+  return (
+    <li className={classes.check} data-kind={kind}>
+      <StatusMark kind={kind} word={word} />
+      <div>
+        <p className={classes.checkLabel}>{check.label}</p>
+        <p className={classes.found}>{check.message}</p>
+        {check.passed || check.hint === null ? null : (
+          <p className={classes.found}>
+            <strong>What to do:</strong> {check.hint}
+          </p>
+        )}
+      </div>
+    </li>
+  );
+}

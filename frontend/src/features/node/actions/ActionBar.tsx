@@ -1,0 +1,97 @@
+import { useState } from 'react';
+
+import { announce } from '@/app/announcer';
+import { useMay } from '@/app/session';
+import { useVerb } from '@/gql/client/ask';
+import { CancelDocument, CleanupDocument, ProtectDocument, ReinitializeDocument, RetryDocument, type DeploymentAction } from '@/gql/generated/graphql';
+import { Button, Problems } from '@/ui';
+import type { DeploymentDetails, NodeDetails } from '../useNode';
+import classes from './actions.module.css';
+import { CancelDialog } from './CancelDialog';
+import { CleanupDialog } from './CleanupDialog';
+import { ProtectDialog } from './ProtectDialog';
+import { ReinitializeDialog } from './ReinitializeDialog';
+import { RetryDialog } from './RetryDialog';
+
+type Opened = DeploymentAction | 'PROTECT';
+
+const buttons: Record<DeploymentAction, { label: string; destroys?: true }> = {
+  CANCEL: { label: 'Cancel…' },
+  RETRY: { label: 'Retry…' },
+  RETRY_FROM_PHASE: { label: 'Retry from…' },
+  REINITIALIZE: { label: 'Reinitialize…', destroys: true },
+  CLEANUP: { label: 'Clean up…', destroys: true },
+};
+
+/** What is going on at the moment, by verb. */
+const asked = { cancel: 'Asking to cancel …', retry: 'Asking for another attempt …', reinitialize: 'Asking to reinitialize …', cleanup: 'Asking to clean up …', protect: 'Changing the protection …' };
+
+export interface ActionBarProps {
+  node: NodeDetails;
+  /** The node's current deployment. */
+  deployment: DeploymentDetails;
+}
+
+/** What may be asked of a machine now. The server says which buttons there are; a viewer has none. */
+export function ActionBar({ node, deployment }: ActionBarProps) {
+  const may = useMay('operator');
+  const [opened, setOpened] = useState<Opened | null>(null);
+  const cancel = useVerb(CancelDocument);
+  const retry = useVerb(RetryDocument);
+  const reinitialize = useVerb(ReinitializeDocument);
+  const cleanup = useVerb(CleanupDocument);
+  const protect = useVerb(ProtectDocument);
+  if (!may) return null;
+
+  const verbs = { cancel, retry, reinitialize, cleanup, protect };
+  const names = Object.keys(verbs) as (keyof typeof verbs)[];
+  const pending = names.find((name) => verbs[name].busy);
+  const refused = names.flatMap((name) => verbs[name].problems);
+  const open = (which: Opened): void => {
+    for (const name of names) verbs[name].forget();
+    setOpened(which);
+  };
+  const close = (): void => setOpened(null);
+  // A dialog stays open while it is being asked for, and when the answer is no.
+  const after = (said: string) => (answer: unknown) => {
+    if (answer === null) return;
+    announce(said);
+    close();
+  };
+
+  return (
+    <div className={classes.bar}>
+      <div role="group" aria-label="Actions" className={classes.buttons}>
+        {deployment.allowedActions
+          .filter((action) => action in buttons)
+          .map((action) => (
+            <Button key={action} size="compact-sm" variant="default" disabled={pending !== undefined} className={buttons[action].destroys ? classes.destroys : undefined} onClick={() => open(action)}>
+              {buttons[action].label}
+            </Button>
+          ))}
+        <Button size="compact-sm" variant="default" disabled={pending !== undefined} onClick={() => open('PROTECT')}>
+          {node.protected ? 'Unprotect…' : 'Protect…'}
+        </Button>
+      </div>
+      <span role="status" className={classes.pending}>
+        {pending === undefined ? '' : asked[pending]}
+      </span>
+      {/* In the dialog while it is open; here when it was closed before the answer came. */}
+      {opened === null ? <Problems title="It was not done" problems={refused} /> : null}
+
+      {opened === 'CANCEL' ? <CancelDialog deployment={deployment} verb={cancel} onClose={close} run={(input) => void cancel.run({ input }).then(after('Cancel accepted'))} /> : null}
+      {opened === 'RETRY' || opened === 'RETRY_FROM_PHASE' ? (
+        <RetryDialog deployment={deployment} choose={opened === 'RETRY_FROM_PHASE'} verb={retry} onClose={close} run={(input) => void retry.run({ input }).then(after('Retry accepted'))} />
+      ) : null}
+      {opened === 'REINITIALIZE' ? (
+        <ReinitializeDialog node={node} deployment={deployment} verb={reinitialize} onClose={close} run={(input) => void reinitialize.run({ input }).then(after('Reinitialize accepted'))} />
+      ) : null}
+      {opened === 'CLEANUP' ? (
+        <CleanupDialog node={node} deployment={deployment} verb={cleanup} onClose={close} run={(variables) => void cleanup.run(variables).then(after('Cleanup accepted'))} />
+      ) : null}
+      {opened === 'PROTECT' ? (
+        <ProtectDialog node={node} verb={protect} onClose={close} run={(input) => void protect.run({ input }).then(after(input.protected ? 'Protected' : 'Protection taken away'))} />
+      ) : null}
+    </div>
+  );
+}
