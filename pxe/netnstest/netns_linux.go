@@ -1,0 +1,83 @@
+package netnstest
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/slipwayhq/slipway/tools/present"
+)
+
+// inside marks a process that runs in a namespace of its own.
+const inside = "SLIPWAY_TEST_NETNS"
+
+// Inside runs the calling test again in a child process with a new network
+// namespace and reports true there. In the first process it waits for the child,
+// fails as it does, and reports false: the caller returns. It needs root.
+func Inside(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(inside) != "" {
+		Run(t, "ip", "link", "set", "lo", "up")
+		return true
+	}
+	if os.Geteuid() != 0 {
+		present.Missing(t, "a network namespace needs root")
+	}
+	present.Command(t, "ip", "iproute2")
+	cmd := Again(t, t.Name(), inside+"=1")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	t.Log(out.String())
+	if err != nil {
+		t.Fatalf("in its network namespace: %v", err)
+	}
+	if !strings.Contains(out.String(), "--- PASS: "+t.Name()) {
+		t.Fatal("the test did not run in its network namespace")
+	}
+	return false
+}
+
+// Again is this test binary with one test, in a new network namespace and with
+// more environment. It dies with the thread that starts it.
+func Again(t *testing.T, test string, env ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self, "-test.run=^"+strings.ReplaceAll(test, "/", "$/^")+"$", "-test.v", "-test.count=1")
+	cmd.Env = append(os.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+// Run runs a command that must succeed and gives its output.
+func Run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// Start starts a command that is killed when the test ends.
+func Start(t *testing.T, output io.Writer, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Stdout, cmd.Stderr = output, output
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()
+	})
+	return cmd
+}
