@@ -24,18 +24,22 @@ type Spec struct {
 	ManagementSubnet string   `json:"management_subnet,omitempty"` // id or name
 	WorkloadSubnets  []string `json:"workload_subnets,omitempty"`  // ids or names
 	// VLANs are workload networks that share the management interface's port.
-	VLANs            []VLAN          `json:"vlans,omitempty"`
-	ManagementIP     string          `json:"management_ip,omitempty"`
-	AHVIP            string          `json:"ahv_ip,omitempty"` // empty: one of the configured range
-	CVMIP            string          `json:"cvm_ip,omitempty"`
-	DNSServers       []string        `json:"dns_servers,omitempty"`
-	MAC              string          `json:"mac,omitempty"`       // rack: the boot interface
-	Installer        string          `json:"installer,omitempty"` // artifact name; empty = the server's default
-	Storage          json.RawMessage `json:"storage,omitempty"`   // storage_config of the node configuration
-	Power            json.RawMessage `json:"power,omitempty"`     // rack: how the machine is switched
-	ClusterRole      string          `json:"cluster_role,omitempty"`
-	ClusterType      string          `json:"cluster_type,omitempty"`
-	ClusterOperation string          `json:"cluster_operation,omitempty"`
+	VLANs        []VLAN          `json:"vlans,omitempty"`
+	ManagementIP string          `json:"management_ip,omitempty"`
+	AHVIP        string          `json:"ahv_ip,omitempty"` // empty: one of the configured range
+	CVMIP        string          `json:"cvm_ip,omitempty"`
+	DNSServers   []string        `json:"dns_servers,omitempty"`
+	MAC          string          `json:"mac,omitempty"`       // rack: the boot interface
+	Installer    string          `json:"installer,omitempty"` // artifact name; empty = the server's default
+	Storage      json.RawMessage `json:"storage,omitempty"`   // storage_config of the node configuration
+	Power        *Power          `json:"power,omitempty"`     // rack: how the machine is switched; nil = by a person
+	// Netmask (dotted, or a prefix length) and Gateway of a rack machine's
+	// management address; empty: those of the server's settings.
+	Netmask          string `json:"netmask,omitempty"`
+	Gateway          string `json:"gateway,omitempty"`
+	ClusterRole      string `json:"cluster_role,omitempty"`
+	ClusterType      string `json:"cluster_type,omitempty"`
+	ClusterOperation string `json:"cluster_operation,omitempty"`
 }
 
 // VLAN is a network that a machine reaches over a VLAN of its first port.
@@ -97,6 +101,9 @@ func (s Spec) Check(prefix string) []FieldError {
 		if s.ServerProfile == "" {
 			add("server_profile", CodeRequired, "is required")
 		}
+		if s.Power != nil {
+			add("power", CodeInvalid, "is for rack machines")
+		}
 	case ProviderRack:
 		if s.MAC == "" {
 			add("mac", CodeRequired, "is required for a rack machine")
@@ -104,6 +111,7 @@ func (s Spec) Check(prefix string) []FieldError {
 		if s.ManagementIP == "" {
 			add("management_ip", CodeRequired, "is required for a rack machine")
 		}
+		bad = append(bad, s.Power.Check(prefix+"power.")...)
 	default:
 		add("provider", CodeInvalid, "must be ibm_vpc or rack")
 	}
@@ -120,6 +128,7 @@ func (s Spec) Check(prefix string) []FieldError {
 	bad = append(bad, CheckIP(prefix+"management_ip", s.ManagementIP)...)
 	bad = append(bad, CheckIP(prefix+"ahv_ip", s.AHVIP)...)
 	bad = append(bad, CheckIP(prefix+"cvm_ip", s.CVMIP)...)
+	bad = append(bad, s.checkNetwork(prefix)...)
 	bad = append(bad, s.checkVLANs(prefix)...)
 	if len(s.WorkloadSubnets) > 7 {
 		add("workload_subnets", CodeOutOfRange, "at most 7 (a server has at most 8 PCI attachments)")

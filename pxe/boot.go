@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
 	"github.com/slipwayhq/slipway/deploy/phase"
-	"github.com/slipwayhq/slipway/deploy/query"
 	"github.com/slipwayhq/slipway/pxe/artifact"
 )
 
@@ -47,11 +45,18 @@ func (h *Handler) bootScript(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return h.decided(r, at.DeploymentID, at.Active)
+}
+
+// decided asks what becomes of the boot of a machine that has proven which
+// deployment it is of, records it, and renders the answer.
+func (h *Handler) decided(r *http.Request, deploymentID int64, active bool) (string, error) {
+	ctx := r.Context()
 	ins, blocked := h.environment(r)
-	if blocked != nil && at.Active {
-		return h.block(ctx, r, at.DeploymentID, blocked)
+	if blocked != nil && active {
+		return h.block(ctx, r, deploymentID, blocked)
 	}
-	a, err := h.lifecycle.Boot(ctx, lifecycle.BootRequest{DeploymentID: at.DeploymentID, Remote: remote(r), MAC: bootMAC(r)})
+	a, err := h.lifecycle.Boot(ctx, lifecycle.BootRequest{DeploymentID: deploymentID, Remote: remote(r), MAC: bootMAC(r)})
 	if err != nil {
 		return "", err
 	}
@@ -64,7 +69,7 @@ func (h *Handler) bootScript(r *http.Request) (string, error) {
 	switch a.Decision {
 	case phase.BootInstall, phase.BootAgain, phase.BootAttempt:
 		if blocked != nil { // it became active between the two looks
-			return h.block(ctx, r, at.DeploymentID, blocked)
+			return h.block(ctx, r, deploymentID, blocked)
 		}
 		return h.install(r, ins, screen, a)
 	case phase.BootWait:
@@ -162,7 +167,7 @@ func (h *Handler) again(r *http.Request, s Screen) string {
 	base, err := h.base(r)
 	if err == nil {
 		var text string
-		if text, err = WaitScript(s, base+r.URL.EscapedPath()); err == nil {
+		if text, err = WaitScript(s, base+r.URL.EscapedPath()+sameHint(r)); err == nil {
 			return text
 		}
 	}
@@ -181,92 +186,4 @@ func bootMAC(r *http.Request) string {
 		return ""
 	}
 	return mac
-}
-
-// named answers GET /boot/config, which old URLs and racks use: it says which
-// machine this is. It changes nothing and carries no secret, because whoever
-// asks has proven nothing.
-func (h *Handler) named(w http.ResponseWriter, r *http.Request) {
-	hint, given := bootHint(r)
-	m, err := h.machines.FindMachine(r.Context(), hint)
-	var text string
-	switch {
-	case deploy.HasCode(err, deploy.CodeNotFound):
-		if r.Method != http.MethodHead {
-			h.strangers.Stranger(r.Context(), string(deploy.CodeNotFound), remote(r), r.URL.Path, "boot request of an unknown machine: "+given)
-		}
-		text, err = StopScript(Screen{Who: "unknown machine, " + given, Lines: []string{
-			"no node has this address, id or interface", "register it, then restart the machine",
-		}})
-	case err != nil:
-		h.log.ErrorContext(r.Context(), "boot request could not be answered", "remote", remote(r), "error", err)
-		text, err = h.again(r, Screen{Who: "this machine", Lines: []string{"Slipway cannot answer at the moment"}}), nil
-	default:
-		text, err = namedScript(m)
-	}
-	if err != nil {
-		h.log.ErrorContext(r.Context(), "boot script could not be made", "error", err)
-		text = "#!ipxe\necho Slipway: internal error\n"
-	}
-	script(w, r, text)
-}
-
-// namedScript is the answer to a machine that is known and has proven nothing.
-func namedScript(m query.Machine) (string, error) {
-	s := Screen{Who: fmt.Sprintf("node %s (%s), %s", m.NodeName, globalID(m.NodeID), stateText(m))}
-	d := phase.DecideBoot(phase.BootFacts{Provider: m.Provider, State: m.State, Open: m.Phase, Reboots: m.Reboots})
-	if d == phase.BootDisk {
-		return DiskScript(s)
-	}
-	s.Lines = []string{"this address installs nothing; a deployment has a boot address of its own"}
-	return StopScript(s)
-}
-
-func stateText(m query.Machine) string {
-	if m.State == "" {
-		return "never deployed"
-	}
-	return fmt.Sprintf("deployment %d %s", m.Number, m.State)
-}
-
-// bootHint is what the machine said about itself, and the same in words.
-func bootHint(r *http.Request) (query.MachineHint, string) {
-	q := r.URL.Query()
-	var hint query.MachineHint
-	var said []string
-	if v := q.Get("node_id"); v != "" {
-		said = append(said, "node_id "+clip(v))
-		n, err := strconv.ParseInt(strings.TrimPrefix(v, "node_"), 10, 64)
-		if err == nil && n > 0 {
-			hint.NodeID = n
-			return hint, said[0]
-		}
-	}
-	if v := q.Get("mgmt_ip"); v != "" {
-		said = append(said, "mgmt_ip "+clip(v))
-		if len(deploy.CheckIP("", v)) == 0 {
-			hint.IP = v
-			return hint, strings.Join(said, ", ")
-		}
-	}
-	if v := q.Get("mac"); v != "" {
-		said = append(said, "mac "+clip(v))
-		if mac, ok := deploy.NormalMAC(v); ok {
-			hint.MAC = mac
-			return hint, strings.Join(said, ", ")
-		}
-	}
-	if len(said) == 0 {
-		hint.IP = remote(r)
-		said = append(said, "address "+hint.IP)
-	}
-	return hint, strings.Join(said, ", ")
-}
-
-// clip shortens what a stranger sent.
-func clip(s string) string {
-	if len(s) > 64 {
-		return s[:64] + "..."
-	}
-	return s
 }

@@ -129,12 +129,24 @@ func (h *Handler) build(r *http.Request, m query.Machine, token string) (nodecon
 	return c, nil
 }
 
-// network is the management interface, from what the provider recorded.
+// network is the management interface, from what the provider recorded; for a
+// rack machine, from its spec and the settings.
 func (h *Handler) network(m query.Machine) nodeconfig.Network {
 	a := m.Address("management")
 	n := nodeconfig.Network{
 		Address: m.ManagementIP, Gateway: a.Gateway, DNSServers: m.Spec.DNSServers,
 		Domain: h.set.Domain, MAC: m.MAC, MTU: a.MTU, Netmask: netmask(a.CIDR),
+	}
+	var resolvers []string // of the settings' subnet
+	if m.Provider == deploy.ProviderRack && n.Netmask == "" {
+		spec := m.Spec
+		spec.ManagementIP = m.ManagementIP // the node's is the one that holds
+		if subnet, ok := spec.Subnet(h.set.Networks); ok {
+			n.Netmask, resolvers = netmask(subnet.Prefix.String()), subnet.DNSServers
+			if subnet.Gateway.IsValid() {
+				n.Gateway = subnet.Gateway.String()
+			}
+		}
 	}
 	for _, v := range m.Spec.VLANs {
 		tagged := m.Address(fmt.Sprintf("vlan-%d", v.ID))
@@ -146,6 +158,9 @@ func (h *Handler) network(m query.Machine) nodeconfig.Network {
 	}
 	if len(n.DNSServers) == 0 {
 		n.DNSServers = a.DNSServers
+	}
+	if len(n.DNSServers) == 0 {
+		n.DNSServers = resolvers
 	}
 	if len(n.DNSServers) == 0 {
 		n.DNSServers = h.set.DNSServers

@@ -84,8 +84,11 @@ type Settings struct {
 	Resources nodeconfig.Resources
 	// Storage is the disk layout of a node whose spec has none, by server
 	// profile; the entry "" is for every other profile.
-	Storage    map[string]nodeconfig.Storage
-	DNSServers []string // when neither spec nor provider names any
+	Storage map[string]nodeconfig.Storage
+	// Networks are those of rack machines: the one that holds a machine's
+	// address fills in what its spec does not say.
+	Networks   []deploy.Subnet
+	DNSServers []string // when neither spec nor provider nor network names any
 	Domain     string
 	Heartbeat  int // seconds between signs of life, 0 = 30
 }
