@@ -168,7 +168,7 @@ func (a *app) build(cfg appConfig) error {
 	a.Feed = feed.New(a.Store, feed.Options{Logger: cfg.Logger})
 	metrics := server.NewMetrics()
 	a.Writer = lifecycle.New(a.Store, lifecycle.Options{
-		Now: cfg.Now, OnEnter: engine.Enqueue, OnCommit: a.Feed.Wake, OnOutcome: metrics.Report, StaleAfter: cfg.Install.StaleAfter, Logger: cfg.Logger,
+		Now: cfg.Now, OnEnter: engine.Enqueue, OnFreed: engine.Freed, OnCommit: a.Feed.Wake, OnOutcome: metrics.Report, StaleAfter: cfg.Install.StaleAfter, Logger: cfg.Logger,
 		Deadline: deadlines.of,
 		Accept: func(s deploy.Spec) error {
 			if providers[s.Provider] != nil {

@@ -49,6 +49,7 @@ func (tx *Tx) setMaintenance(c MaintenanceChange) error {
 	message := "maintenance begins: the clocks stand"
 	d.maintenance, d.open.dirty = c.On, true
 	if c.On {
+		d.open.resume(tx.at) // it may stand already, for a wait that we impose
 		d.open.stoppedAt = &tx.at
 		n.stale, n.late = false, false
 	} else {

@@ -189,7 +189,7 @@ func (tx *Tx) flush() (int64, error) {
 	if err := tx.writeDeployments(); err != nil {
 		return 0, err
 	}
-	if err := tx.enter(); err != nil {
+	if err := errors.Join(tx.enter(), tx.free()); err != nil {
 		return 0, err
 	}
 	var changed []*nodeRow
@@ -251,6 +251,29 @@ func (tx *Tx) enter() error {
 	}
 	return nil
 }
+
+// free tells that slots were given back.
+func (tx *Tx) free() error {
+	if tx.w.opts.OnFreed == nil {
+		return nil
+	}
+	n := 0
+	for _, d := range tx.deps {
+		if held(d.was.state) && !held(d.state) {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	if err := tx.w.opts.OnFreed(tx.ctx, tx.sql, n); err != nil {
+		return fmt.Errorf("lifecycle: telling of %d free slots: %w", n, err)
+	}
+	return nil
+}
+
+// held reports whether a deployment in this state holds a slot.
+func held(state string) bool { return phase.Active(state) && state != phase.Queued }
 
 // takePositions moves the stream counter and gives the newest position. On
 // PostgreSQL the move is staged, and positions count from 0 backwards until

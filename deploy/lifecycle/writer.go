@@ -40,6 +40,9 @@ type Options struct {
 	// OnEnter enqueues the step of a phase that the workflow owns, in the
 	// caller's transaction. It must not use another connection. nil = none.
 	OnEnter func(ctx context.Context, tx *sql.Tx, e Entered) error
+	// OnFreed wakes who waits for a slot, in the transaction in which n
+	// deployments gave theirs back. The same holds for it as for OnEnter. nil = none.
+	OnFreed func(ctx context.Context, tx *sql.Tx, n int) error
 	// OnCommit is told the newest stream position after each commit.
 	OnCommit func(position int64)
 	// OnOutcome is told what became of each report, for metrics.

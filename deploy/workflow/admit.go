@@ -3,6 +3,7 @@ package workflow
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -37,8 +38,10 @@ func (s *step) admit(ctx context.Context) (again time.Duration, err error) {
 			r.Phase, r.Code, r.Hint = phase.Failed, "batch_stopped", "Look at the failures of the batch, then deploy this node again."
 			_, err = tx.Report(r)
 		case q.running >= s.engine.opts.Slots || q.ahead >= s.engine.opts.Slots-q.running || q.batchFull:
-			again = min(2*time.Second+time.Duration(q.ahead)*50*time.Millisecond, 15*time.Second)
-			return tx.Await(s.DeploymentID, s.Phase, "slot", fmt.Sprintf("%d running of %d slots; %d before this one in the queue", q.running, s.engine.opts.Slots, q.ahead))
+			// Whoever gives a slot back wakes the first in the queue; this is for
+			// when that comes to nothing.
+			again = min(5*time.Second+time.Duration(q.ahead)*50*time.Millisecond, time.Minute)
+			return tx.Await(s.DeploymentID, s.Phase, "slot", fmt.Sprintf("%d running of %d slots; %s before this one in the queue", q.running, s.engine.opts.Slots, roughly(q.ahead)))
 		default:
 			_, err = tx.Report(s.report(phase.Success, "a slot is free"))
 		}
@@ -48,6 +51,52 @@ func (s *step) admit(ctx context.Context) (again time.Duration, err error) {
 		return err
 	})
 	return again, err
+}
+
+// wakeFirst is how many of the queue are woken for each slot that is given
+// back: the first may be of a batch that may not begin more of its own.
+const wakeFirst = 8
+
+// Freed lets the first of the queue look at once whether a slot is free.
+func (e *Engine) Freed(ctx context.Context, tx *sql.Tx, n int) error {
+	pending := `json_extract(args, '$.phase')`
+	if e.store.Dialect == store.PostgreSQL {
+		pending = `args->>'phase'`
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT id FROM river_job WHERE kind = $1 AND state IN ('available', 'scheduled') AND `+pending+` = $2 ORDER BY id LIMIT $3`, stepArgs{}.Kind(), phase.Pending, n+wakeFirst)
+	if err != nil {
+		return fmt.Errorf("workflow: looking for the first of the queue: %w", err)
+	}
+	defer rows.Close()
+	var first []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return fmt.Errorf("workflow: looking for the first of the queue: %w", err)
+		}
+		first = append(first, id)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return fmt.Errorf("workflow: looking for the first of the queue: %w", err)
+	}
+	for _, id := range first {
+		if _, err := e.client.JobRetryTx(ctx, tx, id); err != nil {
+			return fmt.Errorf("workflow: waking the queue: %w", err)
+		}
+	}
+	return nil
+}
+
+// roughly counts in steps far back, so that a queue that moves on by one is not
+// a change of every node in it.
+func roughly(n int) string {
+	switch {
+	case n < 20:
+		return fmt.Sprint(n)
+	case n < 200:
+		return fmt.Sprintf("about %d", n/10*10)
+	}
+	return fmt.Sprintf("about %d", n/100*100)
 }
 
 // queueFacts is what admission is decided from.
@@ -70,8 +119,9 @@ func (e *Engine) queue(ctx context.Context, tx *sql.Tx, s *step) (queueFacts, er
 	}
 	err := tx.QueryRowContext(ctx, `SELECT
 		(SELECT COUNT(*) FROM deployments WHERE state IN ('running', 'canceling', 'cleaning_up')),
-		(SELECT COUNT(*) FROM deployments q LEFT JOIN deployment_batches b ON b.id = q.batch_id WHERE q.state = 'queued' AND q.id < $1 AND (b.id IS NULL OR b.max_parallel >
-			(SELECT COUNT(*) FROM deployments r WHERE r.batch_id = b.id AND r.state IN ('running', 'canceling', 'cleaning_up'))))`, s.DeploymentID).Scan(&q.running, &q.ahead)
+		(SELECT COUNT(*) FROM deployments q WHERE q.state = 'queued' AND q.id < $1 AND (q.batch_id IS NULL OR q.batch_id NOT IN
+			(SELECT b.id FROM deployment_batches b WHERE b.id IN (SELECT w.batch_id FROM deployments w WHERE w.state = 'queued' AND w.batch_id IS NOT NULL)
+				AND b.max_parallel <= (SELECT COUNT(*) FROM deployments r WHERE r.batch_id = b.id AND r.state IN ('running', 'canceling', 'cleaning_up')))))`, s.DeploymentID).Scan(&q.running, &q.ahead)
 	if err != nil {
 		return q, fmt.Errorf("workflow: counting slots: %w", err)
 	}

@@ -355,6 +355,30 @@ func TestSlots(t *testing.T) {
 	})
 }
 
+// TestASlotIsTakenWhenItIsFree: the first of the queue does not wait for its
+// own next look, which is more than five seconds away, but is woken.
+func TestASlotIsTakenWhenItIsFree(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		t.Parallel()
+		h := build(t, st, workflow.Options{Prober: healthy, Slots: 1}, newCloud())
+		first := h.deploy(t, "first")
+		h.until(t, first.DeploymentID, at(phase.MonitoringStart, phase.InProgress))
+		second := h.deploy(t, "second")
+		require.Eventually(t, func() bool {
+			changed, err := st.Write.Exec(`UPDATE river_job SET state = 'scheduled', scheduled_at = $1 WHERE state IN ('available', 'scheduled') AND id = (SELECT MAX(id) FROM river_job) AND EXISTS (SELECT 1 FROM phase_runs WHERE awaiting = 'slot')`,
+				time.Now().Add(time.Hour).UTC())
+			require.NoError(t, err)
+			n, err := changed.RowsAffected()
+			require.NoError(t, err)
+			return n == 1
+		}, 20*time.Second, 20*time.Millisecond, "it waits, and its next look is an hour away")
+		_, err := h.writer.Cancel(t.Context(), lifecycle.Cancel{DeploymentID: first.DeploymentID, Actor: operator})
+		require.NoError(t, err)
+		h.until(t, second.DeploymentID, at(phase.MonitoringStart, phase.InProgress))
+	})
+}
+
 func TestBatchInParts(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, st *store.Store) {

@@ -89,7 +89,7 @@ func build(t *testing.T, st *store.Store, opts workflow.Options, c *cloud) *hous
 	engine, err := workflow.New(st, opts)
 	require.NoError(t, err)
 	f := feed.New(st, feed.Options{Logger: logger})
-	w := lifecycle.New(st, lifecycle.Options{OnEnter: engine.Enqueue, OnCommit: f.Wake, Logger: logger, Now: opts.Now})
+	w := lifecycle.New(st, lifecycle.Options{OnEnter: engine.Enqueue, OnFreed: engine.Freed, OnCommit: f.Wake, Logger: logger, Now: opts.Now})
 	last.Go(func() { w.Run(writing) })
 	wg.Go(func() { _ = f.Run(ctx) })
 	wg.Go(func() { _ = engine.Run(ctx, w) })
