@@ -1130,6 +1130,106 @@ var AllProvider = []Provider{
 	ProviderScript,
 }
 
+// What a machine of one's own boots from.
+type RackBootFrom string
+
+const (
+	// PXE, by BIOS or UEFI.
+	RackBootFromPxe RackBootFrom = "PXE"
+	// HTTP, by UEFI.
+	RackBootFromHttp RackBootFrom = "HTTP"
+)
+
+var AllRackBootFrom = []RackBootFrom{
+	RackBootFromPxe,
+	RackBootFromHttp,
+}
+
+// A mode of firmware.
+type RackBootMode string
+
+const (
+	// UEFI.
+	RackBootModeUefi RackBootMode = "UEFI"
+	// BIOS.
+	RackBootModeLegacy RackBootMode = "LEGACY"
+)
+
+var AllRackBootMode = []RackBootMode{
+	RackBootModeUefi,
+	RackBootModeLegacy,
+}
+
+// How a machine of one's own is switched on and off.
+type RackPowerInput struct {
+	// Who switches it. MANUAL takes no other field.
+	Type RackPowerType `json:"type"`
+	// Its board management controller: https:// or http://, a host and perhaps a port.
+	Url *string `json:"url"`
+	// Name to log in with.
+	Username *string `json:"username"`
+	// Name of a secret that the server holds; a password itself is never accepted.
+	PasswordRef *string `json:"passwordRef"`
+	// Id of the ComputerSystem; left out: the only one, else the one with the node's MAC address, else the one
+	// with the node's name.
+	SystemId *string `json:"systemId"`
+	// Accepts any certificate.
+	InsecureTls *bool `json:"insecureTls"`
+	// Name of a file with certificates, beside the server's secrets, that the controller is checked with.
+	CaFile *string `json:"caFile"`
+	// What it boots from, once.
+	BootFrom *RackBootFrom `json:"bootFrom"`
+	// Firmware mode of that boot; left out: as it is set on the machine.
+	BootMode *RackBootMode `json:"bootMode"`
+	// Switches the machine off when the node is cleaned up.
+	OffAtRelease *bool `json:"offAtRelease"`
+}
+
+// GetType returns RackPowerInput.Type, and is useful for accessing the field via an interface.
+func (v *RackPowerInput) GetType() RackPowerType { return v.Type }
+
+// GetUrl returns RackPowerInput.Url, and is useful for accessing the field via an interface.
+func (v *RackPowerInput) GetUrl() *string { return v.Url }
+
+// GetUsername returns RackPowerInput.Username, and is useful for accessing the field via an interface.
+func (v *RackPowerInput) GetUsername() *string { return v.Username }
+
+// GetPasswordRef returns RackPowerInput.PasswordRef, and is useful for accessing the field via an interface.
+func (v *RackPowerInput) GetPasswordRef() *string { return v.PasswordRef }
+
+// GetSystemId returns RackPowerInput.SystemId, and is useful for accessing the field via an interface.
+func (v *RackPowerInput) GetSystemId() *string { return v.SystemId }
+
+// GetInsecureTls returns RackPowerInput.InsecureTls, and is useful for accessing the field via an interface.
+func (v *RackPowerInput) GetInsecureTls() *bool { return v.InsecureTls }
+
+// GetCaFile returns RackPowerInput.CaFile, and is useful for accessing the field via an interface.
+func (v *RackPowerInput) GetCaFile() *string { return v.CaFile }
+
+// GetBootFrom returns RackPowerInput.BootFrom, and is useful for accessing the field via an interface.
+func (v *RackPowerInput) GetBootFrom() *RackBootFrom { return v.BootFrom }
+
+// GetBootMode returns RackPowerInput.BootMode, and is useful for accessing the field via an interface.
+func (v *RackPowerInput) GetBootMode() *RackBootMode { return v.BootMode }
+
+// GetOffAtRelease returns RackPowerInput.OffAtRelease, and is useful for accessing the field via an interface.
+func (v *RackPowerInput) GetOffAtRelease() *bool { return v.OffAtRelease }
+
+// Who switches a machine of one's own.
+type RackPowerType string
+
+const (
+	// A person.
+	RackPowerTypeManual RackPowerType = "MANUAL"
+	// Its board management controller, by Redfish (DMTF DSP0266).
+	RackPowerTypeRedfish RackPowerType = "REDFISH"
+)
+
+var AllRackPowerType = []RackPowerType{
+	RackPowerTypeManual,
+	RackPowerTypeRedfish,
+}
+
 // A machine of one's own.
 type RackSpec struct {
 	// MAC address that it boots from.
@@ -1140,6 +1240,15 @@ type RackSpec struct {
 	Installer *string `json:"installer"`
 	// How disks are chosen: `boot_disk` and `data_drives` as in the node configuration.
 	Storage *json.RawMessage `json:"storage"`
+	// Netmask of its management address, dotted or as a prefix length ("24"); left out: that of the server's
+	// settings.
+	Netmask *string `json:"netmask"`
+	// Gateway of its management network; left out: that of the server's settings.
+	Gateway *string `json:"gateway"`
+	// DNS servers, at most 3; left out: those of the server's settings.
+	DnsServers []string `json:"dnsServers"`
+	// How it is switched on and off; left out: by a person.
+	Power *RackPowerInput `json:"power"`
 }
 
 // GetMac returns RackSpec.Mac, and is useful for accessing the field via an interface.
@@ -1153,6 +1262,18 @@ func (v *RackSpec) GetInstaller() *string { return v.Installer }
 
 // GetStorage returns RackSpec.Storage, and is useful for accessing the field via an interface.
 func (v *RackSpec) GetStorage() *json.RawMessage { return v.Storage }
+
+// GetNetmask returns RackSpec.Netmask, and is useful for accessing the field via an interface.
+func (v *RackSpec) GetNetmask() *string { return v.Netmask }
+
+// GetGateway returns RackSpec.Gateway, and is useful for accessing the field via an interface.
+func (v *RackSpec) GetGateway() *string { return v.Gateway }
+
+// GetDnsServers returns RackSpec.DnsServers, and is useful for accessing the field via an interface.
+func (v *RackSpec) GetDnsServers() []string { return v.DnsServers }
+
+// GetPower returns RackSpec.Power, and is useful for accessing the field via an interface.
+func (v *RackSpec) GetPower() *RackPowerInput { return v.Power }
 
 // A network that a machine reaches over a VLAN.
 type VlanInput struct {

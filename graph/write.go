@@ -84,15 +84,33 @@ func newSpec(in *model.DeploySpec) (out deploy.Spec, bad []deploy.FieldError) {
 		if n := v.Network; n != nil {
 			out.ManagementIP, out.AHVIP, out.CVMIP, out.DNSServers = deref(n.ManagementIP), deref(n.AhvIP), deref(n.CvmIP), n.DNSServers
 		}
-		if len(out.DNSServers) > 3 {
-			bad = append(bad, deploy.FieldError{Field: "spec.dns_servers", Code: deploy.CodeOutOfRange, Message: "has more than 3 entries"})
-		}
 	case k != nil && v == nil:
-		out = deploy.Spec{Provider: deploy.ProviderRack, MAC: k.Mac, ManagementIP: k.ManagementIP, Installer: deref(k.Installer), Storage: k.Storage}
+		out = deploy.Spec{
+			Provider: deploy.ProviderRack, MAC: k.Mac, ManagementIP: k.ManagementIP, Installer: deref(k.Installer), Storage: k.Storage,
+			Netmask: deref(k.Netmask), Gateway: deref(k.Gateway), DNSServers: k.DNSServers, Power: newPower(k.Power),
+		}
 	default:
 		bad = append(bad, deploy.FieldError{Field: "spec", Code: deploy.CodeInvalid, Message: "must have exactly one of ibmVpc and rack"})
 	}
+	if len(out.DNSServers) > 3 {
+		bad = append(bad, deploy.FieldError{Field: "spec.dns_servers", Code: deploy.CodeOutOfRange, Message: "has more than 3 entries"})
+	}
 	return out, bad
+}
+
+// newPower reads how a rack machine is switched; nil is by a person.
+func newPower(in *model.RackPowerInput) *deploy.Power {
+	if in == nil {
+		return nil
+	}
+	out := &deploy.Power{
+		Type: strings.ToLower(string(in.Type)), URL: deref(in.URL), Username: deref(in.Username), PasswordRef: deref(in.PasswordRef), SystemID: deref(in.SystemID),
+		InsecureTLS: deref(in.InsecureTLS), CAFile: deref(in.CaFile), BootMode: strings.ToLower(string(deref(in.BootMode))), OffAtRelease: deref(in.OffAtRelease),
+	}
+	if out.Type != deploy.PowerManual { // its default is no setting of somebody's
+		out.BootFrom = strings.ToLower(string(deref(in.BootFrom)))
+	}
+	return out
 }
 
 func (r *Resolver) deployNode(ctx context.Context, in model.DeployNodeInput) (*model.DeployNodePayload, error) {

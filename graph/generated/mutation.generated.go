@@ -1852,6 +1852,109 @@ func (ec *executionContext) unmarshalInputNetworkInput(ctx context.Context, obj 
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputRackPowerInput(ctx context.Context, obj any) (model.RackPowerInput, error) {
+	var it model.RackPowerInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["insecureTls"]; !present {
+		asMap["insecureTls"] = false
+	}
+	if _, present := asMap["bootFrom"]; !present {
+		asMap["bootFrom"] = "PXE"
+	}
+	if _, present := asMap["offAtRelease"]; !present {
+		asMap["offAtRelease"] = false
+	}
+
+	fieldsInOrder := [...]string{"type", "url", "username", "passwordRef", "systemId", "insecureTls", "caFile", "bootFrom", "bootMode", "offAtRelease"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "type":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("type"))
+			data, err := ec.unmarshalNRackPowerType2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRackPowerType(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Type = data
+		case "url":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("url"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.URL = data
+		case "username":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("username"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Username = data
+		case "passwordRef":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("passwordRef"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.PasswordRef = data
+		case "systemId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("systemId"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.SystemID = data
+		case "insecureTls":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("insecureTls"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.InsecureTLS = data
+		case "caFile":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("caFile"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CaFile = data
+		case "bootFrom":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("bootFrom"))
+			data, err := ec.unmarshalORackBootFrom2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRackBootFrom(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.BootFrom = data
+		case "bootMode":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("bootMode"))
+			data, err := ec.unmarshalORackBootMode2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRackBootMode(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.BootMode = data
+		case "offAtRelease":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("offAtRelease"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.OffAtRelease = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputRackSpec(ctx context.Context, obj any) (model.RackSpec, error) {
 	var it model.RackSpec
 	if obj == nil {
@@ -1863,7 +1966,7 @@ func (ec *executionContext) unmarshalInputRackSpec(ctx context.Context, obj any)
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"mac", "managementIp", "installer", "storage"}
+	fieldsInOrder := [...]string{"mac", "managementIp", "installer", "storage", "netmask", "gateway", "dnsServers", "power"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1898,6 +2001,34 @@ func (ec *executionContext) unmarshalInputRackSpec(ctx context.Context, obj any)
 				return it, err
 			}
 			it.Storage = data
+		case "netmask":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("netmask"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Netmask = data
+		case "gateway":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("gateway"))
+			data, err := ec.unmarshalOIPAddress2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Gateway = data
+		case "dnsServers":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("dnsServers"))
+			data, err := ec.unmarshalOIPAddress2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.DNSServers = data
+		case "power":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("power"))
+			data, err := ec.unmarshalORackPowerInput2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRackPowerInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Power = data
 		}
 	}
 	return it, nil
@@ -2955,6 +3086,16 @@ func (ec *executionContext) marshalNErrorCode2githubᚗcomᚋslipwayhqᚋslipway
 	return v
 }
 
+func (ec *executionContext) unmarshalNRackPowerType2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRackPowerType(ctx context.Context, v any) (model.RackPowerType, error) {
+	var res model.RackPowerType
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNRackPowerType2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRackPowerType(ctx context.Context, sel ast.SelectionSet, v model.RackPowerType) graphql.Marshaler {
+	return v
+}
+
 func (ec *executionContext) unmarshalNRegisterNodeInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRegisterNodeInput(ctx context.Context, v any) (model.RegisterNodeInput, error) {
 	res, err := ec.unmarshalInputRegisterNodeInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -3083,6 +3224,46 @@ func (ec *executionContext) unmarshalONetworkInput2ᚖgithubᚗcomᚋslipwayhq�
 		return nil, nil
 	}
 	res, err := ec.unmarshalInputNetworkInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalORackBootFrom2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRackBootFrom(ctx context.Context, v any) (*model.RackBootFrom, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(model.RackBootFrom)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalORackBootFrom2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRackBootFrom(ctx context.Context, sel ast.SelectionSet, v *model.RackBootFrom) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
+}
+
+func (ec *executionContext) unmarshalORackBootMode2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRackBootMode(ctx context.Context, v any) (*model.RackBootMode, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(model.RackBootMode)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalORackBootMode2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRackBootMode(ctx context.Context, sel ast.SelectionSet, v *model.RackBootMode) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
+}
+
+func (ec *executionContext) unmarshalORackPowerInput2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRackPowerInput(ctx context.Context, v any) (*model.RackPowerInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputRackPowerInput(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 

@@ -3011,6 +3011,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputLabelInput,
 		ec.unmarshalInputNetworkInput,
 		ec.unmarshalInputOpenConsoleInput,
+		ec.unmarshalInputRackPowerInput,
 		ec.unmarshalInputRackSpec,
 		ec.unmarshalInputRegisterNodeInput,
 		ec.unmarshalInputReinitializeNodeInput,
@@ -4139,6 +4140,112 @@ input RackSpec {
   How disks are chosen: ` + "`" + `boot_disk` + "`" + ` and ` + "`" + `data_drives` + "`" + ` as in the node configuration.
   """
   storage: JSONObject
+  """
+  Netmask of its management address, dotted or as a prefix length ("24"); left out: that of the server's
+  settings.
+  """
+  netmask: String
+  """
+  Gateway of its management network; left out: that of the server's settings.
+  """
+  gateway: IPAddress
+  """
+  DNS servers, at most 3; left out: those of the server's settings.
+  """
+  dnsServers: [IPAddress!]
+  """
+  How it is switched on and off; left out: by a person.
+  """
+  power: RackPowerInput
+}
+
+"""
+How a machine of one's own is switched on and off.
+"""
+input RackPowerInput {
+  """
+  Who switches it. MANUAL takes no other field.
+  """
+  type: RackPowerType!
+  """
+  Its board management controller: https:// or http://, a host and perhaps a port.
+  """
+  url: String
+  """
+  Name to log in with.
+  """
+  username: String
+  """
+  Name of a secret that the server holds; a password itself is never accepted.
+  """
+  passwordRef: String
+  """
+  Id of the ComputerSystem; left out: the only one, else the one with the node's MAC address, else the one
+  with the node's name.
+  """
+  systemId: String
+  """
+  Accepts any certificate.
+  """
+  insecureTls: Boolean = false
+  """
+  Name of a file with certificates, beside the server's secrets, that the controller is checked with.
+  """
+  caFile: String
+  """
+  What it boots from, once.
+  """
+  bootFrom: RackBootFrom = PXE
+  """
+  Firmware mode of that boot; left out: as it is set on the machine.
+  """
+  bootMode: RackBootMode
+  """
+  Switches the machine off when the node is cleaned up.
+  """
+  offAtRelease: Boolean = false
+}
+
+"""
+Who switches a machine of one's own.
+"""
+enum RackPowerType {
+  """
+  A person.
+  """
+  MANUAL
+  """
+  Its board management controller, by Redfish (DMTF DSP0266).
+  """
+  REDFISH
+}
+
+"""
+What a machine of one's own boots from.
+"""
+enum RackBootFrom {
+  """
+  PXE, by BIOS or UEFI.
+  """
+  PXE
+  """
+  HTTP, by UEFI.
+  """
+  HTTP
+}
+
+"""
+A mode of firmware.
+"""
+enum RackBootMode {
+  """
+  UEFI.
+  """
+  UEFI
+  """
+  BIOS.
+  """
+  LEGACY
 }
 
 """

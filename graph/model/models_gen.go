@@ -912,6 +912,31 @@ type ProviderOffer struct {
 	AsOf time.Time `json:"asOf"`
 }
 
+// How a machine of one's own is switched on and off.
+type RackPowerInput struct {
+	// Who switches it. MANUAL takes no other field.
+	Type RackPowerType `json:"type"`
+	// Its board management controller: https:// or http://, a host and perhaps a port.
+	URL *string `json:"url,omitempty"`
+	// Name to log in with.
+	Username *string `json:"username,omitempty"`
+	// Name of a secret that the server holds; a password itself is never accepted.
+	PasswordRef *string `json:"passwordRef,omitempty"`
+	// Id of the ComputerSystem; left out: the only one, else the one with the node's MAC address, else the one
+	// with the node's name.
+	SystemID *string `json:"systemId,omitempty"`
+	// Accepts any certificate.
+	InsecureTLS *bool `json:"insecureTls,omitempty"`
+	// Name of a file with certificates, beside the server's secrets, that the controller is checked with.
+	CaFile *string `json:"caFile,omitempty"`
+	// What it boots from, once.
+	BootFrom *RackBootFrom `json:"bootFrom,omitempty"`
+	// Firmware mode of that boot; left out: as it is set on the machine.
+	BootMode *RackBootMode `json:"bootMode,omitempty"`
+	// Switches the machine off when the node is cleaned up.
+	OffAtRelease *bool `json:"offAtRelease,omitempty"`
+}
+
 // A machine of one's own.
 type RackSpec struct {
 	// MAC address that it boots from.
@@ -922,6 +947,15 @@ type RackSpec struct {
 	Installer *string `json:"installer,omitempty"`
 	// How disks are chosen: `boot_disk` and `data_drives` as in the node configuration.
 	Storage json.RawMessage `json:"storage,omitempty"`
+	// Netmask of its management address, dotted or as a prefix length ("24"); left out: that of the server's
+	// settings.
+	Netmask *string `json:"netmask,omitempty"`
+	// Gateway of its management network; left out: that of the server's settings.
+	Gateway *string `json:"gateway,omitempty"`
+	// DNS servers, at most 3; left out: those of the server's settings.
+	DNSServers []string `json:"dnsServers,omitempty"`
+	// How it is switched on and off; left out: by a person.
+	Power *RackPowerInput `json:"power,omitempty"`
 }
 
 // A machine to make known.
@@ -2464,6 +2498,180 @@ func (e *Provider) UnmarshalJSON(b []byte) error {
 }
 
 func (e Provider) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What a machine of one's own boots from.
+type RackBootFrom string
+
+const (
+	// PXE, by BIOS or UEFI.
+	RackBootFromPxe RackBootFrom = "PXE"
+	// HTTP, by UEFI.
+	RackBootFromHTTP RackBootFrom = "HTTP"
+)
+
+var AllRackBootFrom = []RackBootFrom{
+	RackBootFromPxe,
+	RackBootFromHTTP,
+}
+
+func (e RackBootFrom) IsValid() bool {
+	switch e {
+	case RackBootFromPxe, RackBootFromHTTP:
+		return true
+	}
+	return false
+}
+
+func (e RackBootFrom) String() string {
+	return string(e)
+}
+
+func (e *RackBootFrom) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = RackBootFrom(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid RackBootFrom", str)
+	}
+	return nil
+}
+
+func (e RackBootFrom) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *RackBootFrom) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e RackBootFrom) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// A mode of firmware.
+type RackBootMode string
+
+const (
+	// UEFI.
+	RackBootModeUefi RackBootMode = "UEFI"
+	// BIOS.
+	RackBootModeLegacy RackBootMode = "LEGACY"
+)
+
+var AllRackBootMode = []RackBootMode{
+	RackBootModeUefi,
+	RackBootModeLegacy,
+}
+
+func (e RackBootMode) IsValid() bool {
+	switch e {
+	case RackBootModeUefi, RackBootModeLegacy:
+		return true
+	}
+	return false
+}
+
+func (e RackBootMode) String() string {
+	return string(e)
+}
+
+func (e *RackBootMode) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = RackBootMode(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid RackBootMode", str)
+	}
+	return nil
+}
+
+func (e RackBootMode) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *RackBootMode) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e RackBootMode) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Who switches a machine of one's own.
+type RackPowerType string
+
+const (
+	// A person.
+	RackPowerTypeManual RackPowerType = "MANUAL"
+	// Its board management controller, by Redfish (DMTF DSP0266).
+	RackPowerTypeRedfish RackPowerType = "REDFISH"
+)
+
+var AllRackPowerType = []RackPowerType{
+	RackPowerTypeManual,
+	RackPowerTypeRedfish,
+}
+
+func (e RackPowerType) IsValid() bool {
+	switch e {
+	case RackPowerTypeManual, RackPowerTypeRedfish:
+		return true
+	}
+	return false
+}
+
+func (e RackPowerType) String() string {
+	return string(e)
+}
+
+func (e *RackPowerType) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = RackPowerType(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid RackPowerType", str)
+	}
+	return nil
+}
+
+func (e RackPowerType) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *RackPowerType) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e RackPowerType) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -310,14 +310,73 @@ export type Provider =
   /** A host that a deployment script configures. */
   | 'SCRIPT';
 
+/** What a machine of one's own boots from. */
+export type RackBootFrom =
+  /** HTTP, by UEFI. */
+  | 'HTTP'
+  /** PXE, by BIOS or UEFI. */
+  | 'PXE';
+
+/** A mode of firmware. */
+export type RackBootMode =
+  /** BIOS. */
+  | 'LEGACY'
+  /** UEFI. */
+  | 'UEFI';
+
+/** How a machine of one's own is switched on and off. */
+export type RackPowerInput = {
+  /** What it boots from, once. */
+  bootFrom?: RackBootFrom | null | undefined;
+  /** Firmware mode of that boot; left out: as it is set on the machine. */
+  bootMode?: RackBootMode | null | undefined;
+  /** Name of a file with certificates, beside the server's secrets, that the controller is checked with. */
+  caFile?: string | null | undefined;
+  /** Accepts any certificate. */
+  insecureTls?: boolean | null | undefined;
+  /** Switches the machine off when the node is cleaned up. */
+  offAtRelease?: boolean | null | undefined;
+  /** Name of a secret that the server holds; a password itself is never accepted. */
+  passwordRef?: string | null | undefined;
+  /**
+   * Id of the ComputerSystem; left out: the only one, else the one with the node's MAC address, else the one
+   * with the node's name.
+   */
+  systemId?: string | null | undefined;
+  /** Who switches it. MANUAL takes no other field. */
+  type: RackPowerType;
+  /** Its board management controller: https:// or http://, a host and perhaps a port. */
+  url?: string | null | undefined;
+  /** Name to log in with. */
+  username?: string | null | undefined;
+};
+
+/** Who switches a machine of one's own. */
+export type RackPowerType =
+  /** A person. */
+  | 'MANUAL'
+  /** Its board management controller, by Redfish (DMTF DSP0266). */
+  | 'REDFISH';
+
 /** A machine of one's own. */
 export type RackSpec = {
+  /** DNS servers, at most 3; left out: those of the server's settings. */
+  dnsServers?: Array<string> | null | undefined;
+  /** Gateway of its management network; left out: that of the server's settings. */
+  gateway?: string | null | undefined;
   /** Name of the installer artifact. */
   installer?: string | null | undefined;
   /** MAC address that it boots from. */
   mac: string;
   /** Address that it gets and is managed by. */
   managementIp: string;
+  /**
+   * Netmask of its management address, dotted or as a prefix length ("24"); left out: that of the server's
+   * settings.
+   */
+  netmask?: string | null | undefined;
+  /** How it is switched on and off; left out: by a person. */
+  power?: RackPowerInput | null | undefined;
   /** How disks are chosen: `boot_disk` and `data_drives` as in the node configuration. */
   storage?: Record<string, unknown> | null | undefined;
 };
