@@ -31,6 +31,7 @@ type OrderNode struct {
 	Zone      string            `json:"zone,omitempty"`
 	Installer string            `json:"installer,omitempty" doc:"Artifact; without it the server's default."`
 	MAC       string            `json:"mac,omitempty" doc:"Boot interface; required for a rack machine."`
+	Power     *deploy.Power     `json:"power,omitempty" doc:"How a rack machine is switched: by a person (manual, or nothing) or by its controller (redfish)."`
 	Labels    map[string]string `json:"labels,omitempty"`
 }
 
@@ -40,6 +41,8 @@ type OrderNetwork struct {
 	Workload  []string    `json:"workload_subnets,omitempty" maxItems:"7"`
 	Operation string      `json:"cluster_operation,omitempty"`
 	IP        string      `json:"management_ip,omitempty"`
+	Netmask   string      `json:"netmask,omitempty" doc:"Of a rack machine, dotted or as a prefix length; nothing = that of the server's settings."`
+	Gateway   string      `json:"gateway,omitempty" doc:"Of a rack machine; nothing = that of the server's settings."`
 	DNS       []string    `json:"dns_servers,omitempty"`
 	AHV       string      `json:"ahv_ip,omitempty" doc:"Hypervisor's address; nothing = one of the server's range."`
 	CVM       string      `json:"cvm_ip,omitempty" doc:"Controller VM's address, likewise."`
@@ -148,7 +151,8 @@ func (s *Server) readOrder(w http.ResponseWriter, r *http.Request, o *objectRead
 			WorkloadSubnets: o.list(network, "network_config.workload_subnets"), ManagementIP: o.text(network, "network_config.management_ip"),
 			VLANs: o.vlans(network, "network_config.vlans"), AHVIP: o.text(network, "network_config.ahv_ip"), CVMIP: o.text(network, "network_config.cvm_ip"),
 			DNSServers: o.list(network, "network_config.dns_servers"), ClusterOperation: o.text(network, "network_config.cluster_operation"),
-			ClusterType: o.text(cluster, "cluster_config.cluster_type"),
+			ClusterType: o.text(cluster, "cluster_config.cluster_type"), Power: o.power(node, "node_config.power"),
+			Netmask: o.text(network, "network_config.netmask"), Gateway: o.text(network, "network_config.gateway"),
 		},
 	}
 	if in.Spec.Provider == "" {
@@ -159,6 +163,31 @@ func (s *Server) readOrder(w http.ResponseWriter, r *http.Request, o *objectRead
 	}
 	in.Spec.Storage = s.storage(o, node)
 	return in, node, nil
+}
+
+// power reads how a rack machine is switched. It is strict: a setting that is
+// misspelt must not fall back to another, and a password has no place here,
+// because what is read is stored and shown.
+func (o *objectReader) power(in reportFields, path string) *deploy.Power {
+	fields := o.object(in, last(path), path, false)
+	if fields == nil {
+		return nil
+	}
+	if _, given := fields["password"]; given {
+		o.add(path+".password", deploy.CodeInvalid, "a password is not accepted: give password_ref, the name of a secret that the server holds")
+		return nil
+	}
+	decoder := json.NewDecoder(bytes.NewReader(in[last(path)]))
+	decoder.DisallowUnknownFields()
+	out := &deploy.Power{}
+	if err := decoder.Decode(out); err != nil {
+		o.add(path, deploy.CodeInvalid, "must have type, url, username, password_ref, system_id, insecure_tls, ca_file, boot_from, boot_mode and off_at_release only: texts, and yes or no for insecure_tls and off_at_release")
+		return nil
+	}
+	for name, text := range map[string]*string{"url": &out.URL, "username": &out.Username, "password_ref": &out.PasswordRef, "system_id": &out.SystemID, "ca_file": &out.CAFile} {
+		*text = o.word(*text, path+"."+name)
+	}
+	return out
 }
 
 // readBody reads a request's body, up to the limit.
@@ -200,7 +229,8 @@ var orderFields = map[string]string{
 	"spec.installer": "node_config.installer", "spec.mac": "node_config.mac", "spec.management_subnet": "network_config.management_subnet",
 	"spec.management_ip": "network_config.management_ip", "spec.workload_subnets": "network_config.workload_subnets",
 	"spec.dns_servers": "network_config.dns_servers", "spec.ahv_ip": "network_config.ahv_ip", "spec.cvm_ip": "network_config.cvm_ip",
-	"spec.vlans": "network_config.vlans", "spec.storage": "node_config.storage_config",
+	"spec.vlans": "network_config.vlans", "spec.storage": "node_config.storage_config", "spec.power": "node_config.power",
+	"spec.netmask": "network_config.netmask", "spec.gateway": "network_config.gateway",
 }
 
 func orderField(name string) string {
@@ -209,6 +239,9 @@ func orderField(name string) string {
 	}
 	if rest, ok := strings.CutPrefix(name, "spec.vlans."); ok {
 		return "network_config.vlans." + rest
+	}
+	if rest, ok := strings.CutPrefix(name, "spec.power."); ok {
+		return "node_config.power." + rest
 	}
 	return name
 }
