@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/IBM/go-sdk-core/v5/core"
@@ -176,13 +177,28 @@ func (r *registration) findPTR(ctx context.Context, _ string) (*dnssvcsv1.Resour
 // need not be unique, so that one that leads elsewhere would make the name
 // answer with both: that is a conflict.
 func (r *registration) findRecord(ctx context.Context, recordType, field, data, what string, named func(string) bool) (*dnssvcsv1.ResourceRecord, error) {
+	matches := func(rr dnssvcsv1.ResourceRecord) bool {
+		return value(rr.Type) == recordType && named(bare(value(rr.Name)))
+	}
+	if never, err := r.neverAsked(ctx, recordType); err != nil {
+		return nil, err
+	} else if never {
+		// Many nodes that register at once share one look at the zone. What it
+		// shows of this one may be of yesterday: that is looked at anew.
+		all, err := remembered(r.Provider, "records/"+r.zone.id+"/"+recordType, func() ([]dnssvcsv1.ResourceRecord, error) {
+			return r.records(ctx, r.zone.id, recordType)
+		})
+		if err != nil || !slices.ContainsFunc(all, matches) {
+			return nil, err
+		}
+	}
 	all, err := r.records(ctx, r.zone.id, recordType)
 	if err != nil {
 		return nil, err
 	}
 	var found *dnssvcsv1.ResourceRecord
 	for i, rr := range all {
-		if value(rr.Type) != recordType || !named(bare(value(rr.Name))) {
+		if !matches(rr) {
 			continue
 		}
 		got, _ := rr.Rdata[field].(string)
@@ -195,6 +211,17 @@ func (r *registration) findRecord(ctx context.Context, recordType, field, data, 
 		}
 	}
 	return found, nil
+}
+
+// neverAsked reports whether no create of this record can have been sent yet.
+func (r *registration) neverAsked(ctx context.Context, recordType string) (bool, error) {
+	held, err := r.journal.Held(ctx, r.NodeID)
+	if err != nil {
+		return false, err
+	}
+	return !slices.ContainsFunc(held, func(row deploy.Resource) bool {
+		return recordTypes[row.Kind] == recordType && row.State != deploy.ResourceIntent
+	}), nil
 }
 
 // reverse is the name of an IPv4 address in the reverse tree (RFC 1035 section 3.5).
