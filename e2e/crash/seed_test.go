@@ -28,6 +28,7 @@ type plan struct {
 	seed     uint64
 	postgres bool
 	boot     time.Duration // deadline of the first boot
+	taken    time.Duration // for how long the name of a deleted server stays taken
 	faults   []planned     // of the cloud
 	kills    []stop
 	nodes    []nodePlan
@@ -72,12 +73,18 @@ func newPlan(seed uint64, points []string) plan {
 		p.faults = append(p.faults, planned{reasonForbidden, vpcsim.Fault{Kind: vpcsim.FaultFail, Status: 403, Times: 1,
 			Operation: pick([]string{"CreateBareMetalServer", "CreateVirtualNetworkInterface", "CreateResourceRecord", "DeleteBareMetalServer", "DeleteSubnetReservedIP"})}})
 	}
-	if maybe(15) {
-		p.faults = append(p.faults, planned{reasonNoBoot, vpcsim.Fault{Kind: vpcsim.FaultNeverBoot, Times: 1}})
+	if maybe(20) {
 		p.boot = 4 * time.Minute
+		p.faults = append(p.faults, planned{reasonNoBoot, vpcsim.Fault{Kind: vpcsim.FaultNeverBoot, Times: 1}})
 	}
 	if maybe(10) {
 		p.faults = append(p.faults, planned{"", vpcsim.Fault{Kind: vpcsim.FaultIgnoreSoftStop, Times: 1}})
+	}
+	if maybe(20) {
+		p.faults = append(p.faults, planned{"", vpcsim.Fault{Kind: vpcsim.FaultSlow, Times: 1 + r.IntN(3), LatencyMS: int64(1+r.IntN(60)) * 1000}})
+	}
+	if maybe(25) {
+		p.taken = 30 * time.Minute
 	}
 	for range r.IntN(9) {
 		kill := stop{after: 1 + r.IntN(80)}
@@ -183,7 +190,7 @@ func runSeed(t *testing.T, p plan) (w *world, ends []string) {
 	} else {
 		database = storetest.SQLiteURL(t)
 	}
-	w = newWorld(t, database)
+	w = newWorld(t, database, func(o *vpcsim.Options) { o.Delays.NameRelease = p.taken })
 	w.boot = p.boot
 	w.next = func() (at stop) {
 		if len(p.kills) > 0 {

@@ -62,12 +62,16 @@ var delays = vpcsim.Delays{
 	Reinitialize: 8 * time.Second, Delete: 6 * time.Second, VNI: 4 * time.Second,
 }
 
-func newWorld(t *testing.T, database string) *world {
+func newWorld(t *testing.T, database string, change ...func(*vpcsim.Options)) *world {
 	t.Helper()
 	w := &world{t: t, clock: newClock(), database: database, boot: 20 * time.Hour, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 	w.fleet = &fleet{world: w, machines: map[string]*machine{}}
+	options := vpcsim.Options{Clock: w.clock, Delays: delays, Hardware: w.fleet}
+	for _, c := range change {
+		c(&options)
+	}
 	var err error
-	if w.sim, err = vpcsim.New(vpcsim.Options{Clock: w.clock, Delays: delays, Hardware: w.fleet}); err != nil {
+	if w.sim, err = vpcsim.New(options); err != nil {
 		t.Fatal(err)
 	}
 	if w.log, err = os.CreateTemp(t.TempDir(), "core-*.log"); err != nil {
@@ -188,6 +192,15 @@ func (w *world) replace(c *child) {
 		w.past += c.told
 		w.begin(w.next())
 	}
+}
+
+// crash kills the present child, wherever it is, and starts the next.
+func (w *world) crash() {
+	w.mu.Lock()
+	c := w.child
+	w.killed = append(w.killed, "wherever it was")
+	w.mu.Unlock()
+	w.replace(c)
 }
 
 // end kills a child (SIGKILL) and waits until it is no more.
