@@ -46,9 +46,9 @@ class System {
     return system;
   }
 
-  /** A one-time link for a new person; server is where it points, this one unless given. */
-  signInLink(name, server = this.url) {
-    return slipway(['token', 'signin', name, `--data-dir=${this.dir}`, `--server=${server}`]);
+  /** A one-time link for a new person with a role; server is where it points, this one unless given. */
+  signInLink(name, server = this.url, role = 'operator') {
+    return slipway(['token', 'signin', name, `--role=${role}`, `--data-dir=${this.dir}`, `--server=${server}`]);
   }
 
   /** A client of the API, with a token of its own. */
@@ -90,9 +90,12 @@ export async function startDemo({ pace = 'demo', nodes = 3, faults = [] } = {}) 
 
 /**
  * `slipway serve` on `slipway vpcsim`, two processes; nothing is ordered yet.
- * system.serve() starts the server anew at the same place, system.server is it.
+ * system.serve() starts the server anew at the same place, system.server is it;
+ * system.cloud is where the simulator is reached.
+ *
+ * @param {{ pace?: 'demo' | 'quick' }} [options]
  */
-export async function startServer() {
+export async function startServer({ pace = 'demo' } = {}) {
   const system = await System.prepare();
   try {
     const standins = await run('go', ['run', './tools/standins', join(system.dir, 'standins')], { cwd: root, env: { CGO_ENABLED: '0' } });
@@ -100,11 +103,12 @@ export async function startServer() {
       const [name, kind, version, path] = line.split('\t');
       await slipway(['artifacts', 'add', name, path, `--kind=${kind}`, `--version=${version}`, `--data-dir=${system.dir}`]);
     }
-    const simulator = new Process(binary(), ['vpcsim', `--listen=127.0.0.1:${await freePort()}`], { name: 'slipway vpcsim' });
+    const simulator = new Process(binary(), ['vpcsim', `--listen=127.0.0.1:${await freePort()}`, `--pace=${pace}`], { name: 'slipway vpcsim' });
     system.processes.push(simulator);
     // It prints the settings that its account needs.
     await simulator.printed(/--ibm-vpc-url=/);
     const settings = simulator.lines.join('\n').match(/--[a-z-]+=[^\s\\]+/g);
+    system.cloud = settings.find((each) => each.startsWith('--ibm-vpc-url=')).split('=')[1];
     const listen = `127.0.0.1:${await freePort()}`;
     system.url = `http://${listen}`;
     system.serve = async () => {

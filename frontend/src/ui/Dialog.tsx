@@ -1,5 +1,5 @@
 import { Modal } from '@mantine/core';
-import type { ReactNode } from 'react';
+import { useLayoutEffect, type ReactNode } from 'react';
 
 import classes from './Dialog.module.css';
 
@@ -14,8 +14,9 @@ export interface DialogProps {
 
 /** A dialog over the page. The page's scroll is left alone: locking it would write a style element. */
 export function Dialog({ opened, onClose, title, wide = false, children }: DialogProps) {
+  useFocusBack(opened);
   return (
-    <Modal.Root opened={opened} onClose={onClose} centered size={wide ? 760 : 480} lockScroll={false} transitionProps={{ duration: 0 }}>
+    <Modal.Root opened={opened} onClose={onClose} returnFocus={false} centered size={wide ? 760 : 480} lockScroll={false} transitionProps={{ duration: 0 }}>
       <Modal.Overlay />
       <Modal.Content>
         <div className={classes.head}>
@@ -26,6 +27,25 @@ export function Dialog({ opened, onClose, title, wide = false, children }: Dialo
       </Modal.Content>
     </Modal.Root>
   );
+}
+
+/**
+ * Gives the focus back to where it was, also when the dialog is taken away as a
+ * whole; to the page's content if what opened it is no longer there.
+ */
+function useFocusBack(opened: boolean): void {
+  useLayoutEffect(() => {
+    if (!opened) return;
+    const before = document.activeElement;
+    return () => {
+      // After this change of the page is complete: the button may go with it.
+      setTimeout(() => {
+        if (document.activeElement !== null && document.activeElement !== document.body) return;
+        const back = before instanceof HTMLElement && before.isConnected && !before.matches(':disabled') ? before : document.querySelector<HTMLElement>('main');
+        back?.focus({ preventScroll: true });
+      }, 0);
+    };
+  }, [opened]);
 }
 
 /** The last row of a dialog: what it does, on the right. */

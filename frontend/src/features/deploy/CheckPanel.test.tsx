@@ -28,13 +28,14 @@ it('orders nothing that was not checked', () => {
 });
 
 it('has what needs attention first, each with a word and what to do', () => {
-  const checks = [check('name'), check('queue', { severity: 'INFO' }), check('addresses', { severity: 'WARNING', passed: false, message: 'nearly used up', hint: 'widen the range' }), check('quota', { passed: false, message: '25 of 25', hint: 'ask for more' })];
+  const checks = [check('name'), check('slots', { severity: 'INFO' }), check('vpc', { severity: 'INFO' }), check('addresses', { severity: 'WARNING', passed: false, message: 'nearly used up', hint: 'widen the range' }), check('quota', { passed: false, message: '25 of 25', hint: 'ask for more' })];
   const { button } = show({ checked: found({ ok: false, checks }), fresh: true });
   expect(within(screen.getByRole('list', { name: 'Checks' })).getAllByRole('listitem').map((item) => item.textContent)).toEqual([
     'Failedquota25 of 25What to do: ask for more',
     'Warningaddressesnearly used upWhat to do: widen the range',
-    'Notequeuequeue is fine',
     'Passednamename is fine',
+    'Noteslotsslots is fine',
+    'Passedvpcvpc is fine',
   ]);
   expect(button).toBeDisabled();
   expect(screen.getByText('It cannot be deployed like this.')).toBeInTheDocument();
@@ -55,5 +56,5 @@ it('wants another check once the form has changed', () => {
 it('says why there is no check, and why an order was refused', () => {
   const problem = { code: 'FORBIDDEN', message: 'it needs the role operator', field: null, requestId: 'r-1' };
   show({ checked: { of: emptyOrder, result: null, problems: [problem] }, fresh: true, problems: [{ ...problem, code: 'NAME_IN_USE' }] });
-  expect(screen.getAllByRole('alert').map((each) => each.textContent)).toEqual([expect.stringContaining('FORBIDDEN'), expect.stringContaining('NAME_IN_USE')]);
+  expect(screen.getAllByRole('alert').map((each) => each.textContent)).toEqual([expect.stringContaining('NAME_IN_USE'), expect.stringContaining('FORBIDDEN')]);
 });

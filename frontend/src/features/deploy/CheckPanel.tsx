@@ -31,6 +31,25 @@ export function CheckPanel({ checked, fresh, checking, deploying, problems, onDe
   const ready = fresh && !checking && result !== null && result.ok;
   return (
     <Panel title="Check" flush>
+      <div className={classes.head}>
+        <p className={classes.verdict}>
+          {result === null ? (
+            'Not checked yet.'
+          ) : !fresh ? (
+            'The form has changed since: check again.'
+          ) : (
+            <>
+              {verdict(result)}
+              {result.estimatedDuration === null ? null : ` Takes about ${formatRough(result.estimatedDuration)}.`}
+              {result.ahead > 0 ? ` Waits for ${plural(result.ahead, 'deployment')} before it.` : ''}
+            </>
+          )}
+        </p>
+        <Problems title="It was not ordered" problems={problems} />
+        <Button size="sm" disabled={!ready} loading={deploying} onClick={onDeploy}>
+          Deploy
+        </Button>
+      </div>
       <div className={classes.list} aria-busy={checking} data-old={(checked !== null && !fresh) || undefined}>
         {checked === null ? <p className={classes.pad}>Fill in the form and check it: quota, names, addresses, network, artifacts and the queue are looked at. Only then it can be ordered.</p> : null}
         {checked !== null && checked.problems.length > 0 ? (
@@ -46,25 +65,6 @@ export function CheckPanel({ checked, fresh, checking, deploying, problems, onDe
           </ul>
         )}
       </div>
-      <div className={classes.foot}>
-        {result === null ? null : (
-          <p className={classes.verdict}>
-            {!fresh ? (
-              'The form has changed since: check again.'
-            ) : (
-              <>
-                {verdict(result)}
-                {result.estimatedDuration === null ? null : ` Takes about ${formatRough(result.estimatedDuration)}.`}
-                {result.ahead > 0 ? ` Waits for ${plural(result.ahead, 'deployment')} before it.` : ''}
-              </>
-            )}
-          </p>
-        )}
-        <Problems title="It was not ordered" problems={problems} />
-        <Button size="sm" disabled={!ready} loading={deploying} onClick={onDeploy}>
-          Deploy
-        </Button>
-      </div>
     </Panel>
   );
 }
@@ -75,14 +75,18 @@ function verdict({ ok, checks }: NonNullable<Checked['result']>): string {
   return warnings > 0 ? `It can be deployed, with ${plural(warnings, 'warning')}.` : 'Nothing stands in the way.';
 }
 
+const ranks = { ERROR: 0, WARNING: 1, INFO: 2 } as const;
+
 // What needs attention is first; the order is otherwise the server's.
 function rank({ passed, severity }: CheckRowFragment): number {
-  if (passed) return severity === 'INFO' ? 2 : 3;
-  return severity === 'ERROR' ? 0 : 1;
+  return passed ? 3 : ranks[severity];
 }
 
-function markOf({ passed, severity }: CheckRowFragment): { kind: StatusKind; word: string } {
-  if (severity === 'INFO') return { kind: 'queued', word: 'Note' };
+/** Checks that only tell something: nothing can be wrong with them. */
+const told: ReadonlySet<string> = new Set(['slots', 'duration']);
+
+function markOf({ key, passed, severity }: CheckRowFragment): { kind: StatusKind; word: string } {
+  if (told.has(key) || (!passed && severity === 'INFO')) return { kind: 'queued', word: 'Note' };
   if (passed) return { kind: 'succeeded', word: 'Passed' };
   return severity === 'ERROR' ? { kind: 'failed', word: 'Failed' } : { kind: 'stalled', word: 'Warning' };
 }

@@ -90,6 +90,15 @@ describe('cancel', () => {
     expect(client.cache.extract()).toMatchObject({ 'Deployment:dep_1': { state: 'CANCELED' } });
   });
 
+  it('gives the focus back when it is left', async () => {
+    const { user } = show(never, running);
+    await user.click(screen.getByRole('button', { name: 'Cancel…' }));
+    await waitFor(() => expect(screen.getByRole('dialog')).toContainElement(document.activeElement as HTMLElement));
+    await user.keyboard('{Escape}');
+    await waitFor(() => expect(screen.queryByRole('dialog')).not.toBeInTheDocument());
+    await waitFor(() => expect(screen.getByRole('button', { name: 'Cancel…' })).toHaveFocus());
+  });
+
   it('stays open when it is refused, and says why', async () => {
     const { user } = show(() => refused('DEPLOYMENT_ENDED', 'the deployment has ended (succeeded)'), running);
     await user.click(screen.getByRole('button', { name: 'Cancel…' }));

@@ -1,3 +1,4 @@
+import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 
 import { announce } from '@/app/announcer';
@@ -43,6 +44,8 @@ export function ActionBar({ node, deployment }: ActionBarProps) {
   const protect = useVerb(ProtectDocument);
   if (!may) return null;
 
+  // There is nothing left, or soon will be, that a protection could keep.
+  const released = deployment.state === 'CLEANING_UP' || deployment.state === 'CLEANED_UP';
   const verbs = { cancel, retry, reinitialize, cleanup, protect };
   const names = Object.keys(verbs) as (keyof typeof verbs)[];
   const pending = names.find((name) => verbs[name].busy);
@@ -69,9 +72,16 @@ export function ActionBar({ node, deployment }: ActionBarProps) {
               {buttons[action].label}
             </Button>
           ))}
-        <Button size="compact-sm" variant="default" disabled={pending !== undefined} onClick={() => open('PROTECT')}>
-          {node.protected ? 'Unprotect…' : 'Protect…'}
-        </Button>
+        {released ? null : (
+          <Button size="compact-sm" variant="default" disabled={pending !== undefined} onClick={() => open('PROTECT')}>
+            {node.protected ? 'Unprotect…' : 'Protect…'}
+          </Button>
+        )}
+        {deployment.state === 'CLEANED_UP' && node.provider === 'IBM_VPC' ? (
+          <Link to="/deploy" search={{ name: node.name }} className={classes.again}>
+            Deploy again
+          </Link>
+        ) : null}
       </div>
       <span role="status" className={classes.pending}>
         {pending === undefined ? '' : asked[pending]}

@@ -23,7 +23,7 @@ export function CancelDialog({ deployment, verb, run, onClose }: CancelDialogPro
   return (
     <ActionDialog title={`Cancel deployment #${deployment.number}`} verb={verb} does="Cancel the deployment" leave="Let it go on" destroys onDo={() => run({ id: deployment.id, mode, reason: reason.trim() === '' ? null : reason.trim() })} onClose={onClose}>
       <Effects>
-        <li>Nothing new is begun, and what the machine reports is no longer taken.</li>
+        <li>Nothing new is begun, and nothing is undone.</li>
         <li>What was made at the provider stays, and costs, until the node is cleaned up.</li>
       </Effects>
       <Choices
