@@ -103,7 +103,7 @@ func TestCleanupAndReinitializeAtOnce(t *testing.T) {
 				_, errs[1] = h.Reinitialize(t.Context(), lifecycle.Reinitialize{NodeID: d.NodeID, Actor: tester})
 			})
 			both.Wait()
-			require.True(t, (errs[0] == nil) != (errs[1] == nil), "%v and %v", errs[0], errs[1])
+			require.NotEqual(t, errs[0] == nil, errs[1] == nil, "%v and %v", errs[0], errs[1])
 			onlyOneActive(t, st)
 		}
 	})
