@@ -19,7 +19,8 @@ func (w *world) state(ctx context.Context) (*state, error) {
 }
 
 // rest waits until a deployment, or with id 0 all of them, is in none of the
-// states that go on by themselves, and gives what is in the database then.
+// states that go on by themselves, and gives what is in the database then. With
+// id 0 also no job and no call to the cloud is under way.
 func (w *world) rest(ctx context.Context, id int64) (*state, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -31,7 +32,7 @@ func (w *world) rest(ctx context.Context, id int64) (*state, error) {
 		if err != nil {
 			return nil, fmt.Errorf("waiting for rest: %w; last seen: %s", err, last)
 		}
-		if last = s; s.restful(id) && (id != 0 || s.Busy == 0 && w.heard(s.Told)) {
+		if last = s; s.restful(id) && (id != 0 || s.Busy == 0 && w.flying.Load() == 0 && w.heard(s.Told)) {
 			return s, nil
 		}
 		select {

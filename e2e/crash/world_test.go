@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +36,8 @@ type world struct {
 	door     string
 	client   *http.Client
 	fleet    *fleet
-	log      *os.File // what the cores log
+	log      *os.File     // what the cores log
+	flying   atomic.Int64 // calls to the cloud that are under way
 
 	mu     sync.Mutex
 	child  *child
@@ -80,6 +82,8 @@ func newWorld(t *testing.T, database string, change ...func(*vpcsim.Options)) *w
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_machines/{ip}", w.fleet.login)
 	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
+		w.flying.Add(1)
+		defer w.flying.Add(-1)
 		// A call that was sent is carried out, whatever becomes of the caller.
 		w.sim.ServeHTTP(rw, r.WithContext(context.WithoutCancel(r.Context())))
 	})
