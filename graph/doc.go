@@ -1,5 +1,6 @@
 // Package graph is the GraphQL face: the schema (schema/), thin resolvers over
-// deploy/query (reads), deploy/lifecycle (the only writer) and deploy/feed
+// deploy/query (reads), deploy/lifecycle (the only writer), deploy/operation
+// (what needs a provider beside the database) and deploy/feed
 // (streams), and the HTTP handler for them.
 //
 // Who may do what is decided for a whole operation before anything of it is

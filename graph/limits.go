@@ -241,8 +241,6 @@ func costs() generated.ComplexityRoot {
 	c.Query.ProviderOffer = func(child int, _ model.Provider) int { return 500 + 20*child }
 	c.Query.DriftReport = func(child int, _ model.Provider) int { return 5000 + 50*child }
 	c.Query.ValidateDeployment = func(child int, _ model.DeployNodeInput) int { return 2000 + 20*child }
-	c.BareMetalNode.Resources = func(child int) int { return 1 + 20*child }
-	c.Deployment.Cleanup = func(child int) int { return 1 + 20*child }
 	c.Query.FleetSummary = func(child int, _ *model.BareMetalNodeFilter) int { return 100 + child }
 	return c
 }
