@@ -2,33 +2,129 @@ package rack
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/slipwayhq/slipway/deploy"
 )
 
-var _ deploy.Planner = (*Provider)(nil)
-
-// Plan tells whether the order names the machine: nothing else is needed, since
-// it exists already.
+// Plan tells whether the order names the machine, whether its network is known,
+// and whether its controller can be used: it is logged in to, and asked for the
+// machine. Nothing is changed.
 func (p *Provider) Plan(ctx context.Context, o deploy.Order) ([]deploy.Check, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	mac := deploy.Check{Key: "mac", Label: "Boot interface", Severity: deploy.CheckInfo, Passed: true, Field: "mac"}
-	if normal, ok := deploy.NormalMAC(o.Spec.MAC); ok {
-		mac.Message = "the machine is known by " + normal
-	} else {
-		mac.Severity, mac.Passed = deploy.CheckError, false
-		mac.Message, mac.Hint = "a rack machine is known by the MAC address of its boot interface, and this is none", "Give the node its MAC address."
+	checks := []deploy.Check{planMAC(o.Spec), planAddress(o.Spec), p.planNetwork(o.Spec), p.planNames()}
+	power, err := p.planPower(ctx, o)
+	return append(checks, power...), err
+}
+
+func passed(key, label, field, format string, args ...any) deploy.Check {
+	return deploy.Check{Key: key, Label: label, Severity: deploy.CheckError, Passed: true, Field: field, Message: fmt.Sprintf(format, args...)}
+}
+
+func (c check) deny(message, hint string) deploy.Check {
+	c.Severity, c.Passed, c.Message, c.Hint = deploy.CheckError, false, message, hint
+	return deploy.Check(c)
+}
+
+type check deploy.Check
+
+func planMAC(s deploy.Spec) deploy.Check {
+	normal, ok := deploy.NormalMAC(s.MAC)
+	c := passed("mac", "Boot interface", "mac", "the machine is known by %s", normal)
+	if !ok {
+		return check(c).deny("a rack machine is known by the MAC address of its boot interface, and this is none", "Give the node its MAC address.")
 	}
-	address := deploy.Check{Key: "addresses", Label: "Addresses", Severity: deploy.CheckInfo, Passed: true, Field: "management_ip", Message: "management " + o.Spec.ManagementIP}
-	if o.Spec.ManagementIP == "" || len(deploy.CheckIP("", o.Spec.ManagementIP)) > 0 {
-		address.Severity, address.Passed = deploy.CheckError, false
-		address.Message, address.Hint = "a rack machine needs a management address", "Give the node its management address."
+	return c
+}
+
+func planAddress(s deploy.Spec) deploy.Check {
+	c := passed("addresses", "Addresses", "management_ip", "management %s", s.ManagementIP)
+	if s.ManagementIP == "" || len(deploy.CheckIP("", s.ManagementIP)) > 0 {
+		return check(c).deny("a rack machine needs a management address", "Give the node its management address.")
 	}
-	names := deploy.Check{Key: "dns_zone", Label: "DNS zone", Severity: deploy.CheckInfo, Passed: true, Message: "no names are registered for rack machines"}
+	return c
+}
+
+func (p *Provider) planNetwork(s deploy.Spec) deploy.Check {
+	subnet, ok := s.Subnet(p.Networks)
+	c := passed("network", "Network", "netmask", "network %s, no gateway", subnet.Prefix)
+	if !ok {
+		return check(c).deny("the netmask of the management address is not known", "Give the node its netmask and gateway, or start Slipway with the networks of its machines.")
+	}
+	if subnet.Gateway.IsValid() {
+		c.Message = fmt.Sprintf("network %s, gateway %s", subnet.Prefix, subnet.Gateway)
+	}
+	return c
+}
+
+func (p *Provider) planNames() deploy.Check {
 	if p.HasNames() {
-		names.Message = "names are registered"
+		return passed("dns_zone", "DNS zone", "", "names are registered")
 	}
-	return []deploy.Check{mac, address, names}, nil
+	return passed("dns_zone", "DNS zone", "", "no names are registered for rack machines")
+}
+
+func (p *Provider) planPower(ctx context.Context, o deploy.Order) ([]deploy.Check, error) {
+	power := o.Spec.Power
+	if power.Manual() {
+		return []deploy.Check{passed("power", "Power", "power", "%s", awaitingPerson)}, nil
+	}
+	c := passed("power", "Power", "power", "")
+	system, macs, trouble, err := p.lookForPlan(ctx, o)
+	var refused *deploy.ProviderError
+	switch {
+	case errors.As(err, &refused):
+		hint := refused.Hint
+		if hint == "" {
+			hint = "See whether the controller is up and can be reached from this server."
+		}
+		return []deploy.Check{check(c).deny(refused.Message, hint)}, nil
+	case err != nil:
+		return nil, err
+	}
+	c.Message = "its controller knows it as " + system
+	return []deploy.Check{c, planInterface(o.Spec, macs, trouble)}, nil
+}
+
+// planInterface warns when the controller does not show the boot interface.
+func planInterface(s deploy.Spec, macs []string, trouble error) deploy.Check {
+	mac, _ := deploy.NormalMAC(s.MAC)
+	c := passed("power_mac", "Controller and machine", "mac", "the controller lists the boot interface %s", mac)
+	switch {
+	case trouble != nil:
+		c.Message, c.Hint = "the controller's list of interfaces cannot be read: "+short(trouble.Error()), "See that this controller is the one of this machine."
+	case len(macs) == 0:
+		c.Message, c.Hint = "the controller lists no network interfaces (some do not while the machine is off)", "See that this controller is the one of this machine."
+	case !slices.Contains(macs, mac):
+		c.Message, c.Hint = fmt.Sprintf("the controller lists other interfaces only: %d of them, not %s", len(macs), mac), "The controller may be another machine's: compare its address and the MAC address."
+	default:
+		return c
+	}
+	c.Severity, c.Passed = deploy.CheckWarning, false
+	return c
+}
+
+// lookForPlan logs in and reads the machine, and its interfaces as far as that
+// goes.
+func (p *Provider) lookForPlan(ctx context.Context, o deploy.Order) (system string, macs []string, trouble, err error) {
+	c, err := p.open(ctx, o.Spec.Power)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	defer c.close(ctx)
+	mac, _ := deploy.NormalMAC(o.Spec.MAC)
+	s, err := c.choose(ctx, o.Spec.Power, mac, o.NodeName)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	macs, trouble = c.macs(ctx, s)
+	state := string(s.PowerState)
+	if state == "" {
+		state = "in a power state that it does not tell"
+	}
+	return fmt.Sprintf("%s (%s), %s", short(s.ID), short(s.ODataID), short(state)), macs, trouble, nil
 }
