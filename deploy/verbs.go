@@ -63,7 +63,8 @@ type Reinstaller interface {
 	Reinstall(ctx context.Context, o Order) (Machine, error)
 }
 
-// CheckSeverity says what a failed check means.
+// CheckSeverity says what a check means that did not pass; of one that passed,
+// what it would have meant, except that info is only worth knowing either way.
 type CheckSeverity string
 
 // The severities.

@@ -237,6 +237,8 @@ func (tx *Tx) implied(d *depRow, m phase.Move, r Report) {
 		message = fmt.Sprintf("skipped: the machine went on to %s", r.Phase)
 	case m.Phase == phase.Deployed:
 		message = "deployed"
+	case m.Phase == phase.CleanupCompleted:
+		message = "cleaned up: the node holds nothing any more"
 	}
 	e := tx.event(d, m.Phase, m.Status, Report{Message: message, OccurredAt: tx.at, Source: deploy.SourceOrchestrator, Actor: deploy.System}, "")
 	e.outcome = Accepted

@@ -205,7 +205,7 @@ func (s *survey) add(key string, c deploy.Check) {
 }
 
 func (s *survey) pass(key, format string, args ...any) {
-	s.add(key, deploy.Check{Severity: deploy.CheckInfo, Passed: true, Message: fmt.Sprintf(format, args...)})
+	s.add(key, deploy.Check{Severity: deploy.CheckError, Passed: true, Message: fmt.Sprintf(format, args...)})
 }
 
 func (s *survey) warn(key, hint, format string, args ...any) {

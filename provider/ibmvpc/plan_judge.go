@@ -139,7 +139,7 @@ func (s *survey) judgeSubnets() {
 		}
 	}
 	if len(s.subnetsBad) == 0 && !short {
-		s.pass(CheckSubnets, "%s, %s, has %d free addresses; %d subnets in all", s.where.management.name, s.where.management.cidr, s.where.management.available, len(s.where.all()))
+		s.pass(CheckSubnets, "%s, %s, has %d free addresses; %s in all", s.where.management.name, s.where.management.cidr, s.where.management.available, counted(len(s.where.all()), "subnet"))
 	}
 }
 
@@ -320,4 +320,12 @@ func each(err error) []error {
 		return joined.Unwrap()
 	}
 	return []error{err}
+}
+
+// counted is a number of things in words.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }

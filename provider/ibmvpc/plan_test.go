@@ -25,7 +25,7 @@ func planned(t *testing.T, p *ibmvpc.Provider, change ...func(*deploy.Order)) []
 		t.Fatal(err)
 	}
 	for _, c := range checks {
-		if c.Key == "" || c.Label == "" || c.Message == "" || !c.Passed && c.Hint == "" || c.Passed && c.Severity != deploy.CheckInfo {
+		if c.Key == "" || c.Label == "" || c.Message == "" || !c.Passed && c.Hint == "" || c.Passed && c.Severity != deploy.CheckError {
 			t.Errorf("check %+v", c)
 		}
 	}
