@@ -3,6 +3,7 @@ package crash
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/slipwayhq/slipway/deploy/store/storetest"
@@ -22,21 +23,32 @@ func (f flight) String() string {
 	return f.operation
 }
 
-// inFlight is how long the call takes, on the fast clock: less than its caller
-// waits, but longer than it takes to cancel and to ask for a cleanup.
-const inFlightMS = 30_000
+// How long a call takes, on the fast clock: less than its caller waits, and a
+// create longer than it takes to cancel and to ask for a cleanup, a read longer
+// than that takes.
+const (
+	createMS = 30_000
+	readMS   = 70_000
+)
 
 // TestCanceledInFlight cancels a deployment while a call for it is under way,
 // and asks for the cleanup before that has its effect. The cleanup must not end
 // before that is seen, or can be no more; and nothing more may be asked for.
 func TestCanceledInFlight(t *testing.T) {
 	var all []flight
-	for _, operation := range []string{"CreateSubnetReservedIP", "CreateVirtualNetworkInterface", "GetVirtualNetworkInterface", "CreateBareMetalServer", "CreateResourceRecord"} {
-		all = append(all, flight{operation, false}, flight{operation, true})
+	for _, operation := range []string{"ListVpcs", "CreateSubnetReservedIP", "CreateVirtualNetworkInterface", "ListImages", "CreateBareMetalServer", "ListDnszones", "CreateResourceRecord"} {
+		all = append(all, flight{operation, false})
+		if strings.HasPrefix(operation, "Create") {
+			all = append(all, flight{operation, true})
+		}
 	}
 	each(t, all, flight.String, func(t *testing.T, f flight) {
 		w := newWorld(t, storetest.SQLiteURL(t))
-		w.arm(t, "", vpcsim.Fault{Kind: vpcsim.FaultLatency, Operation: f.operation, Times: 1, LatencyMS: inFlightMS})
+		slow := vpcsim.Fault{Kind: vpcsim.FaultLatency, Operation: f.operation, Times: 1, LatencyMS: createMS}
+		if !strings.HasPrefix(f.operation, "Create") {
+			slow.LatencyMS = readMS
+		}
+		w.arm(t, "", slow)
 		l := w.newLife(t.Context(), "flight")
 		w.start()
 		if err := l.calledOff(f); err != nil {
