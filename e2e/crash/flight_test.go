@@ -35,6 +35,7 @@ const (
 // and asks for the cleanup before that has its effect. The cleanup must not end
 // before that is seen, or can be no more; and nothing more may be asked for.
 func TestCanceledInFlight(t *testing.T) {
+	t.Parallel()
 	var all []flight
 	for _, operation := range []string{"ListVpcs", "CreateSubnetReservedIP", "CreateVirtualNetworkInterface", "ListImages", "CreateBareMetalServer", "ListDnszones", "CreateResourceRecord"} {
 		all = append(all, flight{operation, false})

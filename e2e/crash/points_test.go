@@ -197,6 +197,7 @@ type share struct {
 
 // TestKilledAtEveryPoint kills a core once at each point that is known.
 func TestKilledAtEveryPoint(t *testing.T) {
+	t.Parallel()
 	left := list(t)
 	for round := 1; len(left) > 0; round++ {
 		var mu sync.Mutex

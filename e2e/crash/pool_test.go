@@ -5,24 +5,19 @@ import (
 	"testing"
 )
 
-// beside is how many worlds there are at once: they mostly wait.
-const beside = 8
+// worlds bounds how many there are at once, over all tests. They mostly wait.
+var worlds = make(chan struct{}, 12)
 
-// each runs a subtest for every item, some beside each other.
+// each runs a subtest for every item, as many beside each other as may be.
 func each[T any](t *testing.T, items []T, name func(T) string, run func(t *testing.T, item T)) {
 	t.Helper()
-	queue := make(chan T, len(items))
+	var all sync.WaitGroup
 	for _, item := range items {
-		queue <- item
-	}
-	close(queue)
-	var workers sync.WaitGroup
-	for range min(beside, len(items)) {
-		workers.Go(func() {
-			for item := range queue {
-				t.Run(name(item), func(t *testing.T) { run(t, item) })
-			}
+		worlds <- struct{}{}
+		all.Go(func() {
+			defer func() { <-worlds }()
+			t.Run(name(item), func(t *testing.T) { run(t, item) })
 		})
 	}
-	workers.Wait()
+	all.Wait()
 }

@@ -146,6 +146,7 @@ func (p plan) String() string {
 
 // TestSeeds goes through runs of random faults, verbs and kills.
 func TestSeeds(t *testing.T) {
+	t.Parallel()
 	first, runs := uint64(1), defaultRuns
 	if text := os.Getenv(envRuns); text != "" {
 		n, err := strconv.Atoi(text)
