@@ -69,8 +69,10 @@ func byRedfish(t *testing.T) conformance.Fixture {
 		Provider: func(t *testing.T, j deploy.Journal) deploy.Provider { return h.provider(t, j, nil) },
 		Spec:     h.spec,
 		Made:     func() map[string]int { return h.count(func(id string) bool { return len(h.sim.Boots(id)) > 0 }) },
-		Live:     func() map[string]int { return h.count(func(id string) bool { return h.sim.Power(id) != bmcsim.Off && h.sim.Power(id) != "" }) },
-		Boots:    func(*testing.T, string) int { return boots() },
+		Live: func() map[string]int {
+			return h.count(func(id string) bool { return h.sim.Power(id) != bmcsim.Off && h.sim.Power(id) != "" })
+		},
+		Boots: func(*testing.T, string) int { return boots() },
 		// A rack machine is told no URL: it asks the boot service, which knows
 		// the attempt. So every boot from the network is one from the newest.
 		BootsFrom: func(t *testing.T, _ string) string {

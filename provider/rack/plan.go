@@ -21,12 +21,19 @@ func (p *Provider) Plan(ctx context.Context, o deploy.Order) ([]deploy.Check, er
 	return append(checks, power...), err
 }
 
+// passed is a check whose failure would be an error.
 func passed(key, label, field, format string, args ...any) deploy.Check {
 	return deploy.Check{Key: key, Label: label, Severity: deploy.CheckError, Passed: true, Field: field, Message: fmt.Sprintf(format, args...)}
 }
 
 func (c check) deny(message, hint string) deploy.Check {
 	c.Severity, c.Passed, c.Message, c.Hint = deploy.CheckError, false, message, hint
+	return deploy.Check(c)
+}
+
+// as says what the check's failure would mean.
+func (c check) as(severity deploy.CheckSeverity) deploy.Check {
+	c.Severity = severity
 	return deploy.Check(c)
 }
 
@@ -63,15 +70,15 @@ func (p *Provider) planNetwork(s deploy.Spec) deploy.Check {
 
 func (p *Provider) planNames() deploy.Check {
 	if p.HasNames() {
-		return passed("dns_zone", "DNS zone", "", "names are registered")
+		return check(passed("dns_zone", "DNS zone", "", "names are registered")).as(deploy.CheckInfo)
 	}
-	return passed("dns_zone", "DNS zone", "", "no names are registered for rack machines")
+	return check(passed("dns_zone", "DNS zone", "", "no names are registered for rack machines")).as(deploy.CheckInfo)
 }
 
 func (p *Provider) planPower(ctx context.Context, o deploy.Order) ([]deploy.Check, error) {
 	power := o.Spec.Power
 	if power.Manual() {
-		return []deploy.Check{passed("power", "Power", "power", "%s", awaitingPerson)}, nil
+		return []deploy.Check{check(passed("power", "Power", "power", "%s", awaitingPerson)).as(deploy.CheckInfo)}, nil
 	}
 	c := passed("power", "Power", "power", "")
 	system, macs, trouble, err := p.lookForPlan(ctx, o)
@@ -93,7 +100,7 @@ func (p *Provider) planPower(ctx context.Context, o deploy.Order) ([]deploy.Chec
 // planInterface warns when the controller does not show the boot interface.
 func planInterface(s deploy.Spec, macs []string, trouble error) deploy.Check {
 	mac, _ := deploy.NormalMAC(s.MAC)
-	c := passed("power_mac", "Controller and machine", "mac", "the controller lists the boot interface %s", mac)
+	c := check(passed("power_mac", "Controller and machine", "mac", "the controller lists the boot interface %s", mac)).as(deploy.CheckWarning)
 	switch {
 	case trouble != nil:
 		c.Message, c.Hint = "the controller's list of interfaces cannot be read: "+short(trouble.Error()), "See that this controller is the one of this machine."
@@ -104,7 +111,7 @@ func planInterface(s deploy.Spec, macs []string, trouble error) deploy.Check {
 	default:
 		return c
 	}
-	c.Severity, c.Passed = deploy.CheckWarning, false
+	c.Passed = false
 	return c
 }
 

@@ -60,7 +60,7 @@ type Simulator struct {
 	mu       sync.Mutex
 	systems  map[string]*system
 	removed  map[string]*system // what became of them can still be read
-	sessions map[string]string // token by id
+	sessions map[string]string  // token by id
 	logins   int
 	faults   map[Fault]bool
 	done     chan struct{} // closed by Close
