@@ -16,11 +16,17 @@ RUN go mod download
 COPY . .
 COPY --from=app /src/frontend/dist frontend/dist
 ARG VERSION=dev
+# The boot programs that firmware loads over TFTP or HTTP, with their version:
+# the last image has no package manager to ask.
+RUN apt-get update && apt-get install -y --no-install-recommends ipxe \
+    && mkdir -p /out/ipxe && cp -L /usr/lib/ipxe/undionly.kpxe /usr/lib/ipxe/snponly.efi /usr/lib/ipxe/ipxe.efi /out/ipxe/ \
+    && dpkg-query --show --showformat='${Version}\n' ipxe > /out/ipxe/VERSION
 RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /out/slipway ./cmd/slipway \
     && mkdir -p /out/data
 
 FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=binary /out/slipway /usr/local/bin/slipway
+COPY --from=binary /out/ipxe /usr/lib/ipxe
 COPY --from=binary --chown=nonroot:nonroot /out/data /var/lib/slipway
 ENV SLIPWAY_DATA_DIR=/var/lib/slipway
 VOLUME /var/lib/slipway

@@ -102,6 +102,7 @@ type Handler struct {
 	machines  Machines
 	artifacts Artifacts
 	scripts   Scripts
+	programs  Programs
 	strangers Strangers
 	admission Admission
 	log       *slog.Logger
@@ -116,6 +117,7 @@ type Parts struct {
 	Machines  Machines
 	Artifacts Artifacts
 	Scripts   Scripts
+	Programs  Programs // nil = there are none
 	Strangers Strangers
 	Admission Admission    // nil = downloads are not limited
 	Log       *slog.Logger // nil = slog.Default()
@@ -134,7 +136,7 @@ func New(p Parts) (*Handler, error) {
 	}
 	h := &Handler{
 		set: p.Settings, lifecycle: p.Lifecycle, secrets: p.Secrets, machines: p.Machines,
-		artifacts: p.Artifacts, scripts: p.Scripts, strangers: p.Strangers, admission: p.Admission, log: p.Log, mux: http.NewServeMux(),
+		artifacts: p.Artifacts, scripts: p.Scripts, programs: p.Programs, strangers: p.Strangers, admission: p.Admission, log: p.Log, mux: http.NewServeMux(),
 	}
 	if h.log == nil {
 		h.log = slog.Default()
@@ -153,6 +155,7 @@ func (h *Handler) routes() map[string]http.Handler {
 		"GET /boot/server/{server_ip}": http.HandlerFunc(h.configuration),
 		"GET /boot/images/{name}":      h.artifacts,
 		"GET /boot/scripts/{name}":     h.scripts,
+		"GET /boot/programs/{name}":    http.HandlerFunc(h.program),
 		"POST /boot/downloads":         http.HandlerFunc(h.downloads),
 	}
 }

@@ -72,7 +72,15 @@ if [ "$goal" = test ]; then
 	need shellcheck shellcheck
 	need ip iproute2
 	need chromium chromium fonts-dejavu-core
-	need nginx nginx-light # the event stream is read through it
+	need nginx nginx-light # the event stream is read through it; the yardstick of HTTP
+	# Network boot: another's DHCP server, another's client, the yardsticks of TFTP.
+	need dnsmasq dnsmasq-base
+	need tftp tftp-hpa
+	need in.tftpd tftpd-hpa
+	if [ ! -e /usr/lib/ipxe/undionly.kpxe ]; then
+		missing+=("ipxe's boot programs")
+		packages+=(ipxe)
+	fi
 	if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && [ -z "${PGBIN:-}" ]; then
 		missing+=(postgres)
 		packages+=(postgresql-15)

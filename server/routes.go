@@ -53,6 +53,7 @@ var rules = map[string]rule{
 	"GET /boot/config":             ruleOpen, // names a machine, has no secret
 	"GET /boot/images/{name}":      ruleOpen,
 	"GET /boot/scripts/{name}":     ruleOpen,
+	"GET /boot/programs/{name}":    ruleOpen, // firmware has no token
 	"GET /boot/server/{server_ip}": ruleMachine,
 	"POST /boot/downloads":         ruleMachine,
 

@@ -21,7 +21,7 @@ import (
 // open are the routes that need no credentials; everything else must deny.
 var open = []string{
 	"GET /healthz", "GET /readyz", "GET /{$}", "GET /monitoring", "GET /monitoring/", "POST /api/session",
-	"GET /boot/d/{locator}", "GET /boot/config", "GET /boot/images/{name}", "GET /boot/scripts/{name}", "/",
+	"GET /boot/d/{locator}", "GET /boot/config", "GET /boot/images/{name}", "GET /boot/scripts/{name}", "GET /boot/programs/{name}", "/",
 }
 
 var samples = strings.NewReplacer("{node_id}", "1", "{id}", "1", "{server_ip}", "10.0.0.1", "{locator}", "x", "{name}", "x", "{$}", "", "{provider}", "ibm_vpc")

@@ -53,6 +53,7 @@ type appConfig struct {
 	Install        installFlags
 	SSHKeyFile     string
 	Retention      retentionFlags
+	Netboot        netbootFlags
 	Now            func() time.Time // nil = the system's clock
 	Logger         *slog.Logger
 }
@@ -70,6 +71,7 @@ type app struct {
 	http      *http.Server
 	artifacts *artifact.Catalogue
 	downloads *admission.Service
+	netboot   *netboot
 	log       *slog.Logger
 	unlock    func() error
 
@@ -106,7 +108,14 @@ func startApp(ctx context.Context, cfg appConfig) (_ *app, err error) {
 	}
 	a.URL = cfg.BaseURL
 	if a.URL == "" {
+		a.URL = cfg.Netboot.baseURL(listener.Addr())
+	}
+	if a.URL == "" {
 		a.URL = "http://" + reachable(listener.Addr().String())
+	}
+	who := guests{machines: query.NewMachines(a.Store.Ent()), everybody: cfg.Netboot.PXEAllowUnknown}
+	if a.netboot, err = openNetboot(ctx, cfg.Netboot, a.URL, who, cfg.Logger); err != nil {
+		return nil, errors.Join(err, listener.Close())
 	}
 	if err := a.build(cfg); err != nil {
 		return nil, errors.Join(err, listener.Close())
@@ -190,6 +199,7 @@ func (a *app) build(cfg appConfig) error {
 		return err
 	}
 	watchRetention(metrics, keeper)
+	a.netboot.watch(metrics)
 	if err := a.faces(cfg, providers, key, metrics, keeper); err != nil {
 		return err
 	}
@@ -262,7 +272,7 @@ func (a *app) faces(cfg appConfig, providers map[string]deploy.Provider, key hea
 			Resources: nodeconfig.Resources{CVMMemoryGB: cfg.Install.CVMMemoryGB, CVMVCPUs: cfg.Install.CVMVCPUs},
 			Storage:   storage, DNSServers: cfg.Install.DNSServers, Domain: cfg.Install.Domain, Heartbeat: int(max(cfg.Install.Heartbeat, time.Second).Seconds()),
 		},
-		Lifecycle: a.Writer, Secrets: a.Access, Machines: query.NewMachines(a.Store.Ent()), Artifacts: a.artifacts, Scripts: scripts.Set{}, Strangers: strangers, Admission: a.downloads, Log: cfg.Logger,
+		Lifecycle: a.Writer, Secrets: a.Access, Machines: query.NewMachines(a.Store.Ent()), Artifacts: a.artifacts, Scripts: scripts.Set{}, Programs: a.netboot.programs, Strangers: strangers, Admission: a.downloads, Log: cfg.Logger,
 	})
 	if err != nil {
 		return err
@@ -323,6 +333,7 @@ func (a *app) start(engine *workflow.Engine, keeper *retention.Keeper, usual *st
 	part("statistics", usual.Run)
 	part("retention", keeper.Run)
 	part("downloads", a.downloads.Run)
+	a.netboot.run(part)
 	part("workflow", func(ctx context.Context) error { return engine.Run(ctx, a.Writer) })
 	select {
 	case <-a.Feed.Ready():
@@ -365,7 +376,7 @@ func (a *app) release() error {
 		a.writing()
 		a.writer.Wait()
 	}
-	var errs []error
+	errs := []error{a.netboot.close()}
 	if a.artifacts != nil {
 		errs = append(errs, a.artifacts.Close())
 	}

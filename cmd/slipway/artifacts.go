@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"text/tabwriter"
 
 	"github.com/slipwayhq/slipway/pxe/artifact"
+	"github.com/slipwayhq/slipway/pxe/program"
 )
 
 type artifactsCmd struct {
@@ -20,10 +22,11 @@ func openArtifacts(d dataFlags) (*artifact.Catalogue, error) {
 }
 
 type artifactsListCmd struct {
-	Data dataFlags `embed:""`
+	Data            dataFlags `embed:""`
+	BootProgramsDir string    `help:"Directory with boot programs of your own." env:"SLIPWAY_BOOT_PROGRAMS_DIR" type:"path"`
 }
 
-// Run lists the catalogue.
+// Run lists the catalogue and the boot programs.
 func (c *artifactsListCmd) Run() error {
 	catalogue, err := openArtifacts(c.Data)
 	if err != nil {
@@ -43,7 +46,34 @@ func (c *artifactsListCmd) Run() error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", a.Name, a.Kind, a.Version, a.Size, a.SHA256, state)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	programs, err := program.Load(netbootFlags{BootProgramsDir: c.BootProgramsDir}.sources())
+	if err != nil {
+		return err
+	}
+	return listPrograms(os.Stdout, programs)
+}
+
+// listPrograms shows what firmware can load, and what is not there for it.
+func listPrograms(out io.Writer, programs *program.Set) error {
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "\nBOOT PROGRAM\tFIRMWARE\tVERSION\tBYTES\tSHA256\tFROM")
+	for _, p := range programs.All() {
+		version := p.Version
+		if version == "" {
+			version = "not known"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", p.Name, p.Firmware, version, p.Size, p.SHA256, p.Path)
+	}
+	for _, note := range programs.Notes() {
+		fmt.Fprintln(w, note)
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("boot programs: %w", err)
+	}
+	return nil
 }
 
 type artifactsAddCmd struct {

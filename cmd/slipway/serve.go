@@ -15,6 +15,7 @@ type serveCmd struct {
 	IBM            ibmFlags       `embed:"" prefix:"ibm-"`
 	Install        installFlags   `embed:""`
 	Retention      retentionFlags `embed:""`
+	Netboot        netbootFlags   `embed:""`
 }
 
 // Run serves until a signal comes.
@@ -28,7 +29,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	a, err := startApp(ctx, appConfig{Data: c.Data, Listen: c.Listen, BaseURL: c.BaseURL, TrustedProxies: proxies, SecureCookies: c.SecureCookies,
-		IBM: ibm, Install: c.Install, SSHKeyFile: c.SSHKeyFile, Retention: c.Retention, Logger: slog.Default()})
+		IBM: ibm, Install: c.Install, SSHKeyFile: c.SSHKeyFile, Retention: c.Retention, Netboot: c.Netboot, Logger: slog.Default()})
 	if err != nil {
 		return err
 	}

@@ -39,9 +39,9 @@ const (
 // images, not its Linux kernel.
 var suffixes = []string{".efi", ".kpxe", ".kkpxe", ".pxe"}
 
-// Load reads all programs. That the package is missing is a note; that the
-// operator's directory cannot be read, or holds what is no boot program, is an
-// error.
+// Load reads all programs. That the package is missing or damaged is a note: it
+// may be there for somebody else. That the operator's directory cannot be read,
+// or holds what is no boot program, is an error.
 func Load(from Sources) (*Set, error) {
 	s := NewSet()
 	if from.Package != "" {
@@ -55,7 +55,7 @@ func Load(from Sources) (*Set, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			s.notes = append(s.notes, fmt.Sprintf("%s is not there: install Debian's package %s", from.Package, packageName))
 		} else if err != nil {
-			return nil, err
+			s.notes = append(s.notes, "the programs of Debian's package cannot all be used: "+err.Error())
 		}
 	}
 	if from.Directory != "" {
