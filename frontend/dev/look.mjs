@@ -27,6 +27,7 @@ const pages = [
   { name: 'node-failed', path: '/nodes/node_2', ready: 'text=What to do' },
   { name: 'node-stalled', path: '/nodes/node_3', ready: 'text=Stalled' },
   { name: 'node-table', path: '/nodes/node_1?view=table', ready: 'text=Image download' },
+  { name: 'node-queued', path: '/nodes/node_4', ready: 'text=in the queue' },
   { name: 'node-never', path: '/nodes/node_5', ready: 'text=Never deployed' },
   { name: 'node-cleaning', path: '/nodes/node_7', ready: 'text=is stopping' },
   { name: 'node-deployed', path: '/nodes/node_30', ready: 'text=Resources at the provider' },

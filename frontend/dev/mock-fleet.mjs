@@ -77,6 +77,7 @@ export function createFleet({ nodes: size, seed }) {
 
   function stuck(deployment) {
     const run = deployment.phases.at(-1);
+    if (deployment.state === 'QUEUED') return { code: 'slot', awaiting: 'a free slot', since: deployment.createdAt, evidence: '2 before this one in the queue', advice: 'It starts by itself when another deployment ends.', position: 3 };
     if (!run || run.finishedAt || deployment.state !== 'RUNNING') return null;
     const silent = deployment.node.stale;
     return {

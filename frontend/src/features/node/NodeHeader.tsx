@@ -102,7 +102,9 @@ function DeploymentFacts({ deployment }: { deployment: DeploymentDetails }) {
       )}
       {deployment.stuckReason === null || isLate(deployment.stuckReason, false) ? null : (
         <Fact name="Waits for">
-          {deployment.stuckReason.awaiting} <span className={classes.quiet}>({formatDuration(now - Date.parse(deployment.stuckReason.since))})</span>
+          {deployment.stuckReason.awaiting}
+          {deployment.stuckReason.position === null ? null : `, place ${deployment.stuckReason.position.toLocaleString('en')} in the queue`}{' '}
+          <span className={classes.quiet}>({formatDuration(now - Date.parse(deployment.stuckReason.since))})</span>
         </Fact>
       )}
       {deployment.maintenance ? <Fact name="Maintenance">Clocks are stopped</Fact> : null}
