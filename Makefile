@@ -47,6 +47,10 @@ test: setup-test $(APP) build $(GOLANGCI) ## Everything that must pass; installs
 lint: $(MODULES) $(APP) $(GOLANGCI) ## Linters of Go, shell and TypeScript
 	scripts/lint.sh
 
+.PHONY: installer
+installer: setup-test ## Build the install environment (kernel and initial ramdisk), .cache/installer
+	installer/build.sh
+
 .PHONY: generate
 generate: $(MODULES) ## Regenerate ent, migrations, GraphQL server, client and TypeScript types
 	scripts/generate.sh

@@ -81,6 +81,18 @@ if [ "$goal" = test ]; then
 		missing+=("ipxe's boot programs")
 		packages+=(ipxe)
 	fi
+	# The install environment is built from these, and virtual machines boot it.
+	need cpio cpio
+	need depmod kmod
+	need mke2fs e2fsprogs
+	need mcopy mtools
+	need syslinux syslinux syslinux-common
+	need qemu-system-x86_64 qemu-system-x86 seabios ipxe-qemu ipxe
+	need dnsmasq dnsmasq-base
+	if [ ! -e /usr/share/OVMF/OVMF_CODE.fd ]; then
+		missing+=(OVMF)
+		packages+=(ovmf)
+	fi
 	if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && [ -z "${PGBIN:-}" ]; then
 		missing+=(postgres)
 		packages+=(postgresql-15)
