@@ -87,8 +87,9 @@ func decide(b booting, v view, now time.Time) (booting, command, error) {
 				return b, nothing, nil
 			case powerPoweringOn:
 				return b, nothing, waiting(deploy.CodeConflict, waitSwitch, "the machine is being switched on")
+			default:
+				return b.ask(switchOn, patienceSwitch, waitSwitch, now)
 			}
-			return b.ask(switchOn, patienceSwitch, waitSwitch, now)
 		default:
 			switch v.power {
 			case powerOff:
@@ -96,9 +97,10 @@ func decide(b booting, v view, now time.Time) (booting, command, error) {
 				continue
 			case powerPoweringOff:
 				return b, nothing, waiting(deploy.CodeConflict, waitSwitch, "the machine is being switched off")
+			default:
+				b.Stage = stageOff
+				return b.ask(switchOff, patienceSwitch, waitSwitch, now)
 			}
-			b.Stage = stageOff
-			return b.ask(switchOff, patienceSwitch, waitSwitch, now)
 		}
 	}
 }
@@ -226,6 +228,7 @@ func (p *Provider) step(ctx context.Context, c *controller, power *deploy.Power,
 		return string(system.PowerState), verdict
 	}
 	switch do {
+	case nothing:
 	case switchOff:
 		err = c.reset(ctx, system, redfish.ForceOffResetType)
 	case setOverride:

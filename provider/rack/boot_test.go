@@ -100,7 +100,7 @@ func TestAMachineIsSwitchedToBootFromTheNetworkOnce(t *testing.T) {
 			if open, logins := h.sim.Open(); open != 0 || logins == 0 {
 				t.Errorf("%d of %d sessions were left behind", open, logins)
 			}
-			if strings.Contains(fmt.Sprintf("%s", j.Rows()[0].Details), password) {
+			if strings.Contains(string(j.Rows()[0].Details), password) {
 				t.Error("the password is in the journal")
 			}
 		})

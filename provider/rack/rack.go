@@ -204,6 +204,7 @@ func (p *Provider) observe(ctx context.Context, nodeID int64) (deploy.Observatio
 		seen.Reasons = append(seen.Reasons, "its controller says that it is switched off")
 	case "":
 		seen.Reasons = append(seen.Reasons, "its controller does not say whether it is on")
+	default: // ServerStatus says it
 	}
 	if h := string(system.Status.Health); h != "" && h != "OK" {
 		seen.Reasons = append(seen.Reasons, "its controller reports its health as "+short(h))
