@@ -109,12 +109,22 @@ type registration struct {
 
 func (r *registration) ensure(ctx context.Context, kind, recordType string, find func(context.Context, string) (*dnssvcsv1.ResourceRecord, error),
 	data dnssvcsv1.ResourceRecordInputRdataIntf, name string) error {
+	before, err := r.handedOver(ctx, kind)
+	if err != nil {
+		return err
+	}
 	w := want[dnssvcsv1.ResourceRecord]{
 		intent: deploy.Intent{NodeID: r.NodeID, DeploymentID: r.DeploymentID, Kind: kind, Role: roleManagement},
 		what:   recordType + " record of " + r.host + ",",
 		plan:   record{DNSName: r.host, DNSZone: r.zone.id, Address: r.address.String()},
 		// A record's own name is the node's, in every deployment; only the journal's tells them apart.
 		name: func(generation int) string {
+			if before != "" {
+				generation--
+			}
+			if generation == 0 {
+				return before
+			}
 			return fmt.Sprintf("%s/d%d-g%d", r.host, r.DeploymentID, generation)
 		},
 		id:   func(rr *dnssvcsv1.ResourceRecord) string { return value(rr.ID) },
@@ -131,7 +141,7 @@ func (r *registration) ensure(ctx context.Context, kind, recordType string, find
 			})
 		},
 	}
-	_, _, err := ensure(ctx, r.Provider, w)
+	_, _, err = ensure(ctx, r.Provider, w)
 	return err
 }
 
@@ -211,6 +221,23 @@ func (r *registration) findRecord(ctx context.Context, recordType, field, data, 
 		}
 	}
 	return found, nil
+}
+
+// handedOver is the journal's name of the record of this host that an earlier
+// deployment of the node made and this one holds now; empty if there is none.
+func (r *registration) handedOver(ctx context.Context, kind string) (string, error) {
+	held, err := r.journal.Held(ctx, r.NodeID)
+	if err != nil {
+		return "", err
+	}
+	for _, row := range held {
+		rec := recordOf(row)
+		if row.Kind == kind && row.HeldBy == r.DeploymentID && row.CreatedBy != r.DeploymentID && row.State == deploy.ResourcePresent &&
+			rec.DNSName == r.host && rec.DNSZone == r.zone.id && rec.Address == r.address.String() {
+			return row.Name, nil
+		}
+	}
+	return "", nil
 }
 
 // neverAsked reports whether no create of this record can have been sent yet.

@@ -40,6 +40,33 @@ func TestRegisterNames(t *testing.T) {
 	}
 }
 
+func TestNamesThatWereHandedOverAreNotMadeAgain(t *testing.T) {
+	c, j := newCloud(t), &conformance.Journal{}
+	p := c.provider(t, j)
+	if err := p.RegisterNames(t.Context(), nodeNames); err != nil {
+		t.Fatal(err)
+	}
+	before := j.Rows()
+	j.Move(nodeNames.NodeID, nodeNames.DeploymentID, 8)
+	again := nodeNames
+	again.DeploymentID = 8
+	if err := p.RegisterNames(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	rows := j.Rows()
+	if len(rows) != len(before) {
+		t.Fatalf("the journal has %d rows of %d records", len(rows), len(before))
+	}
+	for i, row := range rows {
+		if row.HeldBy != 8 || row.CloudID != before[i].CloudID || row.State != deploy.ResourcePresent {
+			t.Errorf("row %+v, before %+v", row, before[i])
+		}
+	}
+	if n := len(c.State().Records); n != 2 {
+		t.Errorf("%d records", n)
+	}
+}
+
 func TestNamesInUse(t *testing.T) {
 	c := newCloud(t)
 	if err := c.provider(t, &conformance.Journal{}).RegisterNames(t.Context(), nodeNames); err != nil {
