@@ -29,7 +29,7 @@ it('orders nothing that was not checked', () => {
 
 it('has what needs attention first, each with a word and what to do', () => {
   const checks = [check('name'), check('slots', { severity: 'INFO' }), check('vpc', { severity: 'INFO' }), check('addresses', { severity: 'WARNING', passed: false, message: 'nearly used up', hint: 'widen the range' }), check('quota', { passed: false, message: '25 of 25', hint: 'ask for more' })];
-  const { button } = show({ checked: found({ ok: false, checks }), fresh: true });
+  const { button } = show({ checked: found({ ok: false, ahead: 2, checks }), fresh: true });
   expect(within(screen.getByRole('list', { name: 'Checks' })).getAllByRole('listitem').map((item) => item.textContent)).toEqual([
     'Failedquota25 of 25What to do: ask for more',
     'Warningaddressesnearly used upWhat to do: widen the range',

@@ -40,8 +40,8 @@ export function CheckPanel({ checked, fresh, checking, deploying, problems, onDe
           ) : (
             <>
               {verdict(result)}
-              {result.estimatedDuration === null ? null : ` Takes about ${formatRough(result.estimatedDuration)}.`}
-              {result.ahead > 0 ? ` Waits for ${plural(result.ahead, 'deployment')} before it.` : ''}
+              {!result.ok || result.estimatedDuration === null ? null : ` Takes about ${formatRough(result.estimatedDuration)}.`}
+              {result.ok && result.ahead > 0 ? ` Waits for ${plural(result.ahead, 'deployment')} before it.` : ''}
             </>
           )}
         </p>
