@@ -19,7 +19,7 @@ type ResourceLine struct {
 	NodeID     int64           `json:"node_id"`
 	NodeName   string          `json:"node_name"`
 	Provider   string          `json:"provider"`
-	Kind       string          `json:"kind" doc:"reserved_ip, vni, server, dns_a, dns_ptr."`
+	Kind       string          `json:"kind" doc:"reserved_ip, vni, server, dns_a, dns_ptr; power for a rack machine."`
 	Role       string          `json:"role" doc:"Which of its kind: management, workload-1, ahv, cvm."`
 	Name       string          `json:"name"`
 	Generation int             `json:"generation"`

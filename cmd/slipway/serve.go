@@ -13,6 +13,7 @@ type serveCmd struct {
 	SecureCookies  bool           `help:"Mark cookies Secure although TLS ends elsewhere." env:"SLIPWAY_SECURE_COOKIES"`
 	SSHKeyFile     string         `name:"ssh-key-file" help:"Private key to log in to nodes with; made in the data directory if absent. Replicas must share it." env:"SLIPWAY_SSH_KEY_FILE" type:"path"`
 	IBM            ibmFlags       `embed:"" prefix:"ibm-"`
+	Rack           rackFlags      `embed:"" prefix:"rack-"`
 	Install        installFlags   `embed:""`
 	Retention      retentionFlags `embed:""`
 	Netboot        netbootFlags   `embed:""`
@@ -29,7 +30,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	a, err := startApp(ctx, appConfig{Data: c.Data, Listen: c.Listen, BaseURL: c.BaseURL, TrustedProxies: proxies, SecureCookies: c.SecureCookies,
-		IBM: ibm, Install: c.Install, SSHKeyFile: c.SSHKeyFile, Retention: c.Retention, Netboot: c.Netboot, Logger: slog.Default()})
+		IBM: ibm, Rack: c.Rack, Install: c.Install, SSHKeyFile: c.SSHKeyFile, Retention: c.Retention, Netboot: c.Netboot, Logger: slog.Default()})
 	if err != nil {
 		return err
 	}

@@ -222,6 +222,17 @@ func (s *step) learnt(m deploy.Machine) lifecycle.NodeFacts {
 // awaitBoot watches the server until its first boot request, which leaves
 // the phase.
 func (s *step) awaitBoot(ctx context.Context) (time.Duration, error) {
+	// A provider whose machines exist already has no phase of ordering: it
+	// brings the machine to boot here, before the phase is in progress.
+	if s.status == phase.Waiting && !phase.Before(s.spec.Provider, phase.ServerRequested, s.Phase) {
+		machine, err := s.provider.Order(ctx, s.orderFor())
+		if err != nil {
+			return s.settle(ctx, err, "provider")
+		}
+		if err := s.write(ctx, "ordered", func(tx *lifecycle.Tx) error { return tx.Learn(s.learnt(machine)) }); err != nil {
+			return 0, err
+		}
+	}
 	switch again, err := s.bootAgain(ctx); {
 	case err != nil || again > 0:
 		return again, err

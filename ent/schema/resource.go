@@ -28,7 +28,7 @@ func (Resource) Fields() []ent.Field {
 		field.Int64("created_by").Comment("deployment that made it"),
 		field.Int64("held_by").Comment("deployment that holds it now"),
 		field.String("provider"),
-		field.String("kind").Comment("reserved_ip, vni, server, dns_a, dns_ptr"),
+		field.String("kind").Comment("reserved_ip, vni, server, dns_a, dns_ptr, power"),
 		field.String("role").Default("").Comment("which of its kind: management, workload, ahv, cvm"),
 		field.String("name").Comment("deterministic, with a generation suffix"),
 		field.Int("generation").Default(1),

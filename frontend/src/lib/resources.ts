@@ -7,6 +7,7 @@ const kinds: Record<string, string> = {
   reserved_ip: 'Reserved address',
   dns_a: 'DNS record (A)',
   dns_ptr: 'DNS record (PTR)',
+  power: 'Power action',
 };
 
 /** What a thing at a provider is, for people; a kind that this app does not know by its own name. */
