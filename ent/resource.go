@@ -27,7 +27,7 @@ type Resource struct {
 	HeldBy int64 `json:"held_by,omitempty"`
 	// Provider holds the value of the "provider" field.
 	Provider string `json:"provider,omitempty"`
-	// reserved_ip, vni, server, dns_a, dns_ptr
+	// reserved_ip, vni, server, dns_a, dns_ptr, power
 	Kind string `json:"kind,omitempty"`
 	// which of its kind: management, workload, ahv, cvm
 	Role string `json:"role,omitempty"`

@@ -50,6 +50,7 @@ type appConfig struct {
 	TrustedProxies []netip.Prefix
 	SecureCookies  bool
 	IBM            ibmvpc.Config // Region empty = the provider is off
+	Rack           rackFlags
 	Install        installFlags
 	SSHKeyFile     string
 	Retention      retentionFlags
@@ -221,7 +222,16 @@ func watchRetention(metrics *server.Metrics, keeper *retention.Keeper) {
 }
 
 func (a *app) providers(cfg appConfig) (map[string]deploy.Provider, error) {
-	out := map[string]deploy.Provider{deploy.ProviderRack: rack.New(nil)}
+	own, err := cfg.Rack.config(cfg.Data, cfg.Now)
+	if err != nil {
+		return nil, err
+	}
+	own.Journal = journal.New(a.Store, cfg.Now)
+	racks, err := rack.NewWith(own)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]deploy.Provider{deploy.ProviderRack: racks}
 	if cfg.IBM.Region == "" {
 		return out, nil
 	}
@@ -243,6 +253,10 @@ func (a *app) faces(cfg appConfig, providers map[string]deploy.Provider, key hea
 		return err
 	}
 	storage, err := cfg.Install.storage()
+	if err != nil {
+		return err
+	}
+	networks, err := cfg.Rack.subnets()
 	if err != nil {
 		return err
 	}
@@ -270,7 +284,7 @@ func (a *app) faces(cfg appConfig, providers map[string]deploy.Provider, key hea
 			Installer: cfg.Install.Installer, InstallerTimeout: int(cfg.Install.InstallerTimeout.Seconds()), Images: cfg.Install.Images,
 			Access:    nodeconfig.Access{User: cfg.Install.AccessUser, AuthorizedKeys: append([]string{key.Authorized}, cfg.Install.AccessKeys...), SSHPort: cfg.Install.SSHPort},
 			Resources: nodeconfig.Resources{CVMMemoryGB: cfg.Install.CVMMemoryGB, CVMVCPUs: cfg.Install.CVMVCPUs},
-			Storage:   storage, DNSServers: cfg.Install.DNSServers, Domain: cfg.Install.Domain, Heartbeat: int(max(cfg.Install.Heartbeat, time.Second).Seconds()),
+			Storage:   storage, Networks: networks, DNSServers: cfg.Install.DNSServers, Domain: cfg.Install.Domain, Heartbeat: int(max(cfg.Install.Heartbeat, time.Second).Seconds()),
 		},
 		Lifecycle: a.Writer, Secrets: a.Access, Machines: query.NewMachines(a.Store.Ent()), Artifacts: a.artifacts, Scripts: scripts.Set{}, Programs: a.netboot.programs, Strangers: strangers, Admission: a.downloads, Log: cfg.Logger,
 	})
