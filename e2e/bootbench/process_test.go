@@ -129,7 +129,7 @@ func free(b *testing.B) int {
 }
 
 func address(ip string, port int) string {
-	return netip.AddrPortFrom(netip.MustParseAddr(ip), uint16(port)).String() //nolint:gosec // a port
+	return netip.AddrPortFrom(netip.MustParseAddr(ip), uint16(port)).String()
 }
 
 // group makes a control group for a daemon: processor time is read from there,
@@ -146,7 +146,7 @@ func group(b *testing.B, name string) string {
 		b.Logf("no processor time: there are no control groups here: %v", err)
 		return ""
 	}
-	dir, err := os.MkdirTemp(root, "slipway-bench-"+name+"-")
+	dir, err := os.MkdirTemp(root, "slipway-bench-"+name+"-") //nolint:usetesting // control groups live there and nowhere else
 	if err != nil {
 		b.Logf("no processor time: %v", err)
 		return ""

@@ -112,7 +112,7 @@ func architectures(m *dhcpv4.DHCPv4, class string) []iana.Arch {
 // and RFC 5970 section 6). RFC 4578 has 7 for EFI byte code and 9 for x86-64,
 // IANA has them the other way round since an erratum: both are x86-64 machines.
 func firmwareOf(a iana.Arch) (program.Firmware, Loader, bool) {
-	switch a { //nolint:exhaustive // of all processors there are, those that have a program
+	switch a {
 	case iana.INTEL_X86PC: // 0
 		return program.BIOS, PXE, true
 	case iana.EFI_IA32: // 6

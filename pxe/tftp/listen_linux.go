@@ -75,7 +75,7 @@ func free(ctx context.Context, network, address string) error {
 // gives the place of the socket (SO_ATTACH_REUSEPORT_CBPF in socket(7)). It sees
 // the UDP payload, which begins with TFTP's opcode (RFC 1350 section 5).
 func sortRequests(fd int) error {
-	program := []unix.SockFilter{
+	program := [...]unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: 0},                     // opcode; too short: place 0
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 0, Jf: 1, K: opRead}, // RRQ?
 		{Code: unix.BPF_RET | unix.BPF_K, K: placeReads},
