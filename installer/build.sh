@@ -33,7 +33,7 @@ modules=(
 	virtio_pci virtio_net virtio_blk virtio_scsi
 	e1000 e1000e igb igc ixgbe i40e ice tg3 bnxt_en mlx5_core r8169
 	nvme vmd ahci ata_piix sd_mod megaraid_sas mpt3sas virtio_rng
-	8021q bonding ext4 vfat nls_cp437 nls_ascii nls_iso8859_1 loop xfs
+	8021q bonding crc32c_generic crc32c_intel ext4 vfat nls_cp437 nls_ascii nls_iso8859_1 loop xfs
 )
 # Not in every kernel of Debian: ionic is missing in that of Debian 12.
 if_there=(ionic)
@@ -129,6 +129,7 @@ copy "${files[0]}" /bin/busybox
 while read -r applet; do
 	[ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
 done < <(busybox --list)
+ln -s ../bin/busybox "$root/sbin/modprobe" # where the kernel looks for it
 copy "${files[1]}" /usr/bin/curl
 copy "${files[2]}" /usr/bin/ssh-keygen
 for library in "${libraries[@]}"; do

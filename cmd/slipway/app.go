@@ -47,6 +47,7 @@ type appConfig struct {
 	Data           dataFlags
 	Listen         string
 	BaseURL        string
+	MachineHost    string // host by which machines reach this server, when people use another
 	TrustedProxies []netip.Prefix
 	SecureCookies  bool
 	IBM            ibmvpc.Config // Region empty = the provider is off
@@ -55,7 +56,8 @@ type appConfig struct {
 	SSHKeyFile     string
 	Retention      retentionFlags
 	Netboot        netbootFlags
-	Now            func() time.Time // nil = the system's clock
+	Dial           func(ctx context.Context, network, address string) (net.Conn, error) // to installed nodes; nil = the network
+	Now            func() time.Time                                                     // nil = the system's clock
 	Logger         *slog.Logger
 }
 
@@ -66,6 +68,8 @@ type app struct {
 	Writer *lifecycle.Writer
 	Feed   *feed.Feed
 	Store  *store.Store
+
+	machineURL string // as machines call it
 
 	graph     *graph.Handler
 	server    *server.Server
@@ -113,6 +117,14 @@ func startApp(ctx context.Context, cfg appConfig) (_ *app, err error) {
 	}
 	if a.URL == "" {
 		a.URL = "http://" + reachable(listener.Addr().String())
+	}
+	a.machineURL = a.URL
+	if cfg.MachineHost != "" {
+		_, port, err := net.SplitHostPort(listener.Addr().String())
+		if err != nil {
+			return nil, errors.Join(err, listener.Close())
+		}
+		a.machineURL = "http://" + net.JoinHostPort(cfg.MachineHost, port)
 	}
 	who := guests{machines: query.NewMachines(a.Store.Ent()), everybody: cfg.Netboot.PXEAllowUnknown}
 	if a.netboot, err = openNetboot(ctx, cfg.Netboot, a.URL, who, cfg.Logger); err != nil {
@@ -164,10 +176,10 @@ func (a *app) build(cfg appConfig) error {
 		return fmt.Errorf("access key: %w", err)
 	}
 	engine, err := workflow.New(a.Store, workflow.Options{
-		ReplicaID: uuid.NewString(), Providers: providers, Prober: &health.Checker{Key: key.Signer},
+		ReplicaID: uuid.NewString(), Providers: providers, Prober: &health.Checker{Key: key.Signer, Dial: cfg.Dial},
 		BootURL: func(ctx context.Context, nodeID, deploymentID int64) (string, error) {
 			locator, err := a.Access.CreateLocator(ctx, nodeID, deploymentID)
-			return a.URL + "/boot/d/" + locator, err
+			return a.machineURL + "/boot/d/" + locator, err
 		},
 		AccessUser: cfg.Install.AccessUser, SSHPort: cfg.Install.SSHPort, Slots: cfg.Install.Slots,
 		ObserveEvery: cfg.Install.ObserveEvery, ProbeEvery: cfg.Install.ProbeEvery, Now: cfg.Now, Logger: cfg.Logger,
@@ -236,7 +248,7 @@ func (a *app) providers(cfg appConfig) (map[string]deploy.Provider, error) {
 		return out, nil
 	}
 	cfg.IBM.Journal = journal.New(a.Store, cfg.Now)
-	cfg.IBM.BootURL, cfg.IBM.SSHPort = a.URL, cfg.Install.SSHPort
+	cfg.IBM.BootURL, cfg.IBM.SSHPort = a.machineURL, cfg.Install.SSHPort
 	cfg.IBM.Holder = query.NewMachines(a.Store.Ent()).AddressHolder
 	ibm, err := ibmvpc.New(cfg.IBM)
 	if err != nil {
@@ -280,7 +292,7 @@ func (a *app) faces(cfg appConfig, providers map[string]deploy.Provider, key hea
 	})
 	boot, err := pxe.New(pxe.Parts{
 		Settings: pxe.Settings{
-			BaseURL: a.URL, Kernel: cfg.Install.Kernel, Initrd: cfg.Install.Initrd, KernelArgs: cfg.Install.KernelArgs,
+			BaseURL: a.machineURL, Kernel: cfg.Install.Kernel, Initrd: cfg.Install.Initrd, KernelArgs: cfg.Install.KernelArgs,
 			Installer: cfg.Install.Installer, InstallerTimeout: int(cfg.Install.InstallerTimeout.Seconds()), Images: cfg.Install.Images,
 			Access:    nodeconfig.Access{User: cfg.Install.AccessUser, AuthorizedKeys: append([]string{key.Authorized}, cfg.Install.AccessKeys...), SSHPort: cfg.Install.SSHPort},
 			Resources: nodeconfig.Resources{CVMMemoryGB: cfg.Install.CVMMemoryGB, CVMVCPUs: cfg.Install.CVMVCPUs},

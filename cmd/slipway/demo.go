@@ -13,6 +13,7 @@ import (
 	"github.com/slipwayhq/slipway/client"
 	"github.com/slipwayhq/slipway/deploy/access"
 	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim/machine"
+	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim/qemu"
 	"github.com/slipwayhq/slipway/pxe/artifact"
 )
 
@@ -24,6 +25,8 @@ type demoCmd struct {
 	Pace         string `help:"demo lets one watch, quick is as fast as it goes." enum:"demo,quick" default:"demo"`
 	Faults       string `help:"JSON list of machine faults, or @file, to see something fail."`
 	Shell        string `help:"Shell of the install environment: dash or busybox."`
+	Machines     string `help:"simulated, or qemu: virtual machines that really boot, a minute or two each; needs QEMU and make installer." enum:"simulated,qemu" default:"simulated"`
+	Environment  string `help:"Directory with the install environment (vmlinuz, initrd.img), for --machines=qemu." default:".cache/installer" type:"path"`
 	DataDir      string `help:"Keep the data here; default: a temporary directory that is removed." type:"path"`
 }
 
@@ -46,9 +49,13 @@ type demoOptions struct {
 	Pace    machine.Pace
 	Faults  []machine.Fault
 	Shell   string
-	Install func(*installFlags)
-	Now     func() time.Time
-	Logger  *slog.Logger
+	// Virtual are virtual machines in the place of the simulated ones, booted
+	// with the install environment in the directory Environment.
+	Virtual     *qemu.Rack
+	Environment string
+	Install     func(*installFlags)
+	Now         func() time.Time
+	Logger      *slog.Logger
 	// Prepare may change the artifacts before the server starts.
 	Prepare func(ctx context.Context, dir string) error
 }
@@ -66,7 +73,7 @@ func startDemo(ctx context.Context, o demoOptions) (_ *demo, err error) {
 			return nil, fmt.Errorf("data directory: %w", err)
 		}
 	}
-	if err := registerStandIns(ctx, d.dir, o.Pace); err != nil {
+	if err := registerStandIns(ctx, d.dir, o); err != nil {
 		return nil, err
 	}
 	if o.Prepare != nil {
@@ -74,14 +81,18 @@ func startDemo(ctx context.Context, o demoOptions) (_ *demo, err error) {
 			return nil, err
 		}
 	}
-	if d.sim, err = startSimulation(ctx, simConfig{Listen: "127.0.0.1:0", Pace: o.Pace, Faults: o.Faults, Shell: o.Shell, Logger: o.Logger}); err != nil {
+	if d.sim, err = startSimulation(ctx, simConfig{Listen: "127.0.0.1:0", Pace: o.Pace, Faults: o.Faults, Shell: o.Shell, Virtual: o.Virtual, Logger: o.Logger}); err != nil {
 		return nil, err
 	}
 	install := demoInstall()
 	if o.Install != nil {
 		o.Install(&install)
 	}
-	d.app, err = startApp(ctx, appConfig{Data: dataFlags{DataDir: d.dir}, Listen: o.Listen, IBM: simulatedIBM(d.sim.URL), Install: install, Now: o.Now, Logger: o.Logger})
+	cfg := appConfig{Data: dataFlags{DataDir: d.dir}, Listen: o.Listen, IBM: simulatedIBM(d.sim.URL), Install: install, Now: o.Now, Logger: o.Logger}
+	if o.Virtual != nil {
+		cfg.MachineHost, cfg.Dial = virtualGateway, o.Virtual.Dial
+	}
+	d.app, err = startApp(ctx, cfg)
 	return d, err
 }
 
@@ -96,8 +107,12 @@ func demoInstall() installFlags {
 
 // registerStandIns fills the catalogue with small files that stand for a
 // vendor's images.
-func registerStandIns(ctx context.Context, dir string, pace machine.Pace) error {
-	files, err := machine.StandIns(filepath.Join(dir, "standins"), pace)
+func registerStandIns(ctx context.Context, dir string, o demoOptions) error {
+	standIns := filepath.Join(dir, "standins")
+	files, err := machine.StandIns(standIns, o.Pace)
+	if o.Virtual != nil && err == nil {
+		files, err = qemu.StandIns(ctx, standIns, o.Environment, o.Pace, demoSSHPort)
+	}
 	if err != nil {
 		return err
 	}
@@ -189,7 +204,16 @@ func (c *demoCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer closeLog()
-	d, err := startDemo(ctx, demoOptions{DataDir: c.DataDir, Listen: listen, Pace: paceOf(c.Pace), Faults: faults, Shell: c.Shell, Logger: logger})
+	o := demoOptions{DataDir: c.DataDir, Listen: listen, Pace: paceOf(c.Pace), Faults: faults, Shell: c.Shell, Environment: c.Environment, Logger: logger}
+	if c.Machines == "qemu" {
+		if faults != nil || c.Shell != "" {
+			return exit{exitUsage, errors.New("--faults and --shell are for simulated machines")}
+		}
+		if o.Virtual, err = qemu.New(qemu.Options{SSHPort: demoSSHPort, Logger: logger}); err != nil {
+			return err
+		}
+	}
+	d, err := startDemo(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -206,7 +230,7 @@ func (c *demoCmd) show(ctx context.Context, d *demo, logFile string) error {
 		return err
 	}
 	fmt.Printf("Slipway   %s (SQLite in %s)\n", d.app.URL, d.dir)
-	fmt.Printf("Cloud     %s (simulated IBM Cloud VPC, with simulated machines)\n", d.sim.URL)
+	fmt.Printf("Cloud     %s (simulated IBM Cloud VPC, with %s machines)\n", d.sim.URL, map[bool]string{true: "simulated", false: "virtual"}[d.sim.Rack != nil])
 	fmt.Printf("Log       %s\n", logFile)
 	fmt.Printf("App       %s\n          (signs in once, within ten minutes)\n\n", link)
 	api, list, err := d.order(ctx, c.Nodes, c.Profile)

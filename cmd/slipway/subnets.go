@@ -32,3 +32,15 @@ func claimSubnets(ctx context.Context) ([]vpcsim.SubnetConfig, io.Closer, error)
 	}
 	return nil, nil, errors.New("addresses of simulated machines: all are in use by other simulators")
 }
+
+// virtualGateway is where virtual machines see this host.
+const virtualGateway = "10.64.0.1"
+
+// virtualSubnets are the subnets of virtual machines. Each machine has a network
+// of its own, so that any number of simulators may use the same addresses.
+func virtualSubnets() []vpcsim.SubnetConfig {
+	return []vpcsim.SubnetConfig{
+		{Name: vpcsim.DefaultManagementSubnet, CIDR: "10.64.0.0/24"},
+		{Name: vpcsim.DefaultWorkloadSubnet, CIDR: "10.64.1.0/24"},
+	}
+}

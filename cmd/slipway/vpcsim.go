@@ -13,6 +13,7 @@ import (
 	"github.com/slipwayhq/slipway/provider/ibmvpc"
 	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
 	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim/machine"
+	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim/qemu"
 )
 
 // simConfig is a simulated cloud with its machines.
@@ -23,43 +24,66 @@ type simConfig struct {
 	Rules  []json.RawMessage // faults of the cloud, and more of machines, as POST /_sim/faults takes them
 	Shell  string
 	Logger *slog.Logger
+	// Virtual are virtual machines in the place of the simulated ones.
+	Virtual *qemu.Rack
 }
 
 // simulation is a running simulated cloud.
 type simulation struct {
 	URL       string
 	Simulator *vpcsim.Simulator
-	Rack      *machine.Rack
+	Rack      *machine.Rack // nil with virtual machines
+	hardware  io.Closer
 	listener  *vpcsim.Listener
 	claim     io.Closer // of the machines' addresses
 	cancel    context.CancelFunc
 }
 
-func startSimulation(ctx context.Context, cfg simConfig) (*simulation, error) {
-	subnets, claim, err := claimSubnets(ctx)
-	if err != nil {
+func startSimulation(ctx context.Context, cfg simConfig) (_ *simulation, err error) {
+	s := &simulation{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.release())
+		}
+	}()
+	options := vpcsim.Options{Logger: cfg.Logger}
+	if cfg.Virtual != nil {
+		options.Hardware, options.Subnets, s.hardware = cfg.Virtual, virtualSubnets(), cfg.Virtual
+	} else {
+		if options.Subnets, s.claim, err = claimSubnets(ctx); err != nil {
+			return nil, err
+		}
+		if s.Rack, err = machine.NewRack(machine.Options{Pace: cfg.Pace, Faults: cfg.Faults, Shell: cfg.Shell, Logger: cfg.Logger}); err != nil {
+			return nil, fmt.Errorf("simulated machines: %w", err)
+		}
+		options.Hardware, s.hardware = s.Rack, s.Rack
+	}
+	if s.Simulator, err = vpcsim.New(options); err != nil {
 		return nil, err
 	}
-	rack, err := machine.NewRack(machine.Options{Pace: cfg.Pace, Faults: cfg.Faults, Shell: cfg.Shell, Logger: cfg.Logger})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("simulated machines: %w", err), claim.Close())
-	}
-	sim, err := vpcsim.New(vpcsim.Options{Hardware: rack, Subnets: subnets, Logger: cfg.Logger})
-	if err != nil {
-		return nil, errors.Join(err, rack.Close(), claim.Close())
-	}
 	for _, rule := range cfg.Rules {
-		if _, err := sim.AddFaultRule(rule); err != nil {
-			return nil, errors.Join(fmt.Errorf("fault %s: %w", rule, err), rack.Close(), claim.Close())
+		if _, err := s.Simulator.AddFaultRule(rule); err != nil {
+			return nil, fmt.Errorf("fault %s: %w", rule, err)
 		}
 	}
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	listener, err := sim.Serve(serving, cfg.Listen)
-	if err != nil {
+	if s.listener, err = s.Simulator.Serve(serving, cfg.Listen); err != nil {
 		cancel()
-		return nil, errors.Join(err, rack.Close(), claim.Close())
+		return nil, err
 	}
-	return &simulation{URL: listener.URL, Simulator: sim, Rack: rack, listener: listener, claim: claim, cancel: cancel}, nil
+	s.URL, s.cancel = s.listener.URL, cancel
+	return s, nil
+}
+
+// release gives back what machines hold.
+func (s *simulation) release() error {
+	var errs []error
+	for _, c := range []io.Closer{s.hardware, s.claim} {
+		if c != nil {
+			errs = append(errs, c.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Stop ends the listener and switches every machine off.
@@ -67,7 +91,7 @@ func (s *simulation) Stop() error {
 	s.cancel()
 	err := s.listener.Wait()
 	s.Simulator.Close()
-	return errors.Join(err, s.Rack.Close(), s.claim.Close())
+	return errors.Join(err, s.release())
 }
 
 // simulatedIBM are the provider's settings for the simulator's default account.

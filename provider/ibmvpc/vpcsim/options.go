@@ -56,7 +56,9 @@ type Options struct {
 type SubnetConfig struct {
 	// Name is unique in the VPC.
 	Name string
-	// CIDR lies inside 127.64.0.0/16 and has at least 8 addresses.
+	// CIDR lies inside 127.64.0.0/16, where simulated machines bind their addresses,
+	// or inside 10.64.0.0/16, for hardware that has a network of its own. It has at
+	// least 8 addresses.
 	CIDR string
 	// Zone is one of Options.Zones; the first if empty.
 	Zone string
@@ -117,6 +119,9 @@ const (
 
 // simulatedRange holds every simulated subnet: loopback addresses, so that a simulated machine can bind its own.
 var simulatedRange = netip.MustParsePrefix("127.64.0.0/16")
+
+// virtualRange is for hardware whose addresses are not this host's, such as virtual machines.
+var virtualRange = netip.MustParsePrefix("10.64.0.0/16")
 
 // withDefaults fills what is empty and refuses what cannot be simulated.
 func (o Options) withDefaults() (Options, error) {
@@ -185,9 +190,9 @@ func (o Options) checkSubnets() error {
 			return fmt.Errorf("subnet %s: %w", sn.Name, err)
 		}
 		if prefix != prefix.Masked() || prefix.Bits() > 29 || prefix.Bits() < simulatedRange.Bits() ||
-			!simulatedRange.Contains(prefix.Addr()) {
-			return fmt.Errorf("subnet %s: %s is not a network of 8 addresses or more inside %s",
-				sn.Name, sn.CIDR, simulatedRange)
+			!simulatedRange.Contains(prefix.Addr()) && !virtualRange.Contains(prefix.Addr()) {
+			return fmt.Errorf("subnet %s: %s is not a network of 8 addresses or more inside %s or %s",
+				sn.Name, sn.CIDR, simulatedRange, virtualRange)
 		}
 		for _, other := range seen {
 			if other.Overlaps(prefix) {

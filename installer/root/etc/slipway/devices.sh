@@ -26,7 +26,7 @@ load_drivers() {
 		# What is behind a controller shows up a little after its driver.
 		sleep "0.$round"
 	done
-	modprobe -a -q sd_mod ext4 vfat nls_cp437 nls_ascii loop 8021q
+	modprobe -a -q sd_mod crc32c_generic ext4 vfat nls_cp437 nls_ascii loop 8021q
 	# Not all disk controllers answer at once.
 	tries=0
 	until ls -d /sys/block/*/device >/dev/null 2>&1 || [ "$tries" -ge 20 ]; do

@@ -62,10 +62,27 @@ write() {
 	fi
 }
 
-# lay_out makes the installed system's root. On a real machine it is the file
-# system of the image that was written; the stand-in has none to mount.
+# mount_system mounts the installed system's root, which is the image's second
+# partition. An image without partitions has none.
+mount_system() {
+	blockdev --rereadpt "$SLIPWAY_BOOT_DISK" || return 1
+	tries=0
+	until [ "$tries" -ge 20 ]; do
+		for partition in "$SLIPWAY_BOOT_DISK"2 "$SLIPWAY_BOOT_DISK"p2; do
+			if [ -b "$partition" ]; then
+				mkdir -p "$target"
+				mount "$partition" "$target" || fail "$partition cannot be mounted"
+				return 0
+			fi
+		done
+		tries=$((tries + 1))
+		sleep 0.25
+	done
+	fail "the kernel shows no second partition on $SLIPWAY_BOOT_DISK"
+}
+
+# lay_out makes the installed system's root, where no image has one to mount.
 lay_out() {
-	target=${SLIPWAY_TARGET:-$SLIPWAY_ROOT/target}
 	rm -rf "$target"
 	mkdir -p "$target/etc/ssh" "$target/root" "$target/home" "$target/var/log" "$target/boot" "$target/tmp"
 	printf '%s\n' "${CFG_NODE_CONFIG_NODE_NAME:-localhost}" >"$target/etc/hostname"
@@ -109,7 +126,14 @@ if [ -n "$data" ]; then
 else
 	write "$cvm" "$SLIPWAY_BOOT_DISK" "$behind" 0 45
 fi
-lay_out
+target=${SLIPWAY_TARGET:-$SLIPWAY_ROOT/target}
+if [ ! -b "$SLIPWAY_BOOT_DISK" ]; then
+	lay_out
+fi
 write "$hypervisor" "$SLIPWAY_BOOT_DISK" 0 45 95
 sync
+if [ -b "$SLIPWAY_BOOT_DISK" ]; then
+	mount_system || fail "$SLIPWAY_BOOT_DISK is in use"
+	printf '%s\n' "${CFG_NODE_CONFIG_NODE_NAME:-localhost}" >"$target/etc/hostname"
+fi
 tell 100 "installed on ${SLIPWAY_BOOT_DISK##*/}"
