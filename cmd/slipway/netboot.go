@@ -208,5 +208,5 @@ func (g guests) Known(ctx context.Context, mac string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return m.DeploymentID != 0 && phase.Active(phase.State(m.State)), nil
+	return m.DeploymentID != 0 && phase.Active(m.State), nil
 }
