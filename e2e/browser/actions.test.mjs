@@ -251,7 +251,7 @@ describe('a person who acts', () => {
     }, { timeout: 10_000 });
     assert.deepEqual((await cloud.servers()).filter((name) => name.includes('metal-hang')), []);
     assert.deepEqual((await cloud.interfaces()).filter((name) => name.includes('metal-hang')), []);
-    await page.getByText('holds nothing').waitFor();
+    await page.getByText('holds nothing', { exact: true }).waitFor();
     assert.equal(await actions(page).getByRole('button').count(), 0);
     await photograph(page, 'node-cleaned');
     await assertAccessible(page, 'node that was cleaned up');
