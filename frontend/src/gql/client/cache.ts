@@ -124,8 +124,11 @@ export function createCache(): VersionedCache {
           return existing?.at === incoming.at ? { ...existing, ...incoming } : { logTail: null, ...incoming };
         },
       },
+      // What a node holds is told whole each time: things that are gone go.
+      BareMetalNode: { fields: { resources: { merge: false } } },
       Deployment: {
         fields: {
+          cleanup: { merge: false },
           events: {
             // All pages and everything the stream brings make one list by sequence.
             keyArgs: false,
