@@ -86,7 +86,7 @@ if [ "$goal" = test ]; then
 	need depmod kmod
 	need mke2fs e2fsprogs
 	need mcopy mtools
-	need syslinux syslinux syslinux-common
+	need syslinux syslinux syslinux-common syslinux-efi
 	need qemu-system-x86_64 qemu-system-x86 seabios ipxe-qemu ipxe
 	need dnsmasq dnsmasq-base
 	if [ ! -e /usr/share/OVMF/OVMF_CODE.fd ]; then

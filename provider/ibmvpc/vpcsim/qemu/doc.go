@@ -9,6 +9,8 @@
 // From outside it is reached through Rack.Dial, which knows the port that its SSH
 // server is forwarded from.
 //
+// Firmware and boot loader speak on the serial line, which is the console.
+//
 // Always QEMU's own translator (TCG): whether a host's KVM works cannot be told
 // from the presence of its device.
 //

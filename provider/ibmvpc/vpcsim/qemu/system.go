@@ -21,6 +21,12 @@ const (
 	rootSize = 16 << 20 // second partition: ext4, what the installation changes
 )
 
+// What UEFI firmware starts from a disk, and what that loads.
+const (
+	efiLoader = "/usr/lib/SYSLINUX.EFI/efi64/syslinux.efi"
+	efiModule = "/usr/lib/syslinux/modules/efi64/ldlinux.e64"
+)
+
 // masterBootRecord is syslinux's: it starts the active partition.
 const masterBootRecord = "/usr/lib/syslinux/mbr/mbr.bin"
 
@@ -70,9 +76,9 @@ func version(environment string) string {
 	return strings.TrimPrefix(line, "version ")
 }
 
-const bootMenu = "DEFAULT system\nPROMPT 0\nSERIAL 0 115200\nLABEL system\n LINUX vmlinuz\n INITRD initrd.img,system.img\n APPEND console=ttyS0\n"
+const bootMenu = "DEFAULT system\nPROMPT 0\nSERIAL 0 115200\nLABEL system\n LINUX /vmlinuz\n INITRD /initrd.img,/system.img\n APPEND console=ttyS0\n"
 
-// diskImage makes an image of a disk that boots: partition table, FAT with
+// diskImage makes an image of a disk that boots by BIOS and UEFI: partition table, FAT with
 // syslinux, kernel and ramdisks, and an ext4 file system labelled slipway-system.
 func diskImage(ctx context.Context, image, environment string, port int) error {
 	work, err := os.MkdirTemp(filepath.Dir(image), "system-")
@@ -109,6 +115,9 @@ func diskImage(ctx context.Context, image, environment string, port int) error {
 	for _, args := range [][]string{
 		{"mformat", "-i", at, "-T", strconv.FormatInt(size/512, 10), "-h", "255", "-s", "63", "-H", strconv.Itoa(bootAt / 512), "-v", "SLIPWAY", "::"},
 		append(append([]string{"mcopy", "-i", at, "-Q"}, boot...), "::"),
+		{"mmd", "-i", at, "::/EFI", "::/EFI/BOOT"},
+		{"mcopy", "-i", at, "-Q", efiLoader, "::/EFI/BOOT/BOOTX64.EFI"},
+		{"mcopy", "-i", at, "-Q", efiModule, filepath.Join(work, "syslinux.cfg"), "::/EFI/BOOT/"},
 		{"syslinux", "--offset", strconv.Itoa(bootAt), "--install", image},
 		{"mke2fs", "-q", "-F", "-t", "ext4", "-L", "slipway-system", "-E", fmt.Sprintf("root_owner=0:0,offset=%d", rootAt), "-d", root, image, strconv.Itoa(rootSize/1024) + "k"},
 	} {
@@ -124,7 +133,7 @@ func run(ctx context.Context, args ...string) error {
 	program, err := exec.LookPath(args[0])
 	if err != nil {
 		if program, err = exec.LookPath("/usr/sbin/" + args[0]); err != nil {
-			return fmt.Errorf("%s is missing (Debian: syslinux, syslinux-common, mtools, e2fsprogs)", args[0])
+			return fmt.Errorf("%s is missing (Debian: syslinux, syslinux-common, syslinux-efi, mtools, e2fsprogs)", args[0])
 		}
 	}
 	out, err := exec.CommandContext(ctx, program, args[1:]...).CombinedOutput()

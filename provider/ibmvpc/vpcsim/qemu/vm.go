@@ -90,7 +90,7 @@ func (m *vm) on(spec vpcsim.Spec) error {
 	m.ip = spec.IP
 	m.rack.mu.Unlock()
 	args := []string{
-		"-name", spec.Name, "-accel", "tcg", "-machine", "q35", "-cpu", "qemu64", "-m", strconv.Itoa(m.rack.opts.MemoryMB),
+		"-name", spec.Name, "-accel", "tcg", "-machine", "q35,graphics=off", "-cpu", "qemu64", "-m", strconv.Itoa(m.rack.opts.MemoryMB),
 		"-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-monitor", "none", "-serial", "stdio",
 		"-rtc", "base=utc", "-device", "virtio-rng-pci",
 	}
