@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -58,7 +59,10 @@ type want[T any] struct {
 	intent deploy.Intent // without name and generation
 	what   string        // for people: "server", "management interface" …
 	plan   record
-	name   func(generation int) string
+	name   func(generation int) string // of one that has no row yet
+	// same narrows down which held row of the kind and role is the thing's; nil
+	// for any.
+	same func(deploy.Resource) bool
 	// get reads the thing by its recorded id.
 	get func(ctx context.Context, id string) (*T, error)
 	// find looks for the name in all pages; nil if it is nowhere. What has the
@@ -106,11 +110,23 @@ func ensure[T any](ctx context.Context, p *Provider, w want[T]) (deploy.Resource
 	return ask(ctx, p, w, row)
 }
 
-// current gives the row to work on: that of the first generation that is not gone.
+// current gives the row to work on: the one that the deployment holds for the
+// thing, whatever its name is, since the node can have been renamed and the row
+// be another deployment's before; else that of the first generation that is not
+// gone.
 func current[T any](ctx context.Context, p *Provider, w want[T]) (deploy.Resource, error) {
+	held, err := p.journal.Held(ctx, w.intent.NodeID)
+	if err != nil {
+		return deploy.Resource{}, err
+	}
+	before := heldRow(held, w.intent, w.same)
 	for generation := 1; ; generation++ {
 		i := w.intent
 		i.Provider, i.Generation, i.Name, i.Details = deploy.ProviderIBMVPC, generation, w.name(generation), w.plan.json()
+		if before.ID != 0 { // its intent again: that is refused if the deployment has ended
+			i.Generation, i.Name = before.Generation, before.Name
+			before, generation = deploy.Resource{}, 0
+		}
 		row, err := p.journal.Intend(ctx, i)
 		switch {
 		case err != nil:
@@ -123,10 +139,35 @@ func current[T any](ctx context.Context, p *Provider, w want[T]) (deploy.Resourc
 	}
 }
 
+// standing orders the states of rows by how sure it is that there is something.
+var standing = []string{deploy.ResourceIntent, deploy.ResourceDoubtful, deploy.ResourceReleasing, deploy.ResourcePresent}
+
+// heldRow gives the row of an intent's kind and role that its deployment holds
+// and that is the same (nil: any will do); a zero one if there is none. Of
+// several it is the one of which it is surest that there is something, and of
+// those the newest.
+func heldRow(rows []deploy.Resource, i deploy.Intent, same func(deploy.Resource) bool) deploy.Resource {
+	var found deploy.Resource
+	for _, row := range rows {
+		if row.Provider != deploy.ProviderIBMVPC || row.Kind != i.Kind || row.Role != i.Role || row.HeldBy != i.DeploymentID ||
+			row.State == deploy.ResourceGone || same != nil && !same(row) {
+			continue
+		}
+		if found.ID == 0 || slices.Index(standing, row.State) >= slices.Index(standing, found.State) {
+			found = row
+		}
+	}
+	return found
+}
+
 // doubt tells for how long yet a lost create must be looked for; 0 if it may
-// be asked for (again).
+// be asked for (again). One that another deployment sent is looked for until
+// it cannot arrive any more: nobody knows how that deployment ended.
 func (p *Provider) doubt(row deploy.Resource) time.Duration {
 	r := recordOf(row)
+	if row.CreatedBy != row.HeldBy {
+		return min(max(p.uncertain(row), 0), waitLook)
+	}
 	if row.State != deploy.ResourceDoubtful || r.AskedAt == nil {
 		return 0
 	}

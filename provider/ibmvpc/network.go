@@ -108,8 +108,11 @@ func (j *job) findReserved(ctx context.Context, a wanted, name, address string) 
 }
 
 // ourInterface tells whether a name is that of this order's interface of a
-// role, in any generation.
+// role, in any generation, or of the one that the journal has.
 func (j *job) ourInterface(name, role string) bool {
+	if name == j.held(kindVNI, role).Name {
+		return true
+	}
 	for generation := range generationsKnown {
 		if name == j.name(role)(generation+1) {
 			return true

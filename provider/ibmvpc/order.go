@@ -56,11 +56,16 @@ func checkOrder(o deploy.Order) error {
 }
 
 // accepted looks in the journal for the node's server: that of this deployment
-// is the answer, that of another one forbids a second.
+// is the answer, that of another one forbids a second, and so does one that is
+// on its way out. One in doubt, whichever deployment asked for it, is what
+// job.server goes on with: see current.
 func (p *Provider) accepted(ctx context.Context, o deploy.Order, held []deploy.Resource) (deploy.Machine, bool, error) {
 	for _, row := range held {
 		if row.Provider != deploy.ProviderIBMVPC || row.Kind != kindServer {
 			continue
+		}
+		if row.State == deploy.ResourceReleasing && row.HeldBy == o.DeploymentID {
+			return deploy.Machine{}, false, waiting(deploy.CodeConflict, waitConflict, "the server %s of node %s is being released", row.Name, o.NodeName)
 		}
 		if row.HeldBy != o.DeploymentID {
 			if row.State == deploy.ResourceIntent { // its create was refused, or never sent
@@ -117,16 +122,10 @@ type job struct {
 	pools  map[string]pool   // by subnet
 }
 
-// held gives the newest row of a role that this deployment holds; a zero one
-// if there is none.
+// held gives the row of a role that this deployment held when the order began;
+// a zero one if there is none.
 func (j *job) held(kind, role string) deploy.Resource {
-	var found deploy.Resource
-	for _, row := range j.rows {
-		if row.Provider == deploy.ProviderIBMVPC && row.Kind == kind && row.Role == role && row.HeldBy == j.DeploymentID {
-			found = row
-		}
-	}
-	return found
+	return heldRow(j.rows, j.intent(kind, role), nil)
 }
 
 // neverAsked tells, the first time in an order, that a name need not be looked
@@ -153,6 +152,7 @@ func (j *job) intent(kind, role string) deploy.Intent {
 	return deploy.Intent{NodeID: j.NodeID, DeploymentID: j.DeploymentID, Kind: kind, Role: role}
 }
 
+// name names what has no row yet. What has one keeps its name: see current.
 func (j *job) name(role string) func(generation int) string {
 	return func(generation int) string {
 		return resourceName(j.cfg.Prefix, j.NodeName, j.DeploymentID, generation, role)
