@@ -182,7 +182,7 @@ func allow(out *model.Deployment, d *ent.Deployment, n *ent.Node) {
 	for _, a := range actions {
 		out.AllowedActions = append(out.AllowedActions, model.DeploymentAction(strings.ToUpper(a)))
 		if a == phase.ActionRetry {
-			if start, err := phase.Retry(d.Provider, deref(d.FailurePhase), deref(d.FailureCode), ""); err == nil {
+			if start, err := phase.Retry(d.Provider, deref(d.FailurePhase), deref(d.FailureCode), "", d.SkipPhases...); err == nil {
 				at := phaseOf(start)
 				out.RetryBeginsAt = &at
 			}
@@ -190,9 +190,9 @@ func allow(out *model.Deployment, d *ent.Deployment, n *ent.Node) {
 		if a != phase.ActionRetryFrom {
 			continue
 		}
-		for _, k := range phase.RetryFrom(d.Provider, deref(d.FailurePhase)) {
+		for _, k := range phase.RetryFrom(d.Provider, deref(d.FailurePhase), d.SkipPhases...) {
 			def, _ := phase.Lookup(k)
-			start, err := phase.Retry(d.Provider, deref(d.FailurePhase), deref(d.FailureCode), k)
+			start, err := phase.Retry(d.Provider, deref(d.FailurePhase), deref(d.FailureCode), k, d.SkipPhases...)
 			if err != nil {
 				continue
 			}

@@ -49,7 +49,14 @@ func (tx *Tx) boot(req BootRequest) (BootAnswer, error) {
 		message = "waiting for a free slot"
 	case phase.BootStop, phase.BootDisk:
 		message = fmt.Sprintf("nothing to install: deployment #%d is %s", d.number, d.state)
-		if phase.Active(d.state) {
+		switch def, _ := phase.Lookup(d.phase); {
+		case d.state == phase.Canceling && def.Owner != phase.OwnerWorkflow:
+			// What it was to be let finish, it has given up by restarting.
+			message = fmt.Sprintf("nothing to install: deployment #%d is canceled", d.number)
+			_, err = tx.cancel(Cancel{DeploymentID: d.id, Immediate: true, Reason: "the machine restarted in the middle of " + d.phase, Actor: bootActor})
+			return BootAnswer{Decision: decision, NodeID: n.id, NodeName: n.name, DeploymentID: d.id, Number: d.number, Attempt: d.attempt,
+				Phase: d.phase, State: d.state, ManagementIP: n.managementIP.String, Message: message}, err
+		case d.state == phase.Running:
 			message = fmt.Sprintf("the install of deployment #%d is done (%s); it is not repeated", d.number, d.phase)
 		}
 		if tx.w.mayRecordRefusal(d.id) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/phase"
 )
 
 // Learn records what was learnt about a node's machine; the fleet stream
@@ -24,6 +25,20 @@ func (tx *Tx) Learn(f NodeFacts) error {
 	}
 	tx.facts(n, f)
 	return tx.guests(n, f)
+}
+
+// LearnFor records f for the deployment that found it out, unless the node has
+// meanwhile been handed to another or is being released.
+func (tx *Tx) LearnFor(deploymentID int64, f NodeFacts) error {
+	d, n, err := tx.deployment(deploymentID)
+	if err != nil {
+		return err
+	}
+	if !n.current.Valid || n.current.Int64 != d.id || d.state == phase.CleaningUp || d.state == phase.CleanedUp {
+		return nil
+	}
+	f.NodeID = n.id
+	return tx.Learn(f)
 }
 
 // guests records the addresses of what runs on the node.
@@ -156,6 +171,9 @@ func (w *Writer) UpdateNode(ctx context.Context, c NodeChange) error {
 			return &deploy.Error{Code: deploy.CodeVersionMismatch, Message: fmt.Sprintf("the node is at version %d, not %d", n.version, c.ExpectedVersion), Hint: "read it again and repeat the change", Retryable: true}
 		}
 		if c.Name != nil && *c.Name != n.name {
+			if phase.Active(n.state) {
+				return &deploy.Error{Code: deploy.CodeRunActive, Message: fmt.Sprintf("%s is %s; what is being made carries its name", n.name, n.state), Hint: "rename it when its deployment has ended"}
+			}
 			var other int64
 			err := tx.sql.QueryRowContext(tx.ctx, `SELECT id FROM nodes WHERE name=$1`, *c.Name).Scan(&other)
 			if err == nil {

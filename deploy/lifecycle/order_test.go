@@ -255,8 +255,10 @@ func TestUpdateAndLearn(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, st *store.Store) {
 		h := open(t, st)
 		d, other := h.deploy("n1"), h.deploy("n2")
-		v := h.state(d).nodeVersion
 		name := "renamed"
+		refused(t, h.UpdateNode(t.Context(), lifecycle.NodeChange{ID: d.NodeID, ExpectedVersion: h.state(d).nodeVersion, Name: &name}), deploy.CodeRunActive)
+		h.fail(d)
+		v := h.state(d).nodeVersion
 		require.NoError(t, h.UpdateNode(t.Context(), lifecycle.NodeChange{ID: d.NodeID, ExpectedVersion: v, Name: &name, Labels: map[string]string{"a": "b"}}))
 		s := h.state(d)
 		require.Equal(t, v+1, s.nodeVersion)

@@ -411,6 +411,9 @@ func (m *model) play(d *modelDep, r lifecycle.Report) phase.Verdict {
 		switch {
 		case !mv.Implied:
 			own.phase, own.outcome = v.At, "accepted"
+			if mv.Status == phase.CanceledBy {
+				own.status = string(phase.CanceledBy)
+			}
 			if mv.Status == phase.FailedRun {
 				own.status, d.failedAt, d.failedCode = string(phase.FailedRun), v.At, firstOf(r.Code, "reported_failure")
 			}
@@ -450,6 +453,11 @@ func (m *model) bootOf(d *modelDep) {
 	case phase.BootFail:
 		served = lifecycle.Report{Phase: phase.Failed, Status: phase.FailedRun, As: phase.ByBoot, Code: "reboot_loop", Message: fmt.Sprintf("the machine restarted %d times in the middle of its install", d.reboots+1)}
 	case phase.BootStop, phase.BootDisk:
+		if def, _ := phase.Lookup(d.open); d.state == phase.Canceling && def.Owner != phase.OwnerWorkflow {
+			d.state, d.status = phase.StateStop, phase.CanceledBy
+			d.add(modelEvent{phase: d.open, status: "canceled", outcome: "accepted"})
+			return
+		}
 		if d.refusals.AllowN(m.now(), 1) {
 			d.add(modelEvent{phase: phase.IPXEBoot, status: "in_progress", outcome: "step"})
 		}
@@ -522,6 +530,10 @@ func (m *model) rename() {
 		m.wants(err, deploy.CodeVersionMismatch)
 		return
 	}
+	if phase.Active(m.deps[n.current].state) {
+		m.wants(err, deploy.CodeRunActive)
+		return
+	}
 	require.NoError(m, err)
 	require.Equal(m, version+1, standingOf(m, m.h.st, n.current).nodeVersion)
 	n.name = name
@@ -532,7 +544,10 @@ func (m *model) learn() {
 	status := rapid.SampledFrom([]string{"pending", "starting", "running"}).Draw(m.T, "server status")
 	facts := lifecycle.NodeFacts{NodeID: n.id, ServerStatus: status}
 	if rapid.Bool().Draw(m.T, "a server") {
-		facts.ServerID, n.server = fmt.Sprintf("server-%d", n.id), true
+		facts.ServerID, n.server = fmt.Sprintf("server-%d-%d", n.id, n.current), true
+		_, err := m.h.st.Write.Exec(`INSERT INTO resources (node_id, created_by, held_by, provider, kind, role, name, generation, state, cloud_id, last_error, created_at, updated_at)
+			VALUES ($1, $2, $2, 'ibm_vpc', 'server', '', $3, 1, 'present', $3, '', $4, $4) ON CONFLICT DO NOTHING`, n.id, n.current, facts.ServerID, m.now())
+		require.NoError(m, err)
 	}
 	require.NoError(m, m.h.Learn(m.h.t.Context(), facts))
 }
@@ -555,13 +570,15 @@ func (m *model) retry() {
 	if rapid.Bool().Draw(m.T, "from a phase") {
 		from = rapid.SampledFrom(append(phase.RetryFrom(d.provider, phase.HealthValidation), "raid_setup", phase.Deployed)).Draw(m.T, "phase")
 	}
-	start, bad := phase.Retry(d.provider, d.failedAt, d.failedCode, from)
+	start, bad := phase.Retry(d.provider, d.failedAt, d.failedCode, from, phase.ClusterFormation)
 	code := deploy.Code("")
 	switch {
 	case d.node.current != d.id || d.state != phase.StateFail:
 		code = deploy.CodeWrongState
 	case bad != nil:
 		code = bad.Code
+	case d.node.protected && phase.Installs(d.provider, start):
+		code = deploy.CodeWrongState
 	}
 	receipt, err := m.h.Retry(m.h.t.Context(), lifecycle.Retry{DeploymentID: d.id, FromPhase: from, Actor: tester})
 	if !m.asked(err, code) {
@@ -626,7 +643,7 @@ func (m *model) cleanup() {
 		d.attempt++
 		d.failedAt = ""
 	}
-	d.state = phase.CleaningUp
+	d.state, d.maintenance = phase.CleaningUp, false
 	m.enter(d, phase.Cleanup, phase.Waiting)
 	d.add(modelEvent{phase: phase.Cleanup, status: "waiting", outcome: "accepted"})
 }
@@ -650,7 +667,12 @@ func (m *model) reinitialize() {
 func (m *model) protect() {
 	n := m.known()
 	on := rapid.Bool().Draw(m.T, "on")
-	require.NoError(m, m.h.SetProtection(m.h.t.Context(), lifecycle.Protection{NodeID: n.id, Protected: on, Note: "why", Actor: tester}))
+	err := m.h.SetProtection(m.h.t.Context(), lifecycle.Protection{NodeID: n.id, Protected: on, Note: "why", Actor: tester})
+	if on && !n.protected && m.deps[n.current].state == phase.CleaningUp {
+		m.wants(err, deploy.CodeRunActive)
+		return
+	}
+	require.NoError(m, err)
 	if on != n.protected {
 		d := m.deps[n.current]
 		d.add(modelEvent{phase: d.open, status: string(d.status), outcome: "step"})

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/phase"
@@ -94,22 +96,36 @@ func (tx *Tx) reinitializable(n *nodeRow) (*depRow, error) {
 		return nil, refuse(fmt.Sprintf("the cleanup of %s has failed half-way", n.name), "finish the cleanup, then deploy the node")
 	case n.provider == deploy.ProviderScript:
 		return nil, refuse("a node of the script provider is not installed by Slipway", "apply its configuration again")
-	case n.provider == deploy.ProviderIBMVPC && !n.serverID.Valid:
-		return nil, refuse(n.name+" has no server yet", "retry its deployment, or clean it up")
+	}
+	if err := tx.hasMachine(n); err != nil {
+		return nil, err
 	}
 	return d, tx.unprotected(n)
+}
+
+// hasMachine refuses a node whose order made no server, or whose server is not
+// surely the only one: another may have been asked for, or is going.
+func (tx *Tx) hasMachine(n *nodeRow) error {
+	if n.provider != deploy.ProviderIBMVPC {
+		return nil
+	}
+	var present, open int
+	err := tx.sql.QueryRowContext(tx.ctx, `SELECT COALESCE(SUM(CASE WHEN state = $2 AND cloud_id = $3 THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN state IN ($4, $5) THEN 1 ELSE 0 END), 0)
+		FROM resources WHERE node_id = $1 AND kind = 'server'`, n.id, deploy.ResourcePresent, n.serverID.String, deploy.ResourceDoubtful, deploy.ResourceReleasing).Scan(&present, &open)
+	switch {
+	case err != nil:
+		return fmt.Errorf("lifecycle: looking for the server of node %d: %w", n.id, err)
+	case open > 0:
+		return &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("it is not certain which server %s has: one is being released, or may have been made", n.name), Hint: "clean the node up, then deploy it"}
+	case present == 0:
+		return &deploy.Error{Code: deploy.CodeWrongState, Message: n.name + " has no server", Hint: "retry its deployment, or clean it up"}
+	}
+	return nil
 }
 
 // specFor is the spec of the next deployment: the one that was asked for, or
 // the last one's.
 func (tx *Tx) specFor(asked *deploy.Spec, last int64, n *nodeRow) (spec deploy.Spec, err error) {
-	if asked != nil {
-		if asked.Provider != n.provider {
-			message := fmt.Sprintf("%s is a node of %s", n.name, n.provider)
-			return spec, &deploy.Error{Code: deploy.CodeInvalid, Message: message, Fields: []deploy.FieldError{{Field: "spec.provider", Code: deploy.CodeInvalid, Message: message}}}
-		}
-		return *asked, tx.acceptable(*asked)
-	}
 	var config []byte
 	if err := tx.sql.QueryRowContext(tx.ctx, `SELECT config FROM deployments WHERE id = $1`, last).Scan(&config); err != nil {
 		return spec, fmt.Errorf("lifecycle: reading the last spec of %s: %w", n.name, err)
@@ -117,7 +133,40 @@ func (tx *Tx) specFor(asked *deploy.Spec, last int64, n *nodeRow) (spec deploy.S
 	if err := json.Unmarshal(config, &spec); err != nil {
 		return spec, fmt.Errorf("lifecycle: the last spec of %s: %w", n.name, err)
 	}
-	return spec, tx.acceptable(spec)
+	if asked == nil {
+		return spec, tx.acceptable(spec)
+	}
+	if err := deploy.Invalid(sameMachine(*asked, spec, n)); err != nil {
+		return spec, err
+	}
+	return *asked, tx.acceptable(*asked)
+}
+
+// sameMachine tells what a spec asks for that the present machine is not:
+// installing it anew does not make it another one, nor move it.
+func sameMachine(asked, last deploy.Spec, n *nodeRow) (bad []deploy.FieldError) {
+	differs := func(field, want, has string) {
+		if want != "" && has != "" && want != has { // what was left to the settings is not known here
+			bad = append(bad, deploy.FieldError{Field: "spec." + field, Code: deploy.CodeInvalid, Message: fmt.Sprintf("the present machine has %q; it is installed anew, not replaced", has)})
+		}
+	}
+	differs("provider", asked.Provider, n.provider)
+	differs("server_profile", asked.ServerProfile, n.profile)
+	differs("zone", asked.Zone, last.Zone)
+	differs("management_subnet", asked.ManagementSubnet, last.ManagementSubnet)
+	differs("management_ip", asked.ManagementIP, n.managementIP.String)
+	differs("ahv_ip", asked.AHVIP, last.AHVIP)
+	differs("cvm_ip", asked.CVMIP, last.CVMIP)
+	if mac, ok := deploy.NormalMAC(asked.MAC); ok {
+		differs("mac", mac, n.mac.String)
+	}
+	if len(asked.WorkloadSubnets) > 0 && !slices.Equal(asked.WorkloadSubnets, last.WorkloadSubnets) {
+		differs("workload_subnets", strings.Join(asked.WorkloadSubnets, ","), strings.Join(last.WorkloadSubnets, ","))
+	}
+	if len(asked.VLANs) > 0 && !slices.Equal(asked.VLANs, last.VLANs) {
+		differs("vlans", fmt.Sprint(asked.VLANs), fmt.Sprint(last.VLANs))
+	}
+	return bad
 }
 
 func (tx *Tx) acceptable(s deploy.Spec) error {
@@ -203,6 +252,14 @@ func (tx *Tx) adopt(in Adoption) (out Deployed, err error) {
 		return out, err
 	}
 	for _, r := range a.Resources {
+		// A thing of this name may have been there before, and its row with it.
+		var before int64
+		switch err := tx.sql.QueryRowContext(tx.ctx, `SELECT id FROM resources WHERE provider = $1 AND kind = $2 AND name = $3`, in.Provider, r.Kind, r.Name).Scan(&before); {
+		case err == nil:
+			r.Name += "#" + r.CloudID
+		case !errors.Is(err, sql.ErrNoRows):
+			return out, fmt.Errorf("lifecycle: looking for what is adopted: %w", err)
+		}
 		err := tx.exec("journalling what is adopted", `INSERT INTO resources (node_id, created_by, held_by, provider, kind, role, name, generation, state, cloud_id, details, last_error, created_at, updated_at)
 			VALUES ($1, $2, $2, $3, $4, $5, $6, 1, $7, $8, $9, '', $10, $10)`,
 			n.id, out.DeploymentID, in.Provider, r.Kind, r.Role, r.Name, deploy.ResourcePresent, r.CloudID, nullJSON(r.Details), tx.at)

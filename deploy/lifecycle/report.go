@@ -156,9 +156,13 @@ func (tx *Tx) accept(d *depRow, n *nodeRow, r Report, hash string, v phase.Verdi
 		}
 		reported = tx.event(d, v.At, r.Status, r, hash)
 		reported.outcome = Accepted
-		if m.Status == phase.FailedRun {
+		switch m.Status {
+		case phase.FailedRun:
 			reported.status = phase.FailedRun
 			d.failure.sequence = reported.sequence
+		case phase.CanceledBy:
+			reported.status = phase.CanceledBy
+		default: // as it was reported
 		}
 		run.lastSequence = reported.sequence
 	}

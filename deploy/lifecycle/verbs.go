@@ -107,9 +107,14 @@ func (tx *Tx) retry(c Retry) (*Receipt, error) {
 		return nil, &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("deployment #%d of %s is %s; only a failed one is retried", d.number, n.name, d.state)}
 	}
 	failed := d.failure.phase
-	start, bad := phase.Retry(d.provider, failed, d.failure.code, c.FromPhase)
+	start, bad := phase.Retry(d.provider, failed, d.failure.code, c.FromPhase, d.skip...)
 	if bad != nil {
 		return nil, bad
+	}
+	if phase.Installs(d.provider, start) {
+		if err := tx.unprotected(n); err != nil {
+			return nil, err
+		}
 	}
 	d.attempt++
 	d.boots, d.reboots = 0, 0
@@ -200,6 +205,7 @@ func (tx *Tx) cleanup(c Cleanup) (*Receipt, error) {
 		d.failure = nil
 	}
 	d.state, d.finished = phase.CleaningUp, nil
+	d.maintenance = false // its end must not be waited for with a clock that stands
 	tx.move(d, phase.Move{Phase: phase.Cleanup, Enter: true, Status: phase.Waiting}, "", nil)
 	e := tx.said(d, phase.Waiting, "everything that the node holds is to be released", c.Actor)
 	tx.mirror(d, n)
@@ -257,6 +263,9 @@ func (tx *Tx) protect(n *nodeRow, c Protection) error {
 	}
 	if held == c.Protected && was == note {
 		return nil
+	}
+	if c.Protected && n.state == phase.CleaningUp {
+		return &deploy.Error{Code: deploy.CodeRunActive, Message: n.name + " is being cleaned up; it is too late to protect it", Hint: "wait for the end of the cleanup"}
 	}
 	if err := tx.exec("protecting a node", `UPDATE nodes SET protected = $1, protect_note = $2 WHERE id = $3`, c.Protected, note, n.id); err != nil {
 		return err

@@ -275,3 +275,114 @@ func TestCancelEndsWithThePhase(t *testing.T) {
 		sound(t, st, now.DeploymentID)
 	})
 }
+
+func TestARetryThatInstallsIsRefusedWhileProtected(t *testing.T) {
+	st := storetest.SQLite(t)
+	h := open(t, st)
+	d := h.deploy("n1")
+	h.order(d, "10.0.0.5")
+	h.fail(d)
+	require.NoError(t, h.SetProtection(t.Context(), lifecycle.Protection{NodeID: d.NodeID, Protected: true, Actor: tester}))
+	_, err := h.Retry(t.Context(), lifecycle.Retry{DeploymentID: d.DeploymentID, Actor: tester})
+	refused(t, err, deploy.CodeWrongState)
+	require.NoError(t, h.SetProtection(t.Context(), lifecycle.Protection{NodeID: d.NodeID, Actor: tester}))
+	_, err = h.Retry(t.Context(), lifecycle.Retry{DeploymentID: d.DeploymentID, Actor: tester})
+	require.NoError(t, err)
+}
+
+func TestReinitializeNeedsOneCertainServer(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		h := open(t, st)
+		d := h.deploy("n1")
+		h.order(d, "10.0.0.5")
+		h.fail(d)
+		for _, state := range []string{deploy.ResourceDoubtful, deploy.ResourceReleasing} {
+			_, err := st.Write.Exec(`INSERT INTO resources (node_id, created_by, held_by, provider, kind, role, name, generation, state, last_error, created_at, updated_at)
+				VALUES ($1, $2, $2, 'ibm_vpc', 'server', '', 'second', 2, $3, '', $4, $4)`, d.NodeID, d.DeploymentID, state, h.clock.now())
+			require.NoError(t, err)
+			before := dump(t, st)
+			_, err = h.Reinitialize(t.Context(), lifecycle.Reinitialize{NodeID: d.NodeID, Actor: tester})
+			refused(t, err, deploy.CodeWrongState)
+			require.Equal(t, before, dump(t, st))
+			_, err = st.Write.Exec(`DELETE FROM resources WHERE name = 'second'`)
+			require.NoError(t, err)
+		}
+		for field, spec := range map[string]deploy.Spec{
+			"spec.server_profile": {Provider: deploy.ProviderIBMVPC, ServerProfile: "cx3d-metal-48x128"},
+			"spec.management_ip":  {Provider: deploy.ProviderIBMVPC, ServerProfile: "bx2d-metal-96x384", ManagementIP: "10.0.0.77"},
+		} {
+			_, err := h.Reinitialize(t.Context(), lifecycle.Reinitialize{NodeID: d.NodeID, Spec: &spec, Actor: tester})
+			require.Equal(t, field, refused(t, err, deploy.CodeInvalid).Fields[0].Field)
+		}
+		_, err := h.Reinitialize(t.Context(), lifecycle.Reinitialize{NodeID: d.NodeID, Spec: &deploy.Spec{Provider: deploy.ProviderIBMVPC, ServerProfile: "bx2d-metal-96x384", Installer: "another.sh"}, Actor: tester})
+		require.NoError(t, err)
+	})
+}
+
+func TestACancelEndsWhenTheMachineGoesOnOrRestarts(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		h := open(t, st)
+		d := h.deploy("n1")
+		h.bring(d, phase.IPXEBoot)
+		_, err := h.Cancel(t.Context(), lifecycle.Cancel{DeploymentID: d.DeploymentID, Actor: tester})
+		require.NoError(t, err)
+		require.Equal(t, phase.Canceling, h.state(d).state)
+		_, err = h.ConfigServed(t.Context(), d.DeploymentID, 1, "127.64.0.9")
+		require.NoError(t, err)
+		require.Equal(t, phase.StateStop, sound(t, st, d.DeploymentID).state, "ipxe_boot has ended, config_download is not begun")
+
+		again := h.deploy("n2")
+		h.bring(again, phase.Installation)
+		h.say(as(phase.ByMachine, again, phase.Installation, phase.InProgress))
+		_, err = h.Cancel(t.Context(), lifecycle.Cancel{DeploymentID: again.DeploymentID, Actor: tester})
+		require.NoError(t, err)
+		answer := h.boot(again)
+		require.Equal(t, phase.BootStop, answer.Decision)
+		require.Contains(t, answer.Message, "canceled")
+		require.Equal(t, phase.StateStop, sound(t, st, again.DeploymentID).state)
+	})
+}
+
+func TestACleanupIsProvenNotReported(t *testing.T) {
+	st := storetest.SQLite(t)
+	h := open(t, st)
+	d := h.deploy("n1", func(in *lifecycle.NewDeployment) { in.Maintenance = true })
+	h.order(d, "10.0.0.5")
+	h.fail(d)
+	_, err := h.Cleanup(t.Context(), lifecycle.Cleanup{DeploymentID: d.DeploymentID, ConfirmName: "n1", Actor: tester})
+	require.NoError(t, err)
+	_, err = h.Report(t.Context(), as(phase.ByOperator, d, phase.Cleanup, phase.Success))
+	refused(t, err, deploy.CodeIllegalJump)
+	refused(t, h.SetProtection(t.Context(), lifecycle.Protection{NodeID: d.NodeID, Protected: true, Actor: tester}), deploy.CodeRunActive)
+	var stands int
+	require.NoError(t, st.Read.QueryRow(`SELECT COUNT(*) FROM phase_runs WHERE phase = 'cleanup' AND clock_stopped_at IS NOT NULL`).Scan(&stands))
+	require.Zero(t, stands, "maintenance of the install does not stop the clock of the cleanup")
+	// What an order learns too late is not written onto a node that is going.
+	h.say(as(phase.ByWorkflow, d, phase.Cleanup, phase.Success))
+	require.NoError(t, h.Do(t.Context(), []int64{d.DeploymentID}, nil, func(tx *lifecycle.Tx) error {
+		return tx.LearnFor(d.DeploymentID, lifecycle.NodeFacts{ServerID: "late", ManagementIP: "10.0.0.5"})
+	}))
+	var late int
+	require.NoError(t, st.Read.QueryRow(`SELECT COUNT(*) FROM nodes WHERE server_id = 'late' OR management_ip IS NOT NULL`).Scan(&late))
+	require.Zero(t, late)
+}
+
+func TestAdoptAgainWhatHasTheNameOfSomethingGone(t *testing.T) {
+	st := storetest.SQLite(t)
+	h := open(t, st)
+	in := lifecycle.Adoption{Name: "old-1", Provider: deploy.ProviderIBMVPC, Actor: tester, Adopted: deploy.Adopted{
+		Machine: deploy.Machine{ServerID: "srv-1", ManagementIP: "10.0.0.5", MACs: []string{"02:00:00:00:00:05"}}, Profile: "bx2d-metal-96x384",
+		Resources: []deploy.AdoptedResource{{Kind: "server", Name: "bm-1", CloudID: "srv-1"}}}}
+	d, err := h.Adopt(t.Context(), in)
+	require.NoError(t, err)
+	require.NoError(t, h.SetProtection(t.Context(), lifecycle.Protection{NodeID: d.NodeID, Actor: tester}))
+	h.cleanUp(d, "old-1")
+	_, err = st.Write.Exec(`UPDATE resources SET state = 'gone'`)
+	require.NoError(t, err)
+	in.Name, in.Adopted.ServerID, in.Adopted.Resources[0].CloudID = "old-2", "srv-2", "srv-2"
+	again, err := h.Adopt(t.Context(), in)
+	require.NoError(t, err)
+	held, err := journal.New(st, h.clock.now).Held(t.Context(), again.NodeID)
+	require.NoError(t, err)
+	require.Equal(t, "srv-2", held[0].CloudID)
+}

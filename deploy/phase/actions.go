@@ -39,9 +39,9 @@ func AllowedActions(f ActionFacts) []Action {
 	case Queued, Running, Canceling:
 		return append(out, ActionCancel)
 	case StateFail:
-		if start, err := Retry(f.Provider, f.FailurePhase, "", ""); err == nil {
+		if start, err := Retry(f.Provider, f.FailurePhase, "", ""); err == nil && !(f.Protected && Installs(f.Provider, start)) {
 			out = append(out, ActionRetry)
-			if index(f.Provider, start) > 1 {
+			if index(f.Provider, start) > 1 && !f.Protected {
 				out = append(out, ActionRetryFrom)
 			}
 		}
@@ -63,8 +63,9 @@ func AllowedActions(f ActionFacts) []Action {
 // phase that was asked for, empty for the one that failed; code is the
 // failure's. What a machine does itself it can only do again after another
 // boot, so such a phase leads back to where its first boot request is awaited.
-// A phase behind the one that failed cannot be begun with.
-func Retry(provider string, failed Key, code string, from Key) (start Key, err *deploy.Error) {
+// A phase behind the one that failed cannot be begun with, nor one that the
+// deployment skips.
+func Retry(provider string, failed Key, code string, from Key, skip ...Key) (start Key, err *deploy.Error) {
 	if failed == Cleanup {
 		return "", &deploy.Error{Code: deploy.CodeWrongState, Message: "it is the cleanup that failed, and part of the node is gone", Hint: "ask for the cleanup again"}
 	}
@@ -83,6 +84,8 @@ func Retry(provider string, failed Key, code string, from Key) (start Key, err *
 	switch i := index(provider, start); {
 	case !known || i < 0:
 		return "", badFrom(fmt.Sprintf("there is no phase %q in this deployment", from), deploy.CodeInvalid)
+	case slices.Contains(skip, start):
+		return "", badFrom(fmt.Sprintf("%s is not needed for this deployment", start), deploy.CodeInvalid)
 	case i > at:
 		return "", badFrom(fmt.Sprintf("%s comes after %s, where the deployment failed", start, failed), deploy.CodeOutOfRange)
 	case start == Pending:
@@ -96,6 +99,12 @@ func Retry(provider string, failed Key, code string, from Key) (start Key, err *
 	return start, nil
 }
 
+// Installs reports whether an attempt that begins at this phase has a machine
+// installed, or ordered, anew.
+func Installs(provider string, start Key) bool {
+	return start != Pending && Before(provider, start, ClusterFormation)
+}
+
 // CodeDeadlinePassed is the failure code of a phase whose deadline passed.
 const CodeDeadlinePassed = "deadline_passed"
 
@@ -105,10 +114,10 @@ func badFrom(message string, code deploy.Code) *deploy.Error {
 
 // RetryFrom lists the phases that a failed deployment may be retried from, in
 // order; empty if there is none.
-func RetryFrom(provider string, failed Key) []Key {
+func RetryFrom(provider string, failed Key, skip ...Key) []Key {
 	out := []Key{}
 	for _, k := range sequences[provider] {
-		if _, err := Retry(provider, failed, "", k); err == nil && k != Pending && !slices.Contains(out, k) {
+		if _, err := Retry(provider, failed, "", k, skip...); err == nil && k != Pending && !slices.Contains(out, k) {
 			out = append(out, k)
 		}
 	}
@@ -132,8 +141,9 @@ func Cancel(f Facts, immediate bool) (Verdict, *deploy.Error) {
 	return Verdict{Outcome: Accept, State: Canceling, At: f.Open}, nil
 }
 
-// cleaning decides a report while a node is being cleaned up: only the
-// workflow, or an operator in its place, has something to say then.
+// cleaning decides a report while a node is being cleaned up. Only the
+// workflow, which has seen the proof, can say that everything is gone; an
+// operator can give it up.
 func cleaning(f Facts, r Report) Verdict {
 	switch {
 	case !mayFailCleanup(r.As):
@@ -145,6 +155,8 @@ func cleaning(f Facts, r Report) Verdict {
 			return Verdict{Outcome: Step, State: f.State, At: r.Phase}
 		}
 		return refuse(f, r, deploy.CodeDeploymentEnded, "the deployment has ended; its node is being cleaned up")
+	case r.As != ByWorkflow:
+		return refuse(f, r, deploy.CodeIllegalJump, "only the release itself can tell how far it is: its end is proven, not reported")
 	}
 	v := Verdict{Outcome: Accept, State: f.State, At: Cleanup, Moves: []Move{{Phase: Cleanup, Status: r.Status}}}
 	if r.Status == Success {

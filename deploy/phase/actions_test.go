@@ -105,7 +105,8 @@ func TestAllowedActions(t *testing.T) {
 		{"its cleanup failed", vpcFacts(StateFail, Cleanup), []Action{ActionCleanup}},
 		{"deployed", vpcFacts(Succeeded, ""), []Action{ActionCleanup, ActionReinitialize}},
 		{"deployed and held", held(vpcFacts(Succeeded, "")), []Action{}},
-		{"failed and held", held(vpcFacts(StateFail, Installation)), []Action{ActionRetry, ActionRetryFrom}},
+		{"failed and held: a retry would install it anew", held(vpcFacts(StateFail, Installation)), []Action{}},
+		{"failed after its install, and held", held(vpcFacts(StateFail, HealthValidation)), []Action{ActionRetry}},
 		{"canceled", vpcFacts(StateStop, ""), []Action{ActionCleanup, ActionReinitialize}},
 		{"cleaning up", vpcFacts(CleaningUp, ""), []Action{}},
 		{"cleaned up", vpcFacts(CleanedUp, ""), []Action{}},
@@ -118,6 +119,10 @@ func TestAllowedActions(t *testing.T) {
 func TestRetryFromListsWhatIsAccepted(t *testing.T) {
 	assert.Equal(t, []Key{ServerRequested, MonitoringStart, IPXEBoot, ConfigDownload, FoundationStart, NetworkConfig}, RetryFrom(deploy.ProviderIBMVPC, NetworkConfig))
 	assert.Empty(t, RetryFrom(deploy.ProviderIBMVPC, Cleanup))
+	assert.NotContains(t, RetryFrom(deploy.ProviderIBMVPC, HealthValidation, ClusterFormation), ClusterFormation)
+	_, err := Retry(deploy.ProviderIBMVPC, HealthValidation, "", ClusterFormation, ClusterFormation)
+	require.NotNil(t, err)
+	assert.Equal(t, deploy.CodeInvalid, err.Code)
 }
 
 func TestProgressOfACleanup(t *testing.T) {

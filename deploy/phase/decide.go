@@ -124,6 +124,10 @@ func Decide(f Facts, r Report) Verdict {
 		}
 		return refuse(f, r, deploy.CodeIllegalJump, fmt.Sprintf("%s may not be skipped", blocked))
 	}
+	if f.State == Canceling && r.Status != FailedRun {
+		// The phase that was to be waited for is over: the next is not begun.
+		return Verdict{Outcome: Accept, State: StateStop, At: r.Phase, Moves: append(passed, Move{Phase: r.Phase, Enter: true, Status: CanceledBy})}
+	}
 	return settle(f, passed, r.Phase, true, r.Status)
 }
 
@@ -229,8 +233,10 @@ func Acceptable(f Facts, as Reporter) []Key {
 	switch {
 	case !Active(f.State), f.State == CleaningUp && !mayFailCleanup(as):
 		return out
-	case f.State == CleaningUp:
+	case f.State == CleaningUp && as == ByWorkflow:
 		return []Key{Cleanup, Failed}
+	case f.State == CleaningUp:
+		return []Key{Failed}
 	}
 	open := index(f.Provider, f.Open)
 	for i, k := range sequences[f.Provider] {

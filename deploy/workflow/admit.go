@@ -33,9 +33,9 @@ func (s *step) admit(ctx context.Context) (again time.Duration, err error) {
 		q.ahead -= begun
 		q.batchFull = q.batchFull || s.batchID.Valid && q.inBatch+begunInBatch >= q.parallel
 		switch {
-		case q.stopped:
+		case q.stopped && s.Attempt == 1: // whoever retries one wants it in spite of the others
 			r := s.report(phase.FailedRun, fmt.Sprintf("not begun: %d deployments of the batch have failed", q.failed))
-			r.Phase, r.Code, r.Hint = phase.Failed, "batch_stopped", "Look at the failures of the batch, then deploy this node again."
+			r.Phase, r.Code, r.Hint = phase.Failed, "batch_stopped", "Look at the failures of the batch, then retry this one."
 			_, err = tx.Report(r)
 		case q.running >= s.engine.opts.Slots || q.ahead >= s.engine.opts.Slots-q.running || q.batchFull:
 			// Whoever gives a slot back wakes the first in the queue; this is for

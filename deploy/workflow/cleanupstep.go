@@ -90,5 +90,5 @@ func (s *step) bootAgain(ctx context.Context) (again time.Duration, err error) {
 		}
 		return again, err
 	}
-	return 0, s.write(ctx, "learnt", func(tx *lifecycle.Tx) error { return tx.Learn(s.learnt(machine)) })
+	return 0, s.write(ctx, "learnt", func(tx *lifecycle.Tx) error { return tx.LearnFor(s.DeploymentID, s.learnt(machine)) })
 }

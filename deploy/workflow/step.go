@@ -188,7 +188,7 @@ func (s *step) order(ctx context.Context) (time.Duration, error) {
 		return s.settle(ctx, err, "provider")
 	}
 	return 0, s.write(ctx, "ordered", func(tx *lifecycle.Tx) error {
-		if err := tx.Learn(s.learnt(machine)); err != nil {
+		if err := tx.LearnFor(s.DeploymentID, s.learnt(machine)); err != nil {
 			return err
 		}
 		r := s.report(phase.Success, fmt.Sprintf("server %s was accepted; management address %s", machine.ServerID, machine.ManagementIP))
@@ -229,7 +229,7 @@ func (s *step) awaitBoot(ctx context.Context) (time.Duration, error) {
 		if err != nil {
 			return s.settle(ctx, err, "provider")
 		}
-		if err := s.write(ctx, "ordered", func(tx *lifecycle.Tx) error { return tx.Learn(s.learnt(machine)) }); err != nil {
+		if err := s.write(ctx, "ordered", func(tx *lifecycle.Tx) error { return tx.LearnFor(s.DeploymentID, s.learnt(machine)) }); err != nil {
 			return 0, err
 		}
 	}

@@ -150,8 +150,13 @@ func TestRetryHasTheMachineBootAgain(t *testing.T) {
 func TestReinitialize(t *testing.T) {
 	t.Parallel()
 	c := newCloud()
-	h := build(t, storetest.SQLite(t), workflow.Options{Prober: healthy}, c)
+	st := storetest.SQLite(t)
+	h := build(t, st, workflow.Options{Prober: healthy}, c)
 	d := h.failed(t, "n1")
+	// This cloud keeps no journal: its server is put there.
+	_, err := st.Write.Exec(`INSERT INTO resources (node_id, created_by, held_by, provider, kind, role, name, generation, state, cloud_id, last_error, created_at, updated_at)
+		VALUES ($1, $2, $2, 'ibm_vpc', 'server', '', 'n1', 1, 'present', 'srv-n1', '', $3, $3)`, d.NodeID, d.DeploymentID, time.Now().UTC())
+	require.NoError(t, err)
 	again, err := h.writer.Reinitialize(t.Context(), lifecycle.Reinitialize{NodeID: d.NodeID, Actor: operator})
 	require.NoError(t, err)
 	h.until(t, again.DeploymentID, at(phase.MonitoringStart, phase.InProgress))
