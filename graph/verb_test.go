@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -219,6 +220,9 @@ func TestReinitialize(t *testing.T) {
 		h.finish(d)
 		require.Equal(t, []string{"WRONG_STATE"}, errs(h.verb("reinitialize", in), "x.errors"), "it has no machine")
 		_, err := h.st.Write.ExecContext(t.Context(), `UPDATE nodes SET server_id = '0717-1' WHERE id = $1`, d.NodeID)
+		require.NoError(t, err)
+		_, err = h.st.Write.ExecContext(t.Context(), `INSERT INTO resources (node_id, created_by, held_by, provider, kind, role, name, generation, state, cloud_id, last_error, created_at, updated_at)
+			VALUES ($1, $2, $2, 'ibm_vpc', 'server', '', 'slw-alpha', 1, 'present', '0717-1', '', $3, $3)`, d.NodeID, d.DeploymentID, time.Now().UTC())
 		require.NoError(t, err)
 
 		for name, tc := range map[string]struct {
