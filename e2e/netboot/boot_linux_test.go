@@ -288,6 +288,9 @@ func TestUEFI(t *testing.T) {
 // TFTP, which loads the rest over HTTP. Every network ROM of QEMU is iPXE, so the
 // first client is iPXE too, told by a script to call itself something else.
 func TestBIOS(t *testing.T) {
+	if os.Getenv("SLIPWAY_SOAK") == "" {
+		t.Skip("takes two minutes of two processors: make soak runs it (SLIPWAY_SOAK=1)")
+	}
 	if !inside(t) {
 		return
 	}
