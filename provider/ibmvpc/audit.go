@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -174,8 +175,9 @@ func (i item) differs(row deploy.Resource) string {
 }
 
 // ours tells whether an item without a row has a name as Slipway gives them.
-// Records have the names of nodes: one is Slipway's if it has that of a node
-// that had one, or leads to an address of Slipway's.
+// Records have the names of nodes: one is Slipway's if Slipway asked for one of
+// that name before, or if it has the name of the node whose address it leads
+// to. Another name for the address of a node is an alias that people made.
 func (a *comparison) ours(i item) bool {
 	if i.kind != kindA && i.kind != kindPTR {
 		return a.naming().MatchString(i.name)
@@ -183,16 +185,43 @@ func (a *comparison) ours(i item) bool {
 	host := bare(i.name)
 	if i.kind == kindPTR {
 		host = i.leads
+	} else if a.holds(i.leads) {
+		return false
 	}
 	for _, row := range a.rows {
-		if row.Kind == i.kind && recordOf(row).DNSName != "" && bare(recordOf(row).DNSName) == host {
+		rec := recordOf(row)
+		asked := row.CloudID != "" || rec.AskedAt != nil
+		if row.Kind == i.kind && asked && rec.DNSName != "" && bare(rec.DNSName) == host && (rec.Gone == nil || rec.Gone.Kept == "") {
 			return true
 		}
 	}
 	return i.kind == kindA && slices.ContainsFunc(a.items, func(ip item) bool {
-		return ip.kind == kindReservedIP && ip.address == i.leads && a.naming().MatchString(ip.name)
+		return ip.kind == kindReservedIP && ip.address == i.leads && a.nodeAddress(ip.name, host)
 	})
 }
+
+// holds tells whether a node holds an address.
+func (a *comparison) holds(address string) bool {
+	return slices.ContainsFunc(a.rows, func(row deploy.Resource) bool {
+		return row.State != deploy.ResourceGone && row.Kind == kindReservedIP && recordOf(row).Address == address
+	})
+}
+
+// nodeAddress tells whether a reserved IP has the name that the management
+// address of the node of a host has, in some deployment.
+func (p *Provider) nodeAddress(name, host string) bool {
+	found := ordered.FindStringSubmatch(name)
+	if found == nil {
+		return false
+	}
+	deployment, err := strconv.ParseInt(found[1], 10, 64)
+	generation, gerr := strconv.Atoi(found[2])
+	node, _, _ := strings.Cut(host, ".")
+	return err == nil && gerr == nil && name == resourceName(p.cfg.Prefix, node, deployment, generation, roleManagement)
+}
+
+// ordered takes deployment and generation off the name of a management address.
+var ordered = regexp.MustCompile(`-d([0-9]+)-g([0-9]+)-mgmt$`)
 
 // naming is the form of the names that orders give: see resourceName.
 func (p *Provider) naming() *regexp.Regexp {

@@ -54,6 +54,9 @@ func (p *Provider) registerNames(ctx context.Context, n deploy.Names) error {
 		return err
 	}
 	r := &registration{Provider: p, Names: n, zone: zone, address: address, host: n.NodeName + "." + zone.name}
+	if err := r.keepHost(ctx); err != nil {
+		return err
+	}
 	if err := r.ensure(ctx, kindA, typeA, r.findA, &dnssvcsv1.ResourceRecordInputRdataRdataARecord{Ip: core.StringPtr(address.String())}, r.host); err != nil {
 		return err
 	}
@@ -109,24 +112,13 @@ type registration struct {
 
 func (r *registration) ensure(ctx context.Context, kind, recordType string, find func(context.Context, string) (*dnssvcsv1.ResourceRecord, error),
 	data dnssvcsv1.ResourceRecordInputRdataIntf, name string) error {
-	before, err := r.handedOver(ctx, kind)
-	if err != nil {
-		return err
-	}
 	w := want[dnssvcsv1.ResourceRecord]{
 		intent: deploy.Intent{NodeID: r.NodeID, DeploymentID: r.DeploymentID, Kind: kind, Role: roleManagement},
 		what:   recordType + " record of " + r.host + ",",
 		plan:   record{DNSName: r.host, DNSZone: r.zone.id, Address: r.address.String()},
 		// A record's own name is the node's, in every deployment; only the journal's tells them apart.
-		name: func(generation int) string {
-			if before != "" {
-				generation--
-			}
-			if generation == 0 {
-				return before
-			}
-			return fmt.Sprintf("%s/d%d-g%d", r.host, r.DeploymentID, generation)
-		},
+		name: func(generation int) string { return fmt.Sprintf("%s/d%d-g%d", r.host, r.DeploymentID, generation) },
+		same: r.same,
 		id:   func(rr *dnssvcsv1.ResourceRecord) string { return value(rr.ID) },
 		made: func(_ *dnssvcsv1.ResourceRecord, plan record) record { return plan },
 		note: func(context.Context, string) {},
@@ -141,7 +133,7 @@ func (r *registration) ensure(ctx context.Context, kind, recordType string, find
 			})
 		},
 	}
-	_, _, err = ensure(ctx, r.Provider, w)
+	_, _, err := ensure(ctx, r.Provider, w)
 	return err
 }
 
@@ -174,25 +166,45 @@ func (p *Provider) deleteRecord(ctx context.Context, zone, kind, id string) erro
 	return err
 }
 
-func (r *registration) findA(ctx context.Context, _ string) (*dnssvcsv1.ResourceRecord, error) {
-	return r.findRecord(ctx, typeA, "ip", r.address.String(), "name", func(name string) bool { return name == r.host })
+// How to get a record out of the way.
+const (
+	adviceA   = "Delete that record or clean up the deployment that made it, or name the node differently; then retry."
+	advicePTR = "Delete that record or clean up the deployment that made it, or choose another address; then retry."
+)
+
+func (r *registration) findA(ctx context.Context, row string) (*dnssvcsv1.ResourceRecord, error) {
+	return r.findRecord(ctx, row, sought{kindA, "ip", r.address.String(), "name", adviceA, func(name string) bool { return name == r.host }})
 }
 
-func (r *registration) findPTR(ctx context.Context, _ string) (*dnssvcsv1.ResourceRecord, error) {
+func (r *registration) findPTR(ctx context.Context, row string) (*dnssvcsv1.ResourceRecord, error) {
 	plain, reversed := r.address.String(), reverse(r.address)
-	return r.findRecord(ctx, typePTR, "ptrdname", r.host, "address", func(name string) bool { return name == plain || name == reversed })
+	return r.findRecord(ctx, row, sought{kindPTR, "ptrdname", r.host, "address", advicePTR, func(name string) bool { return name == plain || name == reversed }})
 }
 
-// findRecord finds the record that is as ours would be. Names of A records
-// need not be unique, so that one that leads elsewhere would make the name
-// answer with both: that is a conflict.
-func (r *registration) findRecord(ctx context.Context, recordType, field, data, what string, named func(string) bool) (*dnssvcsv1.ResourceRecord, error) {
+// sought is a record that is looked for.
+type sought struct {
+	kind        string
+	field, data string // what its data are, and where they are
+	what        string // its name, for people
+	advice      string // on one that is in the way
+	named       func(name string) bool
+}
+
+// findRecord finds the record of a row that is as ours would be. Names of A
+// records need not be unique, so that one that leads elsewhere would make the
+// name answer with both: that is a conflict. So is one that leads where ours
+// would, but was never asked for: somebody else made it, and would lose it in
+// our cleanup.
+func (r *registration) findRecord(ctx context.Context, row string, s sought) (*dnssvcsv1.ResourceRecord, error) {
+	recordType := recordTypes[s.kind]
 	matches := func(rr dnssvcsv1.ResourceRecord) bool {
-		return value(rr.Type) == recordType && named(bare(value(rr.Name)))
+		return value(rr.Type) == recordType && s.named(bare(value(rr.Name)))
 	}
-	if never, err := r.neverAsked(ctx, recordType); err != nil {
+	never, err := r.neverAsked(ctx, s.kind, row)
+	if err != nil {
 		return nil, err
-	} else if never {
+	}
+	if never {
 		// Many nodes that register at once share one look at the zone. What it
 		// shows of this one may be of yesterday: that is looked at anew.
 		all, err := remembered(r.Provider, "records/"+r.zone.id+"/"+recordType, func() ([]dnssvcsv1.ResourceRecord, error) {
@@ -211,43 +223,67 @@ func (r *registration) findRecord(ctx context.Context, recordType, field, data, 
 		if !matches(rr) {
 			continue
 		}
-		got, _ := rr.Rdata[field].(string)
-		if bare(got) != bare(data) {
-			return nil, permanent(deploy.CodeNameInUse, "Delete that record or clean up the deployment that made it, or name the node differently; then retry.",
-				"the %s %s has a %s record already, for %s and not for %s", what, value(rr.Name), recordType, got, data)
+		got, _ := rr.Rdata[s.field].(string)
+		if bare(got) != bare(s.data) {
+			return nil, permanent(deploy.CodeNameInUse, s.advice, "the %s %s has a %s record already, for %s and not for %s", s.what, value(rr.Name), recordType, got, s.data)
 		}
 		if found == nil {
 			found = &all[i]
 		}
 	}
+	if found == nil || !never {
+		return found, nil
+	}
+	// Another process may have asked since: its row said so before it did.
+	if never, err = r.neverAsked(ctx, s.kind, row); err != nil {
+		return nil, err
+	}
+	if never {
+		return nil, permanent(deploy.CodeNameInUse, s.advice, "the %s %s has the %s record for %s already, and Slipway did not make it", s.what, value(found.Name), recordType, s.data)
+	}
 	return found, nil
 }
 
-// handedOver is the journal's name of the record of this host that an earlier
-// deployment of the node made and this one holds now; empty if there is none.
-func (r *registration) handedOver(ctx context.Context, kind string) (string, error) {
-	held, err := r.journal.Held(ctx, r.NodeID)
-	if err != nil {
-		return "", err
-	}
-	for _, row := range held {
-		rec := recordOf(row)
-		if row.Kind == kind && row.HeldBy == r.DeploymentID && row.CreatedBy != r.DeploymentID && row.State == deploy.ResourcePresent &&
-			rec.DNSName == r.host && rec.DNSZone == r.zone.id && rec.Address == r.address.String() {
-			return row.Name, nil
-		}
-	}
-	return "", nil
+// same tells whether a row is of a record of this host, zone and address.
+func (r *registration) same(row deploy.Resource) bool {
+	rec := recordOf(row)
+	return rec.DNSName == r.host && r.here(rec)
 }
 
-// neverAsked reports whether no create of this record can have been sent yet.
-func (r *registration) neverAsked(ctx context.Context, recordType string) (bool, error) {
+func (r *registration) here(rec record) bool {
+	return rec.DNSZone == r.zone.id && rec.Address == r.address.String()
+}
+
+// keepHost keeps the name under which the node has its records, or may have
+// them, also if it was renamed since: a second name would be one too many, and
+// the address leads back to the first. What was adopted was named by others.
+func (r *registration) keepHost(ctx context.Context) error {
+	held, err := r.journal.Held(ctx, r.NodeID)
+	if err != nil {
+		return err
+	}
+	for _, kind := range []string{kindA, kindPTR} {
+		asked := func(row deploy.Resource) bool { return row.State != deploy.ResourceIntent && r.here(recordOf(row)) }
+		i := deploy.Intent{DeploymentID: r.DeploymentID, Kind: kind, Role: roleManagement}
+		if heldRow(held, i, func(row deploy.Resource) bool { return asked(row) && r.same(row) }).ID != 0 {
+			return nil
+		}
+		if row := heldRow(held, i, func(row deploy.Resource) bool { return asked(row) && !recordOf(row).Adopted }); row.ID != 0 {
+			r.host = recordOf(row).DNSName
+			return nil
+		}
+	}
+	return nil
+}
+
+// neverAsked reports whether no create for this row can have been sent yet.
+func (r *registration) neverAsked(ctx context.Context, kind, name string) (bool, error) {
 	held, err := r.journal.Held(ctx, r.NodeID)
 	if err != nil {
 		return false, err
 	}
 	return !slices.ContainsFunc(held, func(row deploy.Resource) bool {
-		return recordTypes[row.Kind] == recordType && row.State != deploy.ResourceIntent
+		return row.Provider == deploy.ProviderIBMVPC && row.Kind == kind && row.Name == name && row.State != deploy.ResourceIntent
 	}), nil
 }
 

@@ -266,9 +266,14 @@ func (s *survey) judgeRecords(ours map[string]bool) (bad bool) {
 	bad = s.sorry(CheckNames, s.ptrs.err) || bad
 	for _, rr := range s.aRecords.value {
 		ip, _ := rr.Rdata["ip"].(string)
-		if bare(value(rr.Name)) == host && ip != management && !ours[value(rr.ID)] {
+		switch {
+		case bare(value(rr.Name)) != host || ours[value(rr.ID)]:
+		case ip != management:
 			bad = true
-			s.fail(CheckNames, "Delete that record or clean up the deployment that made it, or name the node differently.", "the name %s has an A record already, for %s", host, ip)
+			s.fail(CheckNames, adviceA, "the name %s has an A record already, for %s", host, ip)
+		case !s.askedFor(kindA, host):
+			bad = true
+			s.fail(CheckNames, adviceA, "the name %s has an A record for %s already, and Slipway did not make it", host, ip)
 		}
 	}
 	address, err := netip.ParseAddr(management)
@@ -278,12 +283,25 @@ func (s *survey) judgeRecords(ours map[string]bool) (bad bool) {
 	for _, rr := range s.ptrs.value {
 		name, to := bare(value(rr.Name)), ""
 		to, _ = rr.Rdata["ptrdname"].(string)
-		if (name == management || name == reverse(address)) && bare(to) != host && !ours[value(rr.ID)] {
+		switch {
+		case name != management && name != reverse(address) || ours[value(rr.ID)]:
+		case bare(to) != host:
 			bad = true
-			s.fail(CheckNames, "Delete that record or clean up the deployment that made it, or choose another address.", "the address %s has a PTR record already, for %s", management, to)
+			s.fail(CheckNames, advicePTR, "the address %s has a PTR record already, for %s", management, to)
+		case !s.askedFor(kindPTR, host):
+			bad = true
+			s.fail(CheckNames, advicePTR, "the address %s has a PTR record for %s already, and Slipway did not make it", management, to)
 		}
 	}
 	return bad
+}
+
+// askedFor tells whether the node has asked for a record of a host, so that one
+// may be its own.
+func (s *survey) askedFor(kind, host string) bool {
+	return slices.ContainsFunc(s.held.value, func(row deploy.Resource) bool {
+		return row.Provider == deploy.ProviderIBMVPC && row.Kind == kind && row.State != deploy.ResourceIntent && bare(recordOf(row).DNSName) == host
+	})
 }
 
 func (s *survey) judgeDNSZone() {

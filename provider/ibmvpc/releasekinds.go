@@ -299,7 +299,12 @@ func (r *release) lookRecord(ctx context.Context, row deploy.Resource) (thing, e
 	rec := recordOf(row)
 	for _, rr := range all {
 		if named(rr, row.Kind, rec) && leads(rr, row.Kind, rec) {
-			return thing{id: value(rr.ID), status: value(rr.Name)}, nil
+			found := thing{id: value(rr.ID), status: value(rr.Name)}
+			// Records have no name of Slipway's that would tell whose they are.
+			if row.State == deploy.ResourceIntent {
+				found.foreign = "Slipway never asked for one, so that somebody else made it"
+			}
+			return found, nil
 		}
 	}
 	for _, rr := range all {
