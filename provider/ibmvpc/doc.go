@@ -17,6 +17,11 @@
 //     says why;
 //   - an empty list soon after a lost answer proves nothing: it is looked up
 //     for Config.DoubtWindow before the same name is posted again;
+//   - a row that the deployment holds is what is worked on, whatever name the
+//     node has by now and whichever deployment asked for it; a name is made only
+//     for what has no row yet;
+//   - DNS records have no names of ours: one that was never asked for is never
+//     taken for ours, even if it is as ours would be;
 //   - the virtual network interface is made before the server. It can have one
 //     server only, which is a second guard besides the server's name, unique in
 //     the region.
