@@ -24,13 +24,18 @@ type CleanupAnswer struct {
 	NodeName           string               `json:"node_name"`
 	DeploymentID       int64                `json:"deployment_id"`
 	DryRun             bool                 `json:"dry_run" doc:"Nothing was done."`
-	Plan               []deploy.ReleaseStep `json:"plan" doc:"What is removed, in this order."`
+	Plan               []deploy.ReleaseStep `json:"plan" doc:"What is removed, in this order; null if the provider did not tell it before the cleanup began."`
 	MonitoringEndpoint string               `json:"monitoring_endpoint"`
 	Message            string               `json:"message"`
+	unread             string               // why there is no plan
 }
 
 // Line is the answer as a shell prints it.
 func (a CleanupAnswer) Line() string { return "ok " + a.Message }
+
+// planPatience is how long the beginning of a cleanup waits for its plan,
+// which is told only for the asker's information.
+const planPatience = 5 * time.Second
 
 // cleanup answers POST /api/cleanup/node/{id}. It takes an id and nothing
 // else, and does nothing unless the node's name is confirmed.
@@ -60,6 +65,9 @@ func (s *Server) cleanup(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out.Message = fmt.Sprintf("%s is being cleaned up: %s", out.NodeName, things(out.Plan))
+	if out.Plan == nil {
+		out.Message = fmt.Sprintf("%s is being cleaned up; the plan could not be read: %s", out.NodeName, out.unread)
+	}
 	answer(w, r, http.StatusAccepted, out)
 }
 
@@ -79,11 +87,35 @@ func (s *Server) planCleanup(ctx context.Context, id int64, confirm string, dry 
 	}
 	out = CleanupAnswer{NodeID: card.ID, NodeName: card.NodeName, DeploymentID: *card.DeploymentID, DryRun: dry,
 		MonitoringEndpoint: fmt.Sprintf("/api/cleanup/status?deployment_id=%d", *card.DeploymentID)}
+	if !dry {
+		out.Plan, out.unread, err = s.planIfTold(ctx, *card.DeploymentID)
+		return out, err
+	}
 	if out.Plan, err = s.Operations.CleanupPlan(ctx, *card.DeploymentID); err != nil {
 		return out, err
 	}
 	out.Message = fmt.Sprintf("a cleanup of %s would remove %s; nothing was done", card.NodeName, things(out.Plan))
 	return out, nil
+}
+
+// planIfTold reads the plan of a cleanup that is about to begin. A provider that
+// does not answer does not keep it from beginning: the cleanup itself waits for
+// the provider, and tries again. Then the plan is nil, and unread says why.
+func (s *Server) planIfTold(ctx context.Context, deploymentID int64) (plan []deploy.ReleaseStep, unread string, err error) {
+	patient, cancel := context.WithTimeout(ctx, planPatience)
+	defer cancel()
+	plan, err = s.Operations.CleanupPlan(patient, deploymentID)
+	switch e, _ := deploy.AsError(err); {
+	case err == nil:
+		return plan, "", nil
+	case ctx.Err() != nil: // the asker is gone
+		return nil, "", err
+	case e != nil && e.Code == deploy.CodeUpstreamUnavailable:
+		return nil, e.Message, nil
+	case patient.Err() != nil:
+		return nil, "the provider did not answer in time", nil
+	}
+	return nil, "", err
 }
 
 // things counts what a plan removes.

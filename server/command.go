@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/access"
 )
 
 // command is the body of a request that asks for something to be done, while
@@ -71,10 +72,11 @@ func (c *command) required(name string) string {
 	return v
 }
 
-// longText is a text of several words, at most limit bytes.
+// longText is a text of several words, at most limit bytes. It goes into the
+// history, so secrets that were pasted into it are taken out.
 func (c *command) longText(name string, limit int) string {
 	var p parsedReport
-	v := strings.TrimSpace(c.fields.text(&p, name))
+	v := strings.TrimSpace(access.Redact(c.fields.text(&p, name)))
 	switch {
 	case len(p.bad) > 0:
 		c.add(name, deploy.CodeInvalid, p.bad[0].Message)

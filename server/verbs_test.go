@@ -182,6 +182,38 @@ func TestCleanup(t *testing.T) {
 	})
 }
 
+// TestCleanupBeginsWithoutItsPlan: a cloud that does not answer keeps nobody
+// from beginning a cleanup; only a dry run has to tell what there is.
+func TestCleanupBeginsWithoutItsPlan(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		m := r.failed("web-01", "10.0.0.1")
+		path := fmt.Sprintf("/api/cleanup/node/%d", m.nodeID)
+		r.cloud.trouble = &deploy.ProviderError{Code: deploy.CodeUpstreamUnavailable, Message: "the cloud does not answer", Temporary: true}
+		require.Equal(t, 503, r.command(path+"?dry_run=true", "").status)
+		require.Equal(t, 422, r.command(path, `{"confirm":"web-02"}`).status)
+		got := r.command(path, `{"confirm":"web-01"}`)
+		require.Equal(t, 202, got.status, got.body)
+		require.Nil(t, got.json(t)["plan"])
+		require.Equal(t, "web-01 is being cleaned up; the plan could not be read: the cloud does not answer", got.json(t)["message"])
+		require.Len(t, r.get("/api/cleanup/status").json(t)["cleaning_up"], 1)
+	})
+}
+
+// TestSecretsInReasonsAndNotesAreNotKept: what a person pasted by mistake.
+func TestSecretsInReasonsAndNotesAreNotKept(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		m := r.order("web-01", "10.0.0.1")
+		got := r.command(fmt.Sprintf("/api/nodes/%d/protection", m.nodeID), fmt.Sprintf(`{"protected":true,"note":"mine %s"}`, r.operator))
+		require.Equal(t, 200, got.status, got.body)
+		require.Equal(t, "mine slw_[removed]", got.json(t)["note"])
+		got = r.command(fmt.Sprintf("/api/deployments/%d/cancel", m.deploymentID), fmt.Sprintf(`{"mode":"immediate","reason":"with %s"}`, r.operator))
+		require.Equal(t, 202, got.status, got.body)
+		history := r.get(fmt.Sprintf("/api/status/history/%d", m.nodeID)).body
+		require.Contains(t, history, "with slw_[removed]")
+		require.NotContains(t, history, r.operator)
+	})
+}
+
 // TestCleanupForgetsNoRows: the original removed its notes although the
 // deletion had failed.
 func TestCleanupForgetsNoRows(t *testing.T) {
