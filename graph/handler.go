@@ -101,9 +101,10 @@ func NewHandler(d Deps) *Handler {
 	h.server.SetErrorPresenter(presenter(d.Logger, d.Unavailable))
 	h.server.SetRecoverFunc(recovered(d.Logger))
 	// In this order: whether it can be walked safely (before it is validated), who
-	// asks, what it costs.
+	// asks, whether its texts can be kept, what it costs.
 	h.server.Use(newShape())
 	h.server.Use(&authorise{})
+	h.server.Use(texts{})
 	h.server.Use(extension.FixedComplexityLimit(MaxComplexity))
 	return h
 }

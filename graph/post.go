@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -92,6 +93,10 @@ func readParams(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, int
 		return nil, http.StatusRequestEntityTooLarge, fmt.Sprintf("the request is larger than %d bytes", tooLarge.Limit)
 	case err != nil:
 		return nil, http.StatusBadRequest, "the request could not be read"
+	}
+	// Decoding would put other characters in the place of what is not UTF-8.
+	if !utf8.Valid(body) {
+		return nil, http.StatusBadRequest, "the request is not UTF-8"
 	}
 	var p struct {
 		Query         *string        `json:"query"`

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"entgo.io/ent/dialect/sql"
 
@@ -88,7 +89,13 @@ type column struct {
 	decode func(string) (any, error)
 }
 
-func textValue(s string) (any, error) { return s, nil }
+// textValue refuses what PostgreSQL takes for no text at all.
+func textValue(s string) (any, error) {
+	if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+		return nil, fmt.Errorf("query: %q is no text", s)
+	}
+	return s, nil
+}
 
 func timeText(t time.Time) string { return strconv.FormatInt(t.UnixMicro(), 10) }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -50,6 +51,10 @@ type message struct {
 
 func decodeMessage(data []byte) (message, error) {
 	var m message
+	// Decoding would put other characters in the place of what is not UTF-8.
+	if !utf8.Valid(data) {
+		return m, errors.New("Messages must be UTF-8")
+	}
 	if err := json.Unmarshal(data, &m); err != nil {
 		return m, errors.New("Invalid JSON")
 	}

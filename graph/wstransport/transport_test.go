@@ -220,6 +220,7 @@ func TestCloseCodes(t *testing.T) {
 		reason string
 	}{
 		{"not JSON", []string{`{`}, 4400, "Invalid JSON"},
+		{"not UTF-8", []string{"{\"type\":\"ping\",\"payload\":{\"a\":\"\xff\"}}"}, 4400, "must be UTF-8"},
 		{"not an object", []string{`[]`}, 4400, "Invalid JSON"},
 		{"no type", []string{`{}`}, 4400, "needs a type"},
 		{"type of the old protocol", []string{`{"type":"start","id":"1"}`}, 4400, "Unknown message type"},
