@@ -149,15 +149,22 @@ func (c *cleanupCmd) run(ctx context.Context, tty console) error {
 	if err != nil {
 		return err
 	}
+	what := "delete all of this"
 	plan, err := api.PlanCleanup(ctx, n.ID)
-	if err != nil {
+	switch {
+	case err != nil && (c.DryRun || n.DeploymentID == nil || !unanswered(ctx, err)):
 		return fmt.Errorf("%s: %w", n.NodeName, err)
+	case err != nil:
+		plan.DeploymentID = *n.DeploymentID
+		what = "delete everything that " + n.NodeName + " holds, which could not be listed"
+		fmt.Fprintf(tty.out, "%s: the plan could not be read: %s\n", n.NodeName, oneLine(err.Error()))
+	default:
+		fmt.Fprintf(tty.out, "%s: %s\n", n.NodeName, plan.Message)
 	}
-	fmt.Fprintf(tty.out, "%s: %s\n", n.NodeName, plan.Message)
 	if err := printSteps(tty.out, plan.Plan); err != nil || c.DryRun {
 		return err
 	}
-	name, err := tty.confirm(c.Confirm, n.NodeName, "delete all of this")
+	name, err := tty.confirm(c.Confirm, n.NodeName, what)
 	if err != nil {
 		return err
 	}
@@ -174,6 +181,16 @@ func (c *cleanupCmd) run(ctx context.Context, tty console) error {
 		return nil
 	}
 	return watchCleanup(ctx, tty.out, api, d, plan.DeploymentID)
+}
+
+// unanswered tells whether a question failed only because the provider, or the
+// server that asks it, did not answer.
+func unanswered(ctx context.Context, err error) bool {
+	var refused *client.APIError
+	if errors.As(err, &refused) {
+		return refused.Code == "upstream_unavailable"
+	}
+	return ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded)
 }
 
 // watchCleanup follows a cleanup to its end, and prints the proofs.

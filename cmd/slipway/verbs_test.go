@@ -96,6 +96,42 @@ func TestNothingIsAskedForWithoutConfirmation(t *testing.T) {
 	}, asked)
 }
 
+// TestCleanupGoesOnWithoutItsPlan: a cloud that does not answer is said, and
+// keeps nobody from confirming; other refusals and dry runs end it.
+func TestCleanupGoesOnWithoutItsPlan(t *testing.T) {
+	code, begun := "upstream_unavailable", 0
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/api/config/nodes/"):
+			_, _ = w.Write([]byte(`{"id":7,"node_name":"web-01","deployment_id":9}`))
+		case r.URL.RawQuery == "dry_run=true":
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = w.Write([]byte(`{"error":"the cloud does not answer","code":"` + code + `"}`))
+		case r.URL.Path == "/graphql":
+			_, _ = w.Write([]byte(`{"data":{"deployment":{"id":"dep_9","number":1,"node":{"id":"node_7","name":"web-01"}}}}`))
+		default:
+			begun++
+			w.WriteHeader(http.StatusAccepted)
+			_, _ = w.Write([]byte(`{"message":"web-01 is being cleaned up"}`))
+		}
+	}))
+	defer web.Close()
+	clean := cleanupCmd{serverFlags: serverFlags{Server: web.URL, Token: "slw_x"}, Node: "7"}
+	var out bytes.Buffer
+	dry, named := clean, clean
+	dry.DryRun, named.Confirm = true, "web-01"
+	require.ErrorContains(t, dry.run(t.Context(), console{out: &out}), "the cloud does not answer")
+	require.Zero(t, begun)
+	require.NoError(t, named.run(t.Context(), console{out: &out}))
+	require.Contains(t, out.String(), "web-01: the plan could not be read: the cloud does not answer")
+	require.NoError(t, clean.run(t.Context(), console{in: strings.NewReader("web-01\n"), out: &out, person: true}))
+	require.Contains(t, out.String(), "To delete everything that web-01 holds, which could not be listed, type")
+	require.Equal(t, 2, begun)
+	code = "wrong_state"
+	require.Error(t, named.run(t.Context(), console{out: &out}))
+	require.Equal(t, 2, begun)
+}
+
 func TestRefusalsAreShownWhole(t *testing.T) {
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnprocessableEntity)
