@@ -6315,6 +6315,7 @@ extend type Mutation {
   ): CancelDeploymentPayload! @hasRole(role: OPERATOR)
   """
   Opens the next attempt of a failed deployment. Asking twice makes one attempt: the second is refused with WRONG_STATE.
+  So is an attempt that has the machine installed anew while its node is protected.
   """
   retryDeployment(
     "What to retry."
@@ -6337,6 +6338,7 @@ extend type Mutation {
   ): ReinitializeNodePayload! @hasRole(role: OPERATOR)
   """
   Protects a node, or takes that away: a protected node is neither released nor installed anew.
+  While it is being cleaned up that is RUN_ACTIVE: it is too late.
   """
   setNodeProtection(
     "The change."
@@ -6367,7 +6369,8 @@ When a cancellation takes effect.
 """
 enum CancelMode {
   """
-  When the open phase ends; at once if nothing is being done but waiting.
+  When the open phase ends, in whatever way: also when the machine goes on to the next or restarts. At once if nothing is
+  being done but waiting.
   """
   AFTER_CURRENT_PHASE
   """
@@ -6421,7 +6424,8 @@ input ReinitializeNodeInput {
   """
   confirmNodeName: String!
   """
-  What to install; left out: as last time. The provider stays the same.
+  What to install; left out: as last time. The machine stays the same: another provider, profile, zone, subnet or
+  address than it has is INVALID.
   """
   spec: DeploySpec
   """

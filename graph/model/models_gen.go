@@ -992,7 +992,8 @@ type ReinitializeNodeInput struct {
 	ID string `json:"id"`
 	// Must equal the node's name.
 	ConfirmNodeName string `json:"confirmNodeName"`
-	// What to install; left out: as last time. The provider stays the same.
+	// What to install; left out: as last time. The machine stays the same: another provider, profile, zone, subnet or
+	// address than it has is INVALID.
 	Spec *DeploySpec `json:"spec,omitempty"`
 	// Holds all clocks of the deployment from the start.
 	Maintenance *bool `json:"maintenance,omitempty"`
@@ -1451,7 +1452,8 @@ func (e BareMetalNodeOrderField) MarshalJSON() ([]byte, error) {
 type CancelMode string
 
 const (
-	// When the open phase ends; at once if nothing is being done but waiting.
+	// When the open phase ends, in whatever way: also when the machine goes on to the next or restarts. At once if nothing is
+	// being done but waiting.
 	CancelModeAfterCurrentPhase CancelMode = "AFTER_CURRENT_PHASE"
 	// Now. A machine may be left half-way through its installation.
 	CancelModeImmediate CancelMode = "IMMEDIATE"

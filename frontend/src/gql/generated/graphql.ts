@@ -27,7 +27,10 @@ export type CancelDeploymentInput = {
 
 /** When a cancellation takes effect. */
 export type CancelMode =
-  /** When the open phase ends; at once if nothing is being done but waiting. */
+  /**
+   * When the open phase ends, in whatever way: also when the machine goes on to the next or restarts. At once if nothing is
+   * being done but waiting.
+   */
   | 'AFTER_CURRENT_PHASE'
   /** Now. A machine may be left half-way through its installation. */
   | 'IMMEDIATE';
@@ -391,7 +394,10 @@ export type ReinitializeNodeInput = {
   idempotencyKey?: string | null | undefined;
   /** Holds all clocks of the deployment from the start. */
   maintenance?: boolean | null | undefined;
-  /** What to install; left out: as last time. The provider stays the same. */
+  /**
+   * What to install; left out: as last time. The machine stays the same: another provider, profile, zone, subnet or
+   * address than it has is INVALID.
+   */
   spec?: DeploySpec | null | undefined;
 };
 
