@@ -90,6 +90,7 @@ func badText(v reflect.Value, path string) (where, why string) {
 				return where, why
 			}
 		}
+	default: // numbers, truth values and null hold no text
 	}
 	return "", ""
 }

@@ -248,6 +248,7 @@ func (s *slipway) deployed(t *testing.T, id string) {
 			return
 		case "FAILED", "CANCELED":
 			t.Fatalf("%s: %+v", now.State, now.Failure)
+		default: // it is on its way
 		}
 		select {
 		case <-time.After(time.Second):
