@@ -120,7 +120,7 @@ func TestAProvidersTroubleIsTold(t *testing.T) {
 	m := r.failed("web-01", "10.0.0.1")
 	calls := func() []answered {
 		return []answered{
-			r.command(fmt.Sprintf("/api/cleanup/node/%d", m.nodeID), `{"confirm":"web-01"}`), r.call("GET", "/api/resources/drift", r.operator, ""),
+			r.command(fmt.Sprintf("/api/cleanup/node/%d?dry_run=true", m.nodeID), `{"confirm":"web-01"}`), r.call("GET", "/api/resources/drift", r.operator, ""),
 			r.get("/api/providers/ibm_vpc/offer"), r.command(fmt.Sprintf("/api/nodes/%d/console", m.nodeID), ""),
 			r.call("POST", "/api/nodes/adopt", r.admin, `{"server":"old-server","name":"old-1"}`, "Content-Type", jsonType),
 		}
