@@ -121,6 +121,8 @@ func (y *system) described(t *testing.T, g *guest) {
 				url = strings.Replace(url, "{name}", "vmlinuz", 1)
 			case strings.HasPrefix(path, "/boot/scripts/"):
 				url = strings.Replace(url, "{name}", "report.sh", 1)
+			case strings.HasPrefix(path, "/boot/programs/"):
+				url = strings.Replace(url, "{name}", "ipxe.efi", 1)
 			case path == "/api/status/history":
 				url += "?server_ip=" + g.ip
 			}
