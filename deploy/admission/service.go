@@ -136,16 +136,11 @@ func (s *Service) admit(ctx context.Context, tx *lifecycle.Tx, deploymentID, byt
 	f.Bytes = bytes
 	answer := Decide(f, s.opts.Heartbeat)
 	if answer.Admitted {
-		if _, err := tx.SQL().ExecContext(ctx, `UPDATE phase_runs SET admitted_at = $1, admitted_bytes = $2, awaiting = '' WHERE id = $3`, tx.Now(), bytes, own.id); err != nil {
-			return Answer{}, fmt.Errorf("admission: admitting deployment %d: %w", deploymentID, err)
-		}
-		return answer, tx.GoOn(deploymentID, phase.ImageDownload)
+		return answer, tx.Admit(deploymentID, phase.ImageDownload, bytes)
 	}
 	if own.since == nil {
-		// At once, and not with the transaction's other writes: who asks in the
-		// same transaction must see that this machine was first.
-		if _, err := tx.SQL().ExecContext(ctx, `UPDATE phase_runs SET awaiting = $1, awaiting_since = $2, admitted_bytes = $3 WHERE id = $4`, Awaiting, tx.Now(), bytes, own.id); err != nil {
-			return Answer{}, fmt.Errorf("admission: queueing deployment %d: %w", deploymentID, err)
+		if err := tx.LineUp(deploymentID, phase.ImageDownload, Awaiting, bytes); err != nil {
+			return Answer{}, err
 		}
 	}
 	return answer, tx.Hold(deploymentID, phase.ImageDownload, Awaiting, answer.Evidence())

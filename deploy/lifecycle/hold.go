@@ -60,3 +60,29 @@ func (tx *Tx) LetRun(deploymentID int64, key phase.Key, awaiting string) error {
 	d.open.dirty = true
 	return nil
 }
+
+// Admit gives the open phase the slot that it waited for, which counts for so
+// many bytes, and lets its clock go on.
+func (tx *Tx) Admit(deploymentID int64, key phase.Key, bytes int64) error {
+	err := tx.atOnce(deploymentID, key, `UPDATE phase_runs SET admitted_at = $1, admitted_bytes = $2, awaiting = '' WHERE id = $3`, tx.at, bytes)
+	if err != nil {
+		return err
+	}
+	return tx.GoOn(deploymentID, key)
+}
+
+// LineUp puts the open phase at the end of a queue. Hold tells how it stands
+// there.
+func (tx *Tx) LineUp(deploymentID int64, key phase.Key, awaiting string, bytes int64) error {
+	return tx.atOnce(deploymentID, key, `UPDATE phase_runs SET awaiting = $1, awaiting_since = $2, admitted_bytes = $3 WHERE id = $4`, awaiting, tx.at, bytes)
+}
+
+// atOnce changes the row of the open phase now and not with the transaction's
+// other writes: whoever counts in the same transaction must see it.
+func (tx *Tx) atOnce(deploymentID int64, key phase.Key, query string, args ...any) error {
+	d, _, err := tx.deployment(deploymentID)
+	if err != nil || d.open == nil || d.open.phase != key {
+		return err
+	}
+	return tx.exec("giving out slots", query, append(args, d.open.id)...)
+}

@@ -1,8 +1,3 @@
-// Command standins writes the small files that stand for a vendor's kernel,
-// ramdisk, images and installer in front of simulated machines, and prints a
-// line for each: name, kind, version and path, separated by tabs.
-//
-// Usage: standins DIR
 package main
 
 import (
