@@ -24,15 +24,19 @@ type Spec struct {
 	ManagementSubnet string   `json:"management_subnet,omitempty"` // id or name
 	WorkloadSubnets  []string `json:"workload_subnets,omitempty"`  // ids or names
 	// VLANs are workload networks that share the management interface's port.
-	VLANs        []VLAN          `json:"vlans,omitempty"`
-	ManagementIP string          `json:"management_ip,omitempty"`
-	AHVIP        string          `json:"ahv_ip,omitempty"` // empty: one of the configured range
-	CVMIP        string          `json:"cvm_ip,omitempty"`
-	DNSServers   []string        `json:"dns_servers,omitempty"`
-	MAC          string          `json:"mac,omitempty"`       // rack: the boot interface
-	Installer    string          `json:"installer,omitempty"` // artifact name; empty = the server's default
-	Storage      json.RawMessage `json:"storage,omitempty"`   // storage_config of the node configuration
-	Power        *Power          `json:"power,omitempty"`     // rack: how the machine is switched; nil = by a person
+	VLANs        []VLAN   `json:"vlans,omitempty"`
+	ManagementIP string   `json:"management_ip,omitempty"`
+	AHVIP        string   `json:"ahv_ip,omitempty"` // empty: one of the configured range
+	CVMIP        string   `json:"cvm_ip,omitempty"`
+	DNSServers   []string `json:"dns_servers,omitempty"`
+	MAC          string   `json:"mac,omitempty"` // rack: the boot interface
+	// Serial is the serial number in a rack machine's firmware (NormalSerial).
+	// A machine that is known by it alone has its MAC address learnt when it
+	// first boots from its management address.
+	Serial    string          `json:"serial,omitempty"`
+	Installer string          `json:"installer,omitempty"` // artifact name; empty = the server's default
+	Storage   json.RawMessage `json:"storage,omitempty"`   // storage_config of the node configuration
+	Power     *Power          `json:"power,omitempty"`     // rack: how the machine is switched; nil = by a person
 	// Netmask (dotted, or a prefix length) and Gateway of a rack machine's
 	// management address; empty: those of the server's settings.
 	Netmask          string `json:"netmask,omitempty"`
@@ -104,10 +108,14 @@ func (s Spec) Check(prefix string) []FieldError {
 		if s.Power != nil {
 			add("power", CodeInvalid, "is for rack machines")
 		}
-	case ProviderRack:
-		if s.MAC == "" {
-			add("mac", CodeRequired, "is required for a rack machine")
+		if s.Serial != "" {
+			add("serial", CodeInvalid, "is for rack machines")
 		}
+	case ProviderRack:
+		if s.MAC == "" && s.Serial == "" {
+			add("mac", CodeRequired, "is required for a rack machine, unless its serial number is given")
+		}
+		bad = append(bad, CheckSerial(prefix+"serial", s.Serial)...)
 		if s.ManagementIP == "" {
 			add("management_ip", CodeRequired, "is required for a rack machine")
 		}
