@@ -24,6 +24,8 @@ import (
 	"github.com/slipwayhq/slipway/ent/phasestat"
 	"github.com/slipwayhq/slipway/ent/replica"
 	"github.com/slipwayhq/slipway/ent/resource"
+	"github.com/slipwayhq/slipway/ent/scriptdocument"
+	"github.com/slipwayhq/slipway/ent/scriptrun"
 	"github.com/slipwayhq/slipway/ent/setting"
 	"github.com/slipwayhq/slipway/ent/strangerreport"
 	"github.com/slipwayhq/slipway/ent/streamcounter"
@@ -55,6 +57,10 @@ type Client struct {
 	Replica *ReplicaClient
 	// Resource is the client for interacting with the Resource builders.
 	Resource *ResourceClient
+	// ScriptDocument is the client for interacting with the ScriptDocument builders.
+	ScriptDocument *ScriptDocumentClient
+	// ScriptRun is the client for interacting with the ScriptRun builders.
+	ScriptRun *ScriptRunClient
 	// Setting is the client for interacting with the Setting builders.
 	Setting *SettingClient
 	// StrangerReport is the client for interacting with the StrangerReport builders.
@@ -83,6 +89,8 @@ func (c *Client) init() {
 	c.PhaseStat = NewPhaseStatClient(c.config)
 	c.Replica = NewReplicaClient(c.config)
 	c.Resource = NewResourceClient(c.config)
+	c.ScriptDocument = NewScriptDocumentClient(c.config)
+	c.ScriptRun = NewScriptRunClient(c.config)
 	c.Setting = NewSettingClient(c.config)
 	c.StrangerReport = NewStrangerReportClient(c.config)
 	c.StreamCounter = NewStreamCounterClient(c.config)
@@ -188,6 +196,8 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		PhaseStat:       NewPhaseStatClient(cfg),
 		Replica:         NewReplicaClient(cfg),
 		Resource:        NewResourceClient(cfg),
+		ScriptDocument:  NewScriptDocumentClient(cfg),
+		ScriptRun:       NewScriptRunClient(cfg),
 		Setting:         NewSettingClient(cfg),
 		StrangerReport:  NewStrangerReportClient(cfg),
 		StreamCounter:   NewStreamCounterClient(cfg),
@@ -220,6 +230,8 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		PhaseStat:       NewPhaseStatClient(cfg),
 		Replica:         NewReplicaClient(cfg),
 		Resource:        NewResourceClient(cfg),
+		ScriptDocument:  NewScriptDocumentClient(cfg),
+		ScriptRun:       NewScriptRunClient(cfg),
 		Setting:         NewSettingClient(cfg),
 		StrangerReport:  NewStrangerReportClient(cfg),
 		StreamCounter:   NewStreamCounterClient(cfg),
@@ -254,8 +266,8 @@ func (c *Client) Close() error {
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
 		c.Deployment, c.DeploymentBatch, c.DeploymentEvent, c.Node, c.NodeTombstone,
-		c.PhaseRun, c.PhaseStat, c.Replica, c.Resource, c.Setting, c.StrangerReport,
-		c.StreamCounter, c.Token,
+		c.PhaseRun, c.PhaseStat, c.Replica, c.Resource, c.ScriptDocument, c.ScriptRun,
+		c.Setting, c.StrangerReport, c.StreamCounter, c.Token,
 	} {
 		n.Use(hooks...)
 	}
@@ -266,8 +278,8 @@ func (c *Client) Use(hooks ...Hook) {
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
 		c.Deployment, c.DeploymentBatch, c.DeploymentEvent, c.Node, c.NodeTombstone,
-		c.PhaseRun, c.PhaseStat, c.Replica, c.Resource, c.Setting, c.StrangerReport,
-		c.StreamCounter, c.Token,
+		c.PhaseRun, c.PhaseStat, c.Replica, c.Resource, c.ScriptDocument, c.ScriptRun,
+		c.Setting, c.StrangerReport, c.StreamCounter, c.Token,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -294,6 +306,10 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.Replica.mutate(ctx, m)
 	case *ResourceMutation:
 		return c.Resource.mutate(ctx, m)
+	case *ScriptDocumentMutation:
+		return c.ScriptDocument.mutate(ctx, m)
+	case *ScriptRunMutation:
+		return c.ScriptRun.mutate(ctx, m)
 	case *SettingMutation:
 		return c.Setting.mutate(ctx, m)
 	case *StrangerReportMutation:
@@ -1664,6 +1680,304 @@ func (c *ResourceClient) mutate(ctx context.Context, m *ResourceMutation) (Value
 	}
 }
 
+// ScriptDocumentClient is a client for the ScriptDocument schema.
+type ScriptDocumentClient struct {
+	config
+}
+
+// NewScriptDocumentClient returns a client for the ScriptDocument from the given config.
+func NewScriptDocumentClient(c config) *ScriptDocumentClient {
+	return &ScriptDocumentClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `scriptdocument.Hooks(f(g(h())))`.
+func (c *ScriptDocumentClient) Use(hooks ...Hook) {
+	c.hooks.ScriptDocument = append(c.hooks.ScriptDocument, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `scriptdocument.Intercept(f(g(h())))`.
+func (c *ScriptDocumentClient) Intercept(interceptors ...Interceptor) {
+	c.inters.ScriptDocument = append(c.inters.ScriptDocument, interceptors...)
+}
+
+// Create returns a builder for creating a ScriptDocument entity.
+func (c *ScriptDocumentClient) Create() *ScriptDocumentCreate {
+	mutation := newScriptDocumentMutation(c.config, OpCreate)
+	return &ScriptDocumentCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of ScriptDocument entities.
+func (c *ScriptDocumentClient) CreateBulk(builders ...*ScriptDocumentCreate) *ScriptDocumentCreateBulk {
+	return &ScriptDocumentCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *ScriptDocumentClient) MapCreateBulk(slice any, setFunc func(*ScriptDocumentCreate, int)) *ScriptDocumentCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &ScriptDocumentCreateBulk{err: fmt.Errorf("calling to ScriptDocumentClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*ScriptDocumentCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &ScriptDocumentCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for ScriptDocument.
+func (c *ScriptDocumentClient) Update() *ScriptDocumentUpdate {
+	mutation := newScriptDocumentMutation(c.config, OpUpdate)
+	return &ScriptDocumentUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *ScriptDocumentClient) UpdateOne(_m *ScriptDocument) *ScriptDocumentUpdateOne {
+	mutation := newScriptDocumentMutation(c.config, OpUpdateOne, withScriptDocument(_m))
+	return &ScriptDocumentUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *ScriptDocumentClient) UpdateOneID(id int64) *ScriptDocumentUpdateOne {
+	mutation := newScriptDocumentMutation(c.config, OpUpdateOne, withScriptDocumentID(id))
+	return &ScriptDocumentUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for ScriptDocument.
+func (c *ScriptDocumentClient) Delete() *ScriptDocumentDelete {
+	mutation := newScriptDocumentMutation(c.config, OpDelete)
+	return &ScriptDocumentDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *ScriptDocumentClient) DeleteOne(_m *ScriptDocument) *ScriptDocumentDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *ScriptDocumentClient) DeleteOneID(id int64) *ScriptDocumentDeleteOne {
+	builder := c.Delete().Where(scriptdocument.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &ScriptDocumentDeleteOne{builder}
+}
+
+// Query returns a query builder for ScriptDocument.
+func (c *ScriptDocumentClient) Query() *ScriptDocumentQuery {
+	return &ScriptDocumentQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeScriptDocument},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a ScriptDocument entity by its id.
+func (c *ScriptDocumentClient) Get(ctx context.Context, id int64) (*ScriptDocument, error) {
+	return c.Query().Where(scriptdocument.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *ScriptDocumentClient) GetX(ctx context.Context, id int64) *ScriptDocument {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryRun queries the run edge of a ScriptDocument.
+func (c *ScriptDocumentClient) QueryRun(_m *ScriptDocument) *ScriptRunQuery {
+	query := (&ScriptRunClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(scriptdocument.Table, scriptdocument.FieldID, id),
+			sqlgraph.To(scriptrun.Table, scriptrun.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, true, scriptdocument.RunTable, scriptdocument.RunColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *ScriptDocumentClient) Hooks() []Hook {
+	return c.hooks.ScriptDocument
+}
+
+// Interceptors returns the client interceptors.
+func (c *ScriptDocumentClient) Interceptors() []Interceptor {
+	return c.inters.ScriptDocument
+}
+
+func (c *ScriptDocumentClient) mutate(ctx context.Context, m *ScriptDocumentMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&ScriptDocumentCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&ScriptDocumentUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&ScriptDocumentUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&ScriptDocumentDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown ScriptDocument mutation op: %q", m.Op())
+	}
+}
+
+// ScriptRunClient is a client for the ScriptRun schema.
+type ScriptRunClient struct {
+	config
+}
+
+// NewScriptRunClient returns a client for the ScriptRun from the given config.
+func NewScriptRunClient(c config) *ScriptRunClient {
+	return &ScriptRunClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `scriptrun.Hooks(f(g(h())))`.
+func (c *ScriptRunClient) Use(hooks ...Hook) {
+	c.hooks.ScriptRun = append(c.hooks.ScriptRun, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `scriptrun.Intercept(f(g(h())))`.
+func (c *ScriptRunClient) Intercept(interceptors ...Interceptor) {
+	c.inters.ScriptRun = append(c.inters.ScriptRun, interceptors...)
+}
+
+// Create returns a builder for creating a ScriptRun entity.
+func (c *ScriptRunClient) Create() *ScriptRunCreate {
+	mutation := newScriptRunMutation(c.config, OpCreate)
+	return &ScriptRunCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of ScriptRun entities.
+func (c *ScriptRunClient) CreateBulk(builders ...*ScriptRunCreate) *ScriptRunCreateBulk {
+	return &ScriptRunCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *ScriptRunClient) MapCreateBulk(slice any, setFunc func(*ScriptRunCreate, int)) *ScriptRunCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &ScriptRunCreateBulk{err: fmt.Errorf("calling to ScriptRunClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*ScriptRunCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &ScriptRunCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for ScriptRun.
+func (c *ScriptRunClient) Update() *ScriptRunUpdate {
+	mutation := newScriptRunMutation(c.config, OpUpdate)
+	return &ScriptRunUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *ScriptRunClient) UpdateOne(_m *ScriptRun) *ScriptRunUpdateOne {
+	mutation := newScriptRunMutation(c.config, OpUpdateOne, withScriptRun(_m))
+	return &ScriptRunUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *ScriptRunClient) UpdateOneID(id int64) *ScriptRunUpdateOne {
+	mutation := newScriptRunMutation(c.config, OpUpdateOne, withScriptRunID(id))
+	return &ScriptRunUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for ScriptRun.
+func (c *ScriptRunClient) Delete() *ScriptRunDelete {
+	mutation := newScriptRunMutation(c.config, OpDelete)
+	return &ScriptRunDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *ScriptRunClient) DeleteOne(_m *ScriptRun) *ScriptRunDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *ScriptRunClient) DeleteOneID(id int64) *ScriptRunDeleteOne {
+	builder := c.Delete().Where(scriptrun.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &ScriptRunDeleteOne{builder}
+}
+
+// Query returns a query builder for ScriptRun.
+func (c *ScriptRunClient) Query() *ScriptRunQuery {
+	return &ScriptRunQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeScriptRun},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a ScriptRun entity by its id.
+func (c *ScriptRunClient) Get(ctx context.Context, id int64) (*ScriptRun, error) {
+	return c.Query().Where(scriptrun.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *ScriptRunClient) GetX(ctx context.Context, id int64) *ScriptRun {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryDocuments queries the documents edge of a ScriptRun.
+func (c *ScriptRunClient) QueryDocuments(_m *ScriptRun) *ScriptDocumentQuery {
+	query := (&ScriptDocumentClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(scriptrun.Table, scriptrun.FieldID, id),
+			sqlgraph.To(scriptdocument.Table, scriptdocument.FieldID),
+			sqlgraph.Edge(sqlgraph.O2M, false, scriptrun.DocumentsTable, scriptrun.DocumentsColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *ScriptRunClient) Hooks() []Hook {
+	return c.hooks.ScriptRun
+}
+
+// Interceptors returns the client interceptors.
+func (c *ScriptRunClient) Interceptors() []Interceptor {
+	return c.inters.ScriptRun
+}
+
+func (c *ScriptRunClient) mutate(ctx context.Context, m *ScriptRunMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&ScriptRunCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&ScriptRunUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&ScriptRunUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&ScriptRunDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown ScriptRun mutation op: %q", m.Op())
+	}
+}
+
 // SettingClient is a client for the Setting schema.
 type SettingClient struct {
 	config
@@ -2200,13 +2514,13 @@ func (c *TokenClient) mutate(ctx context.Context, m *TokenMutation) (Value, erro
 type (
 	hooks struct {
 		Deployment, DeploymentBatch, DeploymentEvent, Node, NodeTombstone, PhaseRun,
-		PhaseStat, Replica, Resource, Setting, StrangerReport, StreamCounter,
-		Token []ent.Hook
+		PhaseStat, Replica, Resource, ScriptDocument, ScriptRun, Setting,
+		StrangerReport, StreamCounter, Token []ent.Hook
 	}
 	inters struct {
 		Deployment, DeploymentBatch, DeploymentEvent, Node, NodeTombstone, PhaseRun,
-		PhaseStat, Replica, Resource, Setting, StrangerReport, StreamCounter,
-		Token []ent.Interceptor
+		PhaseStat, Replica, Resource, ScriptDocument, ScriptRun, Setting,
+		StrangerReport, StreamCounter, Token []ent.Interceptor
 	}
 )
 

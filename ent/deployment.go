@@ -46,6 +46,8 @@ type Deployment struct {
 	Config json.RawMessage `json:"config,omitempty"`
 	// last sequence given to an event of this deployment
 	Sequence int `json:"sequence,omitempty"`
+	// queued for another attempt: the phase that it begins with once it has a slot
+	ResumePhase string `json:"resume_phase,omitempty"`
 	// boot requests seen in this attempt
 	Boots int `json:"boots,omitempty"`
 	// attempts that a reboot in the middle opened
@@ -154,7 +156,7 @@ func (*Deployment) scanValues(columns []string) ([]any, error) {
 			values[i] = new(sql.NullBool)
 		case deployment.FieldID, deployment.FieldNodeID, deployment.FieldBatchID, deployment.FieldNumber, deployment.FieldAttempt, deployment.FieldSequence, deployment.FieldBoots, deployment.FieldReboots, deployment.FieldFailureSequence, deployment.FieldVersion:
 			values[i] = new(sql.NullInt64)
-		case deployment.FieldKind, deployment.FieldState, deployment.FieldPhase, deployment.FieldPhaseStatus, deployment.FieldProvider, deployment.FieldRequestedByKind, deployment.FieldRequestedBy, deployment.FieldIdempotencyKey, deployment.FieldRequestHash, deployment.FieldFailurePhase, deployment.FieldFailureCode, deployment.FieldFailureMessage, deployment.FieldFailureHint:
+		case deployment.FieldKind, deployment.FieldState, deployment.FieldPhase, deployment.FieldPhaseStatus, deployment.FieldProvider, deployment.FieldResumePhase, deployment.FieldRequestedByKind, deployment.FieldRequestedBy, deployment.FieldIdempotencyKey, deployment.FieldRequestHash, deployment.FieldFailurePhase, deployment.FieldFailureCode, deployment.FieldFailureMessage, deployment.FieldFailureHint:
 			values[i] = new(sql.NullString)
 		case deployment.FieldFailedAt, deployment.FieldCreatedAt, deployment.FieldUpdatedAt, deployment.FieldStartedAt, deployment.FieldFinishedAt:
 			values[i] = new(sql.NullTime)
@@ -261,6 +263,12 @@ func (_m *Deployment) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field sequence", values[i])
 			} else if value.Valid {
 				_m.Sequence = int(value.Int64)
+			}
+		case deployment.FieldResumePhase:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field resume_phase", values[i])
+			} else if value.Valid {
+				_m.ResumePhase = value.String
 			}
 		case deployment.FieldBoots:
 			if value, ok := values[i].(*sql.NullInt64); !ok {
@@ -476,6 +484,9 @@ func (_m *Deployment) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("sequence=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Sequence))
+	builder.WriteString(", ")
+	builder.WriteString("resume_phase=")
+	builder.WriteString(_m.ResumePhase)
 	builder.WriteString(", ")
 	builder.WriteString("boots=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Boots))

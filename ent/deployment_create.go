@@ -145,6 +145,20 @@ func (_c *DeploymentCreate) SetNillableSequence(v *int) *DeploymentCreate {
 	return _c
 }
 
+// SetResumePhase sets the "resume_phase" field.
+func (_c *DeploymentCreate) SetResumePhase(v string) *DeploymentCreate {
+	_c.mutation.SetResumePhase(v)
+	return _c
+}
+
+// SetNillableResumePhase sets the "resume_phase" field if the given value is not nil.
+func (_c *DeploymentCreate) SetNillableResumePhase(v *string) *DeploymentCreate {
+	if v != nil {
+		_c.SetResumePhase(*v)
+	}
+	return _c
+}
+
 // SetBoots sets the "boots" field.
 func (_c *DeploymentCreate) SetBoots(v int) *DeploymentCreate {
 	_c.mutation.SetBoots(v)
@@ -478,6 +492,10 @@ func (_c *DeploymentCreate) defaults() {
 		v := deployment.DefaultSequence
 		_c.mutation.SetSequence(v)
 	}
+	if _, ok := _c.mutation.ResumePhase(); !ok {
+		v := deployment.DefaultResumePhase
+		_c.mutation.SetResumePhase(v)
+	}
 	if _, ok := _c.mutation.Boots(); !ok {
 		v := deployment.DefaultBoots
 		_c.mutation.SetBoots(v)
@@ -538,6 +556,9 @@ func (_c *DeploymentCreate) check() error {
 	}
 	if _, ok := _c.mutation.Sequence(); !ok {
 		return &ValidationError{Name: "sequence", err: errors.New(`ent: missing required field "Deployment.sequence"`)}
+	}
+	if _, ok := _c.mutation.ResumePhase(); !ok {
+		return &ValidationError{Name: "resume_phase", err: errors.New(`ent: missing required field "Deployment.resume_phase"`)}
 	}
 	if _, ok := _c.mutation.Boots(); !ok {
 		return &ValidationError{Name: "boots", err: errors.New(`ent: missing required field "Deployment.boots"`)}
@@ -642,6 +663,10 @@ func (_c *DeploymentCreate) createSpec() (*Deployment, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Sequence(); ok {
 		_spec.SetField(deployment.FieldSequence, field.TypeInt, value)
 		_node.Sequence = value
+	}
+	if value, ok := _c.mutation.ResumePhase(); ok {
+		_spec.SetField(deployment.FieldResumePhase, field.TypeString, value)
+		_node.ResumePhase = value
 	}
 	if value, ok := _c.mutation.Boots(); ok {
 		_spec.SetField(deployment.FieldBoots, field.TypeInt, value)
@@ -1016,6 +1041,18 @@ func (u *DeploymentUpsert) UpdateSequence() *DeploymentUpsert {
 // AddSequence adds v to the "sequence" field.
 func (u *DeploymentUpsert) AddSequence(v int) *DeploymentUpsert {
 	u.Add(deployment.FieldSequence, v)
+	return u
+}
+
+// SetResumePhase sets the "resume_phase" field.
+func (u *DeploymentUpsert) SetResumePhase(v string) *DeploymentUpsert {
+	u.Set(deployment.FieldResumePhase, v)
+	return u
+}
+
+// UpdateResumePhase sets the "resume_phase" field to the value that was provided on create.
+func (u *DeploymentUpsert) UpdateResumePhase() *DeploymentUpsert {
+	u.SetExcluded(deployment.FieldResumePhase)
 	return u
 }
 
@@ -1581,6 +1618,20 @@ func (u *DeploymentUpsertOne) AddSequence(v int) *DeploymentUpsertOne {
 func (u *DeploymentUpsertOne) UpdateSequence() *DeploymentUpsertOne {
 	return u.Update(func(s *DeploymentUpsert) {
 		s.UpdateSequence()
+	})
+}
+
+// SetResumePhase sets the "resume_phase" field.
+func (u *DeploymentUpsertOne) SetResumePhase(v string) *DeploymentUpsertOne {
+	return u.Update(func(s *DeploymentUpsert) {
+		s.SetResumePhase(v)
+	})
+}
+
+// UpdateResumePhase sets the "resume_phase" field to the value that was provided on create.
+func (u *DeploymentUpsertOne) UpdateResumePhase() *DeploymentUpsertOne {
+	return u.Update(func(s *DeploymentUpsert) {
+		s.UpdateResumePhase()
 	})
 }
 
@@ -2362,6 +2413,20 @@ func (u *DeploymentUpsertBulk) AddSequence(v int) *DeploymentUpsertBulk {
 func (u *DeploymentUpsertBulk) UpdateSequence() *DeploymentUpsertBulk {
 	return u.Update(func(s *DeploymentUpsert) {
 		s.UpdateSequence()
+	})
+}
+
+// SetResumePhase sets the "resume_phase" field.
+func (u *DeploymentUpsertBulk) SetResumePhase(v string) *DeploymentUpsertBulk {
+	return u.Update(func(s *DeploymentUpsert) {
+		s.SetResumePhase(v)
+	})
+}
+
+// UpdateResumePhase sets the "resume_phase" field to the value that was provided on create.
+func (u *DeploymentUpsertBulk) UpdateResumePhase() *DeploymentUpsertBulk {
+	return u.Update(func(s *DeploymentUpsert) {
+		s.UpdateResumePhase()
 	})
 }
 

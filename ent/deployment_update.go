@@ -246,6 +246,20 @@ func (_u *DeploymentUpdate) AddSequence(v int) *DeploymentUpdate {
 	return _u
 }
 
+// SetResumePhase sets the "resume_phase" field.
+func (_u *DeploymentUpdate) SetResumePhase(v string) *DeploymentUpdate {
+	_u.mutation.SetResumePhase(v)
+	return _u
+}
+
+// SetNillableResumePhase sets the "resume_phase" field if the given value is not nil.
+func (_u *DeploymentUpdate) SetNillableResumePhase(v *string) *DeploymentUpdate {
+	if v != nil {
+		_u.SetResumePhase(*v)
+	}
+	return _u
+}
+
 // SetBoots sets the "boots" field.
 func (_u *DeploymentUpdate) SetBoots(v int) *DeploymentUpdate {
 	_u.mutation.ResetBoots()
@@ -793,6 +807,9 @@ func (_u *DeploymentUpdate) sqlSave(ctx context.Context) (_node int, err error) 
 	if value, ok := _u.mutation.AddedSequence(); ok {
 		_spec.AddField(deployment.FieldSequence, field.TypeInt, value)
 	}
+	if value, ok := _u.mutation.ResumePhase(); ok {
+		_spec.SetField(deployment.FieldResumePhase, field.TypeString, value)
+	}
 	if value, ok := _u.mutation.Boots(); ok {
 		_spec.SetField(deployment.FieldBoots, field.TypeInt, value)
 	}
@@ -1267,6 +1284,20 @@ func (_u *DeploymentUpdateOne) SetNillableSequence(v *int) *DeploymentUpdateOne 
 // AddSequence adds value to the "sequence" field.
 func (_u *DeploymentUpdateOne) AddSequence(v int) *DeploymentUpdateOne {
 	_u.mutation.AddSequence(v)
+	return _u
+}
+
+// SetResumePhase sets the "resume_phase" field.
+func (_u *DeploymentUpdateOne) SetResumePhase(v string) *DeploymentUpdateOne {
+	_u.mutation.SetResumePhase(v)
+	return _u
+}
+
+// SetNillableResumePhase sets the "resume_phase" field if the given value is not nil.
+func (_u *DeploymentUpdateOne) SetNillableResumePhase(v *string) *DeploymentUpdateOne {
+	if v != nil {
+		_u.SetResumePhase(*v)
+	}
 	return _u
 }
 
@@ -1846,6 +1877,9 @@ func (_u *DeploymentUpdateOne) sqlSave(ctx context.Context) (_node *Deployment, 
 	}
 	if value, ok := _u.mutation.AddedSequence(); ok {
 		_spec.AddField(deployment.FieldSequence, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.ResumePhase(); ok {
+		_spec.SetField(deployment.FieldResumePhase, field.TypeString, value)
 	}
 	if value, ok := _u.mutation.Boots(); ok {
 		_spec.SetField(deployment.FieldBoots, field.TypeInt, value)

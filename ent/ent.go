@@ -21,6 +21,8 @@ import (
 	"github.com/slipwayhq/slipway/ent/phasestat"
 	"github.com/slipwayhq/slipway/ent/replica"
 	"github.com/slipwayhq/slipway/ent/resource"
+	"github.com/slipwayhq/slipway/ent/scriptdocument"
+	"github.com/slipwayhq/slipway/ent/scriptrun"
 	"github.com/slipwayhq/slipway/ent/setting"
 	"github.com/slipwayhq/slipway/ent/strangerreport"
 	"github.com/slipwayhq/slipway/ent/streamcounter"
@@ -94,6 +96,8 @@ func checkColumn(t, c string) error {
 			phasestat.Table:       phasestat.ValidColumn,
 			replica.Table:         replica.ValidColumn,
 			resource.Table:        resource.ValidColumn,
+			scriptdocument.Table:  scriptdocument.ValidColumn,
+			scriptrun.Table:       scriptrun.ValidColumn,
 			setting.Table:         setting.ValidColumn,
 			strangerreport.Table:  strangerreport.ValidColumn,
 			streamcounter.Table:   streamcounter.ValidColumn,

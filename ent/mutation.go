@@ -22,6 +22,8 @@ import (
 	"github.com/slipwayhq/slipway/ent/predicate"
 	"github.com/slipwayhq/slipway/ent/replica"
 	"github.com/slipwayhq/slipway/ent/resource"
+	"github.com/slipwayhq/slipway/ent/scriptdocument"
+	"github.com/slipwayhq/slipway/ent/scriptrun"
 	"github.com/slipwayhq/slipway/ent/setting"
 	"github.com/slipwayhq/slipway/ent/strangerreport"
 	"github.com/slipwayhq/slipway/ent/streamcounter"
@@ -46,6 +48,8 @@ const (
 	TypePhaseStat       = "PhaseStat"
 	TypeReplica         = "Replica"
 	TypeResource        = "Resource"
+	TypeScriptDocument  = "ScriptDocument"
+	TypeScriptRun       = "ScriptRun"
 	TypeSetting         = "Setting"
 	TypeStrangerReport  = "StrangerReport"
 	TypeStreamCounter   = "StreamCounter"
@@ -74,6 +78,7 @@ type DeploymentMutation struct {
 	append_config       json.RawMessage
 	sequence            *int
 	addsequence         *int
+	resume_phase        *string
 	boots               *int
 	addboots            *int
 	reboots             *int
@@ -799,6 +804,42 @@ func (m *DeploymentMutation) AddedSequence() (r int, exists bool) {
 func (m *DeploymentMutation) ResetSequence() {
 	m.sequence = nil
 	m.addsequence = nil
+}
+
+// SetResumePhase sets the "resume_phase" field.
+func (m *DeploymentMutation) SetResumePhase(s string) {
+	m.resume_phase = &s
+}
+
+// ResumePhase returns the value of the "resume_phase" field in the mutation.
+func (m *DeploymentMutation) ResumePhase() (r string, exists bool) {
+	v := m.resume_phase
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldResumePhase returns the old "resume_phase" field's value of the Deployment entity.
+// If the Deployment object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *DeploymentMutation) OldResumePhase(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldResumePhase is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldResumePhase requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldResumePhase: %w", err)
+	}
+	return oldValue.ResumePhase, nil
+}
+
+// ResetResumePhase resets all changes to the "resume_phase" field.
+func (m *DeploymentMutation) ResetResumePhase() {
+	m.resume_phase = nil
 }
 
 // SetBoots sets the "boots" field.
@@ -1856,7 +1897,7 @@ func (m *DeploymentMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *DeploymentMutation) Fields() []string {
-	fields := make([]string, 0, 31)
+	fields := make([]string, 0, 32)
 	if m.node != nil {
 		fields = append(fields, deployment.FieldNodeID)
 	}
@@ -1895,6 +1936,9 @@ func (m *DeploymentMutation) Fields() []string {
 	}
 	if m.sequence != nil {
 		fields = append(fields, deployment.FieldSequence)
+	}
+	if m.resume_phase != nil {
+		fields = append(fields, deployment.FieldResumePhase)
 	}
 	if m.boots != nil {
 		fields = append(fields, deployment.FieldBoots)
@@ -1984,6 +2028,8 @@ func (m *DeploymentMutation) Field(name string) (ent.Value, bool) {
 		return m.Config()
 	case deployment.FieldSequence:
 		return m.Sequence()
+	case deployment.FieldResumePhase:
+		return m.ResumePhase()
 	case deployment.FieldBoots:
 		return m.Boots()
 	case deployment.FieldReboots:
@@ -2055,6 +2101,8 @@ func (m *DeploymentMutation) OldField(ctx context.Context, name string) (ent.Val
 		return m.OldConfig(ctx)
 	case deployment.FieldSequence:
 		return m.OldSequence(ctx)
+	case deployment.FieldResumePhase:
+		return m.OldResumePhase(ctx)
 	case deployment.FieldBoots:
 		return m.OldBoots(ctx)
 	case deployment.FieldReboots:
@@ -2190,6 +2238,13 @@ func (m *DeploymentMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetSequence(v)
+		return nil
+	case deployment.FieldResumePhase:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetResumePhase(v)
 		return nil
 	case deployment.FieldBoots:
 		v, ok := value.(int)
@@ -2566,6 +2621,9 @@ func (m *DeploymentMutation) ResetField(name string) error {
 		return nil
 	case deployment.FieldSequence:
 		m.ResetSequence()
+		return nil
+	case deployment.FieldResumePhase:
+		m.ResetResumePhase()
 		return nil
 	case deployment.FieldBoots:
 		m.ResetBoots()
@@ -8579,6 +8637,8 @@ type PhaseRunMutation struct {
 	awaiting          *string
 	evidence          *string
 	awaiting_since    *time.Time
+	probe             *json.RawMessage
+	appendprobe       json.RawMessage
 	entered_at        *time.Time
 	started_at        *time.Time
 	finished_at       *time.Time
@@ -9470,6 +9530,71 @@ func (m *PhaseRunMutation) ResetAwaitingSince() {
 	delete(m.clearedFields, phaserun.FieldAwaitingSince)
 }
 
+// SetProbe sets the "probe" field.
+func (m *PhaseRunMutation) SetProbe(jm json.RawMessage) {
+	m.probe = &jm
+	m.appendprobe = nil
+}
+
+// Probe returns the value of the "probe" field in the mutation.
+func (m *PhaseRunMutation) Probe() (r json.RawMessage, exists bool) {
+	v := m.probe
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldProbe returns the old "probe" field's value of the PhaseRun entity.
+// If the PhaseRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PhaseRunMutation) OldProbe(ctx context.Context) (v json.RawMessage, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldProbe is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldProbe requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldProbe: %w", err)
+	}
+	return oldValue.Probe, nil
+}
+
+// AppendProbe adds jm to the "probe" field.
+func (m *PhaseRunMutation) AppendProbe(jm json.RawMessage) {
+	m.appendprobe = append(m.appendprobe, jm...)
+}
+
+// AppendedProbe returns the list of values that were appended to the "probe" field in this mutation.
+func (m *PhaseRunMutation) AppendedProbe() (json.RawMessage, bool) {
+	if len(m.appendprobe) == 0 {
+		return nil, false
+	}
+	return m.appendprobe, true
+}
+
+// ClearProbe clears the value of the "probe" field.
+func (m *PhaseRunMutation) ClearProbe() {
+	m.probe = nil
+	m.appendprobe = nil
+	m.clearedFields[phaserun.FieldProbe] = struct{}{}
+}
+
+// ProbeCleared returns if the "probe" field was cleared in this mutation.
+func (m *PhaseRunMutation) ProbeCleared() bool {
+	_, ok := m.clearedFields[phaserun.FieldProbe]
+	return ok
+}
+
+// ResetProbe resets all changes to the "probe" field.
+func (m *PhaseRunMutation) ResetProbe() {
+	m.probe = nil
+	m.appendprobe = nil
+	delete(m.clearedFields, phaserun.FieldProbe)
+}
+
 // SetEnteredAt sets the "entered_at" field.
 func (m *PhaseRunMutation) SetEnteredAt(t time.Time) {
 	m.entered_at = &t
@@ -9819,7 +9944,7 @@ func (m *PhaseRunMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *PhaseRunMutation) Fields() []string {
-	fields := make([]string, 0, 23)
+	fields := make([]string, 0, 24)
 	if m.deployment != nil {
 		fields = append(fields, phaserun.FieldDeploymentID)
 	}
@@ -9870,6 +9995,9 @@ func (m *PhaseRunMutation) Fields() []string {
 	}
 	if m.awaiting_since != nil {
 		fields = append(fields, phaserun.FieldAwaitingSince)
+	}
+	if m.probe != nil {
+		fields = append(fields, phaserun.FieldProbe)
 	}
 	if m.entered_at != nil {
 		fields = append(fields, phaserun.FieldEnteredAt)
@@ -9931,6 +10059,8 @@ func (m *PhaseRunMutation) Field(name string) (ent.Value, bool) {
 		return m.Evidence()
 	case phaserun.FieldAwaitingSince:
 		return m.AwaitingSince()
+	case phaserun.FieldProbe:
+		return m.Probe()
 	case phaserun.FieldEnteredAt:
 		return m.EnteredAt()
 	case phaserun.FieldStartedAt:
@@ -9986,6 +10116,8 @@ func (m *PhaseRunMutation) OldField(ctx context.Context, name string) (ent.Value
 		return m.OldEvidence(ctx)
 	case phaserun.FieldAwaitingSince:
 		return m.OldAwaitingSince(ctx)
+	case phaserun.FieldProbe:
+		return m.OldProbe(ctx)
 	case phaserun.FieldEnteredAt:
 		return m.OldEnteredAt(ctx)
 	case phaserun.FieldStartedAt:
@@ -10125,6 +10257,13 @@ func (m *PhaseRunMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetAwaitingSince(v)
+		return nil
+	case phaserun.FieldProbe:
+		v, ok := value.(json.RawMessage)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetProbe(v)
 		return nil
 	case phaserun.FieldEnteredAt:
 		v, ok := value.(time.Time)
@@ -10294,6 +10433,9 @@ func (m *PhaseRunMutation) ClearedFields() []string {
 	if m.FieldCleared(phaserun.FieldAwaitingSince) {
 		fields = append(fields, phaserun.FieldAwaitingSince)
 	}
+	if m.FieldCleared(phaserun.FieldProbe) {
+		fields = append(fields, phaserun.FieldProbe)
+	}
 	if m.FieldCleared(phaserun.FieldStartedAt) {
 		fields = append(fields, phaserun.FieldStartedAt)
 	}
@@ -10328,6 +10470,9 @@ func (m *PhaseRunMutation) ClearField(name string) error {
 		return nil
 	case phaserun.FieldAwaitingSince:
 		m.ClearAwaitingSince()
+		return nil
+	case phaserun.FieldProbe:
+		m.ClearProbe()
 		return nil
 	case phaserun.FieldStartedAt:
 		m.ClearStartedAt()
@@ -10399,6 +10544,9 @@ func (m *PhaseRunMutation) ResetField(name string) error {
 		return nil
 	case phaserun.FieldAwaitingSince:
 		m.ResetAwaitingSince()
+		return nil
+	case phaserun.FieldProbe:
+		m.ResetProbe()
 		return nil
 	case phaserun.FieldEnteredAt:
 		m.ResetEnteredAt()
@@ -12983,6 +13131,2737 @@ func (m *ResourceMutation) ResetEdge(name string) error {
 		return nil
 	}
 	return fmt.Errorf("unknown Resource edge %s", name)
+}
+
+// ScriptDocumentMutation represents an operation that mutates the ScriptDocument nodes in the graph.
+type ScriptDocumentMutation struct {
+	config
+	op               Op
+	typ              string
+	id               *int64
+	deployment_id    *int64
+	adddeployment_id *int64
+	attempt          *int
+	addattempt       *int
+	node_id          *int64
+	addnode_id       *int64
+	file             *string
+	number           *int
+	addnumber        *int
+	body             *[]byte
+	sha256           *string
+	boot_id_before   *string
+	created_at       *time.Time
+	clearedFields    map[string]struct{}
+	run              *int64
+	clearedrun       bool
+	done             bool
+	oldValue         func(context.Context) (*ScriptDocument, error)
+	predicates       []predicate.ScriptDocument
+}
+
+var _ ent.Mutation = (*ScriptDocumentMutation)(nil)
+
+// scriptdocumentOption allows management of the mutation configuration using functional options.
+type scriptdocumentOption func(*ScriptDocumentMutation)
+
+// newScriptDocumentMutation creates new mutation for the ScriptDocument entity.
+func newScriptDocumentMutation(c config, op Op, opts ...scriptdocumentOption) *ScriptDocumentMutation {
+	m := &ScriptDocumentMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeScriptDocument,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withScriptDocumentID sets the ID field of the mutation.
+func withScriptDocumentID(id int64) scriptdocumentOption {
+	return func(m *ScriptDocumentMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *ScriptDocument
+		)
+		m.oldValue = func(ctx context.Context) (*ScriptDocument, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().ScriptDocument.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withScriptDocument sets the old ScriptDocument of the mutation.
+func withScriptDocument(node *ScriptDocument) scriptdocumentOption {
+	return func(m *ScriptDocumentMutation) {
+		m.oldValue = func(context.Context) (*ScriptDocument, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m ScriptDocumentMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m ScriptDocumentMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of ScriptDocument entities.
+func (m *ScriptDocumentMutation) SetID(id int64) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *ScriptDocumentMutation) ID() (id int64, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *ScriptDocumentMutation) IDs(ctx context.Context) ([]int64, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []int64{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().ScriptDocument.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetRunID sets the "run_id" field.
+func (m *ScriptDocumentMutation) SetRunID(i int64) {
+	m.run = &i
+}
+
+// RunID returns the value of the "run_id" field in the mutation.
+func (m *ScriptDocumentMutation) RunID() (r int64, exists bool) {
+	v := m.run
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRunID returns the old "run_id" field's value of the ScriptDocument entity.
+// If the ScriptDocument object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptDocumentMutation) OldRunID(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRunID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRunID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRunID: %w", err)
+	}
+	return oldValue.RunID, nil
+}
+
+// ResetRunID resets all changes to the "run_id" field.
+func (m *ScriptDocumentMutation) ResetRunID() {
+	m.run = nil
+}
+
+// SetDeploymentID sets the "deployment_id" field.
+func (m *ScriptDocumentMutation) SetDeploymentID(i int64) {
+	m.deployment_id = &i
+	m.adddeployment_id = nil
+}
+
+// DeploymentID returns the value of the "deployment_id" field in the mutation.
+func (m *ScriptDocumentMutation) DeploymentID() (r int64, exists bool) {
+	v := m.deployment_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDeploymentID returns the old "deployment_id" field's value of the ScriptDocument entity.
+// If the ScriptDocument object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptDocumentMutation) OldDeploymentID(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDeploymentID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDeploymentID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDeploymentID: %w", err)
+	}
+	return oldValue.DeploymentID, nil
+}
+
+// AddDeploymentID adds i to the "deployment_id" field.
+func (m *ScriptDocumentMutation) AddDeploymentID(i int64) {
+	if m.adddeployment_id != nil {
+		*m.adddeployment_id += i
+	} else {
+		m.adddeployment_id = &i
+	}
+}
+
+// AddedDeploymentID returns the value that was added to the "deployment_id" field in this mutation.
+func (m *ScriptDocumentMutation) AddedDeploymentID() (r int64, exists bool) {
+	v := m.adddeployment_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetDeploymentID resets all changes to the "deployment_id" field.
+func (m *ScriptDocumentMutation) ResetDeploymentID() {
+	m.deployment_id = nil
+	m.adddeployment_id = nil
+}
+
+// SetAttempt sets the "attempt" field.
+func (m *ScriptDocumentMutation) SetAttempt(i int) {
+	m.attempt = &i
+	m.addattempt = nil
+}
+
+// Attempt returns the value of the "attempt" field in the mutation.
+func (m *ScriptDocumentMutation) Attempt() (r int, exists bool) {
+	v := m.attempt
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAttempt returns the old "attempt" field's value of the ScriptDocument entity.
+// If the ScriptDocument object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptDocumentMutation) OldAttempt(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAttempt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAttempt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAttempt: %w", err)
+	}
+	return oldValue.Attempt, nil
+}
+
+// AddAttempt adds i to the "attempt" field.
+func (m *ScriptDocumentMutation) AddAttempt(i int) {
+	if m.addattempt != nil {
+		*m.addattempt += i
+	} else {
+		m.addattempt = &i
+	}
+}
+
+// AddedAttempt returns the value that was added to the "attempt" field in this mutation.
+func (m *ScriptDocumentMutation) AddedAttempt() (r int, exists bool) {
+	v := m.addattempt
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetAttempt resets all changes to the "attempt" field.
+func (m *ScriptDocumentMutation) ResetAttempt() {
+	m.attempt = nil
+	m.addattempt = nil
+}
+
+// SetNodeID sets the "node_id" field.
+func (m *ScriptDocumentMutation) SetNodeID(i int64) {
+	m.node_id = &i
+	m.addnode_id = nil
+}
+
+// NodeID returns the value of the "node_id" field in the mutation.
+func (m *ScriptDocumentMutation) NodeID() (r int64, exists bool) {
+	v := m.node_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNodeID returns the old "node_id" field's value of the ScriptDocument entity.
+// If the ScriptDocument object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptDocumentMutation) OldNodeID(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNodeID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNodeID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNodeID: %w", err)
+	}
+	return oldValue.NodeID, nil
+}
+
+// AddNodeID adds i to the "node_id" field.
+func (m *ScriptDocumentMutation) AddNodeID(i int64) {
+	if m.addnode_id != nil {
+		*m.addnode_id += i
+	} else {
+		m.addnode_id = &i
+	}
+}
+
+// AddedNodeID returns the value that was added to the "node_id" field in this mutation.
+func (m *ScriptDocumentMutation) AddedNodeID() (r int64, exists bool) {
+	v := m.addnode_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetNodeID resets all changes to the "node_id" field.
+func (m *ScriptDocumentMutation) ResetNodeID() {
+	m.node_id = nil
+	m.addnode_id = nil
+}
+
+// SetFile sets the "file" field.
+func (m *ScriptDocumentMutation) SetFile(s string) {
+	m.file = &s
+}
+
+// File returns the value of the "file" field in the mutation.
+func (m *ScriptDocumentMutation) File() (r string, exists bool) {
+	v := m.file
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFile returns the old "file" field's value of the ScriptDocument entity.
+// If the ScriptDocument object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptDocumentMutation) OldFile(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFile is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFile requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFile: %w", err)
+	}
+	return oldValue.File, nil
+}
+
+// ResetFile resets all changes to the "file" field.
+func (m *ScriptDocumentMutation) ResetFile() {
+	m.file = nil
+}
+
+// SetNumber sets the "number" field.
+func (m *ScriptDocumentMutation) SetNumber(i int) {
+	m.number = &i
+	m.addnumber = nil
+}
+
+// Number returns the value of the "number" field in the mutation.
+func (m *ScriptDocumentMutation) Number() (r int, exists bool) {
+	v := m.number
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNumber returns the old "number" field's value of the ScriptDocument entity.
+// If the ScriptDocument object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptDocumentMutation) OldNumber(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNumber is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNumber requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNumber: %w", err)
+	}
+	return oldValue.Number, nil
+}
+
+// AddNumber adds i to the "number" field.
+func (m *ScriptDocumentMutation) AddNumber(i int) {
+	if m.addnumber != nil {
+		*m.addnumber += i
+	} else {
+		m.addnumber = &i
+	}
+}
+
+// AddedNumber returns the value that was added to the "number" field in this mutation.
+func (m *ScriptDocumentMutation) AddedNumber() (r int, exists bool) {
+	v := m.addnumber
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetNumber resets all changes to the "number" field.
+func (m *ScriptDocumentMutation) ResetNumber() {
+	m.number = nil
+	m.addnumber = nil
+}
+
+// SetBody sets the "body" field.
+func (m *ScriptDocumentMutation) SetBody(b []byte) {
+	m.body = &b
+}
+
+// Body returns the value of the "body" field in the mutation.
+func (m *ScriptDocumentMutation) Body() (r []byte, exists bool) {
+	v := m.body
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldBody returns the old "body" field's value of the ScriptDocument entity.
+// If the ScriptDocument object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptDocumentMutation) OldBody(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldBody is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldBody requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldBody: %w", err)
+	}
+	return oldValue.Body, nil
+}
+
+// ResetBody resets all changes to the "body" field.
+func (m *ScriptDocumentMutation) ResetBody() {
+	m.body = nil
+}
+
+// SetSha256 sets the "sha256" field.
+func (m *ScriptDocumentMutation) SetSha256(s string) {
+	m.sha256 = &s
+}
+
+// Sha256 returns the value of the "sha256" field in the mutation.
+func (m *ScriptDocumentMutation) Sha256() (r string, exists bool) {
+	v := m.sha256
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSha256 returns the old "sha256" field's value of the ScriptDocument entity.
+// If the ScriptDocument object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptDocumentMutation) OldSha256(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSha256 is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSha256 requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSha256: %w", err)
+	}
+	return oldValue.Sha256, nil
+}
+
+// ResetSha256 resets all changes to the "sha256" field.
+func (m *ScriptDocumentMutation) ResetSha256() {
+	m.sha256 = nil
+}
+
+// SetBootIDBefore sets the "boot_id_before" field.
+func (m *ScriptDocumentMutation) SetBootIDBefore(s string) {
+	m.boot_id_before = &s
+}
+
+// BootIDBefore returns the value of the "boot_id_before" field in the mutation.
+func (m *ScriptDocumentMutation) BootIDBefore() (r string, exists bool) {
+	v := m.boot_id_before
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldBootIDBefore returns the old "boot_id_before" field's value of the ScriptDocument entity.
+// If the ScriptDocument object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptDocumentMutation) OldBootIDBefore(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldBootIDBefore is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldBootIDBefore requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldBootIDBefore: %w", err)
+	}
+	return oldValue.BootIDBefore, nil
+}
+
+// ResetBootIDBefore resets all changes to the "boot_id_before" field.
+func (m *ScriptDocumentMutation) ResetBootIDBefore() {
+	m.boot_id_before = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *ScriptDocumentMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *ScriptDocumentMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the ScriptDocument entity.
+// If the ScriptDocument object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptDocumentMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *ScriptDocumentMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// ClearRun clears the "run" edge to the ScriptRun entity.
+func (m *ScriptDocumentMutation) ClearRun() {
+	m.clearedrun = true
+	m.clearedFields[scriptdocument.FieldRunID] = struct{}{}
+}
+
+// RunCleared reports if the "run" edge to the ScriptRun entity was cleared.
+func (m *ScriptDocumentMutation) RunCleared() bool {
+	return m.clearedrun
+}
+
+// RunIDs returns the "run" edge IDs in the mutation.
+// Note that IDs always returns len(IDs) <= 1 for unique edges, and you should use
+// RunID instead. It exists only for internal usage by the builders.
+func (m *ScriptDocumentMutation) RunIDs() (ids []int64) {
+	if id := m.run; id != nil {
+		ids = append(ids, *id)
+	}
+	return
+}
+
+// ResetRun resets all changes to the "run" edge.
+func (m *ScriptDocumentMutation) ResetRun() {
+	m.run = nil
+	m.clearedrun = false
+}
+
+// Where appends a list predicates to the ScriptDocumentMutation builder.
+func (m *ScriptDocumentMutation) Where(ps ...predicate.ScriptDocument) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the ScriptDocumentMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *ScriptDocumentMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.ScriptDocument, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *ScriptDocumentMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *ScriptDocumentMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (ScriptDocument).
+func (m *ScriptDocumentMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *ScriptDocumentMutation) Fields() []string {
+	fields := make([]string, 0, 10)
+	if m.run != nil {
+		fields = append(fields, scriptdocument.FieldRunID)
+	}
+	if m.deployment_id != nil {
+		fields = append(fields, scriptdocument.FieldDeploymentID)
+	}
+	if m.attempt != nil {
+		fields = append(fields, scriptdocument.FieldAttempt)
+	}
+	if m.node_id != nil {
+		fields = append(fields, scriptdocument.FieldNodeID)
+	}
+	if m.file != nil {
+		fields = append(fields, scriptdocument.FieldFile)
+	}
+	if m.number != nil {
+		fields = append(fields, scriptdocument.FieldNumber)
+	}
+	if m.body != nil {
+		fields = append(fields, scriptdocument.FieldBody)
+	}
+	if m.sha256 != nil {
+		fields = append(fields, scriptdocument.FieldSha256)
+	}
+	if m.boot_id_before != nil {
+		fields = append(fields, scriptdocument.FieldBootIDBefore)
+	}
+	if m.created_at != nil {
+		fields = append(fields, scriptdocument.FieldCreatedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *ScriptDocumentMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case scriptdocument.FieldRunID:
+		return m.RunID()
+	case scriptdocument.FieldDeploymentID:
+		return m.DeploymentID()
+	case scriptdocument.FieldAttempt:
+		return m.Attempt()
+	case scriptdocument.FieldNodeID:
+		return m.NodeID()
+	case scriptdocument.FieldFile:
+		return m.File()
+	case scriptdocument.FieldNumber:
+		return m.Number()
+	case scriptdocument.FieldBody:
+		return m.Body()
+	case scriptdocument.FieldSha256:
+		return m.Sha256()
+	case scriptdocument.FieldBootIDBefore:
+		return m.BootIDBefore()
+	case scriptdocument.FieldCreatedAt:
+		return m.CreatedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *ScriptDocumentMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case scriptdocument.FieldRunID:
+		return m.OldRunID(ctx)
+	case scriptdocument.FieldDeploymentID:
+		return m.OldDeploymentID(ctx)
+	case scriptdocument.FieldAttempt:
+		return m.OldAttempt(ctx)
+	case scriptdocument.FieldNodeID:
+		return m.OldNodeID(ctx)
+	case scriptdocument.FieldFile:
+		return m.OldFile(ctx)
+	case scriptdocument.FieldNumber:
+		return m.OldNumber(ctx)
+	case scriptdocument.FieldBody:
+		return m.OldBody(ctx)
+	case scriptdocument.FieldSha256:
+		return m.OldSha256(ctx)
+	case scriptdocument.FieldBootIDBefore:
+		return m.OldBootIDBefore(ctx)
+	case scriptdocument.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown ScriptDocument field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ScriptDocumentMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case scriptdocument.FieldRunID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRunID(v)
+		return nil
+	case scriptdocument.FieldDeploymentID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDeploymentID(v)
+		return nil
+	case scriptdocument.FieldAttempt:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAttempt(v)
+		return nil
+	case scriptdocument.FieldNodeID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNodeID(v)
+		return nil
+	case scriptdocument.FieldFile:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFile(v)
+		return nil
+	case scriptdocument.FieldNumber:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNumber(v)
+		return nil
+	case scriptdocument.FieldBody:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetBody(v)
+		return nil
+	case scriptdocument.FieldSha256:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSha256(v)
+		return nil
+	case scriptdocument.FieldBootIDBefore:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetBootIDBefore(v)
+		return nil
+	case scriptdocument.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown ScriptDocument field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *ScriptDocumentMutation) AddedFields() []string {
+	var fields []string
+	if m.adddeployment_id != nil {
+		fields = append(fields, scriptdocument.FieldDeploymentID)
+	}
+	if m.addattempt != nil {
+		fields = append(fields, scriptdocument.FieldAttempt)
+	}
+	if m.addnode_id != nil {
+		fields = append(fields, scriptdocument.FieldNodeID)
+	}
+	if m.addnumber != nil {
+		fields = append(fields, scriptdocument.FieldNumber)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *ScriptDocumentMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case scriptdocument.FieldDeploymentID:
+		return m.AddedDeploymentID()
+	case scriptdocument.FieldAttempt:
+		return m.AddedAttempt()
+	case scriptdocument.FieldNodeID:
+		return m.AddedNodeID()
+	case scriptdocument.FieldNumber:
+		return m.AddedNumber()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ScriptDocumentMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case scriptdocument.FieldDeploymentID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddDeploymentID(v)
+		return nil
+	case scriptdocument.FieldAttempt:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddAttempt(v)
+		return nil
+	case scriptdocument.FieldNodeID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddNodeID(v)
+		return nil
+	case scriptdocument.FieldNumber:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddNumber(v)
+		return nil
+	}
+	return fmt.Errorf("unknown ScriptDocument numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *ScriptDocumentMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *ScriptDocumentMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *ScriptDocumentMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown ScriptDocument nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *ScriptDocumentMutation) ResetField(name string) error {
+	switch name {
+	case scriptdocument.FieldRunID:
+		m.ResetRunID()
+		return nil
+	case scriptdocument.FieldDeploymentID:
+		m.ResetDeploymentID()
+		return nil
+	case scriptdocument.FieldAttempt:
+		m.ResetAttempt()
+		return nil
+	case scriptdocument.FieldNodeID:
+		m.ResetNodeID()
+		return nil
+	case scriptdocument.FieldFile:
+		m.ResetFile()
+		return nil
+	case scriptdocument.FieldNumber:
+		m.ResetNumber()
+		return nil
+	case scriptdocument.FieldBody:
+		m.ResetBody()
+		return nil
+	case scriptdocument.FieldSha256:
+		m.ResetSha256()
+		return nil
+	case scriptdocument.FieldBootIDBefore:
+		m.ResetBootIDBefore()
+		return nil
+	case scriptdocument.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown ScriptDocument field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *ScriptDocumentMutation) AddedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.run != nil {
+		edges = append(edges, scriptdocument.EdgeRun)
+	}
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *ScriptDocumentMutation) AddedIDs(name string) []ent.Value {
+	switch name {
+	case scriptdocument.EdgeRun:
+		if id := m.run; id != nil {
+			return []ent.Value{*id}
+		}
+	}
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *ScriptDocumentMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 1)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *ScriptDocumentMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *ScriptDocumentMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.clearedrun {
+		edges = append(edges, scriptdocument.EdgeRun)
+	}
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *ScriptDocumentMutation) EdgeCleared(name string) bool {
+	switch name {
+	case scriptdocument.EdgeRun:
+		return m.clearedrun
+	}
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *ScriptDocumentMutation) ClearEdge(name string) error {
+	switch name {
+	case scriptdocument.EdgeRun:
+		m.ClearRun()
+		return nil
+	}
+	return fmt.Errorf("unknown ScriptDocument unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *ScriptDocumentMutation) ResetEdge(name string) error {
+	switch name {
+	case scriptdocument.EdgeRun:
+		m.ResetRun()
+		return nil
+	}
+	return fmt.Errorf("unknown ScriptDocument edge %s", name)
+}
+
+// ScriptRunMutation represents an operation that mutates the ScriptRun nodes in the graph.
+type ScriptRunMutation struct {
+	config
+	op                Op
+	typ               string
+	id                *int64
+	host              *string
+	state             *string
+	nodes             *int
+	addnodes          *int
+	pid               *int
+	addpid            *int
+	exit_code         *int
+	addexit_code      *int
+	signal            *string
+	problem           *string
+	log_bytes         *int64
+	addlog_bytes      *int64
+	log_cut           *bool
+	cancel_at         *time.Time
+	cancel_by         *string
+	cancel_reason     *string
+	requested_by_kind *string
+	requested_by      *string
+	idempotency_key   *string
+	request_hash      *string
+	created_at        *time.Time
+	stored_at         *time.Time
+	started_at        *time.Time
+	ended_at          *time.Time
+	clearedFields     map[string]struct{}
+	documents         map[int64]struct{}
+	removeddocuments  map[int64]struct{}
+	cleareddocuments  bool
+	done              bool
+	oldValue          func(context.Context) (*ScriptRun, error)
+	predicates        []predicate.ScriptRun
+}
+
+var _ ent.Mutation = (*ScriptRunMutation)(nil)
+
+// scriptrunOption allows management of the mutation configuration using functional options.
+type scriptrunOption func(*ScriptRunMutation)
+
+// newScriptRunMutation creates new mutation for the ScriptRun entity.
+func newScriptRunMutation(c config, op Op, opts ...scriptrunOption) *ScriptRunMutation {
+	m := &ScriptRunMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeScriptRun,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withScriptRunID sets the ID field of the mutation.
+func withScriptRunID(id int64) scriptrunOption {
+	return func(m *ScriptRunMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *ScriptRun
+		)
+		m.oldValue = func(ctx context.Context) (*ScriptRun, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().ScriptRun.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withScriptRun sets the old ScriptRun of the mutation.
+func withScriptRun(node *ScriptRun) scriptrunOption {
+	return func(m *ScriptRunMutation) {
+		m.oldValue = func(context.Context) (*ScriptRun, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m ScriptRunMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m ScriptRunMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of ScriptRun entities.
+func (m *ScriptRunMutation) SetID(id int64) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *ScriptRunMutation) ID() (id int64, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *ScriptRunMutation) IDs(ctx context.Context) ([]int64, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []int64{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().ScriptRun.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetHost sets the "host" field.
+func (m *ScriptRunMutation) SetHost(s string) {
+	m.host = &s
+}
+
+// Host returns the value of the "host" field in the mutation.
+func (m *ScriptRunMutation) Host() (r string, exists bool) {
+	v := m.host
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldHost returns the old "host" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldHost(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldHost is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldHost requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldHost: %w", err)
+	}
+	return oldValue.Host, nil
+}
+
+// ResetHost resets all changes to the "host" field.
+func (m *ScriptRunMutation) ResetHost() {
+	m.host = nil
+}
+
+// SetState sets the "state" field.
+func (m *ScriptRunMutation) SetState(s string) {
+	m.state = &s
+}
+
+// State returns the value of the "state" field in the mutation.
+func (m *ScriptRunMutation) State() (r string, exists bool) {
+	v := m.state
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldState returns the old "state" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldState(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldState is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldState requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldState: %w", err)
+	}
+	return oldValue.State, nil
+}
+
+// ResetState resets all changes to the "state" field.
+func (m *ScriptRunMutation) ResetState() {
+	m.state = nil
+}
+
+// SetNodes sets the "nodes" field.
+func (m *ScriptRunMutation) SetNodes(i int) {
+	m.nodes = &i
+	m.addnodes = nil
+}
+
+// Nodes returns the value of the "nodes" field in the mutation.
+func (m *ScriptRunMutation) Nodes() (r int, exists bool) {
+	v := m.nodes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNodes returns the old "nodes" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldNodes(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNodes is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNodes requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNodes: %w", err)
+	}
+	return oldValue.Nodes, nil
+}
+
+// AddNodes adds i to the "nodes" field.
+func (m *ScriptRunMutation) AddNodes(i int) {
+	if m.addnodes != nil {
+		*m.addnodes += i
+	} else {
+		m.addnodes = &i
+	}
+}
+
+// AddedNodes returns the value that was added to the "nodes" field in this mutation.
+func (m *ScriptRunMutation) AddedNodes() (r int, exists bool) {
+	v := m.addnodes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetNodes resets all changes to the "nodes" field.
+func (m *ScriptRunMutation) ResetNodes() {
+	m.nodes = nil
+	m.addnodes = nil
+}
+
+// SetPid sets the "pid" field.
+func (m *ScriptRunMutation) SetPid(i int) {
+	m.pid = &i
+	m.addpid = nil
+}
+
+// Pid returns the value of the "pid" field in the mutation.
+func (m *ScriptRunMutation) Pid() (r int, exists bool) {
+	v := m.pid
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPid returns the old "pid" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldPid(ctx context.Context) (v *int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPid is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPid requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPid: %w", err)
+	}
+	return oldValue.Pid, nil
+}
+
+// AddPid adds i to the "pid" field.
+func (m *ScriptRunMutation) AddPid(i int) {
+	if m.addpid != nil {
+		*m.addpid += i
+	} else {
+		m.addpid = &i
+	}
+}
+
+// AddedPid returns the value that was added to the "pid" field in this mutation.
+func (m *ScriptRunMutation) AddedPid() (r int, exists bool) {
+	v := m.addpid
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ClearPid clears the value of the "pid" field.
+func (m *ScriptRunMutation) ClearPid() {
+	m.pid = nil
+	m.addpid = nil
+	m.clearedFields[scriptrun.FieldPid] = struct{}{}
+}
+
+// PidCleared returns if the "pid" field was cleared in this mutation.
+func (m *ScriptRunMutation) PidCleared() bool {
+	_, ok := m.clearedFields[scriptrun.FieldPid]
+	return ok
+}
+
+// ResetPid resets all changes to the "pid" field.
+func (m *ScriptRunMutation) ResetPid() {
+	m.pid = nil
+	m.addpid = nil
+	delete(m.clearedFields, scriptrun.FieldPid)
+}
+
+// SetExitCode sets the "exit_code" field.
+func (m *ScriptRunMutation) SetExitCode(i int) {
+	m.exit_code = &i
+	m.addexit_code = nil
+}
+
+// ExitCode returns the value of the "exit_code" field in the mutation.
+func (m *ScriptRunMutation) ExitCode() (r int, exists bool) {
+	v := m.exit_code
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldExitCode returns the old "exit_code" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldExitCode(ctx context.Context) (v *int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldExitCode is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldExitCode requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldExitCode: %w", err)
+	}
+	return oldValue.ExitCode, nil
+}
+
+// AddExitCode adds i to the "exit_code" field.
+func (m *ScriptRunMutation) AddExitCode(i int) {
+	if m.addexit_code != nil {
+		*m.addexit_code += i
+	} else {
+		m.addexit_code = &i
+	}
+}
+
+// AddedExitCode returns the value that was added to the "exit_code" field in this mutation.
+func (m *ScriptRunMutation) AddedExitCode() (r int, exists bool) {
+	v := m.addexit_code
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ClearExitCode clears the value of the "exit_code" field.
+func (m *ScriptRunMutation) ClearExitCode() {
+	m.exit_code = nil
+	m.addexit_code = nil
+	m.clearedFields[scriptrun.FieldExitCode] = struct{}{}
+}
+
+// ExitCodeCleared returns if the "exit_code" field was cleared in this mutation.
+func (m *ScriptRunMutation) ExitCodeCleared() bool {
+	_, ok := m.clearedFields[scriptrun.FieldExitCode]
+	return ok
+}
+
+// ResetExitCode resets all changes to the "exit_code" field.
+func (m *ScriptRunMutation) ResetExitCode() {
+	m.exit_code = nil
+	m.addexit_code = nil
+	delete(m.clearedFields, scriptrun.FieldExitCode)
+}
+
+// SetSignal sets the "signal" field.
+func (m *ScriptRunMutation) SetSignal(s string) {
+	m.signal = &s
+}
+
+// Signal returns the value of the "signal" field in the mutation.
+func (m *ScriptRunMutation) Signal() (r string, exists bool) {
+	v := m.signal
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSignal returns the old "signal" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldSignal(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSignal is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSignal requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSignal: %w", err)
+	}
+	return oldValue.Signal, nil
+}
+
+// ResetSignal resets all changes to the "signal" field.
+func (m *ScriptRunMutation) ResetSignal() {
+	m.signal = nil
+}
+
+// SetProblem sets the "problem" field.
+func (m *ScriptRunMutation) SetProblem(s string) {
+	m.problem = &s
+}
+
+// Problem returns the value of the "problem" field in the mutation.
+func (m *ScriptRunMutation) Problem() (r string, exists bool) {
+	v := m.problem
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldProblem returns the old "problem" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldProblem(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldProblem is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldProblem requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldProblem: %w", err)
+	}
+	return oldValue.Problem, nil
+}
+
+// ResetProblem resets all changes to the "problem" field.
+func (m *ScriptRunMutation) ResetProblem() {
+	m.problem = nil
+}
+
+// SetLogBytes sets the "log_bytes" field.
+func (m *ScriptRunMutation) SetLogBytes(i int64) {
+	m.log_bytes = &i
+	m.addlog_bytes = nil
+}
+
+// LogBytes returns the value of the "log_bytes" field in the mutation.
+func (m *ScriptRunMutation) LogBytes() (r int64, exists bool) {
+	v := m.log_bytes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLogBytes returns the old "log_bytes" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldLogBytes(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLogBytes is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLogBytes requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLogBytes: %w", err)
+	}
+	return oldValue.LogBytes, nil
+}
+
+// AddLogBytes adds i to the "log_bytes" field.
+func (m *ScriptRunMutation) AddLogBytes(i int64) {
+	if m.addlog_bytes != nil {
+		*m.addlog_bytes += i
+	} else {
+		m.addlog_bytes = &i
+	}
+}
+
+// AddedLogBytes returns the value that was added to the "log_bytes" field in this mutation.
+func (m *ScriptRunMutation) AddedLogBytes() (r int64, exists bool) {
+	v := m.addlog_bytes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetLogBytes resets all changes to the "log_bytes" field.
+func (m *ScriptRunMutation) ResetLogBytes() {
+	m.log_bytes = nil
+	m.addlog_bytes = nil
+}
+
+// SetLogCut sets the "log_cut" field.
+func (m *ScriptRunMutation) SetLogCut(b bool) {
+	m.log_cut = &b
+}
+
+// LogCut returns the value of the "log_cut" field in the mutation.
+func (m *ScriptRunMutation) LogCut() (r bool, exists bool) {
+	v := m.log_cut
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLogCut returns the old "log_cut" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldLogCut(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLogCut is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLogCut requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLogCut: %w", err)
+	}
+	return oldValue.LogCut, nil
+}
+
+// ResetLogCut resets all changes to the "log_cut" field.
+func (m *ScriptRunMutation) ResetLogCut() {
+	m.log_cut = nil
+}
+
+// SetCancelAt sets the "cancel_at" field.
+func (m *ScriptRunMutation) SetCancelAt(t time.Time) {
+	m.cancel_at = &t
+}
+
+// CancelAt returns the value of the "cancel_at" field in the mutation.
+func (m *ScriptRunMutation) CancelAt() (r time.Time, exists bool) {
+	v := m.cancel_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCancelAt returns the old "cancel_at" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldCancelAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCancelAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCancelAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCancelAt: %w", err)
+	}
+	return oldValue.CancelAt, nil
+}
+
+// ClearCancelAt clears the value of the "cancel_at" field.
+func (m *ScriptRunMutation) ClearCancelAt() {
+	m.cancel_at = nil
+	m.clearedFields[scriptrun.FieldCancelAt] = struct{}{}
+}
+
+// CancelAtCleared returns if the "cancel_at" field was cleared in this mutation.
+func (m *ScriptRunMutation) CancelAtCleared() bool {
+	_, ok := m.clearedFields[scriptrun.FieldCancelAt]
+	return ok
+}
+
+// ResetCancelAt resets all changes to the "cancel_at" field.
+func (m *ScriptRunMutation) ResetCancelAt() {
+	m.cancel_at = nil
+	delete(m.clearedFields, scriptrun.FieldCancelAt)
+}
+
+// SetCancelBy sets the "cancel_by" field.
+func (m *ScriptRunMutation) SetCancelBy(s string) {
+	m.cancel_by = &s
+}
+
+// CancelBy returns the value of the "cancel_by" field in the mutation.
+func (m *ScriptRunMutation) CancelBy() (r string, exists bool) {
+	v := m.cancel_by
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCancelBy returns the old "cancel_by" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldCancelBy(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCancelBy is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCancelBy requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCancelBy: %w", err)
+	}
+	return oldValue.CancelBy, nil
+}
+
+// ResetCancelBy resets all changes to the "cancel_by" field.
+func (m *ScriptRunMutation) ResetCancelBy() {
+	m.cancel_by = nil
+}
+
+// SetCancelReason sets the "cancel_reason" field.
+func (m *ScriptRunMutation) SetCancelReason(s string) {
+	m.cancel_reason = &s
+}
+
+// CancelReason returns the value of the "cancel_reason" field in the mutation.
+func (m *ScriptRunMutation) CancelReason() (r string, exists bool) {
+	v := m.cancel_reason
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCancelReason returns the old "cancel_reason" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldCancelReason(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCancelReason is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCancelReason requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCancelReason: %w", err)
+	}
+	return oldValue.CancelReason, nil
+}
+
+// ResetCancelReason resets all changes to the "cancel_reason" field.
+func (m *ScriptRunMutation) ResetCancelReason() {
+	m.cancel_reason = nil
+}
+
+// SetRequestedByKind sets the "requested_by_kind" field.
+func (m *ScriptRunMutation) SetRequestedByKind(s string) {
+	m.requested_by_kind = &s
+}
+
+// RequestedByKind returns the value of the "requested_by_kind" field in the mutation.
+func (m *ScriptRunMutation) RequestedByKind() (r string, exists bool) {
+	v := m.requested_by_kind
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRequestedByKind returns the old "requested_by_kind" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldRequestedByKind(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRequestedByKind is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRequestedByKind requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRequestedByKind: %w", err)
+	}
+	return oldValue.RequestedByKind, nil
+}
+
+// ResetRequestedByKind resets all changes to the "requested_by_kind" field.
+func (m *ScriptRunMutation) ResetRequestedByKind() {
+	m.requested_by_kind = nil
+}
+
+// SetRequestedBy sets the "requested_by" field.
+func (m *ScriptRunMutation) SetRequestedBy(s string) {
+	m.requested_by = &s
+}
+
+// RequestedBy returns the value of the "requested_by" field in the mutation.
+func (m *ScriptRunMutation) RequestedBy() (r string, exists bool) {
+	v := m.requested_by
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRequestedBy returns the old "requested_by" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldRequestedBy(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRequestedBy is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRequestedBy requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRequestedBy: %w", err)
+	}
+	return oldValue.RequestedBy, nil
+}
+
+// ResetRequestedBy resets all changes to the "requested_by" field.
+func (m *ScriptRunMutation) ResetRequestedBy() {
+	m.requested_by = nil
+}
+
+// SetIdempotencyKey sets the "idempotency_key" field.
+func (m *ScriptRunMutation) SetIdempotencyKey(s string) {
+	m.idempotency_key = &s
+}
+
+// IdempotencyKey returns the value of the "idempotency_key" field in the mutation.
+func (m *ScriptRunMutation) IdempotencyKey() (r string, exists bool) {
+	v := m.idempotency_key
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldIdempotencyKey returns the old "idempotency_key" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldIdempotencyKey(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldIdempotencyKey is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldIdempotencyKey requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldIdempotencyKey: %w", err)
+	}
+	return oldValue.IdempotencyKey, nil
+}
+
+// ClearIdempotencyKey clears the value of the "idempotency_key" field.
+func (m *ScriptRunMutation) ClearIdempotencyKey() {
+	m.idempotency_key = nil
+	m.clearedFields[scriptrun.FieldIdempotencyKey] = struct{}{}
+}
+
+// IdempotencyKeyCleared returns if the "idempotency_key" field was cleared in this mutation.
+func (m *ScriptRunMutation) IdempotencyKeyCleared() bool {
+	_, ok := m.clearedFields[scriptrun.FieldIdempotencyKey]
+	return ok
+}
+
+// ResetIdempotencyKey resets all changes to the "idempotency_key" field.
+func (m *ScriptRunMutation) ResetIdempotencyKey() {
+	m.idempotency_key = nil
+	delete(m.clearedFields, scriptrun.FieldIdempotencyKey)
+}
+
+// SetRequestHash sets the "request_hash" field.
+func (m *ScriptRunMutation) SetRequestHash(s string) {
+	m.request_hash = &s
+}
+
+// RequestHash returns the value of the "request_hash" field in the mutation.
+func (m *ScriptRunMutation) RequestHash() (r string, exists bool) {
+	v := m.request_hash
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRequestHash returns the old "request_hash" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldRequestHash(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRequestHash is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRequestHash requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRequestHash: %w", err)
+	}
+	return oldValue.RequestHash, nil
+}
+
+// ResetRequestHash resets all changes to the "request_hash" field.
+func (m *ScriptRunMutation) ResetRequestHash() {
+	m.request_hash = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *ScriptRunMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *ScriptRunMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *ScriptRunMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetStoredAt sets the "stored_at" field.
+func (m *ScriptRunMutation) SetStoredAt(t time.Time) {
+	m.stored_at = &t
+}
+
+// StoredAt returns the value of the "stored_at" field in the mutation.
+func (m *ScriptRunMutation) StoredAt() (r time.Time, exists bool) {
+	v := m.stored_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldStoredAt returns the old "stored_at" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldStoredAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldStoredAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldStoredAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldStoredAt: %w", err)
+	}
+	return oldValue.StoredAt, nil
+}
+
+// ClearStoredAt clears the value of the "stored_at" field.
+func (m *ScriptRunMutation) ClearStoredAt() {
+	m.stored_at = nil
+	m.clearedFields[scriptrun.FieldStoredAt] = struct{}{}
+}
+
+// StoredAtCleared returns if the "stored_at" field was cleared in this mutation.
+func (m *ScriptRunMutation) StoredAtCleared() bool {
+	_, ok := m.clearedFields[scriptrun.FieldStoredAt]
+	return ok
+}
+
+// ResetStoredAt resets all changes to the "stored_at" field.
+func (m *ScriptRunMutation) ResetStoredAt() {
+	m.stored_at = nil
+	delete(m.clearedFields, scriptrun.FieldStoredAt)
+}
+
+// SetStartedAt sets the "started_at" field.
+func (m *ScriptRunMutation) SetStartedAt(t time.Time) {
+	m.started_at = &t
+}
+
+// StartedAt returns the value of the "started_at" field in the mutation.
+func (m *ScriptRunMutation) StartedAt() (r time.Time, exists bool) {
+	v := m.started_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldStartedAt returns the old "started_at" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldStartedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldStartedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldStartedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldStartedAt: %w", err)
+	}
+	return oldValue.StartedAt, nil
+}
+
+// ClearStartedAt clears the value of the "started_at" field.
+func (m *ScriptRunMutation) ClearStartedAt() {
+	m.started_at = nil
+	m.clearedFields[scriptrun.FieldStartedAt] = struct{}{}
+}
+
+// StartedAtCleared returns if the "started_at" field was cleared in this mutation.
+func (m *ScriptRunMutation) StartedAtCleared() bool {
+	_, ok := m.clearedFields[scriptrun.FieldStartedAt]
+	return ok
+}
+
+// ResetStartedAt resets all changes to the "started_at" field.
+func (m *ScriptRunMutation) ResetStartedAt() {
+	m.started_at = nil
+	delete(m.clearedFields, scriptrun.FieldStartedAt)
+}
+
+// SetEndedAt sets the "ended_at" field.
+func (m *ScriptRunMutation) SetEndedAt(t time.Time) {
+	m.ended_at = &t
+}
+
+// EndedAt returns the value of the "ended_at" field in the mutation.
+func (m *ScriptRunMutation) EndedAt() (r time.Time, exists bool) {
+	v := m.ended_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldEndedAt returns the old "ended_at" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldEndedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldEndedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldEndedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldEndedAt: %w", err)
+	}
+	return oldValue.EndedAt, nil
+}
+
+// ClearEndedAt clears the value of the "ended_at" field.
+func (m *ScriptRunMutation) ClearEndedAt() {
+	m.ended_at = nil
+	m.clearedFields[scriptrun.FieldEndedAt] = struct{}{}
+}
+
+// EndedAtCleared returns if the "ended_at" field was cleared in this mutation.
+func (m *ScriptRunMutation) EndedAtCleared() bool {
+	_, ok := m.clearedFields[scriptrun.FieldEndedAt]
+	return ok
+}
+
+// ResetEndedAt resets all changes to the "ended_at" field.
+func (m *ScriptRunMutation) ResetEndedAt() {
+	m.ended_at = nil
+	delete(m.clearedFields, scriptrun.FieldEndedAt)
+}
+
+// AddDocumentIDs adds the "documents" edge to the ScriptDocument entity by ids.
+func (m *ScriptRunMutation) AddDocumentIDs(ids ...int64) {
+	if m.documents == nil {
+		m.documents = make(map[int64]struct{})
+	}
+	for i := range ids {
+		m.documents[ids[i]] = struct{}{}
+	}
+}
+
+// ClearDocuments clears the "documents" edge to the ScriptDocument entity.
+func (m *ScriptRunMutation) ClearDocuments() {
+	m.cleareddocuments = true
+}
+
+// DocumentsCleared reports if the "documents" edge to the ScriptDocument entity was cleared.
+func (m *ScriptRunMutation) DocumentsCleared() bool {
+	return m.cleareddocuments
+}
+
+// RemoveDocumentIDs removes the "documents" edge to the ScriptDocument entity by IDs.
+func (m *ScriptRunMutation) RemoveDocumentIDs(ids ...int64) {
+	if m.removeddocuments == nil {
+		m.removeddocuments = make(map[int64]struct{})
+	}
+	for i := range ids {
+		delete(m.documents, ids[i])
+		m.removeddocuments[ids[i]] = struct{}{}
+	}
+}
+
+// RemovedDocuments returns the removed IDs of the "documents" edge to the ScriptDocument entity.
+func (m *ScriptRunMutation) RemovedDocumentsIDs() (ids []int64) {
+	for id := range m.removeddocuments {
+		ids = append(ids, id)
+	}
+	return
+}
+
+// DocumentsIDs returns the "documents" edge IDs in the mutation.
+func (m *ScriptRunMutation) DocumentsIDs() (ids []int64) {
+	for id := range m.documents {
+		ids = append(ids, id)
+	}
+	return
+}
+
+// ResetDocuments resets all changes to the "documents" edge.
+func (m *ScriptRunMutation) ResetDocuments() {
+	m.documents = nil
+	m.cleareddocuments = false
+	m.removeddocuments = nil
+}
+
+// Where appends a list predicates to the ScriptRunMutation builder.
+func (m *ScriptRunMutation) Where(ps ...predicate.ScriptRun) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the ScriptRunMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *ScriptRunMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.ScriptRun, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *ScriptRunMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *ScriptRunMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (ScriptRun).
+func (m *ScriptRunMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *ScriptRunMutation) Fields() []string {
+	fields := make([]string, 0, 20)
+	if m.host != nil {
+		fields = append(fields, scriptrun.FieldHost)
+	}
+	if m.state != nil {
+		fields = append(fields, scriptrun.FieldState)
+	}
+	if m.nodes != nil {
+		fields = append(fields, scriptrun.FieldNodes)
+	}
+	if m.pid != nil {
+		fields = append(fields, scriptrun.FieldPid)
+	}
+	if m.exit_code != nil {
+		fields = append(fields, scriptrun.FieldExitCode)
+	}
+	if m.signal != nil {
+		fields = append(fields, scriptrun.FieldSignal)
+	}
+	if m.problem != nil {
+		fields = append(fields, scriptrun.FieldProblem)
+	}
+	if m.log_bytes != nil {
+		fields = append(fields, scriptrun.FieldLogBytes)
+	}
+	if m.log_cut != nil {
+		fields = append(fields, scriptrun.FieldLogCut)
+	}
+	if m.cancel_at != nil {
+		fields = append(fields, scriptrun.FieldCancelAt)
+	}
+	if m.cancel_by != nil {
+		fields = append(fields, scriptrun.FieldCancelBy)
+	}
+	if m.cancel_reason != nil {
+		fields = append(fields, scriptrun.FieldCancelReason)
+	}
+	if m.requested_by_kind != nil {
+		fields = append(fields, scriptrun.FieldRequestedByKind)
+	}
+	if m.requested_by != nil {
+		fields = append(fields, scriptrun.FieldRequestedBy)
+	}
+	if m.idempotency_key != nil {
+		fields = append(fields, scriptrun.FieldIdempotencyKey)
+	}
+	if m.request_hash != nil {
+		fields = append(fields, scriptrun.FieldRequestHash)
+	}
+	if m.created_at != nil {
+		fields = append(fields, scriptrun.FieldCreatedAt)
+	}
+	if m.stored_at != nil {
+		fields = append(fields, scriptrun.FieldStoredAt)
+	}
+	if m.started_at != nil {
+		fields = append(fields, scriptrun.FieldStartedAt)
+	}
+	if m.ended_at != nil {
+		fields = append(fields, scriptrun.FieldEndedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *ScriptRunMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case scriptrun.FieldHost:
+		return m.Host()
+	case scriptrun.FieldState:
+		return m.State()
+	case scriptrun.FieldNodes:
+		return m.Nodes()
+	case scriptrun.FieldPid:
+		return m.Pid()
+	case scriptrun.FieldExitCode:
+		return m.ExitCode()
+	case scriptrun.FieldSignal:
+		return m.Signal()
+	case scriptrun.FieldProblem:
+		return m.Problem()
+	case scriptrun.FieldLogBytes:
+		return m.LogBytes()
+	case scriptrun.FieldLogCut:
+		return m.LogCut()
+	case scriptrun.FieldCancelAt:
+		return m.CancelAt()
+	case scriptrun.FieldCancelBy:
+		return m.CancelBy()
+	case scriptrun.FieldCancelReason:
+		return m.CancelReason()
+	case scriptrun.FieldRequestedByKind:
+		return m.RequestedByKind()
+	case scriptrun.FieldRequestedBy:
+		return m.RequestedBy()
+	case scriptrun.FieldIdempotencyKey:
+		return m.IdempotencyKey()
+	case scriptrun.FieldRequestHash:
+		return m.RequestHash()
+	case scriptrun.FieldCreatedAt:
+		return m.CreatedAt()
+	case scriptrun.FieldStoredAt:
+		return m.StoredAt()
+	case scriptrun.FieldStartedAt:
+		return m.StartedAt()
+	case scriptrun.FieldEndedAt:
+		return m.EndedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *ScriptRunMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case scriptrun.FieldHost:
+		return m.OldHost(ctx)
+	case scriptrun.FieldState:
+		return m.OldState(ctx)
+	case scriptrun.FieldNodes:
+		return m.OldNodes(ctx)
+	case scriptrun.FieldPid:
+		return m.OldPid(ctx)
+	case scriptrun.FieldExitCode:
+		return m.OldExitCode(ctx)
+	case scriptrun.FieldSignal:
+		return m.OldSignal(ctx)
+	case scriptrun.FieldProblem:
+		return m.OldProblem(ctx)
+	case scriptrun.FieldLogBytes:
+		return m.OldLogBytes(ctx)
+	case scriptrun.FieldLogCut:
+		return m.OldLogCut(ctx)
+	case scriptrun.FieldCancelAt:
+		return m.OldCancelAt(ctx)
+	case scriptrun.FieldCancelBy:
+		return m.OldCancelBy(ctx)
+	case scriptrun.FieldCancelReason:
+		return m.OldCancelReason(ctx)
+	case scriptrun.FieldRequestedByKind:
+		return m.OldRequestedByKind(ctx)
+	case scriptrun.FieldRequestedBy:
+		return m.OldRequestedBy(ctx)
+	case scriptrun.FieldIdempotencyKey:
+		return m.OldIdempotencyKey(ctx)
+	case scriptrun.FieldRequestHash:
+		return m.OldRequestHash(ctx)
+	case scriptrun.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case scriptrun.FieldStoredAt:
+		return m.OldStoredAt(ctx)
+	case scriptrun.FieldStartedAt:
+		return m.OldStartedAt(ctx)
+	case scriptrun.FieldEndedAt:
+		return m.OldEndedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown ScriptRun field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ScriptRunMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case scriptrun.FieldHost:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetHost(v)
+		return nil
+	case scriptrun.FieldState:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetState(v)
+		return nil
+	case scriptrun.FieldNodes:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNodes(v)
+		return nil
+	case scriptrun.FieldPid:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPid(v)
+		return nil
+	case scriptrun.FieldExitCode:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetExitCode(v)
+		return nil
+	case scriptrun.FieldSignal:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSignal(v)
+		return nil
+	case scriptrun.FieldProblem:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetProblem(v)
+		return nil
+	case scriptrun.FieldLogBytes:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLogBytes(v)
+		return nil
+	case scriptrun.FieldLogCut:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLogCut(v)
+		return nil
+	case scriptrun.FieldCancelAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCancelAt(v)
+		return nil
+	case scriptrun.FieldCancelBy:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCancelBy(v)
+		return nil
+	case scriptrun.FieldCancelReason:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCancelReason(v)
+		return nil
+	case scriptrun.FieldRequestedByKind:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRequestedByKind(v)
+		return nil
+	case scriptrun.FieldRequestedBy:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRequestedBy(v)
+		return nil
+	case scriptrun.FieldIdempotencyKey:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetIdempotencyKey(v)
+		return nil
+	case scriptrun.FieldRequestHash:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRequestHash(v)
+		return nil
+	case scriptrun.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case scriptrun.FieldStoredAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetStoredAt(v)
+		return nil
+	case scriptrun.FieldStartedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetStartedAt(v)
+		return nil
+	case scriptrun.FieldEndedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetEndedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown ScriptRun field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *ScriptRunMutation) AddedFields() []string {
+	var fields []string
+	if m.addnodes != nil {
+		fields = append(fields, scriptrun.FieldNodes)
+	}
+	if m.addpid != nil {
+		fields = append(fields, scriptrun.FieldPid)
+	}
+	if m.addexit_code != nil {
+		fields = append(fields, scriptrun.FieldExitCode)
+	}
+	if m.addlog_bytes != nil {
+		fields = append(fields, scriptrun.FieldLogBytes)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *ScriptRunMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case scriptrun.FieldNodes:
+		return m.AddedNodes()
+	case scriptrun.FieldPid:
+		return m.AddedPid()
+	case scriptrun.FieldExitCode:
+		return m.AddedExitCode()
+	case scriptrun.FieldLogBytes:
+		return m.AddedLogBytes()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ScriptRunMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case scriptrun.FieldNodes:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddNodes(v)
+		return nil
+	case scriptrun.FieldPid:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddPid(v)
+		return nil
+	case scriptrun.FieldExitCode:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddExitCode(v)
+		return nil
+	case scriptrun.FieldLogBytes:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddLogBytes(v)
+		return nil
+	}
+	return fmt.Errorf("unknown ScriptRun numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *ScriptRunMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(scriptrun.FieldPid) {
+		fields = append(fields, scriptrun.FieldPid)
+	}
+	if m.FieldCleared(scriptrun.FieldExitCode) {
+		fields = append(fields, scriptrun.FieldExitCode)
+	}
+	if m.FieldCleared(scriptrun.FieldCancelAt) {
+		fields = append(fields, scriptrun.FieldCancelAt)
+	}
+	if m.FieldCleared(scriptrun.FieldIdempotencyKey) {
+		fields = append(fields, scriptrun.FieldIdempotencyKey)
+	}
+	if m.FieldCleared(scriptrun.FieldStoredAt) {
+		fields = append(fields, scriptrun.FieldStoredAt)
+	}
+	if m.FieldCleared(scriptrun.FieldStartedAt) {
+		fields = append(fields, scriptrun.FieldStartedAt)
+	}
+	if m.FieldCleared(scriptrun.FieldEndedAt) {
+		fields = append(fields, scriptrun.FieldEndedAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *ScriptRunMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *ScriptRunMutation) ClearField(name string) error {
+	switch name {
+	case scriptrun.FieldPid:
+		m.ClearPid()
+		return nil
+	case scriptrun.FieldExitCode:
+		m.ClearExitCode()
+		return nil
+	case scriptrun.FieldCancelAt:
+		m.ClearCancelAt()
+		return nil
+	case scriptrun.FieldIdempotencyKey:
+		m.ClearIdempotencyKey()
+		return nil
+	case scriptrun.FieldStoredAt:
+		m.ClearStoredAt()
+		return nil
+	case scriptrun.FieldStartedAt:
+		m.ClearStartedAt()
+		return nil
+	case scriptrun.FieldEndedAt:
+		m.ClearEndedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown ScriptRun nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *ScriptRunMutation) ResetField(name string) error {
+	switch name {
+	case scriptrun.FieldHost:
+		m.ResetHost()
+		return nil
+	case scriptrun.FieldState:
+		m.ResetState()
+		return nil
+	case scriptrun.FieldNodes:
+		m.ResetNodes()
+		return nil
+	case scriptrun.FieldPid:
+		m.ResetPid()
+		return nil
+	case scriptrun.FieldExitCode:
+		m.ResetExitCode()
+		return nil
+	case scriptrun.FieldSignal:
+		m.ResetSignal()
+		return nil
+	case scriptrun.FieldProblem:
+		m.ResetProblem()
+		return nil
+	case scriptrun.FieldLogBytes:
+		m.ResetLogBytes()
+		return nil
+	case scriptrun.FieldLogCut:
+		m.ResetLogCut()
+		return nil
+	case scriptrun.FieldCancelAt:
+		m.ResetCancelAt()
+		return nil
+	case scriptrun.FieldCancelBy:
+		m.ResetCancelBy()
+		return nil
+	case scriptrun.FieldCancelReason:
+		m.ResetCancelReason()
+		return nil
+	case scriptrun.FieldRequestedByKind:
+		m.ResetRequestedByKind()
+		return nil
+	case scriptrun.FieldRequestedBy:
+		m.ResetRequestedBy()
+		return nil
+	case scriptrun.FieldIdempotencyKey:
+		m.ResetIdempotencyKey()
+		return nil
+	case scriptrun.FieldRequestHash:
+		m.ResetRequestHash()
+		return nil
+	case scriptrun.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case scriptrun.FieldStoredAt:
+		m.ResetStoredAt()
+		return nil
+	case scriptrun.FieldStartedAt:
+		m.ResetStartedAt()
+		return nil
+	case scriptrun.FieldEndedAt:
+		m.ResetEndedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown ScriptRun field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *ScriptRunMutation) AddedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.documents != nil {
+		edges = append(edges, scriptrun.EdgeDocuments)
+	}
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *ScriptRunMutation) AddedIDs(name string) []ent.Value {
+	switch name {
+	case scriptrun.EdgeDocuments:
+		ids := make([]ent.Value, 0, len(m.documents))
+		for id := range m.documents {
+			ids = append(ids, id)
+		}
+		return ids
+	}
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *ScriptRunMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.removeddocuments != nil {
+		edges = append(edges, scriptrun.EdgeDocuments)
+	}
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *ScriptRunMutation) RemovedIDs(name string) []ent.Value {
+	switch name {
+	case scriptrun.EdgeDocuments:
+		ids := make([]ent.Value, 0, len(m.removeddocuments))
+		for id := range m.removeddocuments {
+			ids = append(ids, id)
+		}
+		return ids
+	}
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *ScriptRunMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.cleareddocuments {
+		edges = append(edges, scriptrun.EdgeDocuments)
+	}
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *ScriptRunMutation) EdgeCleared(name string) bool {
+	switch name {
+	case scriptrun.EdgeDocuments:
+		return m.cleareddocuments
+	}
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *ScriptRunMutation) ClearEdge(name string) error {
+	switch name {
+	}
+	return fmt.Errorf("unknown ScriptRun unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *ScriptRunMutation) ResetEdge(name string) error {
+	switch name {
+	case scriptrun.EdgeDocuments:
+		m.ResetDocuments()
+		return nil
+	}
+	return fmt.Errorf("unknown ScriptRun edge %s", name)
 }
 
 // SettingMutation represents an operation that mutates the Setting nodes in the graph.

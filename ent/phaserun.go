@@ -3,6 +3,7 @@
 package ent
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -52,6 +53,8 @@ type PhaseRun struct {
 	Evidence string `json:"evidence,omitempty"`
 	// AwaitingSince holds the value of the "awaiting_since" field.
 	AwaitingSince *time.Time `json:"awaiting_since,omitempty"`
+	// reboot_wait, ssh_polling: where the polling of the host stands
+	Probe json.RawMessage `json:"probe,omitempty"`
 	// EnteredAt holds the value of the "entered_at" field.
 	EnteredAt time.Time `json:"entered_at,omitempty"`
 	// StartedAt holds the value of the "started_at" field.
@@ -95,6 +98,8 @@ func (*PhaseRun) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
+		case phaserun.FieldProbe:
+			values[i] = new([]byte)
 		case phaserun.FieldID, phaserun.FieldDeploymentID, phaserun.FieldAttempt, phaserun.FieldOrdinal, phaserun.FieldTries, phaserun.FieldAdmittedBytes, phaserun.FieldProgress, phaserun.FieldLastSequence, phaserun.FieldStoppedMs:
 			values[i] = new(sql.NullInt64)
 		case phaserun.FieldPhase, phaserun.FieldProvider, phaserun.FieldServerProfile, phaserun.FieldStatus, phaserun.FieldMessage, phaserun.FieldLastHash, phaserun.FieldAwaiting, phaserun.FieldEvidence:
@@ -226,6 +231,14 @@ func (_m *PhaseRun) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.AwaitingSince = new(time.Time)
 				*_m.AwaitingSince = value.Time
+			}
+		case phaserun.FieldProbe:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field probe", values[i])
+			} else if value != nil && len(*value) > 0 {
+				if err := json.Unmarshal(*value, &_m.Probe); err != nil {
+					return fmt.Errorf("unmarshal field probe: %w", err)
+				}
 			}
 		case phaserun.FieldEnteredAt:
 			if value, ok := values[i].(*sql.NullTime); !ok {
@@ -364,6 +377,9 @@ func (_m *PhaseRun) String() string {
 		builder.WriteString("awaiting_since=")
 		builder.WriteString(v.Format(time.ANSIC))
 	}
+	builder.WriteString(", ")
+	builder.WriteString("probe=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Probe))
 	builder.WriteString(", ")
 	builder.WriteString("entered_at=")
 	builder.WriteString(_m.EnteredAt.Format(time.ANSIC))

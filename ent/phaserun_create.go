@@ -4,6 +4,7 @@ package ent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -218,6 +219,12 @@ func (_c *PhaseRunCreate) SetNillableAwaitingSince(v *time.Time) *PhaseRunCreate
 	if v != nil {
 		_c.SetAwaitingSince(*v)
 	}
+	return _c
+}
+
+// SetProbe sets the "probe" field.
+func (_c *PhaseRunCreate) SetProbe(v json.RawMessage) *PhaseRunCreate {
+	_c.mutation.SetProbe(v)
 	return _c
 }
 
@@ -546,6 +553,10 @@ func (_c *PhaseRunCreate) createSpec() (*PhaseRun, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.AwaitingSince(); ok {
 		_spec.SetField(phaserun.FieldAwaitingSince, field.TypeTime, value)
 		_node.AwaitingSince = &value
+	}
+	if value, ok := _c.mutation.Probe(); ok {
+		_spec.SetField(phaserun.FieldProbe, field.TypeJSON, value)
+		_node.Probe = value
 	}
 	if value, ok := _c.mutation.EnteredAt(); ok {
 		_spec.SetField(phaserun.FieldEnteredAt, field.TypeTime, value)
@@ -895,6 +906,24 @@ func (u *PhaseRunUpsert) UpdateAwaitingSince() *PhaseRunUpsert {
 // ClearAwaitingSince clears the value of the "awaiting_since" field.
 func (u *PhaseRunUpsert) ClearAwaitingSince() *PhaseRunUpsert {
 	u.SetNull(phaserun.FieldAwaitingSince)
+	return u
+}
+
+// SetProbe sets the "probe" field.
+func (u *PhaseRunUpsert) SetProbe(v json.RawMessage) *PhaseRunUpsert {
+	u.Set(phaserun.FieldProbe, v)
+	return u
+}
+
+// UpdateProbe sets the "probe" field to the value that was provided on create.
+func (u *PhaseRunUpsert) UpdateProbe() *PhaseRunUpsert {
+	u.SetExcluded(phaserun.FieldProbe)
+	return u
+}
+
+// ClearProbe clears the value of the "probe" field.
+func (u *PhaseRunUpsert) ClearProbe() *PhaseRunUpsert {
+	u.SetNull(phaserun.FieldProbe)
 	return u
 }
 
@@ -1346,6 +1375,27 @@ func (u *PhaseRunUpsertOne) UpdateAwaitingSince() *PhaseRunUpsertOne {
 func (u *PhaseRunUpsertOne) ClearAwaitingSince() *PhaseRunUpsertOne {
 	return u.Update(func(s *PhaseRunUpsert) {
 		s.ClearAwaitingSince()
+	})
+}
+
+// SetProbe sets the "probe" field.
+func (u *PhaseRunUpsertOne) SetProbe(v json.RawMessage) *PhaseRunUpsertOne {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.SetProbe(v)
+	})
+}
+
+// UpdateProbe sets the "probe" field to the value that was provided on create.
+func (u *PhaseRunUpsertOne) UpdateProbe() *PhaseRunUpsertOne {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.UpdateProbe()
+	})
+}
+
+// ClearProbe clears the value of the "probe" field.
+func (u *PhaseRunUpsertOne) ClearProbe() *PhaseRunUpsertOne {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.ClearProbe()
 	})
 }
 
@@ -1980,6 +2030,27 @@ func (u *PhaseRunUpsertBulk) UpdateAwaitingSince() *PhaseRunUpsertBulk {
 func (u *PhaseRunUpsertBulk) ClearAwaitingSince() *PhaseRunUpsertBulk {
 	return u.Update(func(s *PhaseRunUpsert) {
 		s.ClearAwaitingSince()
+	})
+}
+
+// SetProbe sets the "probe" field.
+func (u *PhaseRunUpsertBulk) SetProbe(v json.RawMessage) *PhaseRunUpsertBulk {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.SetProbe(v)
+	})
+}
+
+// UpdateProbe sets the "probe" field to the value that was provided on create.
+func (u *PhaseRunUpsertBulk) UpdateProbe() *PhaseRunUpsertBulk {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.UpdateProbe()
+	})
+}
+
+// ClearProbe clears the value of the "probe" field.
+func (u *PhaseRunUpsertBulk) ClearProbe() *PhaseRunUpsertBulk {
+	return u.Update(func(s *PhaseRunUpsert) {
+		s.ClearProbe()
 	})
 }
 

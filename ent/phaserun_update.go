@@ -4,12 +4,14 @@ package ent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"
+	"entgo.io/ent/dialect/sql/sqljson"
 	"entgo.io/ent/schema/field"
 	"github.com/slipwayhq/slipway/ent/deployment"
 	"github.com/slipwayhq/slipway/ent/phaserun"
@@ -328,6 +330,24 @@ func (_u *PhaseRunUpdate) ClearAwaitingSince() *PhaseRunUpdate {
 	return _u
 }
 
+// SetProbe sets the "probe" field.
+func (_u *PhaseRunUpdate) SetProbe(v json.RawMessage) *PhaseRunUpdate {
+	_u.mutation.SetProbe(v)
+	return _u
+}
+
+// AppendProbe appends value to the "probe" field.
+func (_u *PhaseRunUpdate) AppendProbe(v json.RawMessage) *PhaseRunUpdate {
+	_u.mutation.AppendProbe(v)
+	return _u
+}
+
+// ClearProbe clears the value of the "probe" field.
+func (_u *PhaseRunUpdate) ClearProbe() *PhaseRunUpdate {
+	_u.mutation.ClearProbe()
+	return _u
+}
+
 // SetEnteredAt sets the "entered_at" field.
 func (_u *PhaseRunUpdate) SetEnteredAt(v time.Time) *PhaseRunUpdate {
 	_u.mutation.SetEnteredAt(v)
@@ -586,6 +606,17 @@ func (_u *PhaseRunUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if _u.mutation.AwaitingSinceCleared() {
 		_spec.ClearField(phaserun.FieldAwaitingSince, field.TypeTime)
+	}
+	if value, ok := _u.mutation.Probe(); ok {
+		_spec.SetField(phaserun.FieldProbe, field.TypeJSON, value)
+	}
+	if value, ok := _u.mutation.AppendedProbe(); ok {
+		_spec.AddModifier(func(u *sql.UpdateBuilder) {
+			sqljson.Append(u, phaserun.FieldProbe, value)
+		})
+	}
+	if _u.mutation.ProbeCleared() {
+		_spec.ClearField(phaserun.FieldProbe, field.TypeJSON)
 	}
 	if value, ok := _u.mutation.EnteredAt(); ok {
 		_spec.SetField(phaserun.FieldEnteredAt, field.TypeTime, value)
@@ -969,6 +1000,24 @@ func (_u *PhaseRunUpdateOne) ClearAwaitingSince() *PhaseRunUpdateOne {
 	return _u
 }
 
+// SetProbe sets the "probe" field.
+func (_u *PhaseRunUpdateOne) SetProbe(v json.RawMessage) *PhaseRunUpdateOne {
+	_u.mutation.SetProbe(v)
+	return _u
+}
+
+// AppendProbe appends value to the "probe" field.
+func (_u *PhaseRunUpdateOne) AppendProbe(v json.RawMessage) *PhaseRunUpdateOne {
+	_u.mutation.AppendProbe(v)
+	return _u
+}
+
+// ClearProbe clears the value of the "probe" field.
+func (_u *PhaseRunUpdateOne) ClearProbe() *PhaseRunUpdateOne {
+	_u.mutation.ClearProbe()
+	return _u
+}
+
 // SetEnteredAt sets the "entered_at" field.
 func (_u *PhaseRunUpdateOne) SetEnteredAt(v time.Time) *PhaseRunUpdateOne {
 	_u.mutation.SetEnteredAt(v)
@@ -1257,6 +1306,17 @@ func (_u *PhaseRunUpdateOne) sqlSave(ctx context.Context) (_node *PhaseRun, err 
 	}
 	if _u.mutation.AwaitingSinceCleared() {
 		_spec.ClearField(phaserun.FieldAwaitingSince, field.TypeTime)
+	}
+	if value, ok := _u.mutation.Probe(); ok {
+		_spec.SetField(phaserun.FieldProbe, field.TypeJSON, value)
+	}
+	if value, ok := _u.mutation.AppendedProbe(); ok {
+		_spec.AddModifier(func(u *sql.UpdateBuilder) {
+			sqljson.Append(u, phaserun.FieldProbe, value)
+		})
+	}
+	if _u.mutation.ProbeCleared() {
+		_spec.ClearField(phaserun.FieldProbe, field.TypeJSON)
 	}
 	if value, ok := _u.mutation.EnteredAt(); ok {
 		_spec.SetField(phaserun.FieldEnteredAt, field.TypeTime, value)

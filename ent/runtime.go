@@ -15,6 +15,8 @@ import (
 	"github.com/slipwayhq/slipway/ent/replica"
 	"github.com/slipwayhq/slipway/ent/resource"
 	"github.com/slipwayhq/slipway/ent/schema"
+	"github.com/slipwayhq/slipway/ent/scriptdocument"
+	"github.com/slipwayhq/slipway/ent/scriptrun"
 	"github.com/slipwayhq/slipway/ent/setting"
 	"github.com/slipwayhq/slipway/ent/strangerreport"
 	"github.com/slipwayhq/slipway/ent/streamcounter"
@@ -43,28 +45,32 @@ func init() {
 	deploymentDescSequence := deploymentFields[13].Descriptor()
 	// deployment.DefaultSequence holds the default value on creation for the sequence field.
 	deployment.DefaultSequence = deploymentDescSequence.Default.(int)
+	// deploymentDescResumePhase is the schema descriptor for resume_phase field.
+	deploymentDescResumePhase := deploymentFields[14].Descriptor()
+	// deployment.DefaultResumePhase holds the default value on creation for the resume_phase field.
+	deployment.DefaultResumePhase = deploymentDescResumePhase.Default.(string)
 	// deploymentDescBoots is the schema descriptor for boots field.
-	deploymentDescBoots := deploymentFields[14].Descriptor()
+	deploymentDescBoots := deploymentFields[15].Descriptor()
 	// deployment.DefaultBoots holds the default value on creation for the boots field.
 	deployment.DefaultBoots = deploymentDescBoots.Default.(int)
 	// deploymentDescReboots is the schema descriptor for reboots field.
-	deploymentDescReboots := deploymentFields[15].Descriptor()
+	deploymentDescReboots := deploymentFields[16].Descriptor()
 	// deployment.DefaultReboots holds the default value on creation for the reboots field.
 	deployment.DefaultReboots = deploymentDescReboots.Default.(int)
 	// deploymentDescRequestHash is the schema descriptor for request_hash field.
-	deploymentDescRequestHash := deploymentFields[19].Descriptor()
+	deploymentDescRequestHash := deploymentFields[20].Descriptor()
 	// deployment.DefaultRequestHash holds the default value on creation for the request_hash field.
 	deployment.DefaultRequestHash = deploymentDescRequestHash.Default.(string)
 	// deploymentDescVersion is the schema descriptor for version field.
-	deploymentDescVersion := deploymentFields[27].Descriptor()
+	deploymentDescVersion := deploymentFields[28].Descriptor()
 	// deployment.DefaultVersion holds the default value on creation for the version field.
 	deployment.DefaultVersion = deploymentDescVersion.Default.(int)
 	// deploymentDescCreatedAt is the schema descriptor for created_at field.
-	deploymentDescCreatedAt := deploymentFields[28].Descriptor()
+	deploymentDescCreatedAt := deploymentFields[29].Descriptor()
 	// deployment.DefaultCreatedAt holds the default value on creation for the created_at field.
 	deployment.DefaultCreatedAt = deploymentDescCreatedAt.Default.(func() time.Time)
 	// deploymentDescUpdatedAt is the schema descriptor for updated_at field.
-	deploymentDescUpdatedAt := deploymentFields[29].Descriptor()
+	deploymentDescUpdatedAt := deploymentFields[30].Descriptor()
 	// deployment.DefaultUpdatedAt holds the default value on creation for the updated_at field.
 	deployment.DefaultUpdatedAt = deploymentDescUpdatedAt.Default.(func() time.Time)
 	deploymentbatchFields := schema.DeploymentBatch{}.Fields()
@@ -202,11 +208,11 @@ func init() {
 	// phaserun.DefaultEvidence holds the default value on creation for the evidence field.
 	phaserun.DefaultEvidence = phaserunDescEvidence.Default.(string)
 	// phaserunDescEnteredAt is the schema descriptor for entered_at field.
-	phaserunDescEnteredAt := phaserunFields[18].Descriptor()
+	phaserunDescEnteredAt := phaserunFields[19].Descriptor()
 	// phaserun.DefaultEnteredAt holds the default value on creation for the entered_at field.
 	phaserun.DefaultEnteredAt = phaserunDescEnteredAt.Default.(func() time.Time)
 	// phaserunDescStoppedMs is the schema descriptor for stopped_ms field.
-	phaserunDescStoppedMs := phaserunFields[23].Descriptor()
+	phaserunDescStoppedMs := phaserunFields[24].Descriptor()
 	// phaserun.DefaultStoppedMs holds the default value on creation for the stopped_ms field.
 	phaserun.DefaultStoppedMs = phaserunDescStoppedMs.Default.(int64)
 	phasestatFields := schema.PhaseStat{}.Fields()
@@ -251,6 +257,50 @@ func init() {
 	resourceDescUpdatedAt := resourceFields[14].Descriptor()
 	// resource.DefaultUpdatedAt holds the default value on creation for the updated_at field.
 	resource.DefaultUpdatedAt = resourceDescUpdatedAt.Default.(func() time.Time)
+	scriptdocumentFields := schema.ScriptDocument{}.Fields()
+	_ = scriptdocumentFields
+	// scriptdocumentDescBootIDBefore is the schema descriptor for boot_id_before field.
+	scriptdocumentDescBootIDBefore := scriptdocumentFields[9].Descriptor()
+	// scriptdocument.DefaultBootIDBefore holds the default value on creation for the boot_id_before field.
+	scriptdocument.DefaultBootIDBefore = scriptdocumentDescBootIDBefore.Default.(string)
+	// scriptdocumentDescCreatedAt is the schema descriptor for created_at field.
+	scriptdocumentDescCreatedAt := scriptdocumentFields[10].Descriptor()
+	// scriptdocument.DefaultCreatedAt holds the default value on creation for the created_at field.
+	scriptdocument.DefaultCreatedAt = scriptdocumentDescCreatedAt.Default.(func() time.Time)
+	scriptrunFields := schema.ScriptRun{}.Fields()
+	_ = scriptrunFields
+	// scriptrunDescSignal is the schema descriptor for signal field.
+	scriptrunDescSignal := scriptrunFields[6].Descriptor()
+	// scriptrun.DefaultSignal holds the default value on creation for the signal field.
+	scriptrun.DefaultSignal = scriptrunDescSignal.Default.(string)
+	// scriptrunDescProblem is the schema descriptor for problem field.
+	scriptrunDescProblem := scriptrunFields[7].Descriptor()
+	// scriptrun.DefaultProblem holds the default value on creation for the problem field.
+	scriptrun.DefaultProblem = scriptrunDescProblem.Default.(string)
+	// scriptrunDescLogBytes is the schema descriptor for log_bytes field.
+	scriptrunDescLogBytes := scriptrunFields[8].Descriptor()
+	// scriptrun.DefaultLogBytes holds the default value on creation for the log_bytes field.
+	scriptrun.DefaultLogBytes = scriptrunDescLogBytes.Default.(int64)
+	// scriptrunDescLogCut is the schema descriptor for log_cut field.
+	scriptrunDescLogCut := scriptrunFields[9].Descriptor()
+	// scriptrun.DefaultLogCut holds the default value on creation for the log_cut field.
+	scriptrun.DefaultLogCut = scriptrunDescLogCut.Default.(bool)
+	// scriptrunDescCancelBy is the schema descriptor for cancel_by field.
+	scriptrunDescCancelBy := scriptrunFields[11].Descriptor()
+	// scriptrun.DefaultCancelBy holds the default value on creation for the cancel_by field.
+	scriptrun.DefaultCancelBy = scriptrunDescCancelBy.Default.(string)
+	// scriptrunDescCancelReason is the schema descriptor for cancel_reason field.
+	scriptrunDescCancelReason := scriptrunFields[12].Descriptor()
+	// scriptrun.DefaultCancelReason holds the default value on creation for the cancel_reason field.
+	scriptrun.DefaultCancelReason = scriptrunDescCancelReason.Default.(string)
+	// scriptrunDescRequestHash is the schema descriptor for request_hash field.
+	scriptrunDescRequestHash := scriptrunFields[16].Descriptor()
+	// scriptrun.DefaultRequestHash holds the default value on creation for the request_hash field.
+	scriptrun.DefaultRequestHash = scriptrunDescRequestHash.Default.(string)
+	// scriptrunDescCreatedAt is the schema descriptor for created_at field.
+	scriptrunDescCreatedAt := scriptrunFields[17].Descriptor()
+	// scriptrun.DefaultCreatedAt holds the default value on creation for the created_at field.
+	scriptrun.DefaultCreatedAt = scriptrunDescCreatedAt.Default.(func() time.Time)
 	settingFields := schema.Setting{}.Fields()
 	_ = settingFields
 	// settingDescUpdatedAt is the schema descriptor for updated_at field.

@@ -32,6 +32,10 @@ type Tx struct {
 	Replica *ReplicaClient
 	// Resource is the client for interacting with the Resource builders.
 	Resource *ResourceClient
+	// ScriptDocument is the client for interacting with the ScriptDocument builders.
+	ScriptDocument *ScriptDocumentClient
+	// ScriptRun is the client for interacting with the ScriptRun builders.
+	ScriptRun *ScriptRunClient
 	// Setting is the client for interacting with the Setting builders.
 	Setting *SettingClient
 	// StrangerReport is the client for interacting with the StrangerReport builders.
@@ -180,6 +184,8 @@ func (tx *Tx) init() {
 	tx.PhaseStat = NewPhaseStatClient(tx.config)
 	tx.Replica = NewReplicaClient(tx.config)
 	tx.Resource = NewResourceClient(tx.config)
+	tx.ScriptDocument = NewScriptDocumentClient(tx.config)
+	tx.ScriptRun = NewScriptRunClient(tx.config)
 	tx.Setting = NewSettingClient(tx.config)
 	tx.StrangerReport = NewStrangerReportClient(tx.config)
 	tx.StreamCounter = NewStreamCounterClient(tx.config)

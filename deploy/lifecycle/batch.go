@@ -197,7 +197,7 @@ var runInsert = []column{
 var deploymentUpdate = []column{
 	{name: "attempt", pgType: "bigint"}, {name: "state", pgType: "text"}, {name: "phase", pgType: "text"}, {name: "phase_status", pgType: "text"},
 	{name: "maintenance", pgType: "boolean"}, {name: "sequence", pgType: "bigint"}, {name: "boots", pgType: "bigint"}, {name: "reboots", pgType: "bigint"},
-	{name: "failure_phase", pgType: "text"}, {name: "failure_code", pgType: "text"}, {name: "failure_message", pgType: "text"}, {name: "failure_hint", pgType: "text"},
+	{name: "resume_phase", pgType: "text"}, {name: "failure_phase", pgType: "text"}, {name: "failure_code", pgType: "text"}, {name: "failure_message", pgType: "text"}, {name: "failure_hint", pgType: "text"},
 	{name: "failure_retryable", pgType: "boolean"}, {name: "failure_sequence", pgType: "bigint"}, {name: "failed_at", pgType: "timestamptz"},
 	{name: "started_at", pgType: "timestamptz"}, {name: "finished_at", pgType: "timestamptz"}, {name: "updated_at", pgType: "timestamptz"}, {name: "id", pgType: "bigint"},
 }

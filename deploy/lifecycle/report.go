@@ -111,7 +111,7 @@ func (tx *Tx) Report(r Report) (*Receipt, error) {
 }
 
 func (d *depRow) facts() phase.Facts {
-	return phase.Facts{Provider: d.provider, State: d.state, Open: d.phase, OpenStatus: d.phaseStatus, Skip: d.skip}
+	return phase.Facts{Provider: d.provider, State: d.state, Open: d.phase, OpenStatus: d.phaseStatus, Skip: d.skip, Resume: d.resume}
 }
 
 // identity is the hash of all that a report says, but not when it says so.
@@ -222,6 +222,9 @@ func (tx *Tx) move(d *depRow, m phase.Move, message string, progress *int) *runR
 		run.started = &tx.at
 	}
 	d.phase, d.phaseStatus = m.Phase, m.Status
+	if m.Phase != phase.Pending {
+		d.resume = ""
+	}
 	if !m.Status.Open() {
 		run.finished = &tx.at
 		run.resume(tx.at)

@@ -24,6 +24,7 @@ type depRow struct {
 	maintenance     bool
 	sequence        int
 	boots, reboots  int
+	resume          string // queued: the phase that the attempt begins with
 	failure         *failure
 	started         *time.Time
 	finished        *time.Time
@@ -36,7 +37,7 @@ type depRow struct {
 // depRare is what most reports leave alone; it is written only when it changed.
 type depRare struct {
 	attempt, boots, reboots int
-	state, phase            string
+	state, phase, resume    string
 	phaseStatus             phase.Status
 	maintenance             bool
 	failure                 *failure
@@ -44,7 +45,7 @@ type depRare struct {
 }
 
 func (d *depRow) rare() depRare {
-	return depRare{d.attempt, d.boots, d.reboots, d.state, d.phase, d.phaseStatus, d.maintenance, d.failure, d.started, d.finished}
+	return depRare{d.attempt, d.boots, d.reboots, d.state, d.phase, d.resume, d.phaseStatus, d.maintenance, d.failure, d.started, d.finished}
 }
 
 type failure struct {
@@ -179,7 +180,7 @@ type eventRow struct {
 }
 
 const depColumns = `id, node_id, batch_id, number, attempt, state, phase, phase_status, provider, skip_phases, maintenance,
-	sequence, boots, reboots, failure_phase, failure_code, failure_message, failure_hint, failure_retryable, failure_sequence, failed_at,
+	sequence, boots, reboots, resume_phase, failure_phase, failure_code, failure_message, failure_hint, failure_retryable, failure_sequence, failed_at,
 	started_at, finished_at`
 
 func scanDep(rows *sql.Rows) (*depRow, error) {
@@ -192,7 +193,7 @@ func scanDep(rows *sql.Rows) (*depRow, error) {
 		at                         *time.Time
 	}
 	err := rows.Scan(&d.id, &d.nodeID, &d.batchID, &d.number, &d.attempt, &d.state, &d.phase, &d.phaseStatus, &d.provider, &skip, &d.maintenance,
-		&d.sequence, &d.boots, &d.reboots, &f.phase, &f.code, &f.message, &f.hint, &f.retryable, &f.sequence, &f.at,
+		&d.sequence, &d.boots, &d.reboots, &d.resume, &f.phase, &f.code, &f.message, &f.hint, &f.retryable, &f.sequence, &f.at,
 		&d.started, &d.finished)
 	if err != nil {
 		return nil, fmt.Errorf("lifecycle: reading a deployment: %w", err)

@@ -362,7 +362,7 @@ func (tx *Tx) writeDeployments() error {
 			depsOften.add(d.sequence, tx.at, d.id)
 		case d.dirty:
 			f := d.failureColumns()
-			deps.add(d.attempt, d.state, d.phase, string(d.phaseStatus), d.maintenance, d.sequence, d.boots, d.reboots,
+			deps.add(d.attempt, d.state, d.phase, string(d.phaseStatus), d.maintenance, d.sequence, d.boots, d.reboots, d.resume,
 				f[0], f[1], f[2], f[3], f[4], f[5], f[6], d.started, d.finished, tx.at, d.id)
 		}
 	}

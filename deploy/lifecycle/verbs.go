@@ -44,7 +44,8 @@ type Protection struct {
 }
 
 // Retry opens the next attempt of a failed deployment. What was done before
-// the phase that it begins with is kept. Errors: not_found, wrong_state (it is
+// the phase that it begins with is kept. An attempt that has a machine ordered
+// or installed waits for a slot first, as every deployment does. Errors: not_found, wrong_state (it is
 // not failed, or its node has a newer deployment), invalid and out_of_range
 // for the phase.
 func (w *Writer) Retry(ctx context.Context, c Retry) (Receipt, error) {
@@ -120,17 +121,24 @@ func (tx *Tx) retry(c Retry) (*Receipt, error) {
 	d.boots, d.reboots = 0, 0
 	d.failure, d.finished = nil, nil
 	d.state = phase.Running
-	if start == phase.Pending {
-		d.state = phase.Queued
+	enter := start
+	if start == phase.Pending || phase.Installs(d.provider, start) {
+		d.state, enter, d.resume = phase.Queued, phase.Pending, start
+		if start == phase.Pending {
+			d.resume = ""
+		}
 	}
 	n.hostKey, n.bootID, n.sshPort = forgetLogin(n, d.provider, start)
-	tx.move(d, phase.Move{Phase: start, Enter: true, Status: phase.Waiting}, "", nil)
+	tx.move(d, phase.Move{Phase: enter, Enter: true, Status: phase.Waiting}, "", nil)
 	message := fmt.Sprintf("attempt %d begins at %s", d.attempt, start)
 	if asked := firstNonEmpty(c.FromPhase, failed); asked != start {
 		message += fmt.Sprintf(": for %s the machine must boot again", asked)
 		if start == phase.ServerRequested {
 			message = fmt.Sprintf("attempt %d begins at %s: another server is needed", d.attempt, start)
 		}
+	}
+	if enter != start {
+		message += ", once it has a slot"
 	}
 	e := tx.said(d, phase.Waiting, message, c.Actor)
 	tx.mirror(d, n)

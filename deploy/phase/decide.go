@@ -46,6 +46,7 @@ type Facts struct {
 	Open       Key // the open phase; the last one if the deployment has ended
 	OpenStatus Status
 	Skip       []Key // phases that this deployment does not need
+	Resume     Key   // where an attempt that is queued goes on; empty: with the phase after the queue
 }
 
 // Report is what is being said.
@@ -200,8 +201,12 @@ func settle(f Facts, moves []Move, k Key, enter bool, s Status) Verdict {
 }
 
 // next enters the first needed phase after k; those passed over get a
-// skipped run.
+// skipped run. An attempt that had to queue again goes on where it is to begin:
+// what lies between was done by another attempt and is kept.
 func next(f Facts, k Key) []Move {
+	if k == Pending && f.Resume != "" {
+		return []Move{{Phase: f.Resume, Enter: true, Status: Waiting, Implied: true}}
+	}
 	var moves []Move
 	keys := sequences[f.Provider]
 	for _, n := range keys[index(f.Provider, k)+1:] {

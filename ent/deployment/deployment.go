@@ -40,6 +40,8 @@ const (
 	FieldConfig = "config"
 	// FieldSequence holds the string denoting the sequence field in the database.
 	FieldSequence = "sequence"
+	// FieldResumePhase holds the string denoting the resume_phase field in the database.
+	FieldResumePhase = "resume_phase"
 	// FieldBoots holds the string denoting the boots field in the database.
 	FieldBoots = "boots"
 	// FieldReboots holds the string denoting the reboots field in the database.
@@ -132,6 +134,7 @@ var Columns = []string{
 	FieldMaintenance,
 	FieldConfig,
 	FieldSequence,
+	FieldResumePhase,
 	FieldBoots,
 	FieldReboots,
 	FieldRequestedByKind,
@@ -171,6 +174,8 @@ var (
 	DefaultMaintenance bool
 	// DefaultSequence holds the default value on creation for the "sequence" field.
 	DefaultSequence int
+	// DefaultResumePhase holds the default value on creation for the "resume_phase" field.
+	DefaultResumePhase string
 	// DefaultBoots holds the default value on creation for the "boots" field.
 	DefaultBoots int
 	// DefaultReboots holds the default value on creation for the "reboots" field.
@@ -246,6 +251,11 @@ func ByMaintenance(opts ...sql.OrderTermOption) OrderOption {
 // BySequence orders the results by the sequence field.
 func BySequence(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldSequence, opts...).ToFunc()
+}
+
+// ByResumePhase orders the results by the resume_phase field.
+func ByResumePhase(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldResumePhase, opts...).ToFunc()
 }
 
 // ByBoots orders the results by the boots field.

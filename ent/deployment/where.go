@@ -110,6 +110,11 @@ func Sequence(v int) predicate.Deployment {
 	return predicate.Deployment(sql.FieldEQ(FieldSequence, v))
 }
 
+// ResumePhase applies equality check predicate on the "resume_phase" field. It's identical to ResumePhaseEQ.
+func ResumePhase(v string) predicate.Deployment {
+	return predicate.Deployment(sql.FieldEQ(FieldResumePhase, v))
+}
+
 // Boots applies equality check predicate on the "boots" field. It's identical to BootsEQ.
 func Boots(v int) predicate.Deployment {
 	return predicate.Deployment(sql.FieldEQ(FieldBoots, v))
@@ -713,6 +718,71 @@ func SequenceLT(v int) predicate.Deployment {
 // SequenceLTE applies the LTE predicate on the "sequence" field.
 func SequenceLTE(v int) predicate.Deployment {
 	return predicate.Deployment(sql.FieldLTE(FieldSequence, v))
+}
+
+// ResumePhaseEQ applies the EQ predicate on the "resume_phase" field.
+func ResumePhaseEQ(v string) predicate.Deployment {
+	return predicate.Deployment(sql.FieldEQ(FieldResumePhase, v))
+}
+
+// ResumePhaseNEQ applies the NEQ predicate on the "resume_phase" field.
+func ResumePhaseNEQ(v string) predicate.Deployment {
+	return predicate.Deployment(sql.FieldNEQ(FieldResumePhase, v))
+}
+
+// ResumePhaseIn applies the In predicate on the "resume_phase" field.
+func ResumePhaseIn(vs ...string) predicate.Deployment {
+	return predicate.Deployment(sql.FieldIn(FieldResumePhase, vs...))
+}
+
+// ResumePhaseNotIn applies the NotIn predicate on the "resume_phase" field.
+func ResumePhaseNotIn(vs ...string) predicate.Deployment {
+	return predicate.Deployment(sql.FieldNotIn(FieldResumePhase, vs...))
+}
+
+// ResumePhaseGT applies the GT predicate on the "resume_phase" field.
+func ResumePhaseGT(v string) predicate.Deployment {
+	return predicate.Deployment(sql.FieldGT(FieldResumePhase, v))
+}
+
+// ResumePhaseGTE applies the GTE predicate on the "resume_phase" field.
+func ResumePhaseGTE(v string) predicate.Deployment {
+	return predicate.Deployment(sql.FieldGTE(FieldResumePhase, v))
+}
+
+// ResumePhaseLT applies the LT predicate on the "resume_phase" field.
+func ResumePhaseLT(v string) predicate.Deployment {
+	return predicate.Deployment(sql.FieldLT(FieldResumePhase, v))
+}
+
+// ResumePhaseLTE applies the LTE predicate on the "resume_phase" field.
+func ResumePhaseLTE(v string) predicate.Deployment {
+	return predicate.Deployment(sql.FieldLTE(FieldResumePhase, v))
+}
+
+// ResumePhaseContains applies the Contains predicate on the "resume_phase" field.
+func ResumePhaseContains(v string) predicate.Deployment {
+	return predicate.Deployment(sql.FieldContains(FieldResumePhase, v))
+}
+
+// ResumePhaseHasPrefix applies the HasPrefix predicate on the "resume_phase" field.
+func ResumePhaseHasPrefix(v string) predicate.Deployment {
+	return predicate.Deployment(sql.FieldHasPrefix(FieldResumePhase, v))
+}
+
+// ResumePhaseHasSuffix applies the HasSuffix predicate on the "resume_phase" field.
+func ResumePhaseHasSuffix(v string) predicate.Deployment {
+	return predicate.Deployment(sql.FieldHasSuffix(FieldResumePhase, v))
+}
+
+// ResumePhaseEqualFold applies the EqualFold predicate on the "resume_phase" field.
+func ResumePhaseEqualFold(v string) predicate.Deployment {
+	return predicate.Deployment(sql.FieldEqualFold(FieldResumePhase, v))
+}
+
+// ResumePhaseContainsFold applies the ContainsFold predicate on the "resume_phase" field.
+func ResumePhaseContainsFold(v string) predicate.Deployment {
+	return predicate.Deployment(sql.FieldContainsFold(FieldResumePhase, v))
 }
 
 // BootsEQ applies the EQ predicate on the "boots" field.

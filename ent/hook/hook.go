@@ -117,6 +117,30 @@ func (f ResourceFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, er
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.ResourceMutation", m)
 }
 
+// The ScriptDocumentFunc type is an adapter to allow the use of ordinary
+// function as ScriptDocument mutator.
+type ScriptDocumentFunc func(context.Context, *ent.ScriptDocumentMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f ScriptDocumentFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.ScriptDocumentMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.ScriptDocumentMutation", m)
+}
+
+// The ScriptRunFunc type is an adapter to allow the use of ordinary
+// function as ScriptRun mutator.
+type ScriptRunFunc func(context.Context, *ent.ScriptRunMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f ScriptRunFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.ScriptRunMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.ScriptRunMutation", m)
+}
+
 // The SettingFunc type is an adapter to allow the use of ordinary
 // function as Setting mutator.
 type SettingFunc func(context.Context, *ent.SettingMutation) (ent.Value, error)

@@ -23,6 +23,7 @@ var (
 		{Name: "maintenance", Type: field.TypeBool, Default: false},
 		{Name: "config", Type: field.TypeJSON},
 		{Name: "sequence", Type: field.TypeInt, Default: 0},
+		{Name: "resume_phase", Type: field.TypeString, Default: ""},
 		{Name: "boots", Type: field.TypeInt, Default: 0},
 		{Name: "reboots", Type: field.TypeInt, Default: 0},
 		{Name: "requested_by_kind", Type: field.TypeString},
@@ -52,13 +53,13 @@ var (
 		ForeignKeys: []*schema.ForeignKey{
 			{
 				Symbol:     "deployments_deployment_batches_deployments",
-				Columns:    []*schema.Column{DeploymentsColumns[30]},
+				Columns:    []*schema.Column{DeploymentsColumns[31]},
 				RefColumns: []*schema.Column{DeploymentBatchesColumns[0]},
 				OnDelete:   schema.SetNull,
 			},
 			{
 				Symbol:     "deployments_nodes_deployments",
-				Columns:    []*schema.Column{DeploymentsColumns[31]},
+				Columns:    []*schema.Column{DeploymentsColumns[32]},
 				RefColumns: []*schema.Column{NodesColumns[0]},
 				OnDelete:   schema.NoAction,
 			},
@@ -67,12 +68,12 @@ var (
 			{
 				Name:    "deployment_node_id_number",
 				Unique:  true,
-				Columns: []*schema.Column{DeploymentsColumns[31], DeploymentsColumns[1]},
+				Columns: []*schema.Column{DeploymentsColumns[32], DeploymentsColumns[1]},
 			},
 			{
 				Name:    "deployments_one_active",
 				Unique:  true,
-				Columns: []*schema.Column{DeploymentsColumns[31]},
+				Columns: []*schema.Column{DeploymentsColumns[32]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "state IN ('queued', 'running', 'canceling', 'cleaning_up')",
 				},
@@ -80,22 +81,22 @@ var (
 			{
 				Name:    "deployment_requested_by_idempotency_key",
 				Unique:  true,
-				Columns: []*schema.Column{DeploymentsColumns[15], DeploymentsColumns[16]},
+				Columns: []*schema.Column{DeploymentsColumns[16], DeploymentsColumns[17]},
 			},
 			{
 				Name:    "deployment_created_at_id",
 				Unique:  false,
-				Columns: []*schema.Column{DeploymentsColumns[26], DeploymentsColumns[0]},
+				Columns: []*schema.Column{DeploymentsColumns[27], DeploymentsColumns[0]},
 			},
 			{
 				Name:    "deployment_state_finished_at",
 				Unique:  false,
-				Columns: []*schema.Column{DeploymentsColumns[4], DeploymentsColumns[29]},
+				Columns: []*schema.Column{DeploymentsColumns[4], DeploymentsColumns[30]},
 			},
 			{
 				Name:    "deployment_batch_id",
 				Unique:  false,
-				Columns: []*schema.Column{DeploymentsColumns[30]},
+				Columns: []*schema.Column{DeploymentsColumns[31]},
 			},
 		},
 	}
@@ -314,6 +315,7 @@ var (
 		{Name: "awaiting", Type: field.TypeString, Default: ""},
 		{Name: "evidence", Type: field.TypeString, Size: 2147483647, Default: ""},
 		{Name: "awaiting_since", Type: field.TypeTime, Nullable: true},
+		{Name: "probe", Type: field.TypeJSON, Nullable: true},
 		{Name: "entered_at", Type: field.TypeTime},
 		{Name: "started_at", Type: field.TypeTime, Nullable: true},
 		{Name: "finished_at", Type: field.TypeTime, Nullable: true},
@@ -330,7 +332,7 @@ var (
 		ForeignKeys: []*schema.ForeignKey{
 			{
 				Symbol:     "phase_runs_deployments_phase_runs",
-				Columns:    []*schema.Column{PhaseRunsColumns[23]},
+				Columns:    []*schema.Column{PhaseRunsColumns[24]},
 				RefColumns: []*schema.Column{DeploymentsColumns[0]},
 				OnDelete:   schema.NoAction,
 			},
@@ -339,12 +341,12 @@ var (
 			{
 				Name:    "phaserun_deployment_id_attempt_phase",
 				Unique:  true,
-				Columns: []*schema.Column{PhaseRunsColumns[23], PhaseRunsColumns[1], PhaseRunsColumns[2]},
+				Columns: []*schema.Column{PhaseRunsColumns[24], PhaseRunsColumns[1], PhaseRunsColumns[2]},
 			},
 			{
 				Name:    "phase_runs_one_open",
 				Unique:  true,
-				Columns: []*schema.Column{PhaseRunsColumns[23]},
+				Columns: []*schema.Column{PhaseRunsColumns[24]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "finished_at IS NULL",
 				},
@@ -352,7 +354,7 @@ var (
 			{
 				Name:    "phase_runs_due",
 				Unique:  false,
-				Columns: []*schema.Column{PhaseRunsColumns[20]},
+				Columns: []*schema.Column{PhaseRunsColumns[21]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "finished_at IS NULL",
 				},
@@ -360,7 +362,7 @@ var (
 			{
 				Name:    "phase_runs_stats",
 				Unique:  false,
-				Columns: []*schema.Column{PhaseRunsColumns[4], PhaseRunsColumns[2], PhaseRunsColumns[19]},
+				Columns: []*schema.Column{PhaseRunsColumns[4], PhaseRunsColumns[2], PhaseRunsColumns[20]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "status = 'success'",
 				},
@@ -368,7 +370,7 @@ var (
 			{
 				Name:    "phase_runs_profile_stats",
 				Unique:  false,
-				Columns: []*schema.Column{PhaseRunsColumns[4], PhaseRunsColumns[5], PhaseRunsColumns[2], PhaseRunsColumns[19]},
+				Columns: []*schema.Column{PhaseRunsColumns[4], PhaseRunsColumns[5], PhaseRunsColumns[2], PhaseRunsColumns[20]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "status = 'success'",
 				},
@@ -473,6 +475,96 @@ var (
 			},
 		},
 	}
+	// ScriptDocumentsColumns holds the columns for the "script_documents" table.
+	ScriptDocumentsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeInt64, Increment: true},
+		{Name: "deployment_id", Type: field.TypeInt64},
+		{Name: "attempt", Type: field.TypeInt},
+		{Name: "node_id", Type: field.TypeInt64},
+		{Name: "file", Type: field.TypeString},
+		{Name: "number", Type: field.TypeInt},
+		{Name: "body", Type: field.TypeBytes},
+		{Name: "sha256", Type: field.TypeString},
+		{Name: "boot_id_before", Type: field.TypeString, Default: ""},
+		{Name: "created_at", Type: field.TypeTime},
+		{Name: "run_id", Type: field.TypeInt64},
+	}
+	// ScriptDocumentsTable holds the schema information for the "script_documents" table.
+	ScriptDocumentsTable = &schema.Table{
+		Name:       "script_documents",
+		Columns:    ScriptDocumentsColumns,
+		PrimaryKey: []*schema.Column{ScriptDocumentsColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "script_documents_script_runs_documents",
+				Columns:    []*schema.Column{ScriptDocumentsColumns[10]},
+				RefColumns: []*schema.Column{ScriptRunsColumns[0]},
+				OnDelete:   schema.NoAction,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "scriptdocument_run_id_deployment_id",
+				Unique:  true,
+				Columns: []*schema.Column{ScriptDocumentsColumns[10], ScriptDocumentsColumns[1]},
+			},
+			{
+				Name:    "scriptdocument_deployment_id_attempt",
+				Unique:  false,
+				Columns: []*schema.Column{ScriptDocumentsColumns[1], ScriptDocumentsColumns[2]},
+			},
+			{
+				Name:    "scriptdocument_node_id_id",
+				Unique:  false,
+				Columns: []*schema.Column{ScriptDocumentsColumns[3], ScriptDocumentsColumns[0]},
+			},
+		},
+	}
+	// ScriptRunsColumns holds the columns for the "script_runs" table.
+	ScriptRunsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeInt64, Increment: true},
+		{Name: "host", Type: field.TypeString},
+		{Name: "state", Type: field.TypeString},
+		{Name: "nodes", Type: field.TypeInt},
+		{Name: "pid", Type: field.TypeInt, Nullable: true},
+		{Name: "exit_code", Type: field.TypeInt, Nullable: true},
+		{Name: "signal", Type: field.TypeString, Default: ""},
+		{Name: "problem", Type: field.TypeString, Size: 2147483647, Default: ""},
+		{Name: "log_bytes", Type: field.TypeInt64, Default: 0},
+		{Name: "log_cut", Type: field.TypeBool, Default: false},
+		{Name: "cancel_at", Type: field.TypeTime, Nullable: true},
+		{Name: "cancel_by", Type: field.TypeString, Default: ""},
+		{Name: "cancel_reason", Type: field.TypeString, Default: ""},
+		{Name: "requested_by_kind", Type: field.TypeString},
+		{Name: "requested_by", Type: field.TypeString},
+		{Name: "idempotency_key", Type: field.TypeString, Nullable: true},
+		{Name: "request_hash", Type: field.TypeString, Default: ""},
+		{Name: "created_at", Type: field.TypeTime},
+		{Name: "stored_at", Type: field.TypeTime, Nullable: true},
+		{Name: "started_at", Type: field.TypeTime, Nullable: true},
+		{Name: "ended_at", Type: field.TypeTime, Nullable: true},
+	}
+	// ScriptRunsTable holds the schema information for the "script_runs" table.
+	ScriptRunsTable = &schema.Table{
+		Name:       "script_runs",
+		Columns:    ScriptRunsColumns,
+		PrimaryKey: []*schema.Column{ScriptRunsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "script_runs_one_active",
+				Unique:  true,
+				Columns: []*schema.Column{ScriptRunsColumns[1]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "state IN ('storing', 'running')",
+				},
+			},
+			{
+				Name:    "scriptrun_requested_by_idempotency_key",
+				Unique:  true,
+				Columns: []*schema.Column{ScriptRunsColumns[14], ScriptRunsColumns[15]},
+			},
+		},
+	}
 	// SettingsColumns holds the columns for the "settings" table.
 	SettingsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeString},
@@ -563,6 +655,8 @@ var (
 		PhaseStatsTable,
 		ReplicasTable,
 		ResourcesTable,
+		ScriptDocumentsTable,
+		ScriptRunsTable,
 		SettingsTable,
 		StrangerReportsTable,
 		StreamCounterTable,
@@ -602,6 +696,13 @@ func init() {
 	ResourcesTable.ForeignKeys[0].RefTable = NodesTable
 	ResourcesTable.Annotation = &entsql.Annotation{
 		Table: "resources",
+	}
+	ScriptDocumentsTable.ForeignKeys[0].RefTable = ScriptRunsTable
+	ScriptDocumentsTable.Annotation = &entsql.Annotation{
+		Table: "script_documents",
+	}
+	ScriptRunsTable.Annotation = &entsql.Annotation{
+		Table: "script_runs",
 	}
 	SettingsTable.Annotation = &entsql.Annotation{
 		Table: "settings",

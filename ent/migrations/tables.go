@@ -47,6 +47,12 @@ var checks = map[string]map[string]string{
 	"resources": {
 		"resources_state": "state IN ('intent', 'doubtful', 'present', 'releasing', 'gone')",
 	},
+	"script_runs": {
+		"script_runs_state": "state IN ('storing', 'running', 'succeeded', 'failed', 'canceled', 'lost')",
+	},
+	"script_documents": {
+		"script_documents_counters": "attempt >= 1 AND number >= 1",
+	},
 	"tokens": {
 		"tokens_kind": "kind IN ('api', 'session', 'signin', 'report', 'locator')",
 		"tokens_role": "role IN ('', 'viewer', 'operator', 'admin')",

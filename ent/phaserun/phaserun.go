@@ -48,6 +48,8 @@ const (
 	FieldEvidence = "evidence"
 	// FieldAwaitingSince holds the string denoting the awaiting_since field in the database.
 	FieldAwaitingSince = "awaiting_since"
+	// FieldProbe holds the string denoting the probe field in the database.
+	FieldProbe = "probe"
 	// FieldEnteredAt holds the string denoting the entered_at field in the database.
 	FieldEnteredAt = "entered_at"
 	// FieldStartedAt holds the string denoting the started_at field in the database.
@@ -93,6 +95,7 @@ var Columns = []string{
 	FieldAwaiting,
 	FieldEvidence,
 	FieldAwaitingSince,
+	FieldProbe,
 	FieldEnteredAt,
 	FieldStartedAt,
 	FieldFinishedAt,

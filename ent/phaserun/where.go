@@ -1060,6 +1060,16 @@ func AwaitingSinceNotNil() predicate.PhaseRun {
 	return predicate.PhaseRun(sql.FieldNotNull(FieldAwaitingSince))
 }
 
+// ProbeIsNil applies the IsNil predicate on the "probe" field.
+func ProbeIsNil() predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldIsNull(FieldProbe))
+}
+
+// ProbeNotNil applies the NotNil predicate on the "probe" field.
+func ProbeNotNil() predicate.PhaseRun {
+	return predicate.PhaseRun(sql.FieldNotNull(FieldProbe))
+}
+
 // EnteredAtEQ applies the EQ predicate on the "entered_at" field.
 func EnteredAtEQ(v time.Time) predicate.PhaseRun {
 	return predicate.PhaseRun(sql.FieldEQ(FieldEnteredAt, v))

@@ -33,6 +33,12 @@ type Replica func(*sql.Selector)
 // Resource is the predicate function for resource builders.
 type Resource func(*sql.Selector)
 
+// ScriptDocument is the predicate function for scriptdocument builders.
+type ScriptDocument func(*sql.Selector)
+
+// ScriptRun is the predicate function for scriptrun builders.
+type ScriptRun func(*sql.Selector)
+
 // Setting is the predicate function for setting builders.
 type Setting func(*sql.Selector)
 

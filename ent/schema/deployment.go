@@ -41,6 +41,7 @@ func (Deployment) Fields() []ent.Field {
 		field.Bool("maintenance").Default(false).Comment("clocks stand still while set"),
 		field.JSON("config", json.RawMessage{}).Comment("the request as accepted, secrets redacted"),
 		field.Int("sequence").Default(0).Comment("last sequence given to an event of this deployment"),
+		field.String("resume_phase").Default("").Comment("queued for another attempt: the phase that it begins with once it has a slot"),
 		field.Int("boots").Default(0).Comment("boot requests seen in this attempt"),
 		field.Int("reboots").Default(0).Comment("attempts that a reboot in the middle opened"),
 		field.String("requested_by_kind"),

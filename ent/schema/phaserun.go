@@ -1,6 +1,8 @@
 package schema
 
 import (
+	"encoding/json"
+
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/entsql"
 	"entgo.io/ent/schema"
@@ -43,6 +45,7 @@ func (PhaseRun) Fields() []ent.Field {
 		field.String("awaiting").Default("").Comment("what the phase waits for, a stable code"),
 		field.Text("evidence").Default("").Comment("last thing learnt about what it waits for"),
 		moment("awaiting_since"),
+		field.JSON("probe", json.RawMessage{}).Optional().Comment("reboot_wait, ssh_polling: where the polling of the host stands"),
 		timestamp("entered_at"),
 		moment("started_at"),
 		moment("finished_at"),
