@@ -40,6 +40,10 @@ type FieldError struct {
 	Field   string // path with dots: "spec.ibm_vpc.zone"
 	Code    Code
 	Message string
+	// Key names the rule that was broken, in one stable word of snake case, where
+	// a field has more rules than there are codes: "mask_not_contiguous". It may
+	// be empty.
+	Key string `json:"key,omitempty"`
 }
 
 // Error is a refusal that its reader can act on. It never carries SQL or

@@ -44,9 +44,9 @@ func CheckSerial(field, serial string) []FieldError {
 	case ok:
 		return nil
 	case len(normal) > serialMax:
-		return []FieldError{{field, CodeOutOfRange, "is longer than 64 characters"}}
+		return []FieldError{{Field: field, Code: CodeOutOfRange, Message: "is longer than 64 characters"}}
 	case placeholders[normal]:
-		return []FieldError{{field, CodeInvalid, "is what firmware shows when no serial number was set; give the MAC address"}}
+		return []FieldError{{Field: field, Code: CodeInvalid, Message: "is what firmware shows when no serial number was set; give the MAC address"}}
 	}
-	return []FieldError{{field, CodeInvalid, "is not a serial number: printable ASCII, and not one sign throughout"}}
+	return []FieldError{{Field: field, Code: CodeInvalid, Message: "is not a serial number: printable ASCII, and not one sign throughout"}}
 }

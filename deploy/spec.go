@@ -67,11 +67,11 @@ var (
 func CheckNodeName(field, name string) []FieldError {
 	switch {
 	case name == "":
-		return []FieldError{{field, CodeRequired, "is required"}}
+		return []FieldError{{Field: field, Code: CodeRequired, Message: "is required"}}
 	case len(name) > NodeNameMax:
-		return []FieldError{{field, CodeOutOfRange, "is longer than 40 characters"}}
+		return []FieldError{{Field: field, Code: CodeOutOfRange, Message: "is longer than 40 characters"}}
 	case !nodeName.MatchString(name) || !letter.MatchString(name):
-		return []FieldError{{field, CodeInvalid, "must be lower-case letters, digits and hyphens, begin and end with a letter or digit, and contain a letter (RFC 1123)"}}
+		return []FieldError{{Field: field, Code: CodeInvalid, Message: "must be lower-case letters, digits and hyphens, begin and end with a letter or digit, and contain a letter (RFC 1123)"}}
 	}
 	return nil
 }
@@ -82,7 +82,7 @@ func CheckIP(field, ip string) []FieldError {
 		return nil
 	}
 	if a, err := netip.ParseAddr(ip); err != nil || a.Zone() != "" {
-		return []FieldError{{field, CodeInvalid, "is not an IP address"}}
+		return []FieldError{{Field: field, Code: CodeInvalid, Message: "is not an IP address"}}
 	}
 	return nil
 }
@@ -98,7 +98,7 @@ func NormalMAC(s string) (mac string, ok bool) {
 func (s Spec) Check(prefix string) []FieldError {
 	var bad []FieldError
 	add := func(field string, code Code, msg string) {
-		bad = append(bad, FieldError{prefix + field, code, msg})
+		bad = append(bad, FieldError{Field: prefix + field, Code: code, Message: msg})
 	}
 	switch s.Provider {
 	case ProviderIBMVPC:
@@ -150,20 +150,20 @@ func (s Spec) Check(prefix string) []FieldError {
 func (s Spec) checkVLANs(prefix string) []FieldError {
 	var bad []FieldError
 	if len(s.VLANs) > 16 {
-		bad = append(bad, FieldError{prefix + "vlans", CodeOutOfRange, "at most 16"})
+		bad = append(bad, FieldError{Field: prefix + "vlans", Code: CodeOutOfRange, Message: "at most 16"})
 	}
 	seen := map[int]bool{}
 	for i, v := range s.VLANs {
 		field := prefix + "vlans." + strconv.Itoa(i) + "."
 		switch {
 		case v.ID < 1 || v.ID > 4094:
-			bad = append(bad, FieldError{field + "id", CodeOutOfRange, "must be 1 to 4094"})
+			bad = append(bad, FieldError{Field: field + "id", Code: CodeOutOfRange, Message: "must be 1 to 4094"})
 		case seen[v.ID]:
-			bad = append(bad, FieldError{field + "id", CodeAlreadyExists, "is used twice"})
+			bad = append(bad, FieldError{Field: field + "id", Code: CodeAlreadyExists, Message: "is used twice"})
 		}
 		seen[v.ID] = true
 		if v.Subnet == "" {
-			bad = append(bad, FieldError{field + "subnet", CodeRequired, "is required"})
+			bad = append(bad, FieldError{Field: field + "subnet", Code: CodeRequired, Message: "is required"})
 		}
 	}
 	return bad
