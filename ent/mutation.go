@@ -5741,6 +5741,7 @@ type NodeMutation struct {
 	mac                      *string
 	mac_addresses            *[]string
 	appendmac_addresses      []string
+	serial                   *string
 	cluster_name             *string
 	labels                   *map[string]string
 	deployment_status        *string
@@ -6296,6 +6297,55 @@ func (m *NodeMutation) ResetMACAddresses() {
 	m.mac_addresses = nil
 	m.appendmac_addresses = nil
 	delete(m.clearedFields, node.FieldMACAddresses)
+}
+
+// SetSerial sets the "serial" field.
+func (m *NodeMutation) SetSerial(s string) {
+	m.serial = &s
+}
+
+// Serial returns the value of the "serial" field in the mutation.
+func (m *NodeMutation) Serial() (r string, exists bool) {
+	v := m.serial
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSerial returns the old "serial" field's value of the Node entity.
+// If the Node object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *NodeMutation) OldSerial(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSerial is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSerial requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSerial: %w", err)
+	}
+	return oldValue.Serial, nil
+}
+
+// ClearSerial clears the value of the "serial" field.
+func (m *NodeMutation) ClearSerial() {
+	m.serial = nil
+	m.clearedFields[node.FieldSerial] = struct{}{}
+}
+
+// SerialCleared returns if the "serial" field was cleared in this mutation.
+func (m *NodeMutation) SerialCleared() bool {
+	_, ok := m.clearedFields[node.FieldSerial]
+	return ok
+}
+
+// ResetSerial resets all changes to the "serial" field.
+func (m *NodeMutation) ResetSerial() {
+	m.serial = nil
+	delete(m.clearedFields, node.FieldSerial)
 }
 
 // SetClusterName sets the "cluster_name" field.
@@ -7323,7 +7373,7 @@ func (m *NodeMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *NodeMutation) Fields() []string {
-	fields := make([]string, 0, 28)
+	fields := make([]string, 0, 29)
 	if m.name != nil {
 		fields = append(fields, node.FieldName)
 	}
@@ -7350,6 +7400,9 @@ func (m *NodeMutation) Fields() []string {
 	}
 	if m.mac_addresses != nil {
 		fields = append(fields, node.FieldMACAddresses)
+	}
+	if m.serial != nil {
+		fields = append(fields, node.FieldSerial)
 	}
 	if m.cluster_name != nil {
 		fields = append(fields, node.FieldClusterName)
@@ -7434,6 +7487,8 @@ func (m *NodeMutation) Field(name string) (ent.Value, bool) {
 		return m.MAC()
 	case node.FieldMACAddresses:
 		return m.MACAddresses()
+	case node.FieldSerial:
+		return m.Serial()
 	case node.FieldClusterName:
 		return m.ClusterName()
 	case node.FieldLabels:
@@ -7499,6 +7554,8 @@ func (m *NodeMutation) OldField(ctx context.Context, name string) (ent.Value, er
 		return m.OldMAC(ctx)
 	case node.FieldMACAddresses:
 		return m.OldMACAddresses(ctx)
+	case node.FieldSerial:
+		return m.OldSerial(ctx)
 	case node.FieldClusterName:
 		return m.OldClusterName(ctx)
 	case node.FieldLabels:
@@ -7608,6 +7665,13 @@ func (m *NodeMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetMACAddresses(v)
+		return nil
+	case node.FieldSerial:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSerial(v)
 		return nil
 	case node.FieldClusterName:
 		v, ok := value.(string)
@@ -7841,6 +7905,9 @@ func (m *NodeMutation) ClearedFields() []string {
 	if m.FieldCleared(node.FieldMACAddresses) {
 		fields = append(fields, node.FieldMACAddresses)
 	}
+	if m.FieldCleared(node.FieldSerial) {
+		fields = append(fields, node.FieldSerial)
+	}
 	if m.FieldCleared(node.FieldClusterName) {
 		fields = append(fields, node.FieldClusterName)
 	}
@@ -7899,6 +7966,9 @@ func (m *NodeMutation) ClearField(name string) error {
 		return nil
 	case node.FieldMACAddresses:
 		m.ClearMACAddresses()
+		return nil
+	case node.FieldSerial:
+		m.ClearSerial()
 		return nil
 	case node.FieldClusterName:
 		m.ClearClusterName()
@@ -7961,6 +8031,9 @@ func (m *NodeMutation) ResetField(name string) error {
 		return nil
 	case node.FieldMACAddresses:
 		m.ResetMACAddresses()
+		return nil
+	case node.FieldSerial:
+		m.ResetSerial()
 		return nil
 	case node.FieldClusterName:
 		m.ResetClusterName()

@@ -36,6 +36,8 @@ type Node struct {
 	MAC *string `json:"mac,omitempty"`
 	// MACAddresses holds the value of the "mac_addresses" field.
 	MACAddresses []string `json:"mac_addresses,omitempty"`
+	// SMBIOS serial number, upper case; a rack machine may be registered by it
+	Serial *string `json:"serial,omitempty"`
 	// ClusterName holds the value of the "cluster_name" field.
 	ClusterName *string `json:"cluster_name,omitempty"`
 	// Labels holds the value of the "labels" field.
@@ -120,7 +122,7 @@ func (*Node) scanValues(columns []string) ([]any, error) {
 			values[i] = new(sql.NullBool)
 		case node.FieldID, node.FieldCurrentDeploymentID, node.FieldSSHPort, node.FieldVersion, node.FieldChangedPosition:
 			values[i] = new(sql.NullInt64)
-		case node.FieldName, node.FieldProvider, node.FieldServerProfile, node.FieldManagementIP, node.FieldWorkloadIP, node.FieldAhvIP, node.FieldCvmIP, node.FieldMAC, node.FieldClusterName, node.FieldDeploymentStatus, node.FieldState, node.FieldServerID, node.FieldServerStatus, node.FieldSSHHostKey, node.FieldBootID, node.FieldProtectNote:
+		case node.FieldName, node.FieldProvider, node.FieldServerProfile, node.FieldManagementIP, node.FieldWorkloadIP, node.FieldAhvIP, node.FieldCvmIP, node.FieldMAC, node.FieldSerial, node.FieldClusterName, node.FieldDeploymentStatus, node.FieldState, node.FieldServerID, node.FieldServerStatus, node.FieldSSHHostKey, node.FieldBootID, node.FieldProtectNote:
 			values[i] = new(sql.NullString)
 		case node.FieldLastSeenAt, node.FieldCreatedAt, node.FieldUpdatedAt:
 			values[i] = new(sql.NullTime)
@@ -205,6 +207,13 @@ func (_m *Node) assignValues(columns []string, values []any) error {
 				if err := json.Unmarshal(*value, &_m.MACAddresses); err != nil {
 					return fmt.Errorf("unmarshal field mac_addresses: %w", err)
 				}
+			}
+		case node.FieldSerial:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field serial", values[i])
+			} else if value.Valid {
+				_m.Serial = new(string)
+				*_m.Serial = value.String
 			}
 		case node.FieldClusterName:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -412,6 +421,11 @@ func (_m *Node) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("mac_addresses=")
 	builder.WriteString(fmt.Sprintf("%v", _m.MACAddresses))
+	builder.WriteString(", ")
+	if v := _m.Serial; v != nil {
+		builder.WriteString("serial=")
+		builder.WriteString(*v)
+	}
 	builder.WriteString(", ")
 	if v := _m.ClusterName; v != nil {
 		builder.WriteString("cluster_name=")

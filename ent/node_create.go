@@ -126,6 +126,20 @@ func (_c *NodeCreate) SetMACAddresses(v []string) *NodeCreate {
 	return _c
 }
 
+// SetSerial sets the "serial" field.
+func (_c *NodeCreate) SetSerial(v string) *NodeCreate {
+	_c.mutation.SetSerial(v)
+	return _c
+}
+
+// SetNillableSerial sets the "serial" field if the given value is not nil.
+func (_c *NodeCreate) SetNillableSerial(v *string) *NodeCreate {
+	if v != nil {
+		_c.SetSerial(*v)
+	}
+	return _c
+}
+
 // SetClusterName sets the "cluster_name" field.
 func (_c *NodeCreate) SetClusterName(v string) *NodeCreate {
 	_c.mutation.SetClusterName(v)
@@ -517,6 +531,11 @@ func (_c *NodeCreate) check() error {
 	if _, ok := _c.mutation.ServerProfile(); !ok {
 		return &ValidationError{Name: "server_profile", err: errors.New(`ent: missing required field "Node.server_profile"`)}
 	}
+	if v, ok := _c.mutation.Serial(); ok {
+		if err := node.SerialValidator(v); err != nil {
+			return &ValidationError{Name: "serial", err: fmt.Errorf(`ent: validator failed for field "Node.serial": %w`, err)}
+		}
+	}
 	if _, ok := _c.mutation.DeploymentStatus(); !ok {
 		return &ValidationError{Name: "deployment_status", err: errors.New(`ent: missing required field "Node.deployment_status"`)}
 	}
@@ -615,6 +634,10 @@ func (_c *NodeCreate) createSpec() (*Node, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.MACAddresses(); ok {
 		_spec.SetField(node.FieldMACAddresses, field.TypeJSON, value)
 		_node.MACAddresses = value
+	}
+	if value, ok := _c.mutation.Serial(); ok {
+		_spec.SetField(node.FieldSerial, field.TypeString, value)
+		_node.Serial = &value
 	}
 	if value, ok := _c.mutation.ClusterName(); ok {
 		_spec.SetField(node.FieldClusterName, field.TypeString, value)
@@ -917,6 +940,24 @@ func (u *NodeUpsert) UpdateMACAddresses() *NodeUpsert {
 // ClearMACAddresses clears the value of the "mac_addresses" field.
 func (u *NodeUpsert) ClearMACAddresses() *NodeUpsert {
 	u.SetNull(node.FieldMACAddresses)
+	return u
+}
+
+// SetSerial sets the "serial" field.
+func (u *NodeUpsert) SetSerial(v string) *NodeUpsert {
+	u.Set(node.FieldSerial, v)
+	return u
+}
+
+// UpdateSerial sets the "serial" field to the value that was provided on create.
+func (u *NodeUpsert) UpdateSerial() *NodeUpsert {
+	u.SetExcluded(node.FieldSerial)
+	return u
+}
+
+// ClearSerial clears the value of the "serial" field.
+func (u *NodeUpsert) ClearSerial() *NodeUpsert {
+	u.SetNull(node.FieldSerial)
 	return u
 }
 
@@ -1439,6 +1480,27 @@ func (u *NodeUpsertOne) UpdateMACAddresses() *NodeUpsertOne {
 func (u *NodeUpsertOne) ClearMACAddresses() *NodeUpsertOne {
 	return u.Update(func(s *NodeUpsert) {
 		s.ClearMACAddresses()
+	})
+}
+
+// SetSerial sets the "serial" field.
+func (u *NodeUpsertOne) SetSerial(v string) *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.SetSerial(v)
+	})
+}
+
+// UpdateSerial sets the "serial" field to the value that was provided on create.
+func (u *NodeUpsertOne) UpdateSerial() *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.UpdateSerial()
+	})
+}
+
+// ClearSerial clears the value of the "serial" field.
+func (u *NodeUpsertOne) ClearSerial() *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.ClearSerial()
 	})
 }
 
@@ -2178,6 +2240,27 @@ func (u *NodeUpsertBulk) UpdateMACAddresses() *NodeUpsertBulk {
 func (u *NodeUpsertBulk) ClearMACAddresses() *NodeUpsertBulk {
 	return u.Update(func(s *NodeUpsert) {
 		s.ClearMACAddresses()
+	})
+}
+
+// SetSerial sets the "serial" field.
+func (u *NodeUpsertBulk) SetSerial(v string) *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.SetSerial(v)
+	})
+}
+
+// UpdateSerial sets the "serial" field to the value that was provided on create.
+func (u *NodeUpsertBulk) UpdateSerial() *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.UpdateSerial()
+	})
+}
+
+// ClearSerial clears the value of the "serial" field.
+func (u *NodeUpsertBulk) ClearSerial() *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.ClearSerial()
 	})
 }
 

@@ -192,6 +192,26 @@ func (_u *NodeUpdate) ClearMACAddresses() *NodeUpdate {
 	return _u
 }
 
+// SetSerial sets the "serial" field.
+func (_u *NodeUpdate) SetSerial(v string) *NodeUpdate {
+	_u.mutation.SetSerial(v)
+	return _u
+}
+
+// SetNillableSerial sets the "serial" field if the given value is not nil.
+func (_u *NodeUpdate) SetNillableSerial(v *string) *NodeUpdate {
+	if v != nil {
+		_u.SetSerial(*v)
+	}
+	return _u
+}
+
+// ClearSerial clears the value of the "serial" field.
+func (_u *NodeUpdate) ClearSerial() *NodeUpdate {
+	_u.mutation.ClearSerial()
+	return _u
+}
+
 // SetClusterName sets the "cluster_name" field.
 func (_u *NodeUpdate) SetClusterName(v string) *NodeUpdate {
 	_u.mutation.SetClusterName(v)
@@ -643,6 +663,11 @@ func (_u *NodeUpdate) check() error {
 			return &ValidationError{Name: "name", err: fmt.Errorf(`ent: validator failed for field "Node.name": %w`, err)}
 		}
 	}
+	if v, ok := _u.mutation.Serial(); ok {
+		if err := node.SerialValidator(v); err != nil {
+			return &ValidationError{Name: "serial", err: fmt.Errorf(`ent: validator failed for field "Node.serial": %w`, err)}
+		}
+	}
 	return nil
 }
 
@@ -713,6 +738,12 @@ func (_u *NodeUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if _u.mutation.MACAddressesCleared() {
 		_spec.ClearField(node.FieldMACAddresses, field.TypeJSON)
+	}
+	if value, ok := _u.mutation.Serial(); ok {
+		_spec.SetField(node.FieldSerial, field.TypeString, value)
+	}
+	if _u.mutation.SerialCleared() {
+		_spec.ClearField(node.FieldSerial, field.TypeString)
 	}
 	if value, ok := _u.mutation.ClusterName(); ok {
 		_spec.SetField(node.FieldClusterName, field.TypeString, value)
@@ -1079,6 +1110,26 @@ func (_u *NodeUpdateOne) AppendMACAddresses(v []string) *NodeUpdateOne {
 // ClearMACAddresses clears the value of the "mac_addresses" field.
 func (_u *NodeUpdateOne) ClearMACAddresses() *NodeUpdateOne {
 	_u.mutation.ClearMACAddresses()
+	return _u
+}
+
+// SetSerial sets the "serial" field.
+func (_u *NodeUpdateOne) SetSerial(v string) *NodeUpdateOne {
+	_u.mutation.SetSerial(v)
+	return _u
+}
+
+// SetNillableSerial sets the "serial" field if the given value is not nil.
+func (_u *NodeUpdateOne) SetNillableSerial(v *string) *NodeUpdateOne {
+	if v != nil {
+		_u.SetSerial(*v)
+	}
+	return _u
+}
+
+// ClearSerial clears the value of the "serial" field.
+func (_u *NodeUpdateOne) ClearSerial() *NodeUpdateOne {
+	_u.mutation.ClearSerial()
 	return _u
 }
 
@@ -1546,6 +1597,11 @@ func (_u *NodeUpdateOne) check() error {
 			return &ValidationError{Name: "name", err: fmt.Errorf(`ent: validator failed for field "Node.name": %w`, err)}
 		}
 	}
+	if v, ok := _u.mutation.Serial(); ok {
+		if err := node.SerialValidator(v); err != nil {
+			return &ValidationError{Name: "serial", err: fmt.Errorf(`ent: validator failed for field "Node.serial": %w`, err)}
+		}
+	}
 	return nil
 }
 
@@ -1633,6 +1689,12 @@ func (_u *NodeUpdateOne) sqlSave(ctx context.Context) (_node *Node, err error) {
 	}
 	if _u.mutation.MACAddressesCleared() {
 		_spec.ClearField(node.FieldMACAddresses, field.TypeJSON)
+	}
+	if value, ok := _u.mutation.Serial(); ok {
+		_spec.SetField(node.FieldSerial, field.TypeString, value)
+	}
+	if _u.mutation.SerialCleared() {
+		_spec.ClearField(node.FieldSerial, field.TypeString)
 	}
 	if value, ok := _u.mutation.ClusterName(); ok {
 		_spec.SetField(node.FieldClusterName, field.TypeString, value)

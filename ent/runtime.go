@@ -123,44 +123,48 @@ func init() {
 	nodeDescServerProfile := nodeFields[3].Descriptor()
 	// node.DefaultServerProfile holds the default value on creation for the server_profile field.
 	node.DefaultServerProfile = nodeDescServerProfile.Default.(string)
+	// nodeDescSerial is the schema descriptor for serial field.
+	nodeDescSerial := nodeFields[10].Descriptor()
+	// node.SerialValidator is a validator for the "serial" field. It is called by the builders before save.
+	node.SerialValidator = nodeDescSerial.Validators[0].(func(string) error)
 	// nodeDescDeploymentStatus is the schema descriptor for deployment_status field.
-	nodeDescDeploymentStatus := nodeFields[12].Descriptor()
+	nodeDescDeploymentStatus := nodeFields[13].Descriptor()
 	// node.DefaultDeploymentStatus holds the default value on creation for the deployment_status field.
 	node.DefaultDeploymentStatus = nodeDescDeploymentStatus.Default.(string)
 	// nodeDescState is the schema descriptor for state field.
-	nodeDescState := nodeFields[13].Descriptor()
+	nodeDescState := nodeFields[14].Descriptor()
 	// node.DefaultState holds the default value on creation for the state field.
 	node.DefaultState = nodeDescState.Default.(string)
 	// nodeDescProtected is the schema descriptor for protected field.
-	nodeDescProtected := nodeFields[20].Descriptor()
+	nodeDescProtected := nodeFields[21].Descriptor()
 	// node.DefaultProtected holds the default value on creation for the protected field.
 	node.DefaultProtected = nodeDescProtected.Default.(bool)
 	// nodeDescProtectNote is the schema descriptor for protect_note field.
-	nodeDescProtectNote := nodeFields[21].Descriptor()
+	nodeDescProtectNote := nodeFields[22].Descriptor()
 	// node.DefaultProtectNote holds the default value on creation for the protect_note field.
 	node.DefaultProtectNote = nodeDescProtectNote.Default.(string)
 	// nodeDescStale is the schema descriptor for stale field.
-	nodeDescStale := nodeFields[22].Descriptor()
+	nodeDescStale := nodeFields[23].Descriptor()
 	// node.DefaultStale holds the default value on creation for the stale field.
 	node.DefaultStale = nodeDescStale.Default.(bool)
 	// nodeDescLate is the schema descriptor for late field.
-	nodeDescLate := nodeFields[23].Descriptor()
+	nodeDescLate := nodeFields[24].Descriptor()
 	// node.DefaultLate holds the default value on creation for the late field.
 	node.DefaultLate = nodeDescLate.Default.(bool)
 	// nodeDescVersion is the schema descriptor for version field.
-	nodeDescVersion := nodeFields[24].Descriptor()
+	nodeDescVersion := nodeFields[25].Descriptor()
 	// node.DefaultVersion holds the default value on creation for the version field.
 	node.DefaultVersion = nodeDescVersion.Default.(int)
 	// nodeDescChangedPosition is the schema descriptor for changed_position field.
-	nodeDescChangedPosition := nodeFields[25].Descriptor()
+	nodeDescChangedPosition := nodeFields[26].Descriptor()
 	// node.DefaultChangedPosition holds the default value on creation for the changed_position field.
 	node.DefaultChangedPosition = nodeDescChangedPosition.Default.(int64)
 	// nodeDescCreatedAt is the schema descriptor for created_at field.
-	nodeDescCreatedAt := nodeFields[27].Descriptor()
+	nodeDescCreatedAt := nodeFields[28].Descriptor()
 	// node.DefaultCreatedAt holds the default value on creation for the created_at field.
 	node.DefaultCreatedAt = nodeDescCreatedAt.Default.(func() time.Time)
 	// nodeDescUpdatedAt is the schema descriptor for updated_at field.
-	nodeDescUpdatedAt := nodeFields[28].Descriptor()
+	nodeDescUpdatedAt := nodeFields[29].Descriptor()
 	// node.DefaultUpdatedAt holds the default value on creation for the updated_at field.
 	node.DefaultUpdatedAt = nodeDescUpdatedAt.Default.(func() time.Time)
 	nodetombstoneFields := schema.NodeTombstone{}.Fields()

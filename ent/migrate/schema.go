@@ -208,6 +208,7 @@ var (
 		{Name: "cvm_ip", Type: field.TypeString, Nullable: true},
 		{Name: "mac", Type: field.TypeString, Nullable: true},
 		{Name: "mac_addresses", Type: field.TypeJSON, Nullable: true},
+		{Name: "serial", Type: field.TypeString, Nullable: true, Size: 64},
 		{Name: "cluster_name", Type: field.TypeString, Nullable: true},
 		{Name: "labels", Type: field.TypeJSON, Nullable: true},
 		{Name: "deployment_status", Type: field.TypeString, Default: "pending"},
@@ -250,29 +251,34 @@ var (
 				Columns: []*schema.Column{NodesColumns[8]},
 			},
 			{
+				Name:    "node_serial",
+				Unique:  true,
+				Columns: []*schema.Column{NodesColumns[10]},
+			},
+			{
 				Name:    "node_changed_position",
 				Unique:  false,
-				Columns: []*schema.Column{NodesColumns[25]},
+				Columns: []*schema.Column{NodesColumns[26]},
 			},
 			{
 				Name:    "node_created_at_id",
 				Unique:  false,
-				Columns: []*schema.Column{NodesColumns[27], NodesColumns[0]},
+				Columns: []*schema.Column{NodesColumns[28], NodesColumns[0]},
 			},
 			{
 				Name:    "node_updated_at_id",
 				Unique:  false,
-				Columns: []*schema.Column{NodesColumns[28], NodesColumns[0]},
+				Columns: []*schema.Column{NodesColumns[29], NodesColumns[0]},
 			},
 			{
 				Name:    "node_state",
 				Unique:  false,
-				Columns: []*schema.Column{NodesColumns[13]},
+				Columns: []*schema.Column{NodesColumns[14]},
 			},
 			{
 				Name:    "node_cluster_name",
 				Unique:  false,
-				Columns: []*schema.Column{NodesColumns[10]},
+				Columns: []*schema.Column{NodesColumns[11]},
 			},
 		},
 	}

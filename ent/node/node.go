@@ -32,6 +32,8 @@ const (
 	FieldMAC = "mac"
 	// FieldMACAddresses holds the string denoting the mac_addresses field in the database.
 	FieldMACAddresses = "mac_addresses"
+	// FieldSerial holds the string denoting the serial field in the database.
+	FieldSerial = "serial"
 	// FieldClusterName holds the string denoting the cluster_name field in the database.
 	FieldClusterName = "cluster_name"
 	// FieldLabels holds the string denoting the labels field in the database.
@@ -104,6 +106,7 @@ var Columns = []string{
 	FieldCvmIP,
 	FieldMAC,
 	FieldMACAddresses,
+	FieldSerial,
 	FieldClusterName,
 	FieldLabels,
 	FieldDeploymentStatus,
@@ -140,6 +143,8 @@ var (
 	NameValidator func(string) error
 	// DefaultServerProfile holds the default value on creation for the "server_profile" field.
 	DefaultServerProfile string
+	// SerialValidator is a validator for the "serial" field. It is called by the builders before save.
+	SerialValidator func(string) error
 	// DefaultDeploymentStatus holds the default value on creation for the "deployment_status" field.
 	DefaultDeploymentStatus string
 	// DefaultState holds the default value on creation for the "state" field.
@@ -208,6 +213,11 @@ func ByCvmIP(opts ...sql.OrderTermOption) OrderOption {
 // ByMAC orders the results by the mac field.
 func ByMAC(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldMAC, opts...).ToFunc()
+}
+
+// BySerial orders the results by the serial field.
+func BySerial(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldSerial, opts...).ToFunc()
 }
 
 // ByClusterName orders the results by the cluster_name field.

@@ -95,6 +95,11 @@ func MAC(v string) predicate.Node {
 	return predicate.Node(sql.FieldEQ(FieldMAC, v))
 }
 
+// Serial applies equality check predicate on the "serial" field. It's identical to SerialEQ.
+func Serial(v string) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldSerial, v))
+}
+
 // ClusterName applies equality check predicate on the "cluster_name" field. It's identical to ClusterNameEQ.
 func ClusterName(v string) predicate.Node {
 	return predicate.Node(sql.FieldEQ(FieldClusterName, v))
@@ -763,6 +768,81 @@ func MACAddressesIsNil() predicate.Node {
 // MACAddressesNotNil applies the NotNil predicate on the "mac_addresses" field.
 func MACAddressesNotNil() predicate.Node {
 	return predicate.Node(sql.FieldNotNull(FieldMACAddresses))
+}
+
+// SerialEQ applies the EQ predicate on the "serial" field.
+func SerialEQ(v string) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldSerial, v))
+}
+
+// SerialNEQ applies the NEQ predicate on the "serial" field.
+func SerialNEQ(v string) predicate.Node {
+	return predicate.Node(sql.FieldNEQ(FieldSerial, v))
+}
+
+// SerialIn applies the In predicate on the "serial" field.
+func SerialIn(vs ...string) predicate.Node {
+	return predicate.Node(sql.FieldIn(FieldSerial, vs...))
+}
+
+// SerialNotIn applies the NotIn predicate on the "serial" field.
+func SerialNotIn(vs ...string) predicate.Node {
+	return predicate.Node(sql.FieldNotIn(FieldSerial, vs...))
+}
+
+// SerialGT applies the GT predicate on the "serial" field.
+func SerialGT(v string) predicate.Node {
+	return predicate.Node(sql.FieldGT(FieldSerial, v))
+}
+
+// SerialGTE applies the GTE predicate on the "serial" field.
+func SerialGTE(v string) predicate.Node {
+	return predicate.Node(sql.FieldGTE(FieldSerial, v))
+}
+
+// SerialLT applies the LT predicate on the "serial" field.
+func SerialLT(v string) predicate.Node {
+	return predicate.Node(sql.FieldLT(FieldSerial, v))
+}
+
+// SerialLTE applies the LTE predicate on the "serial" field.
+func SerialLTE(v string) predicate.Node {
+	return predicate.Node(sql.FieldLTE(FieldSerial, v))
+}
+
+// SerialContains applies the Contains predicate on the "serial" field.
+func SerialContains(v string) predicate.Node {
+	return predicate.Node(sql.FieldContains(FieldSerial, v))
+}
+
+// SerialHasPrefix applies the HasPrefix predicate on the "serial" field.
+func SerialHasPrefix(v string) predicate.Node {
+	return predicate.Node(sql.FieldHasPrefix(FieldSerial, v))
+}
+
+// SerialHasSuffix applies the HasSuffix predicate on the "serial" field.
+func SerialHasSuffix(v string) predicate.Node {
+	return predicate.Node(sql.FieldHasSuffix(FieldSerial, v))
+}
+
+// SerialIsNil applies the IsNil predicate on the "serial" field.
+func SerialIsNil() predicate.Node {
+	return predicate.Node(sql.FieldIsNull(FieldSerial))
+}
+
+// SerialNotNil applies the NotNil predicate on the "serial" field.
+func SerialNotNil() predicate.Node {
+	return predicate.Node(sql.FieldNotNull(FieldSerial))
+}
+
+// SerialEqualFold applies the EqualFold predicate on the "serial" field.
+func SerialEqualFold(v string) predicate.Node {
+	return predicate.Node(sql.FieldEqualFold(FieldSerial, v))
+}
+
+// SerialContainsFold applies the ContainsFold predicate on the "serial" field.
+func SerialContainsFold(v string) predicate.Node {
+	return predicate.Node(sql.FieldContainsFold(FieldSerial, v))
 }
 
 // ClusterNameEQ applies the EQ predicate on the "cluster_name" field.

@@ -29,13 +29,15 @@ CREATE INDEX `deploymentevent_node_id_position` ON `deployment_history` (`node_i
 -- Create index "deploymentevent_recorded_at" to table: "deployment_history"
 CREATE INDEX `deploymentevent_recorded_at` ON `deployment_history` (`recorded_at`);
 -- Create "nodes" table
-CREATE TABLE `nodes` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `name` text NOT NULL, `provider` text NOT NULL, `server_profile` text NOT NULL DEFAULT (''), `management_ip` text NULL, `workload_ip` text NULL, `ahv_ip` text NULL, `cvm_ip` text NULL, `mac` text NULL, `mac_addresses` json NULL, `cluster_name` text NULL, `labels` json NULL, `deployment_status` text NOT NULL DEFAULT ('pending'), `state` text NOT NULL DEFAULT (''), `current_deployment_id` integer NULL, `server_id` text NULL, `server_status` text NULL, `ssh_host_key` text NULL, `boot_id` text NULL, `ssh_port` integer NULL, `protected` bool NOT NULL DEFAULT (false), `protect_note` text NOT NULL DEFAULT (''), `stale` bool NOT NULL DEFAULT (false), `late` bool NOT NULL DEFAULT (false), `version` integer NOT NULL DEFAULT (1), `changed_position` integer NOT NULL DEFAULT (0), `last_seen_at` datetime NULL, `created_at` datetime NOT NULL, `updated_at` datetime NOT NULL, CONSTRAINT `nodes_state` CHECK (state = '' OR state IN ('queued', 'running', 'succeeded', 'failed', 'canceling', 'canceled', 'cleaning_up', 'cleaned_up')), CONSTRAINT `nodes_version` CHECK (version >= 1));
+CREATE TABLE `nodes` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `name` text NOT NULL, `provider` text NOT NULL, `server_profile` text NOT NULL DEFAULT (''), `management_ip` text NULL, `workload_ip` text NULL, `ahv_ip` text NULL, `cvm_ip` text NULL, `mac` text NULL, `mac_addresses` json NULL, `serial` text NULL, `cluster_name` text NULL, `labels` json NULL, `deployment_status` text NOT NULL DEFAULT ('pending'), `state` text NOT NULL DEFAULT (''), `current_deployment_id` integer NULL, `server_id` text NULL, `server_status` text NULL, `ssh_host_key` text NULL, `boot_id` text NULL, `ssh_port` integer NULL, `protected` bool NOT NULL DEFAULT (false), `protect_note` text NOT NULL DEFAULT (''), `stale` bool NOT NULL DEFAULT (false), `late` bool NOT NULL DEFAULT (false), `version` integer NOT NULL DEFAULT (1), `changed_position` integer NOT NULL DEFAULT (0), `last_seen_at` datetime NULL, `created_at` datetime NOT NULL, `updated_at` datetime NOT NULL, CONSTRAINT `nodes_state` CHECK (state = '' OR state IN ('queued', 'running', 'succeeded', 'failed', 'canceling', 'canceled', 'cleaning_up', 'cleaned_up')), CONSTRAINT `nodes_version` CHECK (version >= 1));
 -- Create index "node_name" to table: "nodes"
 CREATE UNIQUE INDEX `node_name` ON `nodes` (`name`);
 -- Create index "node_management_ip" to table: "nodes"
 CREATE UNIQUE INDEX `node_management_ip` ON `nodes` (`management_ip`);
 -- Create index "node_mac" to table: "nodes"
 CREATE UNIQUE INDEX `node_mac` ON `nodes` (`mac`);
+-- Create index "node_serial" to table: "nodes"
+CREATE UNIQUE INDEX `node_serial` ON `nodes` (`serial`);
 -- Create index "node_changed_position" to table: "nodes"
 CREATE INDEX `node_changed_position` ON `nodes` (`changed_position`);
 -- Create index "node_created_at_id" to table: "nodes"
