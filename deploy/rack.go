@@ -66,7 +66,9 @@ func (p *Power) Check(prefix string) []FieldError {
 		return nil
 	}
 	var bad []FieldError
-	add := func(field string, code Code, msg string) { bad = append(bad, FieldError{Field: prefix + field, Code: code, Message: msg}) }
+	add := func(field string, code Code, msg string) {
+		bad = append(bad, FieldError{Field: prefix + field, Code: code, Message: msg})
+	}
 	switch p.Type {
 	case PowerManual:
 		if *p != (Power{Type: PowerManual}) {
@@ -172,7 +174,9 @@ func (s Spec) Subnet(known []Subnet) (out Subnet, ok bool) {
 // beside the management address.
 func (s Spec) checkNetwork(prefix string) []FieldError {
 	var bad []FieldError
-	add := func(field string, code Code, msg string) { bad = append(bad, FieldError{Field: prefix + field, Code: code, Message: msg}) }
+	add := func(field string, code Code, msg string) {
+		bad = append(bad, FieldError{Field: prefix + field, Code: code, Message: msg})
+	}
 	if s.Provider != ProviderRack {
 		if s.Netmask != "" {
 			add("netmask", CodeInvalid, "is for rack machines: elsewhere the subnet has it")
