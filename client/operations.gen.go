@@ -1232,8 +1232,11 @@ var AllRackPowerType = []RackPowerType{
 
 // A machine of one's own.
 type RackSpec struct {
-	// MAC address that it boots from.
-	Mac string `json:"mac"`
+	// MAC address that it boots from. Either this or the serial number is required.
+	Mac string `json:"mac,omitempty"`
+	// Serial number in its firmware (SMBIOS), up to 64 characters, compared without regard to case. A machine that is
+	// known by it alone has its MAC address learnt when it first boots from its management address.
+	Serial string `json:"serial,omitempty"`
 	// Address that it gets and is managed by.
 	ManagementIp string `json:"managementIp"`
 	// Name of the installer artifact.
@@ -1253,6 +1256,9 @@ type RackSpec struct {
 
 // GetMac returns RackSpec.Mac, and is useful for accessing the field via an interface.
 func (v *RackSpec) GetMac() string { return v.Mac }
+
+// GetSerial returns RackSpec.Serial, and is useful for accessing the field via an interface.
+func (v *RackSpec) GetSerial() string { return v.Serial }
 
 // GetManagementIp returns RackSpec.ManagementIp, and is useful for accessing the field via an interface.
 func (v *RackSpec) GetManagementIp() string { return v.ManagementIp }

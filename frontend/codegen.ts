@@ -15,6 +15,7 @@ const config: CodegenConfig = {
         scalars: {
           Time: 'string',
           Duration: 'number',
+          ByteSize: 'number',
           Cursor: 'string',
           IPAddress: 'string',
           MACAddress: 'string',

@@ -99,7 +99,7 @@ func nodeModel(n *ent.Node) *model.BareMetalNode {
 	out := &model.BareMetalNode{
 		ID: ident.Format(ident.Node, n.ID), Key: n.ID,
 		Name: n.Name, Provider: providerOf(n.Provider), ServerProfile: n.ServerProfile,
-		ManagementIP: n.ManagementIP, WorkloadIP: n.WorkloadIP, AhvIP: n.AhvIP, CvmIP: n.CvmIP, MacAddresses: n.MACAddresses,
+		ManagementIP: n.ManagementIP, WorkloadIP: n.WorkloadIP, AhvIP: n.AhvIP, CvmIP: n.CvmIP, MacAddresses: n.MACAddresses, Serial: n.Serial,
 		Protected: n.Protected, ProtectNote: text(n.ProtectNote), Resources: []*model.Resource{},
 		ClusterName: n.ClusterName, Labels: []*model.Label{}, DeploymentStatus: n.DeploymentStatus, ServerStatus: n.ServerStatus,
 		LastSeenAt: n.LastSeenAt, Stale: n.Stale, Late: n.Late && n.State == phase.Running, Version: n.Version, CreatedAt: n.CreatedAt, UpdatedAt: n.UpdatedAt,

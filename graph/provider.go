@@ -25,6 +25,7 @@ type Operations interface {
 	Examine(ctx context.Context, provider, server string) (deploy.Adopted, error)
 	Adopt(ctx context.Context, a operation.Adoption) (lifecycle.Deployed, deploy.Adopted, error)
 	Console(ctx context.Context, nodeID int64, kind string, force bool, actor deploy.Actor) (deploy.Console, error)
+	Artifacts(ctx context.Context) ([]operation.Stored, error)
 }
 
 // operations are those of the server, or of one that has no provider at all.

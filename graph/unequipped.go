@@ -39,6 +39,8 @@ func (unequipped) Adopt(context.Context, operation.Adoption) (lifecycle.Deployed
 	return lifecycle.Deployed{}, deploy.Adopted{}, errUnequipped
 }
 
+func (unequipped) Artifacts(context.Context) ([]operation.Stored, error) { return nil, errUnequipped }
+
 func (unequipped) Console(context.Context, int64, string, bool, deploy.Actor) (deploy.Console, error) {
 	return deploy.Console{}, errUnequipped
 }

@@ -75,7 +75,7 @@ func specPath(provider string) func(string) string {
 	return func(field string) string {
 		rest, ok := strings.CutPrefix(field, "spec.")
 		switch {
-		case !ok && (field == "management_ip" || field == "mac"):
+		case !ok && (field == "management_ip" || field == "mac" || field == "serial"):
 			rest = field // a conflict with another node names the node's own column
 		case !ok || branch == "":
 			return field

@@ -40,7 +40,7 @@ func (r *Resolver) registerNode(ctx context.Context, in model.RegisterNodeInput)
 	}
 	return r.Commands.RegisterNode(ctx, lifecycle.NewNode{
 		Name: in.Name, Provider: strings.ToLower(string(in.Provider)), ServerProfile: in.ServerProfile,
-		ManagementIP: deref(in.ManagementIP), MACs: in.MacAddresses, ClusterName: deref(in.ClusterName),
+		ManagementIP: deref(in.ManagementIP), MACs: in.MacAddresses, Serial: deref(in.Serial), ClusterName: deref(in.ClusterName),
 		Labels: labels, Actor: access.FromContext(ctx).Actor(),
 	})
 }
@@ -86,7 +86,7 @@ func newSpec(in *model.DeploySpec) (out deploy.Spec, bad []deploy.FieldError) {
 		}
 	case k != nil && v == nil:
 		out = deploy.Spec{
-			Provider: deploy.ProviderRack, MAC: k.Mac, ManagementIP: k.ManagementIP, Installer: deref(k.Installer), Storage: k.Storage,
+			Provider: deploy.ProviderRack, MAC: deref(k.Mac), Serial: deref(k.Serial), ManagementIP: k.ManagementIP, Installer: deref(k.Installer), Storage: k.Storage,
 			Netmask: deref(k.Netmask), Gateway: deref(k.Gateway), DNSServers: k.DNSServers, Power: newPower(k.Power),
 		}
 	default:

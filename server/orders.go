@@ -30,7 +30,8 @@ type OrderNode struct {
 	Provider  string            `json:"provider,omitempty" enum:"ibm_vpc,rack" default:"ibm_vpc"`
 	Zone      string            `json:"zone,omitempty"`
 	Installer string            `json:"installer,omitempty" doc:"Artifact; without it the server's default."`
-	MAC       string            `json:"mac,omitempty" doc:"Boot interface; required for a rack machine."`
+	MAC       string            `json:"mac,omitempty" doc:"Boot interface; a rack machine needs it or its serial number."`
+	Serial    string            `json:"serial,omitempty" maxLength:"64" doc:"Serial number in a rack machine's firmware (SMBIOS); its MAC address is then learnt at its first boot."`
 	Power     *deploy.Power     `json:"power,omitempty" doc:"How a rack machine is switched: by a person (manual, or nothing) or by its controller (redfish)."`
 	Labels    map[string]string `json:"labels,omitempty"`
 }
@@ -146,7 +147,7 @@ func (s *Server) readOrder(w http.ResponseWriter, r *http.Request, o *objectRead
 		IdempotencyKey: o.word(r.Header.Get("Idempotency-Key"), "idempotency_key"),
 		Spec: deploy.Spec{
 			Provider: o.text(node, "node_config.provider"), ServerProfile: o.text(node, "node_config.server_profile"),
-			Zone: o.text(node, "node_config.zone"), Installer: o.text(node, "node_config.installer"), MAC: o.text(node, "node_config.mac"),
+			Zone: o.text(node, "node_config.zone"), Installer: o.text(node, "node_config.installer"), MAC: o.text(node, "node_config.mac"), Serial: o.text(node, "node_config.serial"),
 			ClusterRole: o.text(node, "node_config.cluster_role"), ManagementSubnet: o.text(network, "network_config.management_subnet"),
 			WorkloadSubnets: o.list(network, "network_config.workload_subnets"), ManagementIP: o.text(network, "network_config.management_ip"),
 			VLANs: o.vlans(network, "network_config.vlans"), AHVIP: o.text(network, "network_config.ahv_ip"), CVMIP: o.text(network, "network_config.cvm_ip"),
@@ -226,7 +227,7 @@ func (s *Server) storage(o *objectReader, node reportFields) json.RawMessage {
 var orderFields = map[string]string{
 	"name": "node_config.node_name", "labels": "node_config.labels", "cluster_name": "cluster_config.cluster_name",
 	"spec.provider": "node_config.provider", "spec.server_profile": "node_config.server_profile", "spec.zone": "node_config.zone",
-	"spec.installer": "node_config.installer", "spec.mac": "node_config.mac", "spec.management_subnet": "network_config.management_subnet",
+	"spec.installer": "node_config.installer", "spec.mac": "node_config.mac", "spec.serial": "node_config.serial", "serial": "node_config.serial", "mac": "node_config.mac", "spec.management_subnet": "network_config.management_subnet",
 	"spec.management_ip": "network_config.management_ip", "spec.workload_subnets": "network_config.workload_subnets",
 	"spec.dns_servers": "network_config.dns_servers", "spec.ahv_ip": "network_config.ahv_ip", "spec.cvm_ip": "network_config.cvm_ip",
 	"spec.vlans": "network_config.vlans", "spec.storage": "node_config.storage_config", "spec.power": "node_config.power",

@@ -33,13 +33,19 @@ func (tx *Tx) boot(req BootRequest) (BootAnswer, error) {
 			Source: deploy.SourceBootService, Actor: bootActor, As: phase.ByBoot}
 	}
 	message := ""
+	learnt := ""
+	if decision == phase.BootInstall || decision == phase.BootAgain || decision == phase.BootAttempt {
+		if learnt, err = tx.pin(n, req); err != nil {
+			return BootAnswer{}, err
+		}
+	}
 	switch decision {
 	case phase.BootInstall, phase.BootAgain:
 		d.boots++
-		_, err = tx.Report(say(fmt.Sprintf("boot script served to %s (boot %d)", req.Remote, d.boots)))
+		_, err = tx.Report(say(fmt.Sprintf("boot script served to %s (boot %d)%s", req.Remote, d.boots, learnt)))
 	case phase.BootAttempt:
 		tx.nextAttempt(d, n, fmt.Sprintf("the machine restarted in the middle of %s", d.phase))
-		_, err = tx.Report(say(fmt.Sprintf("boot script served to %s (attempt %d)", req.Remote, d.attempt)))
+		_, err = tx.Report(say(fmt.Sprintf("boot script served to %s (attempt %d)%s", req.Remote, d.attempt, learnt)))
 	case phase.BootFail:
 		message = fmt.Sprintf("the machine restarted %d times in the middle of its install", d.reboots+1)
 		_, err = tx.Report(Report{DeploymentID: d.id, Phase: phase.Failed, Status: phase.FailedRun, Message: message, Code: "reboot_loop",

@@ -113,6 +113,7 @@ type NewNode struct {
 	ServerProfile  string
 	ManagementIP   string
 	MACs           []string
+	Serial         string // of a rack machine; see deploy.NormalSerial
 	ClusterName    string
 	Labels         map[string]string
 	IdempotencyKey string
@@ -147,6 +148,9 @@ type BootRequest struct {
 	DeploymentID int64 // from the locator
 	Remote       string
 	MAC          string
+	// Serial is the machine's own serial number, once it has shown that it is the
+	// node: then MAC becomes the node's, if the node has none yet.
+	Serial string
 }
 
 // BootAnswer is what the machine must do.

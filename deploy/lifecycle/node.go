@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/phase"
@@ -101,12 +102,17 @@ func (w *Writer) RegisterNode(ctx context.Context, in NewNode) (nodeID int64, er
 		}
 		in.MACs[i] = mac
 	}
+	if in.Serial != "" && in.Provider != deploy.ProviderRack {
+		bad = append(bad, deploy.FieldError{Field: "serial", Code: deploy.CodeInvalid, Message: "is for rack machines"})
+	}
+	bad = append(bad, deploy.CheckSerial("serial", in.Serial)...)
 	bad = append(bad, checkLabels(in.Labels)...)
 	if err := deploy.Invalid(bad); err != nil {
 		return 0, err
 	}
+	in.Serial, _ = deploy.NormalSerial(in.Serial)
 	err = w.Do(ctx, nil, nil, func(tx *Tx) error {
-		n, err := tx.insertNode(in.Name, in.Provider, in.ServerProfile, in.ManagementIP, in.MACs, in.ClusterName, in.Labels)
+		n, err := tx.insertNode(in.Name, in.Provider, in.ServerProfile, in.ManagementIP, in.Serial, in.MACs, in.ClusterName, in.Labels)
 		if err == nil {
 			nodeID = n.id
 		}
@@ -115,15 +121,16 @@ func (w *Writer) RegisterNode(ctx context.Context, in NewNode) (nodeID int64, er
 	return nodeID, w.named(err)
 }
 
-// insertNode makes the row of a node whose name, address and MAC nobody holds.
-func (tx *Tx) insertNode(name, provider, profile, ip string, macs []string, cluster string, labels map[string]string) (*nodeRow, error) {
+// insertNode makes the row of a node whose name, address, MAC and serial number
+// nobody holds.
+func (tx *Tx) insertNode(name, provider, profile, ip, serial string, macs []string, cluster string, labels map[string]string) (*nodeRow, error) {
 	mac := ""
 	if len(macs) > 0 {
 		mac = macs[0]
 	}
 	var taken string
-	err := tx.sql.QueryRowContext(tx.ctx, `SELECT CASE WHEN name=$1 THEN 'name' WHEN management_ip=$2 THEN 'management_ip' ELSE 'mac' END
-		FROM nodes WHERE name=$1 OR management_ip=$2 OR mac=$3 ORDER BY 1 DESC LIMIT 1`, name, nullText(ip), nullText(mac)).Scan(&taken)
+	err := tx.sql.QueryRowContext(tx.ctx, `SELECT CASE WHEN name=$1 THEN 'name' WHEN management_ip=$2 THEN 'management_ip' WHEN mac=$3 THEN 'mac' ELSE 'its serial' END
+		FROM nodes WHERE name=$1 OR management_ip=$2 OR mac=$3 OR serial=$4 ORDER BY 1 DESC LIMIT 1`, name, nullText(ip), nullText(mac), nullText(serial)).Scan(&taken)
 	switch {
 	case err == nil:
 		return nil, inUse(taken, name)
@@ -137,10 +144,10 @@ func (tx *Tx) insertNode(name, provider, profile, ip string, macs []string, clus
 		macs = []string{}
 	}
 	var id int64
-	err = tx.sql.QueryRowContext(tx.ctx, `INSERT INTO nodes (name, provider, server_profile, management_ip, mac, mac_addresses, cluster_name, labels,
+	err = tx.sql.QueryRowContext(tx.ctx, `INSERT INTO nodes (name, provider, server_profile, management_ip, mac, mac_addresses, cluster_name, labels, serial,
 		deployment_status, state, stale, version, changed_position, created_at, updated_at)
-		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,'pending','',$9,1,0,$10,$10) RETURNING id`,
-		name, provider, profile, nullText(ip), nullText(mac), mustJSON(macs), nullText(cluster), mustJSON(labels), false, tx.at).Scan(&id)
+		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$11,'pending','',$9,1,0,$10,$10) RETURNING id`,
+		name, provider, profile, nullText(ip), nullText(mac), mustJSON(macs), nullText(cluster), mustJSON(labels), false, tx.at, nullText(serial)).Scan(&id)
 	if err != nil {
 		return nil, fmt.Errorf("lifecycle: inserting node %q: %w", name, err)
 	}
@@ -200,6 +207,9 @@ func inUse(what, name string) error {
 	case "management_ip":
 		return &deploy.Error{Code: deploy.CodeAlreadyExists, Message: "another node holds this management address", Fields: []deploy.FieldError{{Field: "management_ip", Code: deploy.CodeAlreadyExists, Message: "is held by another node"}}}
 	}
+	if strings.HasSuffix(what, "serial") {
+		return &deploy.Error{Code: deploy.CodeAlreadyExists, Message: "another node has this serial number", Fields: []deploy.FieldError{{Field: "serial", Code: deploy.CodeAlreadyExists, Message: "belongs to another node"}}}
+	}
 	return &deploy.Error{Code: deploy.CodeAlreadyExists, Message: "another node has this MAC address", Fields: []deploy.FieldError{{Field: "mac", Code: deploy.CodeAlreadyExists, Message: "belongs to another node"}}}
 }
 
@@ -220,6 +230,8 @@ func (w *Writer) named(err error) error {
 		return &deploy.Error{Code: deploy.CodeConflict, Message: "the same request is being worked on", Retryable: true}
 	case contains(constraint, "management_ip"):
 		return inUse("management_ip", "")
+	case contains(constraint, "serial"):
+		return inUse("serial", "")
 	case contains(constraint, "mac"):
 		return inUse("mac", "")
 	case contains(constraint, "name"):

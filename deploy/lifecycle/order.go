@@ -152,6 +152,9 @@ func (tx *Tx) Deploy(in NewDeployment, batch sql.NullInt64) (Deployed, error) {
 	if mac, ok := deploy.NormalMAC(in.Spec.MAC); ok {
 		in.Spec.MAC = mac
 	}
+	if serial, ok := deploy.NormalSerial(in.Spec.Serial); ok {
+		in.Spec.Serial = serial
+	}
 	hash := requestHash(in)
 	if out, known, err := tx.sameRequest(in.Actor.Name, in.IdempotencyKey, hash); known || err != nil {
 		return out, err
@@ -207,7 +210,7 @@ func (tx *Tx) target(in NewDeployment) (*nodeRow, error) {
 	if in.Spec.MAC != "" {
 		macs = []string{in.Spec.MAC}
 	}
-	return tx.insertNode(in.Name, in.Spec.Provider, in.Spec.ServerProfile, in.Spec.ManagementIP, macs, in.ClusterName, in.Labels)
+	return tx.insertNode(in.Name, in.Spec.Provider, in.Spec.ServerProfile, in.Spec.ManagementIP, in.Spec.Serial, macs, in.ClusterName, in.Labels)
 }
 
 func (tx *Tx) insertDeployment(n *nodeRow, in NewDeployment, batch sql.NullInt64, hash, kind string) (Deployed, error) {
@@ -236,7 +239,7 @@ func (tx *Tx) insertDeployment(n *nodeRow, in NewDeployment, batch sql.NullInt64
 		facts.MACs = []string{in.Spec.MAC}
 	}
 	tx.facts(n, facts)
-	if err := tx.guests(n, facts); err != nil {
+	if err := errors.Join(tx.guests(n, facts), tx.numbered(n, in.Spec.Serial)); err != nil {
 		return out, err
 	}
 	if in.Spec.ServerProfile != "" {

@@ -160,6 +160,9 @@ func sameMachine(asked, last deploy.Spec, n *nodeRow) (bad []deploy.FieldError) 
 	if mac, ok := deploy.NormalMAC(asked.MAC); ok {
 		differs("mac", mac, n.mac.String)
 	}
+	if serial, ok := deploy.NormalSerial(asked.Serial); ok {
+		differs("serial", serial, last.Serial)
+	}
 	if len(asked.WorkloadSubnets) > 0 && !slices.Equal(asked.WorkloadSubnets, last.WorkloadSubnets) {
 		differs("workload_subnets", strings.Join(asked.WorkloadSubnets, ","), strings.Join(last.WorkloadSubnets, ","))
 	}
@@ -238,7 +241,7 @@ func (tx *Tx) adopt(in Adoption) (out Deployed, err error) {
 			return out, fmt.Errorf("lifecycle: looking for what is adopted: %w", err)
 		}
 	}
-	n, err := tx.insertNode(in.Name, in.Provider, a.Profile, a.ManagementIP, a.MACs, in.ClusterName, in.Labels)
+	n, err := tx.insertNode(in.Name, in.Provider, a.Profile, a.ManagementIP, "", a.MACs, in.ClusterName, in.Labels)
 	if err != nil {
 		return out, err
 	}

@@ -23,6 +23,7 @@ const (
 	CheckSpec         = "spec"
 	CheckManagementIP = "management_ip_unused"
 	CheckMAC          = "mac_unused"
+	CheckSerial       = "serial_unused"
 	CheckProvider     = "provider"
 	CheckArtifacts    = "artifacts"
 	CheckSlots        = "slots"
@@ -44,6 +45,9 @@ type Plan struct {
 func (s *Service) Plan(ctx context.Context, name string, spec deploy.Spec) (Plan, error) {
 	if mac, ok := deploy.NormalMAC(spec.MAC); ok {
 		spec.MAC = mac
+	}
+	if serial, ok := deploy.NormalSerial(spec.Serial); ok {
+		spec.Serial = serial
 	}
 	var p Plan
 	p.own(s.checkFields(name, spec)...)
@@ -144,6 +148,17 @@ func (s *Service) checkNode(ctx context.Context, name string, spec deploy.Spec) 
 		c := passed(CheckMAC, "MAC address", spec.MAC+" belongs to no other node")
 		if n != nil {
 			c = failed(CheckMAC, "MAC address", fmt.Sprintf("%s belongs to the node %s", spec.MAC, n.Name), "check the address, or clean that node up", "spec.mac")
+		}
+		out = append(out, c)
+	}
+	if _, ok := deploy.NormalSerial(spec.Serial); ok {
+		n, err := s.one(ctx, s.read.Node.Query().Where(node.Serial(spec.Serial), node.IDNEQ(nodeID)))
+		if err != nil {
+			return nil, 0, err
+		}
+		c := passed(CheckSerial, "Serial number", spec.Serial+" belongs to no other node")
+		if n != nil {
+			c = failed(CheckSerial, "Serial number", fmt.Sprintf("%s belongs to the node %s", spec.Serial, n.Name), "check the serial number", "spec.serial")
 		}
 		out = append(out, c)
 	}

@@ -49,6 +49,9 @@ type Deps struct {
 	// Artifacts lists the files that a deployment with this specification
 	// needs. nil = none are checked.
 	Artifacts func(ctx context.Context, s deploy.Spec) ([]Artifact, error)
+	// Catalogue lists the files that machines can fetch, by name. nil = there are
+	// none.
+	Catalogue func(ctx context.Context) ([]Stored, error)
 	// BaseURL is how machines reach Slipway, without a slash at its end.
 	BaseURL string
 	// Slots is how many deployments may run at once.

@@ -24,6 +24,7 @@ type MachineHint struct {
 	NodeID int64
 	IP     string // management address
 	MAC    string // boot interface, lower case with colons
+	Serial string // as deploy.NormalSerial gives it
 }
 
 // Machine is a node with one of its deployments.
@@ -33,6 +34,7 @@ type Machine struct {
 	Provider     string
 	ManagementIP string
 	MAC          string // boot interface, "" if not known
+	Serial       string // as deploy.NormalSerial gives it, "" if not known
 	ClusterName  string
 
 	// Of the deployment; zero when the node was never deployed.
@@ -104,8 +106,10 @@ func (m *Machines) FindMachine(ctx context.Context, hint MachineHint) (Machine, 
 		q.Where(node.ID(hint.NodeID))
 	case hint.IP != "":
 		q.Where(node.ManagementIP(hint.IP))
-	default:
+	case hint.MAC != "":
 		q.Where(node.MAC(hint.MAC))
+	default:
+		q.Where(node.Serial(hint.Serial))
 	}
 	n, err := q.Only(ctx)
 	if ent.IsNotFound(err) {
@@ -127,7 +131,7 @@ func (m *Machines) FindMachine(ctx context.Context, hint MachineHint) (Machine, 
 func (m *Machines) fill(ctx context.Context, n *ent.Node, d *ent.Deployment) (Machine, error) {
 	out := Machine{
 		NodeID: n.ID, NodeName: n.Name, Provider: n.Provider, ManagementIP: deref(n.ManagementIP),
-		MAC: deref(n.MAC), ClusterName: deref(n.ClusterName), addresses: map[string]Address{},
+		MAC: deref(n.MAC), Serial: deref(n.Serial), ClusterName: deref(n.ClusterName), addresses: map[string]Address{},
 	}
 	if out.MAC == "" && len(n.MACAddresses) > 0 {
 		out.MAC = n.MACAddresses[0]

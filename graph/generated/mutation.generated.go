@@ -1966,7 +1966,7 @@ func (ec *executionContext) unmarshalInputRackSpec(ctx context.Context, obj any)
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"mac", "managementIp", "installer", "storage", "netmask", "gateway", "dnsServers", "power"}
+	fieldsInOrder := [...]string{"mac", "serial", "managementIp", "installer", "storage", "netmask", "gateway", "dnsServers", "power"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1975,11 +1975,18 @@ func (ec *executionContext) unmarshalInputRackSpec(ctx context.Context, obj any)
 		switch k {
 		case "mac":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("mac"))
-			data, err := ec.unmarshalNMACAddress2string(ctx, v)
+			data, err := ec.unmarshalOMACAddress2ᚖstring(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Mac = data
+		case "serial":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("serial"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Serial = data
 		case "managementIp":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("managementIp"))
 			data, err := ec.unmarshalNIPAddress2string(ctx, v)
@@ -2049,7 +2056,7 @@ func (ec *executionContext) unmarshalInputRegisterNodeInput(ctx context.Context,
 		asMap["provider"] = "RACK"
 	}
 
-	fieldsInOrder := [...]string{"name", "provider", "serverProfile", "managementIp", "macAddresses", "clusterName", "labels"}
+	fieldsInOrder := [...]string{"name", "provider", "serverProfile", "managementIp", "macAddresses", "serial", "clusterName", "labels"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -2091,6 +2098,13 @@ func (ec *executionContext) unmarshalInputRegisterNodeInput(ctx context.Context,
 				return it, err
 			}
 			it.MacAddresses = data
+		case "serial":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("serial"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Serial = data
 		case "clusterName":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clusterName"))
 			data, err := ec.unmarshalOString2ᚖstring(ctx, v)

@@ -244,6 +244,29 @@ func (ec *executionContext) fieldContext_BareMetalNode_macAddresses(_ context.Co
 	return graphql.NewScalarFieldContext("BareMetalNode", field, false, false, errors.New("field of type MACAddress does not have child fields"))
 }
 
+func (ec *executionContext) _BareMetalNode_serial(ctx context.Context, field graphql.CollectedField, obj *model.BareMetalNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BareMetalNode_serial(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Serial, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_BareMetalNode_serial(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BareMetalNode", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 func (ec *executionContext) _BareMetalNode_clusterName(ctx context.Context, field graphql.CollectedField, obj *model.BareMetalNode) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1203,6 +1226,11 @@ func (ec *executionContext) _BareMetalNode(ctx context.Context, sel ast.Selectio
 		case "macAddresses":
 			out.Values[i] = ec._BareMetalNode_macAddresses(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "serial":
+			out.Values[i] = ec._BareMetalNode_serial(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "clusterName":

@@ -45,6 +45,19 @@ type ComplexityRoot struct {
 		Found         func(childComplexity int) int
 	}
 
+	Artifact struct {
+		InPlace      func(childComplexity int) int
+		InUseBy      func(childComplexity int) int
+		Kind         func(childComplexity int) int
+		Name         func(childComplexity int) int
+		Problem      func(childComplexity int) int
+		RegisteredAt func(childComplexity int) int
+		Sha256       func(childComplexity int) int
+		Size         func(childComplexity int) int
+		State        func(childComplexity int) int
+		Version      func(childComplexity int) int
+	}
+
 	BareMetalNode struct {
 		AhvIP             func(childComplexity int) int
 		ClusterName       func(childComplexity int) int
@@ -64,6 +77,7 @@ type ComplexityRoot struct {
 		Protected         func(childComplexity int) int
 		Provider          func(childComplexity int) int
 		Resources         func(childComplexity int) int
+		Serial            func(childComplexity int) int
 		ServerProfile     func(childComplexity int) int
 		ServerStatus      func(childComplexity int) int
 		Stale             func(childComplexity int) int
@@ -427,6 +441,7 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
+		Artifacts          func(childComplexity int) int
 		BareMetalNode      func(childComplexity int, by model.BareMetalNodeBy) int
 		BareMetalNodes     func(childComplexity int, first *int, after *string, last *int, before *string, filter *model.BareMetalNodeFilter, orderBy *model.BareMetalNodeOrder) int
 		Deployment         func(childComplexity int, id string) int
@@ -621,6 +636,67 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.AdoptServerPayload.Found(childComplexity), true
 
+	case "Artifact.inPlace":
+		if e.ComplexityRoot.Artifact.InPlace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Artifact.InPlace(childComplexity), true
+	case "Artifact.inUseBy":
+		if e.ComplexityRoot.Artifact.InUseBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Artifact.InUseBy(childComplexity), true
+	case "Artifact.kind":
+		if e.ComplexityRoot.Artifact.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Artifact.Kind(childComplexity), true
+	case "Artifact.name":
+		if e.ComplexityRoot.Artifact.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Artifact.Name(childComplexity), true
+	case "Artifact.problem":
+		if e.ComplexityRoot.Artifact.Problem == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Artifact.Problem(childComplexity), true
+	case "Artifact.registeredAt":
+		if e.ComplexityRoot.Artifact.RegisteredAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Artifact.RegisteredAt(childComplexity), true
+	case "Artifact.sha256":
+		if e.ComplexityRoot.Artifact.Sha256 == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Artifact.Sha256(childComplexity), true
+	case "Artifact.size":
+		if e.ComplexityRoot.Artifact.Size == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Artifact.Size(childComplexity), true
+	case "Artifact.state":
+		if e.ComplexityRoot.Artifact.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Artifact.State(childComplexity), true
+	case "Artifact.version":
+		if e.ComplexityRoot.Artifact.Version == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Artifact.Version(childComplexity), true
+
 	case "BareMetalNode.ahvIp":
 		if e.ComplexityRoot.BareMetalNode.AhvIP == nil {
 			break
@@ -734,6 +810,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BareMetalNode.Resources(childComplexity), true
+	case "BareMetalNode.serial":
+		if e.ComplexityRoot.BareMetalNode.Serial == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BareMetalNode.Serial(childComplexity), true
 	case "BareMetalNode.serverProfile":
 		if e.ComplexityRoot.BareMetalNode.ServerProfile == nil {
 			break
@@ -2363,6 +2445,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ProviderOffer.Zones(childComplexity), true
 
+	case "Query.artifacts":
+		if e.ComplexityRoot.Query.Artifacts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Artifacts(childComplexity), true
 	case "Query.bareMetalNode":
 		if e.ComplexityRoot.Query.BareMetalNode == nil {
 			break
@@ -3162,6 +3250,78 @@ type Query {
   Who is asking.
   """
   viewer: Viewer! @hasRole(role: VIEWER)
+}
+`, BuiltIn: false},
+	{Name: "../schema/artifact.graphqls", Input: `"""
+A number of bytes, sent as a JSON number (at most 2^53 - 1).
+"""
+scalar ByteSize
+
+"""
+A file of the catalogue: what machines fetch at /boot/images/ while they boot and install.
+"""
+type Artifact {
+  """
+  What machines ask for; unique.
+  """
+  name: String!
+  """
+  What it is for: "kernel", "initrd", "hypervisor", "cvm", "installer", "image", or another word of whoever registered it.
+  """
+  kind: String!
+  """
+  Free text of whoever registered it, may be empty.
+  """
+  version: String!
+  """
+  Size of the file.
+  """
+  size: ByteSize!
+  """
+  SHA-256 of the whole file, 64 lower-case hexadecimal digits, computed when it was registered.
+  """
+  sha256: String!
+  """
+  Whether it can be served.
+  """
+  state: ArtifactState!
+  """
+  Why it cannot be served; null when it can.
+  """
+  problem: String
+  """
+  Left where it was, outside of the catalogue's directory, instead of copied.
+  """
+  inPlace: Boolean!
+  """
+  When it was registered.
+  """
+  registeredAt: Time!
+  """
+  Names of the machines whose deployment may still fetch it, sorted. While there are any it is neither removed nor replaced.
+  """
+  inUseBy: [String!]!
+}
+
+"""
+Whether an artifact can be served.
+"""
+enum ArtifactState {
+  """
+  Its file is the one that was registered.
+  """
+  READY
+  """
+  Its file is missing, or its size or modification time changed since it was registered.
+  """
+  BROKEN
+}
+
+extend type Query {
+  """
+  The catalogue of files that machines fetch, by name.
+  """
+  artifacts: [Artifact!]! @hasRole(role: VIEWER)
 }
 `, BuiltIn: false},
 	{Name: "../schema/batch.graphqls", Input: `"""
@@ -4006,6 +4166,10 @@ input RegisterNodeInput {
   """
   macAddresses: [MACAddress!]
   """
+  Serial number in its firmware (SMBIOS), as in ` + "`" + `RackSpec` + "`" + `; for own hardware only.
+  """
+  serial: String
+  """
   Name of the cluster it belongs to.
   """
   clusterName: String
@@ -4125,9 +4289,14 @@ A machine of one's own.
 """
 input RackSpec {
   """
-  MAC address that it boots from.
+  MAC address that it boots from. Either this or the serial number is required.
   """
-  mac: MACAddress!
+  mac: MACAddress
+  """
+  Serial number in its firmware (SMBIOS), up to 64 characters, compared without regard to case. A machine that is
+  known by it alone has its MAC address learnt when it first boots from its management address.
+  """
+  serial: String
   """
   Address that it gets and is managed by.
   """
@@ -4528,6 +4697,10 @@ type BareMetalNode implements Node {
   MAC addresses, as far as they are known.
   """
   macAddresses: [MACAddress!]!
+  """
+  Serial number in the machine's firmware, in upper case; null unless it was registered with one.
+  """
+  serial: String
   """
   Name of the cluster it belongs to; null for a stand-alone node.
   """
@@ -6563,6 +6736,32 @@ func (ec *executionContext) childFields_AdoptServerPayload(ctx context.Context, 
 	return nil, fmt.Errorf("no field named %q was found under type AdoptServerPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_Artifact(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Artifact_name(ctx, field)
+	case "kind":
+		return ec.fieldContext_Artifact_kind(ctx, field)
+	case "version":
+		return ec.fieldContext_Artifact_version(ctx, field)
+	case "size":
+		return ec.fieldContext_Artifact_size(ctx, field)
+	case "sha256":
+		return ec.fieldContext_Artifact_sha256(ctx, field)
+	case "state":
+		return ec.fieldContext_Artifact_state(ctx, field)
+	case "problem":
+		return ec.fieldContext_Artifact_problem(ctx, field)
+	case "inPlace":
+		return ec.fieldContext_Artifact_inPlace(ctx, field)
+	case "registeredAt":
+		return ec.fieldContext_Artifact_registeredAt(ctx, field)
+	case "inUseBy":
+		return ec.fieldContext_Artifact_inUseBy(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Artifact", field.Name)
+}
+
 func (ec *executionContext) childFields_BareMetalNode(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -6579,6 +6778,8 @@ func (ec *executionContext) childFields_BareMetalNode(ctx context.Context, field
 		return ec.fieldContext_BareMetalNode_workloadIp(ctx, field)
 	case "macAddresses":
 		return ec.fieldContext_BareMetalNode_macAddresses(ctx, field)
+	case "serial":
+		return ec.fieldContext_BareMetalNode_serial(ctx, field)
 	case "clusterName":
 		return ec.fieldContext_BareMetalNode_clusterName(ctx, field)
 	case "labels":

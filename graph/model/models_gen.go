@@ -72,6 +72,30 @@ type AdoptServerPayload struct {
 
 func (AdoptServerPayload) IsMutationPayload() {}
 
+// A file of the catalogue: what machines fetch at /boot/images/ while they boot and install.
+type Artifact struct {
+	// What machines ask for; unique.
+	Name string `json:"name"`
+	// What it is for: "kernel", "initrd", "hypervisor", "cvm", "installer", "image", or another word of whoever registered it.
+	Kind string `json:"kind"`
+	// Free text of whoever registered it, may be empty.
+	Version string `json:"version"`
+	// Size of the file.
+	Size int64 `json:"size"`
+	// SHA-256 of the whole file, 64 lower-case hexadecimal digits, computed when it was registered.
+	Sha256 string `json:"sha256"`
+	// Whether it can be served.
+	State ArtifactState `json:"state"`
+	// Why it cannot be served; null when it can.
+	Problem *string `json:"problem,omitempty"`
+	// Left where it was, outside of the catalogue's directory, instead of copied.
+	InPlace bool `json:"inPlace"`
+	// When it was registered.
+	RegisteredAt time.Time `json:"registeredAt"`
+	// Names of the machines whose deployment may still fetch it, sorted. While there are any it is neither removed nor replaced.
+	InUseBy []string `json:"inUseBy"`
+}
+
 // A bare metal machine that Slipway manages.
 type BareMetalNode struct {
 	// Global id, opaque.
@@ -88,6 +112,8 @@ type BareMetalNode struct {
 	WorkloadIP *string `json:"workloadIp,omitempty"`
 	// MAC addresses, as far as they are known.
 	MacAddresses []string `json:"macAddresses"`
+	// Serial number in the machine's firmware, in upper case; null unless it was registered with one.
+	Serial *string `json:"serial,omitempty"`
 	// Name of the cluster it belongs to; null for a stand-alone node.
 	ClusterName *string `json:"clusterName,omitempty"`
 	// Free labels, sorted by key.
@@ -939,8 +965,11 @@ type RackPowerInput struct {
 
 // A machine of one's own.
 type RackSpec struct {
-	// MAC address that it boots from.
-	Mac string `json:"mac"`
+	// MAC address that it boots from. Either this or the serial number is required.
+	Mac *string `json:"mac,omitempty"`
+	// Serial number in its firmware (SMBIOS), up to 64 characters, compared without regard to case. A machine that is
+	// known by it alone has its MAC address learnt when it first boots from its management address.
+	Serial *string `json:"serial,omitempty"`
 	// Address that it gets and is managed by.
 	ManagementIP string `json:"managementIp"`
 	// Name of the installer artifact.
@@ -970,6 +999,8 @@ type RegisterNodeInput struct {
 	ManagementIP *string `json:"managementIp,omitempty"`
 	// MAC addresses that it may boot from.
 	MacAddresses []string `json:"macAddresses,omitempty"`
+	// Serial number in its firmware (SMBIOS), as in `RackSpec`; for own hardware only.
+	Serial *string `json:"serial,omitempty"`
 	// Name of the cluster it belongs to.
 	ClusterName *string `json:"clusterName,omitempty"`
 	// Free labels, at most 64.
@@ -1382,6 +1413,64 @@ func (e *ActorKind) UnmarshalJSON(b []byte) error {
 }
 
 func (e ActorKind) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Whether an artifact can be served.
+type ArtifactState string
+
+const (
+	// Its file is the one that was registered.
+	ArtifactStateReady ArtifactState = "READY"
+	// Its file is missing, or its size or modification time changed since it was registered.
+	ArtifactStateBroken ArtifactState = "BROKEN"
+)
+
+var AllArtifactState = []ArtifactState{
+	ArtifactStateReady,
+	ArtifactStateBroken,
+}
+
+func (e ArtifactState) IsValid() bool {
+	switch e {
+	case ArtifactStateReady, ArtifactStateBroken:
+		return true
+	}
+	return false
+}
+
+func (e ArtifactState) String() string {
+	return string(e)
+}
+
+func (e *ArtifactState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ArtifactState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ArtifactState", str)
+	}
+	return nil
+}
+
+func (e ArtifactState) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ArtifactState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ArtifactState) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -369,8 +369,8 @@ export type RackSpec = {
   gateway?: string | null | undefined;
   /** Name of the installer artifact. */
   installer?: string | null | undefined;
-  /** MAC address that it boots from. */
-  mac: string;
+  /** MAC address that it boots from. Either this or the serial number is required. */
+  mac?: string | null | undefined;
   /** Address that it gets and is managed by. */
   managementIp: string;
   /**
@@ -380,6 +380,11 @@ export type RackSpec = {
   netmask?: string | null | undefined;
   /** How it is switched on and off; left out: by a person. */
   power?: RackPowerInput | null | undefined;
+  /**
+   * Serial number in its firmware (SMBIOS), up to 64 characters, compared without regard to case. A machine that is
+   * known by it alone has its MAC address learnt when it first boots from its management address.
+   */
+  serial?: string | null | undefined;
   /** How disks are chosen: `boot_disk` and `data_drives` as in the node configuration. */
   storage?: Record<string, unknown> | null | undefined;
 };
