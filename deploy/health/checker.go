@@ -54,15 +54,29 @@ type Target struct {
 	// HostKey is the key that the machine reported, "<type> <base64>" as in
 	// authorized_keys (RFC 4253 section 6.6 inside).
 	HostKey string
+	// TrustFirst takes whatever key the machine shows if HostKey is empty: the
+	// caller pins it then.
+	TrustFirst bool
 	// BootIDBefore is the boot id that the machine reported before its restart;
 	// empty if not known.
 	BootIDBefore string
 }
 
+func (t Target) user() string {
+	if t.User == "" {
+		return "root"
+	}
+	return t.User
+}
+
 // Check connects once and tells what it found. It never retries: the caller
 // does, until its deadline.
 func (c *Checker) Check(ctx context.Context, t Target) Result {
-	want, err := parseHostKey(t.HostKey)
+	var want ssh.PublicKey
+	var err error
+	if t.HostKey != "" || !t.TrustFirst {
+		want, err = parseHostKey(t.HostKey)
+	}
 	if err != nil {
 		return result(ClassWrongHost, fmt.Sprintf("there is no usable host key to compare with: %v", err))
 	}
@@ -82,12 +96,29 @@ func (c *Checker) Check(ctx context.Context, t Target) Result {
 	// its reads when the caller gives up.
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 
-	client, res := c.login(ctx, conn, address, t, want, limits)
-	if client == nil {
-		return res
+	client, shown, res := c.login(ctx, conn, address, t, want, limits)
+	if client != nil {
+		defer client.Close()
+		res = c.prove(ctx, conn, client, t, limits)
 	}
-	defer client.Close()
-	return c.prove(ctx, conn, client, t, limits)
+	if shown == nil && res.Class == ClassWrongHost {
+		shown = c.look(ctx, address, t, limits)
+	}
+	if shown != nil {
+		res.HostKey = strings.TrimSpace(string(ssh.MarshalAuthorizedKey(shown)))
+		res.Fingerprint = ssh.FingerprintSHA256(shown)
+	}
+	return res
+}
+
+// Fingerprint gives a host key's SHA-256 as OpenSSH prints it; empty if the
+// text is no host key.
+func Fingerprint(hostKey string) string {
+	key, err := parseHostKey(hostKey)
+	if err != nil {
+		return ""
+	}
+	return ssh.FingerprintSHA256(key)
 }
 
 func (c *Checker) dial(ctx context.Context, address string, limit time.Duration) (net.Conn, error) {
@@ -103,47 +134,84 @@ func (c *Checker) dial(ctx context.Context, address string, limit time.Duration)
 // login makes the handshake. The deadlines lie on the connection itself,
 // because ssh.ClientConfig.Timeout covers the dial only: a peer that accepts
 // and never speaks would hold us for ever.
-func (c *Checker) login(ctx context.Context, conn net.Conn, address string, t Target, want ssh.PublicKey, limits Timeouts) (*ssh.Client, Result) {
-	user := t.User
-	if user == "" {
-		user = "root"
-	}
+// A nil want takes any key. shown is the key that the peer showed, if it came
+// to that.
+func (c *Checker) login(ctx context.Context, conn net.Conn, address string, t Target, want ssh.PublicKey, limits Timeouts) (client *ssh.Client, shown ssh.PublicKey, res Result) {
 	// The callback runs on a goroutine of the SSH library.
-	var seen, matched atomic.Bool
+	var seen atomic.Pointer[ssh.PublicKey]
+	var matched atomic.Bool
 	config := &ssh.ClientConfig{
-		User:              user,
-		Auth:              []ssh.AuthMethod{ssh.PublicKeys(c.Key)},
-		HostKeyAlgorithms: algorithmsOf(want.Type()),
+		User: t.user(),
+		Auth: []ssh.AuthMethod{ssh.PublicKeys(c.Key)},
 		HostKeyCallback: func(_ string, _ net.Addr, got ssh.PublicKey) error {
-			seen.Store(true)
-			if subtle.ConstantTimeCompare(got.Marshal(), want.Marshal()) != 1 {
+			seen.Store(&got)
+			if want != nil && subtle.ConstantTimeCompare(got.Marshal(), want.Marshal()) != 1 {
 				return errors.New("host key differs")
 			}
 			matched.Store(true)
 			return conn.SetDeadline(time.Now().Add(limits.Auth))
 		},
 	}
+	if want != nil {
+		config.HostKeyAlgorithms = algorithmsOf(want.Type())
+	}
 	if err := conn.SetDeadline(time.Now().Add(limits.Banner)); err != nil {
-		return nil, result(ClassUnreachable, fmt.Sprintf("%s: %v", address, err))
+		return nil, nil, result(ClassUnreachable, fmt.Sprintf("%s: %v", address, err))
 	}
 	sshConn, channels, requests, err := ssh.NewClientConn(conn, address, config)
-	if err == nil {
-		return ssh.NewClient(sshConn, channels, requests), Result{}
+	if key := seen.Load(); key != nil {
+		shown = *key
 	}
+	if err == nil {
+		return ssh.NewClient(sshConn, channels, requests), shown, Result{}
+	}
+	return nil, shown, c.loginFailed(ctx, err, address, t, want, shown != nil, matched.Load())
+}
+
+// errSeen ends a handshake whose only purpose was to see the host key.
+var errSeen = errors.New("the host key was seen")
+
+// look connects once more, to see which key a machine shows that has none of
+// the wanted type; nil if it shows none. Nothing is sent to it.
+func (c *Checker) look(ctx context.Context, address string, t Target, limits Timeouts) ssh.PublicKey {
+	conn, err := c.dial(ctx, address, limits.Dial)
+	if err != nil {
+		return nil
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if conn.SetDeadline(time.Now().Add(limits.Banner)) != nil {
+		return nil
+	}
+	var seen atomic.Pointer[ssh.PublicKey]
+	// It always fails: the callback refuses.
+	_, _, _, _ = ssh.NewClientConn(conn, address, &ssh.ClientConfig{User: t.user(), HostKeyCallback: func(_ string, _ net.Addr, got ssh.PublicKey) error {
+		seen.Store(&got)
+		return errSeen
+	}})
+	if key := seen.Load(); key != nil {
+		return *key
+	}
+	return nil
+}
+
+// loginFailed finds the class of a handshake or login that failed: seen tells
+// whether a host key was shown, matched whether it was the right one.
+func (c *Checker) loginFailed(ctx context.Context, err error, address string, t Target, want ssh.PublicKey, seen, matched bool) Result {
 	var negotiation *ssh.AlgorithmNegotiationError
 	switch {
 	case ctx.Err() != nil:
-		return nil, canceled(ctx)
-	case seen.Load() && !matched.Load():
-		return nil, result(ClassWrongHost, address+" showed another host key than the machine reported")
-	case errors.As(err, &negotiation) && strings.Contains(negotiation.What, "host key"):
-		return nil, result(ClassWrongHost, fmt.Sprintf("%s has no host key of type %s, which is what the machine reported", address, want.Type()))
-	case matched.Load() && strings.Contains(err.Error(), "authenticat"):
-		return nil, result(ClassAuthFailed, fmt.Sprintf("%s does not accept Slipway's key for user %s", address, user))
-	case matched.Load():
-		return nil, c.networkResult(ctx, err, "logging in to "+address)
+		return canceled(ctx)
+	case seen && !matched:
+		return result(ClassWrongHost, address+" showed another host key than the machine reported")
+	case want != nil && errors.As(err, &negotiation) && strings.Contains(negotiation.What, "host key"):
+		return result(ClassWrongHost, fmt.Sprintf("%s has no host key of type %s, which is what the machine reported", address, want.Type()))
+	case matched && strings.Contains(err.Error(), "authenticat"):
+		return result(ClassAuthFailed, fmt.Sprintf("%s does not accept Slipway's key for user %s", address, t.user()))
+	case matched:
+		return c.networkResult(ctx, err, "logging in to "+address)
 	}
-	return nil, c.networkResult(ctx, err, "SSH handshake with "+address)
+	return c.networkResult(ctx, err, "SSH handshake with "+address)
 }
 
 // networkResult finds the class of a network failure.

@@ -99,6 +99,47 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// The key that was shown is told, whether it was the right one or not: it is
+// what is pinned at first sight, and what an operator may trust afterwards.
+func TestTheKeyThatWasShown(t *testing.T) {
+	check := func(t *testing.T, change func(w *world)) (health.Result, *world) {
+		w := newWorld(t)
+		change(w)
+		w.target.Port = w.server.start(t)
+		return (&health.Checker{Key: w.key}).Check(t.Context(), w.target), w
+	}
+	t.Run("first sight", func(t *testing.T) {
+		got, w := check(t, func(w *world) { w.target.HostKey, w.target.TrustFirst = "", true })
+		want := line(w.server.hostKeys[0])
+		if !got.OK() || got.HostKey != want || got.Fingerprint != health.Fingerprint(want) || !strings.HasPrefix(got.Fingerprint, "SHA256:") {
+			t.Fatalf("got %+v, want %s", got, want)
+		}
+	})
+	t.Run("first sight does not weaken a pin", func(t *testing.T) {
+		got, w := check(t, func(w *world) { w.target.HostKey, w.target.TrustFirst = line(newSigner(t)), true })
+		if got.Class != health.ClassWrongHost || got.HostKey != line(w.server.hostKeys[0]) {
+			t.Fatalf("got %+v", got)
+		}
+	})
+	t.Run("a key of another type", func(t *testing.T) {
+		got, w := check(t, func(w *world) { w.target.HostKey = line(newECDSA(t)) })
+		if got.Class != health.ClassWrongHost || got.HostKey != line(w.server.hostKeys[0]) {
+			t.Fatalf("got %+v", got)
+		}
+		if ran := w.server.commandsRan(); len(ran) > 0 {
+			t.Fatalf("commands %q were sent", ran)
+		}
+	})
+	t.Run("not accepted at first sight", func(t *testing.T) {
+		got, w := check(t, func(w *world) {
+			w.target.HostKey, w.target.TrustFirst, w.server.allowed = "", true, newSigner(t).PublicKey()
+		})
+		if got.Class != health.ClassAuthFailed || got.HostKey != line(w.server.hostKeys[0]) {
+			t.Fatalf("got %+v", got)
+		}
+	})
+}
+
 // A wrong machine must not even be offered our key.
 func TestWrongHostSeesNoLogin(t *testing.T) {
 	w := newWorld(t)

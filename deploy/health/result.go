@@ -34,6 +34,11 @@ type Result struct {
 	Message string // one sentence, for people
 	Hint    string // what to look at; empty when all is well
 	BootID  string // the kernel's boot id as read, empty if it could not be read
+	// HostKey is the key that the machine showed, "<type> <base64>", and
+	// Fingerprint its SHA-256 as OpenSSH prints it (RFC 4648 base64 without
+	// padding); both empty if it showed none.
+	HostKey     string
+	Fingerprint string
 }
 
 // OK reports whether the machine proved itself.
