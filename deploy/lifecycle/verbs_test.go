@@ -228,7 +228,7 @@ func TestRetryOpensAnotherAttempt(t *testing.T) {
 		before := len(entered)
 		r, err := h.Retry(t.Context(), lifecycle.Retry{DeploymentID: d.DeploymentID, Actor: tester})
 		require.NoError(t, err)
-		require.Equal(t, []any{2, phase.MonitoringStart, phase.Waiting, phase.Running}, []any{r.Attempt, r.Phase, r.PhaseStatus, r.State})
+		require.Equal(t, []any{2, phase.Pending, phase.Waiting, phase.Queued}, []any{r.Attempt, r.Phase, r.PhaseStatus, r.State}, "it waits for a slot")
 		require.Len(t, entered, before+1, "its step is enqueued in the same transaction")
 		sound(t, st, d.DeploymentID)
 		_, err = h.Retry(t.Context(), lifecycle.Retry{DeploymentID: d.DeploymentID, Actor: tester})
@@ -238,6 +238,10 @@ func TestRetryOpensAnotherAttempt(t *testing.T) {
 		old.TokenAttempt = 1
 		_, err = h.Report(t.Context(), old)
 		refused(t, err, deploy.CodeWrongState)
+		require.Equal(t, phase.BootWait, h.boot(d).Decision, "a machine that comes now is told to wait")
+		h.say(as(phase.ByWorkflow, d, phase.Pending, phase.Success))
+		require.Equal(t, []any{phase.MonitoringStart, string(phase.Waiting)}, []any{h.state(d).phase, h.state(d).status}, "the order is not made again")
+		sound(t, st, d.DeploymentID)
 		require.Equal(t, phase.BootInstall, h.boot(d).Decision)
 		require.Equal(t, phase.IPXEBoot, h.state(d).phase)
 		var kept int
