@@ -30,7 +30,8 @@ type duty struct {
 // deployment's lock.
 func (w *Writer) Sweep(ctx context.Context) error {
 	now := w.now()
-	const open = ` JOIN phase_runs r ON r.deployment_id = d.id AND r.finished_at IS NULL JOIN nodes n ON n.current_deployment_id = d.id `
+	// The node is found by its key: without n.id SQLite reads all nodes.
+	const open = ` JOIN phase_runs r ON r.deployment_id = d.id AND r.finished_at IS NULL JOIN nodes n ON n.id = d.node_id AND n.current_deployment_id = d.id `
 	duties := []duty{{
 		what:  "passed deadlines",
 		where: open + `WHERE r.clock_stopped_at IS NULL AND d.maintenance = $1 AND r.deadline_at <= $2`,

@@ -266,6 +266,9 @@ func (tx *Tx) free() error {
 	if n == 0 {
 		return nil
 	}
+	if err := tx.send(); err != nil { // who is woken is chosen by what runs now
+		return err
+	}
 	if err := tx.w.opts.OnFreed(tx.ctx, tx.sql, n); err != nil {
 		return fmt.Errorf("lifecycle: telling of %d free slots: %w", n, err)
 	}

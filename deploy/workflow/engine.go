@@ -3,11 +3,14 @@ package workflow
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -103,6 +106,7 @@ type Engine struct {
 	opts   Options
 	client *river.Client[*sql.Tx]
 	desk   desk
+	looks  atomic.Int32 // at the queue, see lookSoon
 }
 
 // New makes an Engine. Its Enqueue goes into lifecycle.Options.OnEnter; Run
@@ -132,6 +136,9 @@ func New(st *store.Store, opts Options) (*Engine, error) {
 		Logger:               e.opts.Logger.With("part", "jobs"),
 		MaxAttempts:          1000,
 		SkipUnknownJobCheck:  false,
+		// What a step did is in our own tables. River would keep its row for a day.
+		CompletedJobRetentionPeriod: 10 * time.Minute,
+		CancelledJobRetentionPeriod: 10 * time.Minute,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("workflow: making the job client: %w", err)
@@ -211,6 +218,8 @@ func (e *Engine) Run(ctx context.Context, w *lifecycle.Writer) error {
 
 func (e *Engine) loop(ctx context.Context) {
 	var parts sync.WaitGroup
+	e.lookSoon() // there may be more slots than before
+	parts.Go(func() { e.every(ctx, looksEvery, e.look) })
 	parts.Go(func() { e.every(ctx, e.opts.SweepEvery, e.sweep) })
 	parts.Go(func() { e.every(ctx, 30*time.Second, e.repair) })
 	parts.Wait()
@@ -244,34 +253,79 @@ func (e *Engine) sweep(ctx context.Context) error {
 	return e.writer.Sweep(ctx)
 }
 
-// repair enqueues the step of every open phase of ours; one that has its job
-// keeps it, for steps are unique.
+// repair enqueues the step of every open phase of ours that has none, and
+// wakes the queue if slots are free.
 func (e *Engine) repair(ctx context.Context) error {
-	rows, err := e.store.Read.QueryContext(ctx, `SELECT r.deployment_id, r.attempt, r.phase, r.tries FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id
-		WHERE r.finished_at IS NULL AND d.state IN ('queued', 'running', 'canceling', 'cleaning_up')`)
+	open, err := e.openPhases(ctx)
 	if err != nil {
 		return fmt.Errorf("workflow: looking for open phases: %w", err)
 	}
+	// After the phases, so that one that ends meanwhile may seem to lack its
+	// step, never one that begins. Steps are unique: one too many is not kept,
+	// or finds its phase left.
+	there, err := e.liveSteps(ctx)
+	if err != nil {
+		return fmt.Errorf("workflow: looking for lost steps: %w", err)
+	}
+	var lost []river.InsertManyParams
+	for _, a := range open {
+		if !there[a] {
+			lost = append(lost, river.InsertManyParams{Args: a})
+		}
+	}
+	for part := range slices.Chunk(lost, 200) {
+		if _, err := e.client.InsertMany(ctx, part); err != nil {
+			return fmt.Errorf("workflow: repairing: %w", err)
+		}
+	}
+	return e.fill(ctx)
+}
+
+// openPhases are the phases that need a step.
+func (e *Engine) openPhases(ctx context.Context) (open []stepArgs, err error) {
+	rows, err := e.store.Read.QueryContext(ctx, `SELECT r.deployment_id, r.attempt, r.phase, r.tries FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id
+		WHERE r.finished_at IS NULL AND d.state IN ('queued', 'running', 'canceling', 'cleaning_up')`)
+	if err != nil {
+		return nil, err
+	}
 	defer rows.Close()
-	var open []stepArgs
 	for rows.Next() {
 		var a stepArgs
 		if err := rows.Scan(&a.DeploymentID, &a.Attempt, &a.Phase, &a.Tries); err != nil {
-			return fmt.Errorf("workflow: looking for open phases: %w", err)
+			return nil, err
 		}
 		if d, ok := phase.Lookup(a.Phase); ok && d.Owner == phase.OwnerWorkflow {
 			open = append(open, a)
 		}
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return err
+	return open, errors.Join(rows.Err(), rows.Close())
+}
+
+// liveSteps are the steps that are not over. They are found by their states
+// only: by their kind SQLite would read those that are over too.
+func (e *Engine) liveSteps(ctx context.Context) (map[stepArgs]bool, error) {
+	args := `json(args)`
+	if e.store.Dialect == store.PostgreSQL {
+		args = `args::text`
 	}
-	for _, a := range open {
-		if _, err := e.client.Insert(ctx, a, nil); err != nil {
-			return fmt.Errorf("workflow: repairing: %w", err)
+	rows, err := e.store.Read.QueryContext(ctx, `SELECT `+args+` FROM river_job WHERE state IN ('available', 'pending', 'retryable', 'running', 'scheduled')`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	there := map[stepArgs]bool{}
+	for rows.Next() {
+		var text []byte
+		var a stepArgs
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
 		}
+		if err := json.Unmarshal(text, &a); err != nil {
+			return nil, err
+		}
+		there[a] = true
 	}
-	return nil
+	return there, errors.Join(rows.Err(), rows.Close())
 }
 
 func hostname() string {
