@@ -10,5 +10,5 @@
 // of them may download at once (100: a download takes no time here, and who waits
 // asks every two seconds), SLIPWAY_SCALE_POSTGRES=1 the database,
 // SLIPWAY_SCALE_WATCH=1 shows where they are.
-// Each run leaves a CPU profile and its top in .cache/scale.
+// Each run leaves a CPU profile with its top, and a heap profile, in .cache/scale.
 package scale

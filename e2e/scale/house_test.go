@@ -105,7 +105,7 @@ func open(t testing.TB, st *store.Store, set settings) *house {
 	require.NoError(t, err)
 	events := feed.New(st, feed.Options{Logger: logger})
 	metrics := server.NewMetrics()
-	h.writer = lifecycle.New(st, lifecycle.Options{OnEnter: engine.Enqueue, OnCommit: events.Wake, OnOutcome: metrics.Report, Logger: logger,
+	h.writer = lifecycle.New(st, lifecycle.Options{OnEnter: engine.Enqueue, OnFreed: engine.Freed, OnCommit: events.Wake, OnOutcome: metrics.Report, Logger: logger,
 		Skip: func(deploy.Spec) []phase.Key { return []phase.Key{phase.ClusterFormation} }})
 	downloads := admission.New(st, h.writer, admission.Options{Slots: set.downloads, Logger: logger})
 	web := server.NewHTTPServer(h.faces(t, base, sshPort, key, secrets, events, metrics, downloads, logger), logger)
