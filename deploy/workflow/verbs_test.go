@@ -130,7 +130,7 @@ func TestRetryHasTheMachineBootAgain(t *testing.T) {
 		c.set(func() { require.Empty(t, c.reinstalls, "the first attempt's machine is as new as it") })
 		r, err := h.writer.Retry(t.Context(), lifecycle.Retry{DeploymentID: d.DeploymentID, Actor: operator})
 		require.NoError(t, err)
-		require.Equal(t, phase.MonitoringStart, r.Phase)
+		require.Equal(t, phase.Pending, r.Phase)
 		h.until(t, d.DeploymentID, func(e *feed.Event) bool {
 			return e.Attempt == 2 && e.Phase == phase.MonitoringStart && e.Status == string(phase.InProgress)
 		})
@@ -144,6 +144,35 @@ func TestRetryHasTheMachineBootAgain(t *testing.T) {
 			}
 			require.Equal(t, 1, c.orders["n1"])
 		})
+	})
+}
+
+// TestARetryTakesASlot: many retries at once do not make more run than there
+// are slots, and nothing is ordered again on the way.
+func TestARetryTakesASlot(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		t.Parallel()
+		c := newCloud()
+		h := build(t, st, workflow.Options{Prober: healthy, Slots: 2}, c)
+		var ids []int64
+		for _, name := range []string{"a", "b", "c", "d"} {
+			ids = append(ids, h.failed(t, name).DeploymentID)
+		}
+		h.drive(t)
+		for _, id := range ids {
+			r, err := h.writer.Retry(t.Context(), lifecycle.Retry{DeploymentID: id, Actor: operator})
+			require.NoError(t, err)
+			require.Equal(t, []any{phase.Queued, phase.Pending}, []any{r.State, r.Phase})
+		}
+		for _, id := range ids {
+			events := h.until(t, id, func(e *feed.Event) bool { return e.Attempt == 2 && feed.Ended(e.State) })
+			require.Equal(t, phase.Succeeded, events[len(events)-1].State)
+			for _, e := range events {
+				require.False(t, e.Attempt == 2 && e.Phase == phase.ServerRequested, "the order is kept")
+			}
+		}
+		require.LessOrEqual(t, h.mostRunning(t, ids...), 2)
 	})
 }
 
