@@ -94,9 +94,17 @@ var (
 				Columns: []*schema.Column{DeploymentsColumns[4], DeploymentsColumns[30]},
 			},
 			{
-				Name:    "deployment_batch_id",
+				Name:    "deployment_batch_id_state",
 				Unique:  false,
-				Columns: []*schema.Column{DeploymentsColumns[31]},
+				Columns: []*schema.Column{DeploymentsColumns[31], DeploymentsColumns[4]},
+			},
+			{
+				Name:    "deployments_queued",
+				Unique:  false,
+				Columns: []*schema.Column{DeploymentsColumns[0]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "state = 'queued'",
+				},
 			},
 		},
 	}

@@ -10,8 +10,10 @@ CREATE UNIQUE INDEX `deployment_requested_by_idempotency_key` ON `deployments` (
 CREATE INDEX `deployment_created_at_id` ON `deployments` (`created_at`, `id`);
 -- Create index "deployment_state_finished_at" to table: "deployments"
 CREATE INDEX `deployment_state_finished_at` ON `deployments` (`state`, `finished_at`);
--- Create index "deployment_batch_id" to table: "deployments"
-CREATE INDEX `deployment_batch_id` ON `deployments` (`batch_id`);
+-- Create index "deployment_batch_id_state" to table: "deployments"
+CREATE INDEX `deployment_batch_id_state` ON `deployments` (`batch_id`, `state`);
+-- Create index "deployments_queued" to table: "deployments"
+CREATE INDEX `deployments_queued` ON `deployments` (`id`) WHERE state = 'queued';
 -- Create "deployment_batches" table
 CREATE TABLE `deployment_batches` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `name` text NULL, `total` integer NOT NULL DEFAULT (0), `max_parallel` integer NOT NULL DEFAULT (10), `stop_on_failure_count` integer NULL, `requested_by_kind` text NOT NULL, `requested_by` text NOT NULL, `idempotency_key` text NULL, `request_hash` text NOT NULL DEFAULT (''), `created_at` datetime NOT NULL, CONSTRAINT `deployment_batches_sizes` CHECK (total >= 0 AND max_parallel >= 1));
 -- Create index "deploymentbatch_requested_by_idempotency_key" to table: "deployment_batches"
