@@ -37,7 +37,8 @@ type Power struct {
 	// PasswordRef names a secret that the server holds.
 	PasswordRef string `json:"password_ref,omitempty"`
 	// SystemID is the Id of the ComputerSystem. Empty: the only one, else the
-	// one with the node's MAC address, else the one with the node's name.
+	// one with the node's serial number, else the one with its MAC address, else
+	// the one with its name.
 	SystemID string `json:"system_id,omitempty"`
 	// InsecureTLS accepts any certificate.
 	InsecureTLS bool `json:"insecure_tls,omitempty"`

@@ -45,18 +45,19 @@ func (h *Handler) bootScript(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return h.decided(r, at.DeploymentID, at.Active)
+	return h.decided(r, at.DeploymentID, at.Active, "")
 }
 
 // decided asks what becomes of the boot of a machine that has proven which
-// deployment it is of, records it, and renders the answer.
-func (h *Handler) decided(r *http.Request, deploymentID int64, active bool) (string, error) {
+// deployment it is of, records it, and renders the answer. serial is what it has
+// proven itself by, if it was a serial number.
+func (h *Handler) decided(r *http.Request, deploymentID int64, active bool, serial string) (string, error) {
 	ctx := r.Context()
 	ins, blocked := h.environment(r)
 	if blocked != nil && active {
 		return h.block(ctx, r, deploymentID, blocked)
 	}
-	a, err := h.lifecycle.Boot(ctx, lifecycle.BootRequest{DeploymentID: deploymentID, Remote: remote(r), MAC: bootMAC(r)})
+	a, err := h.lifecycle.Boot(ctx, lifecycle.BootRequest{DeploymentID: deploymentID, Remote: remote(r), MAC: bootMAC(r), Serial: serial})
 	if err != nil {
 		return "", err
 	}

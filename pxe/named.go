@@ -60,24 +60,32 @@ func (h *Handler) namedScript(r *http.Request) (string, error) {
 		s.Lines = []string{"its deployment waits for it, but " + missing, "nothing is given away to a machine that cannot show that it is this node"}
 		return StopScript(s)
 	}
-	return h.decided(r, m.DeploymentID, true)
+	return h.decided(r, m.DeploymentID, true, said.serial)
 }
 
 // unproven tells what is missing for a rack machine to get a report token:
 // it must ask from the node's management address, name the node's own boot
-// interface, and say nothing that belongs to another node. Empty: nothing is
-// missing. The address is that of the connection, or what a trusted proxy says
-// of it; the server has put it into RemoteAddr.
+// interface, and say nothing that belongs to another node. A node that is known
+// by its serial number alone has no interface yet: the first machine that gives
+// this number, from this address, brings it, and from then on it must be that
+// one. Empty: nothing is missing. The address is that of the connection, or what
+// a trusted proxy says of it; the server has put it into RemoteAddr.
 func unproven(r *http.Request, said hints, m query.Machine) string {
 	own, err := netip.ParseAddr(m.ManagementIP)
+	known := m.MAC != "" || m.Serial == "" // by its MAC address
 	switch {
 	case err != nil:
 		return "the node has no management address"
 	case remote(r) != own.Unmap().String():
 		return "this request comes from " + remote(r) + ", which is not the node's management address"
-	case m.MAC == "" || said.mac != m.MAC:
+	case known && (m.MAC == "" || said.mac != m.MAC):
 		return "it does not give the MAC address that the node is registered with"
-	case said.ip != "" && !sameAddress(said.ip, own), said.nodeID != 0 && said.nodeID != m.NodeID:
+	case !known && said.serial != m.Serial:
+		return "it does not give the serial number that the node is registered with"
+	case !known && said.mac == "":
+		return "it does not give the MAC address of its boot interface"
+	case said.ip != "" && !sameAddress(said.ip, own), said.nodeID != 0 && said.nodeID != m.NodeID,
+		said.serial != "" && m.Serial != "" && said.serial != m.Serial:
 		return "its request names another node as well"
 	}
 	return ""
@@ -100,6 +108,7 @@ type hints struct {
 	nodeID int64
 	ip     string
 	mac    string
+	serial string
 	text   string // all of it in words, what is unusable included
 }
 
@@ -125,6 +134,12 @@ func readHints(r *http.Request) hints {
 		said = append(said, "mac "+clip(v))
 		out.mac = bootMAC(r)
 	}
+	if v := q.Get("serial"); v != "" {
+		said = append(said, "serial "+clip(v))
+		if serial, ok := deploy.NormalSerial(v); ok {
+			out.serial = serial
+		}
+	}
 	if len(said) == 0 {
 		said = append(said, "address "+remote(r))
 	}
@@ -133,8 +148,9 @@ func readHints(r *http.Request) hints {
 }
 
 // findNamed reads the node that is named first: by id, by the MAC address,
-// which a machine keeps whatever address it was given, by the address that it
-// names, and only if it names nothing by the one that it asks from.
+// which a machine keeps whatever address it was given, by its serial number, by
+// the address that it names, and only if it names nothing by the one that it
+// asks from.
 func (h *Handler) findNamed(r *http.Request, said hints) (query.Machine, error) {
 	var tries []query.MachineHint
 	if said.nodeID != 0 {
@@ -143,10 +159,13 @@ func (h *Handler) findNamed(r *http.Request, said hints) (query.Machine, error) 
 	if said.mac != "" {
 		tries = append(tries, query.MachineHint{MAC: said.mac})
 	}
+	if said.serial != "" {
+		tries = append(tries, query.MachineHint{Serial: said.serial})
+	}
 	if said.ip != "" {
 		tries = append(tries, query.MachineHint{IP: said.ip})
 	}
-	if q := r.URL.Query(); len(tries) == 0 && q.Get("node_id")+q.Get("mgmt_ip")+q.Get("mac") == "" {
+	if q := r.URL.Query(); len(tries) == 0 && q.Get("node_id")+q.Get("mgmt_ip")+q.Get("mac")+q.Get("serial") == "" {
 		tries = append(tries, query.MachineHint{IP: remote(r)})
 	}
 	for _, t := range tries {
@@ -174,6 +193,9 @@ func sameHint(r *http.Request) string {
 	}
 	if said.mac != "" {
 		q.Set("mac", strings.ReplaceAll(said.mac, ":", "-"))
+	}
+	if said.serial != "" {
+		q.Set("serial", said.serial)
 	}
 	if len(q) == 0 {
 		return ""

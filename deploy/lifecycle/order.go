@@ -166,6 +166,9 @@ func (tx *Tx) Deploy(in NewDeployment, batch sql.NullInt64) (Deployed, error) {
 	if err := tx.vacant(n); err != nil {
 		return Deployed{}, err
 	}
+	if err := tx.unused("serial", in.Spec.Serial, n.id); err != nil {
+		return Deployed{}, err
+	}
 	return tx.insertDeployment(n, in, batch, hash, deploy.KindInstall)
 }
 

@@ -64,6 +64,9 @@ func (tx *Tx) reinitialize(in Reinitialize) (out Deployed, err error) {
 	if err != nil {
 		return out, err
 	}
+	if err := tx.unused("serial", spec.Serial, n.id); err != nil {
+		return out, err
+	}
 	out, err = tx.insertDeployment(n, NewDeployment{NodeID: n.id, Spec: spec, Maintenance: in.Maintenance, IdempotencyKey: in.IdempotencyKey, Actor: in.Actor},
 		sql.NullInt64{}, hash, deploy.KindReinitialize)
 	if err != nil {
@@ -136,10 +139,14 @@ func (tx *Tx) specFor(asked *deploy.Spec, last int64, n *nodeRow) (spec deploy.S
 	if asked == nil {
 		return spec, tx.acceptable(spec)
 	}
-	if err := deploy.Invalid(sameMachine(*asked, spec, n)); err != nil {
+	next := *asked
+	if serial, ok := deploy.NormalSerial(next.Serial); ok {
+		next.Serial = serial
+	}
+	if err := deploy.Invalid(sameMachine(next, spec, n)); err != nil {
 		return spec, err
 	}
-	return *asked, tx.acceptable(*asked)
+	return next, tx.acceptable(next)
 }
 
 // sameMachine tells what a spec asks for that the present machine is not:
@@ -160,9 +167,7 @@ func sameMachine(asked, last deploy.Spec, n *nodeRow) (bad []deploy.FieldError) 
 	if mac, ok := deploy.NormalMAC(asked.MAC); ok {
 		differs("mac", mac, n.mac.String)
 	}
-	if serial, ok := deploy.NormalSerial(asked.Serial); ok {
-		differs("serial", serial, last.Serial)
-	}
+	differs("serial", asked.Serial, last.Serial)
 	if len(asked.WorkloadSubnets) > 0 && !slices.Equal(asked.WorkloadSubnets, last.WorkloadSubnets) {
 		differs("workload_subnets", strings.Join(asked.WorkloadSubnets, ","), strings.Join(last.WorkloadSubnets, ","))
 	}

@@ -8,14 +8,11 @@ import (
 	"github.com/slipwayhq/slipway/deploy"
 )
 
-// numbered records the serial number that a node's machine is known by. Empty:
-// it stays as it is.
+// numbered records the serial number that a node's machine is known by, and that
+// no other has. Empty: it stays as it is.
 func (tx *Tx) numbered(n *nodeRow, serial string) error {
 	if serial == "" {
 		return nil
-	}
-	if err := tx.unused("serial", serial, n.id); err != nil {
-		return err
 	}
 	n.dirty = true
 	return tx.exec("recording a serial number", `UPDATE nodes SET serial = $1 WHERE id = $2`, serial, n.id)
@@ -40,6 +37,9 @@ func (tx *Tx) pin(n *nodeRow, req BootRequest) (learnt string, err error) {
 
 // unused refuses a value of a unique column that another node has.
 func (tx *Tx) unused(column, value string, id int64) error {
+	if value == "" {
+		return nil
+	}
 	var other int64
 	err := tx.sql.QueryRowContext(tx.ctx, `SELECT id FROM nodes WHERE `+column+` = $1 AND id <> $2`, value, id).Scan(&other)
 	switch {

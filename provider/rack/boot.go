@@ -161,8 +161,7 @@ func (p *Provider) boot(ctx context.Context, o deploy.Order, row deploy.Resource
 // identify finds the system that the row is about, and records it. The row is
 // read again, because the turn at the controller had to be waited for.
 func (p *Provider) identify(ctx context.Context, c *controller, o deploy.Order) (deploy.Resource, error) {
-	mac, _ := deploy.NormalMAC(o.Spec.MAC) // described has looked
-	system, err := c.choose(ctx, o.Spec.Power, mac, o.NodeName)
+	system, err := c.choose(ctx, o)
 	if err != nil {
 		return deploy.Resource{}, err
 	}

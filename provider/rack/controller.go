@@ -2,6 +2,7 @@ package rack
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -215,7 +216,10 @@ func (c *controller) system(ctx context.Context, uri string) (*redfish.ComputerS
 }
 
 // choose finds the node's ComputerSystem; see deploy.Power.SystemID.
-func (c *controller) choose(ctx context.Context, power *deploy.Power, mac, nodeName string) (*redfish.ComputerSystem, error) {
+func (c *controller) choose(ctx context.Context, o deploy.Order) (*redfish.ComputerSystem, error) {
+	power, nodeName := o.Spec.Power, o.NodeName
+	mac, hasMAC := deploy.NormalMAC(o.Spec.MAC)
+	serial, hasSerial := deploy.NormalSerial(o.Spec.Serial)
 	all, err := c.api.Service.Systems()
 	if err != nil {
 		return nil, c.failure(ctx, "listing the systems", err)
@@ -241,8 +245,17 @@ func (c *controller) choose(ctx context.Context, power *deploy.Power, mac, nodeN
 	if len(all) == 1 {
 		return checked(all[0])
 	}
+	if s := fits(func(s *redfish.ComputerSystem) bool {
+		has, ok := deploy.NormalSerial(s.SerialNumber)
+		return hasSerial && ok && has == serial
+	}); s != nil {
+		return checked(s)
+	}
 	var trouble error
 	if s := fits(func(s *redfish.ComputerSystem) bool {
+		if !hasMAC {
+			return false
+		}
 		macs, err := c.macs(ctx, s)
 		trouble = errors.Join(trouble, err)
 		return slices.Contains(macs, mac)
@@ -258,7 +271,7 @@ func (c *controller) choose(ctx context.Context, power *deploy.Power, mac, nodeN
 		return checked(s)
 	}
 	return nil, permanent(deploy.CodeInvalid, "Give the Id of the node's system.",
-		"power.system_id: the controller %s has the systems %s, and none is known by %s or %s", c.host, strings.Join(ids, ", "), mac, nodeName)
+		"power.system_id: the controller %s has the systems %s, and none is known by %s or %s", c.host, strings.Join(ids, ", "), cmp.Or(mac, serial), nodeName)
 }
 
 // checked refuses a system that cannot be asked for again.

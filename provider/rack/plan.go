@@ -42,10 +42,15 @@ type check deploy.Check
 func planMAC(s deploy.Spec) deploy.Check {
 	normal, ok := deploy.NormalMAC(s.MAC)
 	c := passed("mac", "Boot interface", "mac", "the machine is known by %s", normal)
-	if !ok {
-		return check(c).deny("a rack machine is known by the MAC address of its boot interface, and this is none", "Give the node its MAC address.")
+	serial, numbered := deploy.NormalSerial(s.Serial)
+	switch {
+	case ok:
+		return c
+	case s.MAC == "" && numbered:
+		c.Message = "the machine is known by its serial number " + serial + "; its boot interface is learnt when it first boots"
+		return c
 	}
-	return c
+	return check(c).deny("a rack machine is known by the MAC address of its boot interface, or by its serial number, and this is neither", "Give the node its MAC address.")
 }
 
 func planAddress(s deploy.Spec) deploy.Check {
@@ -81,7 +86,7 @@ func (p *Provider) planPower(ctx context.Context, o deploy.Order) ([]deploy.Chec
 		return []deploy.Check{check(passed("power", "Power", "power", "%s", awaitingPerson)).as(deploy.CheckInfo)}, nil
 	}
 	c := passed("power", "Power", "power", "")
-	system, macs, trouble, err := p.lookForPlan(ctx, o)
+	has, err := p.lookForPlan(ctx, o)
 	var refused *deploy.ProviderError
 	switch {
 	case errors.As(err, &refused):
@@ -93,15 +98,18 @@ func (p *Provider) planPower(ctx context.Context, o deploy.Order) ([]deploy.Chec
 	case err != nil:
 		return nil, err
 	}
-	c.Message = "its controller knows it as " + system
-	return []deploy.Check{c, planInterface(o.Spec, macs, trouble)}, nil
+	c.Message = "its controller knows it as " + has.system
+	return []deploy.Check{c, planInterface(o.Spec, has)}, nil
 }
 
 // planInterface warns when the controller does not show the boot interface.
-func planInterface(s deploy.Spec, macs []string, trouble error) deploy.Check {
-	mac, _ := deploy.NormalMAC(s.MAC)
+func planInterface(s deploy.Spec, has shown) deploy.Check {
+	macs, trouble := has.macs, has.trouble
+	mac, ok := deploy.NormalMAC(s.MAC)
 	c := check(passed("power_mac", "Controller and machine", "mac", "the controller lists the boot interface %s", mac)).as(deploy.CheckWarning)
 	switch {
+	case !ok: // known by its serial number: see planSerial
+		return planSerial(s, has)
 	case trouble != nil:
 		c.Message, c.Hint = "the controller's list of interfaces cannot be read: "+short(trouble.Error()), "See that this controller is the one of this machine."
 	case len(macs) == 0:
@@ -115,23 +123,50 @@ func planInterface(s deploy.Spec, macs []string, trouble error) deploy.Check {
 	return c
 }
 
+// planSerial warns when the controller shows another serial number.
+func planSerial(s deploy.Spec, has shown) deploy.Check {
+	serial, _ := deploy.NormalSerial(s.Serial)
+	c := check(passed("power_serial", "Controller and machine", "serial", "the controller shows the serial number %s", serial)).as(deploy.CheckWarning)
+	switch {
+	case has.serial == "":
+		c.Message, c.Hint = "the controller shows no serial number", "See that this controller is the one of this machine."
+	case has.serial != serial:
+		c.Message, c.Hint = fmt.Sprintf("the controller shows the serial number %s, not %s", short(has.serial), serial), "The controller may be another machine's."
+	default:
+		return c
+	}
+	c.Passed = false
+	return c
+}
+
+// shown is what a controller tells of a machine.
+type shown struct {
+	system, serial string
+	macs           []string
+	trouble        error // why macs are not all
+}
+
 // lookForPlan logs in and reads the machine, and its interfaces as far as that
 // goes.
-func (p *Provider) lookForPlan(ctx context.Context, o deploy.Order) (system string, macs []string, trouble, err error) {
+func (p *Provider) lookForPlan(ctx context.Context, o deploy.Order) (shown, error) {
 	c, err := p.open(ctx, o.Spec.Power)
 	if err != nil {
-		return "", nil, nil, err
+		return shown{}, err
 	}
 	defer c.close(ctx)
-	mac, _ := deploy.NormalMAC(o.Spec.MAC)
-	s, err := c.choose(ctx, o.Spec.Power, mac, o.NodeName)
+	s, err := c.choose(ctx, o)
 	if err != nil {
-		return "", nil, nil, err
+		return shown{}, err
 	}
-	macs, trouble = c.macs(ctx, s)
+	var has shown
+	has.macs, has.trouble = c.macs(ctx, s)
+	if serial, ok := deploy.NormalSerial(s.SerialNumber); ok {
+		has.serial = serial
+	}
 	state := string(s.PowerState)
 	if state == "" {
 		state = "in a power state that it does not tell"
 	}
-	return fmt.Sprintf("%s (%s), %s", short(s.ID), short(s.ODataID), short(state)), macs, trouble, nil
+	has.system = fmt.Sprintf("%s (%s), %s", short(s.ID), short(s.ODataID), short(state))
+	return has, nil
 }

@@ -142,16 +142,21 @@ func described(ctx context.Context, o deploy.Order) (deploy.Machine, error) {
 	if err := ctx.Err(); err != nil {
 		return deploy.Machine{}, err
 	}
+	var macs []string // none are known of a machine that is registered by its serial number: its first boot brings them
 	mac, ok := deploy.NormalMAC(o.Spec.MAC)
-	if !ok {
+	_, numbered := deploy.NormalSerial(o.Spec.Serial)
+	switch {
+	case ok:
+		macs = []string{mac}
+	case o.Spec.MAC != "" || !numbered:
 		return deploy.Machine{}, permanent(deploy.CodeInvalid, "Give the node its MAC address, and deploy again.",
-			"mac: a rack machine is known by the MAC address of its boot interface, and this is none")
+			"mac: a rack machine is known by the MAC address of its boot interface, or by its serial number, and this is neither")
 	}
 	if o.Spec.ManagementIP == "" || len(deploy.CheckIP("", o.Spec.ManagementIP)) > 0 {
 		return deploy.Machine{}, permanent(deploy.CodeInvalid, "Give the node its management address, and deploy again.",
 			"management_ip: a rack machine needs a management address")
 	}
-	return deploy.Machine{ManagementIP: o.Spec.ManagementIP, MACs: []string{mac}}, nil
+	return deploy.Machine{ManagementIP: o.Spec.ManagementIP, MACs: macs}, nil
 }
 
 // usable tells why a machine cannot be switched with these settings here.

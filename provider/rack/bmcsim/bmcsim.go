@@ -68,6 +68,7 @@ type Simulator struct {
 
 type system struct {
 	id, name string
+	serial   string
 	macs     []string
 	power    string
 	next     string    // what it is switching to; empty: nothing
@@ -98,6 +99,13 @@ func (s *Simulator) Add(id, name string, macs ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.systems[id] = &system{id: id, name: name, macs: macs, power: Off, enabled: "Disabled", target: "None", mode: "UEFI"}
+}
+
+// SetSerial gives a machine its serial number.
+func (s *Simulator) SetSerial(id, serial string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.systems[id].serial = serial
 }
 
 // Remove takes a machine away.

@@ -126,7 +126,7 @@ func (s *Simulator) show(w http.ResponseWriter, r *http.Request) {
 	defer free()
 	path := root + "Systems/" + x.id
 	answer(w, http.StatusOK, m{
-		"@odata.id": path, "@odata.type": "#ComputerSystem.v1_20_0.ComputerSystem", "Id": x.id, "Name": x.name, "PowerState": x.power,
+		"@odata.id": path, "@odata.type": "#ComputerSystem.v1_20_0.ComputerSystem", "Id": x.id, "Name": x.name, "SerialNumber": x.serial, "PowerState": x.power,
 		"Status": m{"State": "Enabled", "Health": "OK"}, "EthernetInterfaces": link(path + "/EthernetInterfaces"),
 		"Boot": m{"BootSourceOverrideEnabled": x.enabled, "BootSourceOverrideTarget": x.target, "BootSourceOverrideMode": x.mode,
 			"BootSourceOverrideTarget@Redfish.AllowableValues": []string{"None", "Pxe", "Hdd", "UefiHttp"}},
