@@ -39,7 +39,23 @@ type OrderNode struct {
 	Zone      string            `json:"zone,omitempty"`
 	Installer string            `json:"installer,omitempty"`
 	MAC       string            `json:"mac,omitempty"`
+	Serial    string            `json:"serial,omitempty"` // of a rack machine's firmware
+	Power     *Power            `json:"power,omitempty"`  // of a rack machine; nil = by a person
 	Labels    map[string]string `json:"labels,omitempty"`
+}
+
+// Power is how a rack machine is switched.
+type Power struct {
+	Type         string `json:"type"` // manual or redfish
+	URL          string `json:"url,omitempty"`
+	Username     string `json:"username,omitempty"`
+	PasswordRef  string `json:"password_ref,omitempty"` // the name of a secret of the server
+	SystemID     string `json:"system_id,omitempty"`
+	CAFile       string `json:"ca_file,omitempty"`
+	InsecureTLS  bool   `json:"insecure_tls,omitempty"`
+	BootFrom     string `json:"boot_from,omitempty"` // pxe or http
+	BootMode     string `json:"boot_mode,omitempty"` // uefi or legacy
+	OffAtRelease bool   `json:"off_at_release,omitempty"`
 }
 
 // OrderNetwork is where it is put.
@@ -47,6 +63,9 @@ type OrderNetwork struct {
 	ManagementSubnet string   `json:"management_subnet,omitempty"`
 	WorkloadSubnets  []string `json:"workload_subnets,omitempty"`
 	ManagementIP     string   `json:"management_ip,omitempty"`
+	Netmask          string   `json:"netmask,omitempty"` // of a rack machine, as the gateway
+	Gateway          string   `json:"gateway,omitempty"`
+	DNSServers       []string `json:"dns_servers,omitempty"`
 }
 
 // Plan asks what would become of an order; nothing is done.

@@ -11,30 +11,22 @@ import (
 )
 
 type planCmd struct {
-	serverFlags      `embed:""`
-	Names            []string `arg:"" help:"Names of the nodes."`
-	Profile          string   `help:"Server profile."`
-	Zone             string   `help:"Zone; default: the server's setting."`
-	ManagementSubnet string   `help:"Management subnet, name or id."`
-	WorkloadSubnets  []string `help:"Workload subnets, names or ids."`
-	ManagementIP     string   `name:"management-ip" help:"Management address; default: one is chosen."`
-	Installer        string   `help:"Installer artifact."`
-	Provider         string   `help:"Who owns the machine." enum:"ibm_vpc,rack" default:"ibm_vpc"`
-	MAC              string   `name:"mac" help:"Boot interface of a rack machine."`
+	serverFlags  `embed:""`
+	machineFlags `embed:""`
 }
 
 // Run shows what would become of a deployment; nothing is done.
 func (c *planCmd) Run(ctx context.Context) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	api, err := c.client()
 	if err != nil {
 		return err
 	}
 	var orders []client.Order
 	for _, name := range c.Names {
-		orders = append(orders, client.Order{
-			Node:    client.OrderNode{Name: name, Profile: c.Profile, Provider: c.Provider, Zone: c.Zone, Installer: c.Installer, MAC: c.MAC},
-			Network: client.OrderNetwork{ManagementSubnet: c.ManagementSubnet, WorkloadSubnets: c.WorkloadSubnets, ManagementIP: c.ManagementIP},
-		})
+		orders = append(orders, c.order(name))
 	}
 	return showPlans(ctx, os.Stdout, api, orders)
 }

@@ -39,25 +39,21 @@ func (f serverFlags) client() (*client.Client, error) {
 }
 
 type deployCmd struct {
-	serverFlags      `embed:""`
-	Names            []string          `arg:"" help:"Names of the new nodes."`
-	Profile          string            `help:"Server profile." required:""`
-	Zone             string            `help:"Zone; default: the server's setting."`
-	ManagementSubnet string            `help:"Management subnet, name or id."`
-	WorkloadSubnets  []string          `help:"Workload subnets, names or ids."`
-	Installer        string            `help:"Installer artifact."`
-	Label            map[string]string `help:"Labels, key=value."`
-	MaxParallel      int               `help:"How many may run at once." default:"10"`
-	Watch            bool              `short:"w" help:"Follow them to their end; the exit code tells the result."`
-	DryRun           bool              `help:"Show what would become of it, and do nothing (see slipway plan)."`
+	serverFlags  `embed:""`
+	machineFlags `embed:""`
+	Label        map[string]string `help:"Labels, key=value."`
+	MaxParallel  int               `help:"How many may run at once." default:"10"`
+	Watch        bool              `short:"w" help:"Follow them to their end; the exit code tells the result."`
+	DryRun       bool              `help:"Show what would become of it, and do nothing (see slipway plan)."`
 }
 
-// Run deploys on IBM VPC.
+// Run orders machines, or deploys on one's own.
 func (c *deployCmd) Run(ctx context.Context) error {
 	if c.DryRun {
-		plan := planCmd{serverFlags: c.serverFlags, Names: c.Names, Profile: c.Profile, Zone: c.Zone, ManagementSubnet: c.ManagementSubnet,
-			WorkloadSubnets: c.WorkloadSubnets, Installer: c.Installer, Provider: "ibm_vpc"}
-		return plan.Run(ctx)
+		return (&planCmd{serverFlags: c.serverFlags, machineFlags: c.machineFlags}).Run(ctx)
+	}
+	if err := c.check(); err != nil {
+		return err
 	}
 	api, err := c.client()
 	if err != nil {
@@ -65,8 +61,7 @@ func (c *deployCmd) Run(ctx context.Context) error {
 	}
 	in := client.DeployNodesInput{MaxParallel: &c.MaxParallel}
 	for _, name := range c.Names {
-		spec := &client.IbmVpcSpec{ServerProfile: c.Profile, Zone: optional(c.Zone), ManagementSubnet: optional(c.ManagementSubnet), WorkloadSubnets: c.WorkloadSubnets, Installer: optional(c.Installer)}
-		one := client.DeployNodeInput{Name: name, Spec: client.DeploySpec{IbmVpc: spec}}
+		one := client.DeployNodeInput{Name: name, Spec: c.spec()}
 		for _, k := range slices.Sorted(maps.Keys(c.Label)) {
 			one.Labels = append(one.Labels, client.LabelInput{Key: k, Value: c.Label[k]})
 		}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/slipwayhq/slipway/client"
+)
+
+// The providers that an order can name.
+const (
+	orderIBM  = "ibm_vpc"
+	orderRack = "rack"
+)
+
+// machineFlags describe what is ordered, for plan and deploy alike. What is
+// about a rack machine is refused for a server of IBM Cloud, and the other way
+// round: a flag that has no effect would be taken for one that has.
+type machineFlags struct {
+	Names            []string   `arg:"" help:"Names of the nodes."`
+	Provider         string     `help:"Who owns the machine: ibm_vpc or rack." enum:"ibm_vpc,rack" default:"ibm_vpc" group:"machine"`
+	Installer        string     `help:"Installer artifact; default: the server's setting." group:"machine"`
+	ManagementIP     string     `name:"management-ip" help:"Management address; IBM: one is chosen without it." group:"machine"`
+	DNSServers       []string   `name:"dns-servers" help:"DNS servers, at most 3; default: the network's." group:"machine"`
+	Profile          string     `help:"IBM: server profile." group:"machine"`
+	Zone             string     `help:"IBM: zone; default: the server's setting." group:"machine"`
+	ManagementSubnet string     `help:"IBM: management subnet, name or id." group:"machine"`
+	WorkloadSubnets  []string   `help:"IBM: workload subnets, names or ids." group:"machine"`
+	MAC              string     `name:"mac" help:"Rack: MAC address of the boot interface." group:"machine"`
+	Serial           string     `help:"Rack: serial number in the firmware; with it alone the MAC address is learnt at the first boot." group:"machine"`
+	Netmask          string     `help:"Rack: netmask, dotted or as a prefix length; default: the server's setting." group:"machine"`
+	Gateway          string     `help:"Rack: gateway; default: the server's setting." group:"machine"`
+	Power            powerFlags `embed:"" prefix:"power-" group:"machine"`
+}
+
+// powerFlags are how a rack machine is switched. A password is not among them:
+// the server holds it, under a name.
+type powerFlags struct {
+	URL          string `name:"url" help:"Rack: Redfish controller, https://10.0.9.20; without it a person switches the machine."`
+	Username     string `help:"Rack: the controller's user."`
+	PasswordRef  string `help:"Rack: name of the secret on the server that is the password."`
+	SystemID     string `name:"system-id" help:"Rack: which system of a controller with several."`
+	CAFile       string `name:"ca-file" help:"Rack: name of a file beside the server's secrets with the controller's certificate."`
+	InsecureTLS  bool   `name:"insecure-tls" help:"Rack: accept any certificate of the controller."`
+	BootFrom     string `help:"Rack: what it is told to boot from: pxe (default) or http." enum:",pxe,http" default:""`
+	BootMode     string `help:"Rack: firmware mode of that boot: uefi or legacy; default: as it is set." enum:",uefi,legacy" default:""`
+	OffAtRelease bool   `help:"Rack: a cleanup switches the machine off."`
+}
+
+// check refuses flags that contradict each other, all at once.
+func (f machineFlags) check() error {
+	var wrong []string
+	not := func(provider string, given map[string]bool) {
+		for _, name := range slices.Sorted(maps.Keys(given)) {
+			if given[name] {
+				wrong = append(wrong, fmt.Sprintf("--%s is not for --provider=%s", name, provider))
+			}
+		}
+	}
+	if f.Provider == orderRack {
+		not(orderRack, map[string]bool{"profile": f.Profile != "", "zone": f.Zone != "", "management-subnet": f.ManagementSubnet != "", "workload-subnets": len(f.WorkloadSubnets) > 0})
+		if len(f.Names) != 1 {
+			wrong = append(wrong, "machines of a rack are ordered one by one: each has an address of its own")
+		}
+		if f.MAC == "" && f.Serial == "" {
+			wrong = append(wrong, "--mac or --serial is needed")
+		}
+		if f.ManagementIP == "" {
+			wrong = append(wrong, "--management-ip is needed")
+		}
+		if p := f.Power; p.URL == "" && p != (powerFlags{}) {
+			wrong = append(wrong, "--power-url is needed with other settings of --power-…")
+		}
+	} else {
+		not(orderIBM, map[string]bool{"mac": f.MAC != "", "serial": f.Serial != "", "netmask": f.Netmask != "", "gateway": f.Gateway != "", "power-…": f.Power != powerFlags{}})
+		if f.Profile == "" {
+			wrong = append(wrong, "--profile is needed")
+		}
+		if f.ManagementIP != "" && len(f.Names) > 1 {
+			wrong = append(wrong, "--management-ip is one machine's")
+		}
+	}
+	if len(wrong) > 0 {
+		return exit{exitUsage, errors.New(strings.Join(wrong, "; "))}
+	}
+	return nil
+}
+
+// order is what plan asks about a node.
+func (f machineFlags) order(name string) client.Order {
+	o := client.Order{
+		Node: client.OrderNode{Name: name, Profile: f.Profile, Provider: f.Provider, Zone: f.Zone, Installer: f.Installer, MAC: f.MAC, Serial: f.Serial},
+		Network: client.OrderNetwork{
+			ManagementSubnet: f.ManagementSubnet, WorkloadSubnets: f.WorkloadSubnets, ManagementIP: f.ManagementIP,
+			Netmask: f.Netmask, Gateway: f.Gateway, DNSServers: f.DNSServers,
+		},
+	}
+	if p := f.Power; p.URL != "" {
+		o.Node.Power = &client.Power{
+			Type: "redfish", URL: p.URL, Username: p.Username, PasswordRef: p.PasswordRef, SystemID: p.SystemID, CAFile: p.CAFile,
+			InsecureTLS: p.InsecureTLS, BootFrom: p.BootFrom, BootMode: p.BootMode, OffAtRelease: p.OffAtRelease,
+		}
+	}
+	return o
+}
+
+// spec is what deploy asks for.
+func (f machineFlags) spec() client.DeploySpec {
+	if f.Provider != orderRack {
+		spec := &client.IbmVpcSpec{
+			ServerProfile: f.Profile, Zone: optional(f.Zone), ManagementSubnet: optional(f.ManagementSubnet), WorkloadSubnets: f.WorkloadSubnets, Installer: optional(f.Installer),
+		}
+		if f.ManagementIP != "" || len(f.DNSServers) > 0 {
+			spec.Network = &client.NetworkInput{ManagementIp: optional(f.ManagementIP), DnsServers: f.DNSServers}
+		}
+		return client.DeploySpec{IbmVpc: spec}
+	}
+	spec := &client.RackSpec{
+		Mac: f.MAC, Serial: f.Serial, ManagementIp: f.ManagementIP, Installer: optional(f.Installer),
+		Netmask: optional(f.Netmask), Gateway: optional(f.Gateway), DnsServers: f.DNSServers,
+	}
+	if p := f.Power; p.URL != "" {
+		spec.Power = &client.RackPowerInput{
+			Type: client.RackPowerTypeRedfish, Url: &p.URL, Username: optional(p.Username), PasswordRef: optional(p.PasswordRef), SystemId: optional(p.SystemID),
+			CaFile: optional(p.CAFile), InsecureTls: &p.InsecureTLS, OffAtRelease: &p.OffAtRelease,
+		}
+		if p.BootFrom != "" {
+			from := client.RackBootFrom(strings.ToUpper(p.BootFrom))
+			spec.Power.BootFrom = &from
+		}
+		if p.BootMode != "" {
+			mode := client.RackBootMode(strings.ToUpper(p.BootMode))
+			spec.Power.BootMode = &mode
+		}
+	}
+	return client.DeploySpec{Rack: spec}
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/stretchr/testify/require"
+
+	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/access"
+)
+
+// rackArgs order the machine rack-01 with everything that can be said of it.
+var rackArgs = []string{
+	"rack-01", "--provider=rack", "--mac=52-54-00-12-34-56", "--serial=7cx1y23", "--management-ip=10.0.8.20", "--netmask=255.255.255.0", "--gateway=10.0.8.1",
+	"--dns-servers=10.0.8.2,10.0.8.3", "--installer=installer-2", "--power-url=https://10.0.9.20", "--power-username=slipway", "--power-password-ref=lab", "--power-system-id=2",
+	"--power-ca-file=lab.pem", "--power-boot-from=http", "--power-boot-mode=uefi", "--power-off-at-release",
+}
+
+// What plan and deploy send is what the server reads, to the last setting.
+func TestARackMachineIsOrderedByTheCommandLine(t *testing.T) {
+	w := wire(t, appConfig{Data: dataFlags{DataDir: t.TempDir()}})
+	defer w.stop()
+	token, _, err := w.Access.CreateToken(t.Context(), access.NewToken{Name: "t", Role: access.RoleOperator, CreatedBy: "test"})
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	run := func(args ...string) (int, string) {
+		p := runSlipway(t, t.TempDir(), append([]string{args[0], "--server=" + w.URL, "--token=" + token}, args[1:]...)...)
+		code := p.end(ctx)
+		out := p.stderr.String()
+		for _, line := range p.said() {
+			out += line + "\n"
+		}
+		return code, out
+	}
+
+	code, out := run(append([]string{"plan"}, rackArgs...)...)
+	require.Equal(t, exitFailed, code, "the controller may not be reached, and there are no artifacts: %s", out)
+	require.Contains(t, out, "52:54:00:12:34:56 belongs to no other node")
+	require.Contains(t, out, "7CX1Y23 belongs to no other node")
+	require.Contains(t, out, "network 10.0.8.0/24, gateway 10.0.8.1")
+	require.Contains(t, out, "this server may not reach any board management controller")
+	require.Contains(t, out, "installer-2 is not registered")
+
+	code, out = run(append([]string{"deploy", "--label=row=4"}, rackArgs...)...)
+	require.Equal(t, exitOK, code, out)
+	require.Contains(t, out, "rack-01: deployment #1 accepted")
+	var config []byte
+	require.NoError(t, w.Store.Read.QueryRow(`SELECT config FROM deployments`).Scan(&config))
+	var spec deploy.Spec
+	require.NoError(t, json.Unmarshal(config, &spec))
+	want := deploy.Spec{
+		Provider: deploy.ProviderRack, MAC: "52:54:00:12:34:56", Serial: "7CX1Y23", ManagementIP: "10.0.8.20", Netmask: "255.255.255.0", Gateway: "10.0.8.1",
+		DNSServers: []string{"10.0.8.2", "10.0.8.3"}, Installer: "installer-2",
+		Power: &deploy.Power{Type: deploy.PowerRedfish, URL: "https://10.0.9.20", Username: "slipway", PasswordRef: "lab", SystemID: "2", CAFile: "lab.pem",
+			BootFrom: deploy.BootFromHTTP, BootMode: deploy.BootModeUEFI, OffAtRelease: true},
+	}
+	require.Equal(t, want, spec)
+
+	code, out = run("deploy", "rack-02", "--provider=rack", "--serial=7CX1Y23", "--management-ip=10.0.8.21")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, out, "another node has this serial number")
+	code, out = run("plan", "rack-02", "--provider=rack", "--serial=8yyy888", "--management-ip=10.0.8.21", "--netmask=24")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, out, "the machine is known by its serial number 8YYY888")
+	code, out = run("deploy", "--dry-run", "rack-02", "--provider=rack", "--mac=52-54-00-12-34-57", "--management-ip=10.0.8.21", "--netmask=24", "--gateway=10.0.9.1")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, out, "gateway is not in the node's subnet 10.0.8.0/24")
+}
+
+// A flag that would have no effect is refused, and all are named at once.
+func TestFlagsOfMachinesAreChecked(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		says string // empty: nothing
+	}{
+		{rackArgs, ""},
+		{[]string{"a", "--provider=rack", "--serial=x1", "--management-ip=10.0.8.20"}, ""},
+		{[]string{"a", "b", "--profile=p", "--dns-servers=10.0.0.2"}, ""},
+		{[]string{"a", "--profile=p", "--management-ip=10.0.0.9"}, ""},
+		{[]string{"a"}, "--profile is needed"},
+		{[]string{"a", "b", "--profile=p", "--management-ip=10.0.0.9"}, "--management-ip is one machine's"},
+		{[]string{"a", "--profile=p", "--netmask=24", "--mac=x", "--power-url=https://h"}, "--mac is not for --provider=ibm_vpc; --netmask is not for --provider=ibm_vpc; --power-… is not for --provider=ibm_vpc"},
+		{[]string{"a", "--provider=rack", "--profile=p", "--zone=z"}, "--profile is not for --provider=rack; --zone is not for --provider=rack; --mac or --serial is needed; --management-ip is needed"},
+		{[]string{"a", "b", "--provider=rack", "--serial=x1", "--management-ip=10.0.8.20"}, "one by one"},
+		{[]string{"a", "--provider=rack", "--serial=x1", "--management-ip=10.0.8.20", "--power-username=u"}, "--power-url is needed"},
+	} {
+		var f machineFlags
+		p, err := kong.New(&f)
+		require.NoError(t, err)
+		_, err = p.Parse(c.args)
+		require.NoError(t, err)
+		err = f.check()
+		if c.says == "" {
+			require.NoError(t, err, "%q", c.args)
+			continue
+		}
+		require.ErrorContains(t, err, c.says, "%q", c.args)
+	}
+}
