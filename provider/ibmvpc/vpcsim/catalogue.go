@@ -34,6 +34,7 @@ type subnet struct {
 	zone   string
 	vpcID  string
 	prefix netip.Prefix
+	lowest netip.Addr // no address below it is free
 }
 
 func (s *Simulator) fillCatalogue() error {

@@ -216,10 +216,15 @@ func (c *call) listRecords() (reply, error) {
 		return reply{}, err
 	}
 	name, byName := c.query("name")
-	items := list(c.s.records, func(r *dnsRecord) bool {
-		return c.matches("type", r.kind) && (!byName || strings.EqualFold(strings.TrimSuffix(name, "."), r.name))
-	})
-	slices.SortFunc(items, func(a, b *dnsRecord) int { return int(a.seq - b.seq) })
+	kind, byKind := c.query("type")
+	items := c.s.recordLists[kind]
+	if !byKind {
+		items = list(c.s.records, func(*dnsRecord) bool { return true })
+		slices.SortFunc(items, func(a, b *dnsRecord) int { return int(a.seq - b.seq) })
+	}
+	if byName {
+		items = slices.DeleteFunc(slices.Clone(items), func(r *dnsRecord) bool { return !strings.EqualFold(strings.TrimSuffix(name, "."), r.name) })
+	}
 	items, meta, err := offsetPage(c, items)
 	if err != nil {
 		return reply{}, err
@@ -287,7 +292,7 @@ func (c *call) createRecord() (reply, error) {
 	}
 	r.base = c.s.newBase(r.kind + ":" + uuid.NewString())
 	r.modified = r.created
-	c.s.records[r.id] = r
+	c.s.keepRecord(r)
 	c.s.counts.records++
 	return ok(recordAnswerOf(r)), nil
 }
@@ -324,8 +329,7 @@ func (c *call) fillPTR(r *dnsRecord, p *recordPrototype) error {
 		return badField("name", p.Name, "The name of a PTR record must be an IPv4 address.")
 	}
 	host := strings.ToLower(strings.TrimSuffix(p.Rdata.Ptrdname, "."))
-	forward := func(o *dnsRecord) bool { return o.kind == recordA && o.name == host && o.data == addr.String() }
-	if len(list(c.s.records, forward)) == 0 {
+	if !c.s.taken.has(recordKey(recordA, host, addr.String())) {
 		return badField("rdata.ptrdname", p.Rdata.Ptrdname, "There is no A record %s with address %s.", host, addr)
 	}
 	if c.hasPTR(host, addr.String()) {
@@ -342,15 +346,14 @@ func reverseName(addr netip.Addr) string {
 }
 
 func (c *call) hasPTR(host, ip string) bool {
-	reverse := reverseName(netip.MustParseAddr(ip))
-	return len(list(c.s.records, func(o *dnsRecord) bool { return o.kind == recordPTR && o.data == host && o.name == reverse })) > 0
+	return c.s.taken.has(recordKey(recordPTR, reverseName(netip.MustParseAddr(ip)), host))
 }
 
 // needsNoPTR refuses to take an A record away from under its PTR record, unless another one like it stays. (That the
 // answer is 409 is inferred; that the PTR record must go first is IBM's.)
 func (c *call) needsNoPTR(r *dnsRecord) error {
-	twin := func(o *dnsRecord) bool { return o != r && o.kind == recordA && o.name == r.name && o.data == r.data }
-	if r.kind == recordA && c.hasPTR(r.name, r.data) && len(list(c.s.records, twin)) == 0 {
+	twins := c.s.taken[recordKey(recordA, r.name, r.data)] > 1
+	if r.kind == recordA && c.hasPTR(r.name, r.data) && !twins {
 		return conflict(codeInvalidState, "The A record %s has a PTR record, which must be deleted first.", r.name)
 	}
 	return nil
@@ -390,6 +393,8 @@ func (c *call) updateRecord() (reply, error) {
 		}
 	}
 	next.modified = c.s.now()
+	c.s.taken.drop(recordKey(r.kind, r.name, r.data))
+	c.s.taken.add(recordKey(next.kind, next.name, next.data))
 	*r = next
 	return ok(recordAnswerOf(r)), nil
 }
@@ -402,6 +407,6 @@ func (c *call) deleteRecord() (reply, error) {
 	if err := c.needsNoPTR(r); err != nil {
 		return reply{}, err
 	}
-	delete(c.s.records, r.id)
+	c.s.forgetRecord(r)
 	return noContent(), nil
 }

@@ -75,7 +75,7 @@ func (s *Simulator) addReservedIP(sn *subnet, addr netip.Addr, name, owner strin
 	ip := &reservedIP{
 		base: s.newBase(s.zonalID(sn.zone)), name: name, address: addr, subnetID: sn.id, owner: owner, autoDelete: autoDelete,
 	}
-	s.reservedIPs[ip.id] = ip
+	s.keepReservedIP(ip)
 	return ip
 }
 
@@ -102,18 +102,14 @@ func (p *reservedIPPrototype) key() string {
 
 // reserve makes a reserved IP in a subnet: a free address, a free name, within the quota.
 func (c *call) reserve(sn *subnet, p reservedIPPrototype, autoDelete bool) (*reservedIP, error) {
-	taken := c.s.reservedIn(sn.id)
-	users := list(c.s.reservedIPs, func(ip *reservedIP) bool { return ip.owner == ownerUser })
-	if len(users) >= maxReservedIPs {
+	if c.s.usersIPs >= maxReservedIPs {
 		return nil, overQuota("The region has as many reserved IPs as it may have.")
 	}
-	addr, err := chooseAddress(sn, p.Address, taken)
+	addr, err := c.s.chooseAddress(sn, p.Address)
 	if err != nil {
 		return nil, err
 	}
-	name, err := chooseName(p.Name, true, func(name string) bool {
-		return slices.ContainsFunc(taken, func(ip *reservedIP) bool { return ip.name == name })
-	})
+	name, err := chooseName(p.Name, true, func(name string) bool { return c.s.taken.has(reservedNameKey(sn.id, name)) })
 	if err != nil {
 		return nil, err
 	}
@@ -122,24 +118,25 @@ func (c *call) reserve(sn *subnet, p reservedIPPrototype, autoDelete bool) (*res
 	return ip, nil
 }
 
-func chooseAddress(sn *subnet, requested *string, taken []*reservedIP) (netip.Addr, error) {
-	used := map[netip.Addr]bool{}
-	for _, ip := range taken {
-		used[ip.address] = true
-	}
+// chooseAddress checks the address that was asked for, or takes the lowest one that is free.
+func (s *Simulator) chooseAddress(sn *subnet, requested *string) (netip.Addr, error) {
+	used := func(a netip.Addr) bool { return s.taken.has(addressKey(sn.id, a)) }
 	if requested != nil {
 		addr, err := netip.ParseAddr(*requested)
 		if err != nil || !addr.Is4() || !sn.prefix.Contains(addr) {
 			return addr, badField("address", *requested, "The address %q is not in the subnet %s.", *requested, sn.prefix)
 		}
-		if used[addr] {
+		if used(addr) {
 			return addr, conflict(codeAddressReserved, "The address %s is already reserved in the subnet.", addr)
 		}
 		return addr, nil
 	}
-	for addr := sn.prefix.Addr(); sn.prefix.Contains(addr); addr = addr.Next() {
-		if !used[addr] {
-			return addr, nil
+	if !sn.lowest.IsValid() {
+		sn.lowest = sn.prefix.Addr()
+	}
+	for ; sn.prefix.Contains(sn.lowest); sn.lowest = sn.lowest.Next() {
+		if !used(sn.lowest) {
+			return sn.lowest, nil
 		}
 	}
 	return netip.Addr{}, conflict("insufficient_ips", "The subnet has no free address.") // code inferred
@@ -161,7 +158,7 @@ func (ip *reservedIP) bind(v *vni) error {
 func (s *Simulator) unbind(ip *reservedIP) {
 	ip.vni = nil
 	if ip.autoDelete {
-		delete(s.reservedIPs, ip.id)
+		s.forgetReservedIP(ip)
 	}
 }
 
@@ -347,11 +344,13 @@ func (c *call) updateReservedIP() (reply, error) {
 		return reply{}, badField("auto_delete", "true", "auto_delete must be false if the reserved IP is unbound.")
 	}
 	if p.Name != nil && *p.Name != ip.name {
-		if ip.name, err = renamed(ip.name, *p.Name, true, func(name string) bool {
-			return slices.ContainsFunc(c.s.reservedIn(ip.subnetID), func(o *reservedIP) bool { return o.name == name })
-		}); err != nil {
+		name, err := renamed(ip.name, *p.Name, true, func(name string) bool { return c.s.taken.has(reservedNameKey(ip.subnetID, name)) })
+		if err != nil {
 			return reply{}, err
 		}
+		c.s.taken.drop(ip.keys()...)
+		ip.name = name
+		c.s.taken.add(ip.keys()...)
 	}
 	if p.AutoDelete != nil {
 		ip.autoDelete = *p.AutoDelete
@@ -383,6 +382,6 @@ func (c *call) deleteReservedIP() (reply, error) {
 	if ip.vni != nil {
 		return reply{}, conflict(codeReservedIPInUse, "The reserved IP is bound to %s.", ip.vni.id)
 	}
-	delete(c.s.reservedIPs, ip.id)
+	c.s.forgetReservedIP(ip)
 	return noContent(), nil
 }

@@ -161,7 +161,7 @@ func (c *call) createServer() (reply, error) {
 			return reply{}, err
 		}
 	}
-	c.s.servers[sv.id] = sv
+	c.s.keepServer(sv)
 	c.s.counts.servers++
 	c.s.provision(sv, c.op.name)
 	return created(c.serverAnswer(sv)), nil
@@ -212,7 +212,7 @@ func (c *call) newServer(p *serverPrototype) (*server, error) {
 
 // serverNameTaken is region-wide and includes names of deleted servers that are not free again yet.
 func (c *call) serverNameTaken(name string) bool {
-	return c.s.takenNames[name] || len(list(c.s.servers, func(sv *server) bool { return sv.name == name })) > 0
+	return c.s.takenNames[name] || c.s.taken.has(serverNameKey(name))
 }
 
 func (s *Simulator) newDisks(sv *server) []*disk {
@@ -300,6 +300,8 @@ func (c *call) updateServer() (reply, error) {
 	if err := p.apply(sv); err != nil {
 		return reply{}, err
 	}
+	c.s.taken.drop(serverNameKey(sv.name))
+	c.s.taken.add(serverNameKey(name))
 	sv.name = name
 	return ok(c.serverAnswer(sv)), nil
 }

@@ -269,7 +269,7 @@ func (c *call) deleteServer() (reply, error) {
 
 // dropServer ends a deletion: interfaces are free again or go with their server, the name may stay taken a while.
 func (s *Simulator) dropServer(sv *server) {
-	delete(s.servers, sv.id)
+	s.forgetServer(sv)
 	for _, a := range sv.attachments {
 		s.detach(a)
 	}

@@ -36,6 +36,9 @@ type Simulator struct {
 	keys           map[string]*sshKey
 	securityGroups map[string]*securityGroup
 	records        map[string]*dnsRecord
+	recordLists    map[string][]*dnsRecord // the records of each type in order of creation
+	usersIPs       int                     // how many of the reserved IPs are the users'
+	taken          taken
 	takenNames     map[string]bool // names of deleted servers, while Delays.NameRelease lasts
 	tokens         map[string]time.Time
 	faults         []*Fault
@@ -58,6 +61,7 @@ func New(opts Options) (*Simulator, error) {
 		timers: map[int64]func() bool{}, changed: make(chan struct{}),
 		reservedIPs: map[string]*reservedIP{}, vnis: map[string]*vni{}, servers: map[string]*server{},
 		keys: map[string]*sshKey{}, securityGroups: map[string]*securityGroup{}, records: map[string]*dnsRecord{},
+		recordLists: map[string][]*dnsRecord{}, taken: taken{},
 		takenNames: map[string]bool{}, tokens: map[string]time.Time{}, draws: map[string]int{},
 		counts: counters{calls: map[string]int{}},
 	}

@@ -144,8 +144,8 @@ func (c *call) makeVNI(p vniPrototype, autoDelete bool) (*vni, error) {
 	}
 	v.base = c.s.newBase(c.s.zonalID(sn.zone))
 	v.mac = c.s.newMAC()
-	c.onUndo(func() { delete(c.s.vnis, v.id) })
-	c.s.vnis[v.id] = v
+	c.onUndo(func() { c.s.forgetVNI(v) })
+	c.s.keepVNI(v)
 	if err := c.bindAddresses(v, sn, p); err != nil {
 		return nil, err
 	}
@@ -177,7 +177,7 @@ func (v *vni) checkFlags() error {
 }
 
 func (c *call) vniNameTaken(vpcID, name string) bool {
-	return len(list(c.s.vnis, func(v *vni) bool { return v.vpcID == vpcID && v.name == name })) > 0
+	return c.s.taken.has(vniNameKey(vpcID, name))
 }
 
 // subnetOfVNI is the subnet of the prototype, or that of the reserved IP it names as primary.
@@ -234,7 +234,7 @@ func (s *Simulator) newMAC() string {
 		var raw [4]byte
 		_, _ = rand.Read(raw[:]) // never fails
 		mac := fmt.Sprintf("02:00:%02X:%02X:%02X:%02X", raw[0], raw[1], raw[2], raw[3])
-		if len(list(s.vnis, func(v *vni) bool { return v.mac == mac })) == 0 {
+		if !s.taken.has(macKey(mac)) {
 			return mac
 		}
 	}
@@ -375,6 +375,8 @@ func (c *call) updateVNI() (reply, error) {
 		}
 	}
 	next.version++
+	c.s.taken.drop(v.keys()...)
+	c.s.taken.add(next.keys()...)
 	*v = next
 	return reply{status: http.StatusOK, body: c.vniAnswer(v), etag: v.etag()}, nil
 }
@@ -400,7 +402,7 @@ func (c *call) deleteVNI() (reply, error) {
 
 // dropVNI removes an interface and lets go of its addresses.
 func (s *Simulator) dropVNI(v *vni) {
-	delete(s.vnis, v.id)
+	s.forgetVNI(v)
 	for _, ip := range v.ips {
 		s.unbind(ip)
 	}

@@ -42,7 +42,7 @@ func (c *call) addressFor(v *vni, sn *subnet, p reservedIPPrototype) (*reservedI
 	if err != nil {
 		return nil, err
 	}
-	c.onUndo(func() { delete(c.s.reservedIPs, ip.id); c.s.counts.reservedIPs-- })
+	c.onUndo(func() { c.s.forgetReservedIP(ip); c.s.counts.reservedIPs-- })
 	ip.vni, ip.hidden = v, p.Address == nil
 	return ip, nil
 }
