@@ -69,6 +69,7 @@ type checker struct {
 	nodes    []use // addresses of interfaces, in order
 	gateways []use
 	shared   []use // VIPs
+	unclear  bool  // a VIP cannot be understood, so it is open which nodes make a cloud
 	first    map[netip.Addr]use
 	router   map[netip.Addr]use
 
@@ -101,8 +102,11 @@ func (c *checker) gather() {
 				c.gateways = append(c.gateways, use{a, i, at + ".gateway", r.Key})
 			}
 		}
-		if a, ok := parseAddr(d.ServerVIP); ok {
+		if key, _ := vipField.wrong(d.ServerVIP); key == "" {
+			a, _ := parseAddr(d.ServerVIP)
 			c.shared = append(c.shared, use{a, i, vipField.name, vipField.name})
+		} else if d.ServerVIP != "" || slices.Contains(d.garbled, vipField.name) {
+			c.unclear = true
 		}
 	}
 	keepFirst(c.first, c.nodes)

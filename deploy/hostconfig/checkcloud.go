@@ -13,7 +13,7 @@ func (c *checker) roles(d *Document) {
 		c.add(f.name, f.required, "allowed", strings.Join(chosenRoles, ", "))
 	}
 	c.list(f, chosen, KeyRoleTwice)
-	if vip, ok := parseAddr(d.ServerVIP); ok {
+	if vip, ok := parseAddr(d.ServerVIP); ok && !c.unclear {
 		c.cloudRoles(vip)
 	}
 }
@@ -151,6 +151,7 @@ func (c *checker) inside(f *field[Document], d *Document, in netip.Prefix, known
 		return a, false
 	case a == in.Addr() || a == broadcast(in):
 		c.add(f.name, unusable, "subnet", in.String())
+		return a, false
 	}
 	return a, true
 }
@@ -199,7 +200,7 @@ func (c *checker) tenantNetwork(d *Document) {
 	c.complete(d, tenantFields, KeyTenantIncomplete)
 	in, known := c.cidr(cidr, d, KeyTenantCIDRHostBits, KeyTenantCIDROutOfRange)
 	c.inside(gateway, d, in, known, KeyTenantGatewayOutside, KeyTenantGatewayUnusable)
-	if v := d.Tenant.Nameserver; v != "" {
+	if v := d.Tenant.Nameserver; v != "" && v != NotGiven {
 		if key, _ := nameserver.wrong(v); key != "" {
 			c.add(nameserver.name, key)
 		}

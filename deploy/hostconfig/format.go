@@ -45,12 +45,12 @@ const (
 )
 
 var (
-	deviceName = regexp.MustCompile(patternDevice)
-	bondName   = regexp.MustCompile(patternBond)
-	hostName   = regexp.MustCompile(patternHostname)
-	diskName   = regexp.MustCompile(patternDisk)
-	digits     = regexp.MustCompile(`^[0-9]+$`)
-	wholeVLAN  = regexp.MustCompile(`^(0|[1-9][0-9]*)$`)
+	deviceName  = regexp.MustCompile(patternDevice)
+	bondName    = regexp.MustCompile(patternBond)
+	hostName    = regexp.MustCompile(patternHostname)
+	diskName    = regexp.MustCompile(patternDisk)
+	digits      = regexp.MustCompile(`^[0-9]+$`)
+	wholeNumber = regexp.MustCompile(`^(0|[1-9][0-9]*)$`)
 )
 
 // parseAddr understands an address as it may stand in a document: without a
@@ -122,9 +122,12 @@ func maskBits(s string, six bool) (bits int, key string) {
 		}
 	} else {
 		s = strings.TrimPrefix(s, "/")
-		n, err := strconv.Atoi(s)
-		if err != nil || !digits.MatchString(s) || len(s) > 1 && s[0] == '0' {
+		if !wholeNumber.MatchString(s) {
 			return 0, KeyMaskBad
+		}
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			return 0, KeyMaskOutOfRange
 		}
 		bits = n
 	}
@@ -297,7 +300,7 @@ var (
 			}
 			n, err := strconv.Atoi(s)
 			switch {
-			case !wholeVLAN.MatchString(s):
+			case !wholeNumber.MatchString(s):
 				return bad, nil
 			case err != nil || n < minVLAN || n > maxVLAN:
 				return KeyVLANOutOfRange, nil

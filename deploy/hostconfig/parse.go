@@ -87,11 +87,13 @@ func cardOf(path string) int {
 
 // capped cuts a list of errors at its limit.
 func capped(all []deploy.FieldError) []deploy.FieldError {
+	before := len(all)
 	all = slices.DeleteFunc(all, func(f deploy.FieldError) bool { return f.Key == KeyMoreErrors })
-	if len(all) <= MaxErrors {
+	if len(all) == before && len(all) <= MaxErrors {
 		return all
 	}
-	return append(all[:MaxErrors:MaxErrors], fault("body", KeyMoreErrors, "max", fmt.Sprint(MaxErrors)))
+	all = all[:min(len(all), MaxErrors)]
+	return append(slices.Clip(all), fault("body", KeyMoreErrors, "max", fmt.Sprint(MaxErrors)))
 }
 
 // reader gathers the problems of a request.
