@@ -35,15 +35,19 @@ func (w *Writer) sweepLate(ctx context.Context) error {
 	}}, flipped)
 }
 
-// paces reads the running deployments that can be late, and which of them are
-// marked wrongly.
-func (w *Writer) paces(ctx context.Context) (out map[int64]pace, flipped []int64, err error) {
-	rows, err := w.store.Read.QueryContext(ctx, `SELECT d.id, d.started_at, r.phase, r.entered_at, r.stopped_ms, r.clock_stopped_at, n.late, p.p95_ms, s.p95_ms,
+// openPaces is the SQL of the running deployments that can be late. It begins
+// with what runs; the node is found by its key, or SQLite would read all of them.
+const openPaces = `SELECT d.id, d.started_at, r.phase, r.entered_at, r.stopped_ms, r.clock_stopped_at, n.late, p.p95_ms, s.p95_ms,
 			(SELECT COALESCE(SUM(x.stopped_ms), 0) FROM phase_runs x WHERE x.deployment_id = d.id AND x.finished_at IS NOT NULL AND x.phase <> 'pending')
 		FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id JOIN nodes n ON n.id = d.node_id AND n.current_deployment_id = d.id
 		LEFT JOIN phase_stats p ON p.provider = r.provider AND p.server_profile = r.server_profile AND p.phase = r.phase
 		LEFT JOIN phase_stats s ON s.provider = r.provider AND s.server_profile = r.server_profile AND s.phase = $1
-		WHERE r.finished_at IS NULL AND d.state = 'running' AND (p.p95_ms IS NOT NULL OR s.p95_ms IS NOT NULL OR n.late = $2)`, phase.Deployed, true)
+		WHERE r.finished_at IS NULL AND d.state = 'running' AND (p.p95_ms IS NOT NULL OR s.p95_ms IS NOT NULL OR n.late = $2)`
+
+// paces reads the running deployments that can be late, and which of them are
+// marked wrongly.
+func (w *Writer) paces(ctx context.Context) (out map[int64]pace, flipped []int64, err error) {
+	rows, err := w.store.Read.QueryContext(ctx, openPaces, phase.Deployed, true)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/slipwayhq/slipway/deploy/phase"
 	"github.com/slipwayhq/slipway/deploy/store"
@@ -29,7 +30,19 @@ type duty struct {
 // passes over what another has claimed, and decides again under the
 // deployment's lock.
 func (w *Writer) Sweep(ctx context.Context) error {
-	now := w.now()
+	var errs []error
+	for _, d := range w.duties(w.now()) {
+		due, err := w.column(ctx, d.choice(), d.args...)
+		if err != nil {
+			return fmt.Errorf("lifecycle: looking for %s: %w", d.what, err)
+		}
+		errs = append(errs, w.fulfil(ctx, d, due))
+	}
+	return errors.Join(append(errs, w.sweepLate(ctx))...)
+}
+
+// duties are those of one sweep but for sweepLate, which computes.
+func (w *Writer) duties(now time.Time) []duty {
 	// The node is found by its key: without n.id SQLite reads all nodes.
 	const open = ` JOIN phase_runs r ON r.deployment_id = d.id AND r.finished_at IS NULL JOIN nodes n ON n.id = d.node_id AND n.current_deployment_id = d.id `
 	duties := []duty{{
@@ -45,15 +58,12 @@ func (w *Writer) Sweep(ctx context.Context) error {
 			args: []any{false, silent}, order: "d.id", act: (*Tx).markStale,
 		})
 	}
-	var errs []error
-	for _, d := range duties {
-		due, err := w.column(ctx, `SELECT d.id FROM deployments d`+d.where+` ORDER BY `+d.order+fmt.Sprintf(` LIMIT %d`, sweepLimit), d.args...)
-		if err != nil {
-			return fmt.Errorf("lifecycle: looking for %s: %w", d.what, err)
-		}
-		errs = append(errs, w.fulfil(ctx, d, due))
-	}
-	return errors.Join(append(errs, w.sweepLate(ctx))...)
+	return duties
+}
+
+// choice is the SQL of the deployments that the duty is due for.
+func (d duty) choice() string {
+	return `SELECT d.id FROM deployments d` + d.where + ` ORDER BY ` + d.order + fmt.Sprintf(` LIMIT %d`, sweepLimit)
 }
 
 // fulfil does a duty to deployments, in few transactions. What fails in the

@@ -13,3 +13,14 @@ const LostAfter = lostAfter
 
 // SlotsLock is the lock under which slots are counted on PostgreSQL.
 const SlotsLock = slotsLock
+
+// SetSlots is as if the process had been started again with other settings.
+func (e *Engine) SetSlots(n int) { e.opts.Slots = n }
+
+// QueueSQL are the queries that each look at the queue makes, by what they do.
+func QueueSQL() map[string]string {
+	return map[string]string{"place": placeInQueue(), "first": firstOfQueue(1)}
+}
+
+// AheadMost is how far the queue is counted.
+const AheadMost = aheadMost

@@ -44,6 +44,18 @@ type queueFacts struct {
 	failed    int
 }
 
+// placeInQueue is the SQL of how many run, and how many wait before deployment $1.
+func placeInQueue() string {
+	return fmt.Sprintf(`SELECT (SELECT COUNT(*) FROM deployments WHERE `+holdsSlot+`),
+		(SELECT COUNT(*) FROM (SELECT 1 FROM deployments q WHERE `+mayBegin+` AND q.id < $1 LIMIT %d) AS ahead)`, aheadMost)
+}
+
+// firstOfQueue is the SQL of the pending phases, $1, of the first n that may begin.
+func firstOfQueue(n int) string {
+	return fmt.Sprintf(`SELECT q.id, r.attempt, r.phase, r.tries FROM deployments q JOIN phase_runs r ON r.deployment_id = q.id AND r.finished_at IS NULL
+		WHERE r.phase = $1 AND `+mayBegin+` ORDER BY q.id LIMIT %d`, n)
+}
+
 func (e *Engine) queue(ctx context.Context, tx *sql.Tx, s *step) (queueFacts, error) {
 	var q queueFacts
 	if e.store.Dialect == store.PostgreSQL {
@@ -51,8 +63,7 @@ func (e *Engine) queue(ctx context.Context, tx *sql.Tx, s *step) (queueFacts, er
 			return q, fmt.Errorf("workflow: locking the slots: %w", err)
 		}
 	}
-	err := tx.QueryRowContext(ctx, fmt.Sprintf(`SELECT (SELECT COUNT(*) FROM deployments WHERE `+holdsSlot+`),
-		(SELECT COUNT(*) FROM (SELECT 1 FROM deployments q WHERE `+mayBegin+` AND q.id < $1 LIMIT %d) AS ahead)`, aheadMost), s.DeploymentID).Scan(&q.running, &q.ahead)
+	err := tx.QueryRowContext(ctx, placeInQueue(), s.DeploymentID).Scan(&q.running, &q.ahead)
 	if err != nil {
 		return q, fmt.Errorf("workflow: counting slots: %w", err)
 	}
@@ -126,8 +137,7 @@ func (e *Engine) Freed(ctx context.Context, tx *sql.Tx, n int) error {
 
 // first are the steps of the first n that may begin.
 func (e *Engine) first(ctx context.Context, tx *sql.Tx, n int) (out []stepArgs, err error) {
-	rows, err := tx.QueryContext(ctx, fmt.Sprintf(`SELECT q.id, r.attempt, r.phase, r.tries FROM deployments q JOIN phase_runs r ON r.deployment_id = q.id AND r.finished_at IS NULL
-		WHERE r.phase = $1 AND `+mayBegin+` ORDER BY q.id LIMIT %d`, n), phase.Pending)
+	rows, err := tx.QueryContext(ctx, firstOfQueue(n), phase.Pending)
 	if err != nil {
 		return nil, err
 	}

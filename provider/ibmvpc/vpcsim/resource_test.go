@@ -70,6 +70,30 @@ func TestChosenAddressIsHiddenWhilePending(t *testing.T) {
 	require.Equal(t, "127.64.0.4", *v.PrimaryIP.Address)
 }
 
+func TestFreedAddressesAndNamesAreTakenAgain(t *testing.T) {
+	e := newEnv(t, Options{})
+	subnetID := e.subnetID(DefaultManagementSubnet)
+	reserve := func(name string) *vpcv1.ReservedIP {
+		ip, _, err := e.vpc.CreateSubnetReservedIP(e.vpc.NewCreateSubnetReservedIPOptions(subnetID).SetName(name))
+		require.NoError(t, err)
+		return ip
+	}
+	first, second := reserve("a"), reserve("b")
+	_, resp, err := e.vpc.CreateSubnetReservedIP(e.vpc.NewCreateSubnetReservedIPOptions(subnetID).SetName("a"))
+	require.Error(t, err)
+	require.Equal(t, 400, resp.StatusCode, "%s", resp)
+	patch, err := (&vpcv1.ReservedIPPatch{Name: core.StringPtr("c")}).AsPatch()
+	require.NoError(t, err)
+	_, _, err = e.vpc.UpdateSubnetReservedIP(e.vpc.NewUpdateSubnetReservedIPOptions(subnetID, *second.ID, patch))
+	require.NoError(t, err)
+	third := reserve("b")
+	_, err = e.vpc.DeleteSubnetReservedIP(e.vpc.NewDeleteSubnetReservedIPOptions(subnetID, *first.ID))
+	require.NoError(t, err)
+	again := reserve("a")
+	require.Equal(t, *first.Address, *again.Address, "the lowest that is free")
+	require.NotEqual(t, *third.Address, *reserve("d").Address)
+}
+
 // A subnet of 8 addresses has three for the user.
 func TestSubnetRunsOut(t *testing.T) {
 	e := newEnv(t, Options{Subnets: []SubnetConfig{{Name: DefaultManagementSubnet, CIDR: "127.64.9.8/29"}}})
