@@ -38,33 +38,24 @@ func Diff(before, after []byte) []Change {
 		}
 		return []Change{whole(string(before), string(after))}
 	}
-	was := map[string]leaf{}
-	for _, l := range old {
-		was[l.path] = l
-	}
 	is := map[string]bool{}
 	for _, l := range now {
 		is[l.path] = true
 	}
-	var out []Change
-	next := 0 // in old
-	removed := func(until string) {
-		for ; next < len(old) && old[next].path != until; next++ {
-			if l := old[next]; !is[l.path] {
-				out = append(out, Change{Path: l.path, Kind: Removed, Before: l.text})
-			}
+	was := map[string]leaf{}
+	gone := map[string][]Change{} // by the path of the neighbour that stayed
+	neighbour := ""
+	for _, l := range old {
+		was[l.path] = l
+		if is[l.path] {
+			neighbour = l.path
+		} else {
+			gone[neighbour] = append(gone[neighbour], Change{Path: l.path, Kind: Removed, Before: l.text})
 		}
-		next = min(next+1, len(old))
 	}
-	at := map[string]int{}
-	for i, l := range old {
-		at[l.path] = i
-	}
+	out := gone[""]
 	for _, l := range now {
 		w, there := was[l.path]
-		if i := at[l.path]; there && i >= next {
-			removed(l.path)
-		}
 		switch {
 		case !there:
 			out = append(out, Change{Path: l.path, Kind: Added, After: l.text})
@@ -73,11 +64,7 @@ func Diff(before, after []byte) []Change {
 		case w.exact != l.exact:
 			out = append(out, Change{Path: l.path, Kind: Changed, Before: w.text, After: l.text})
 		}
-	}
-	for ; next < len(old); next++ {
-		if l := old[next]; !is[l.path] {
-			out = append(out, Change{Path: l.path, Kind: Removed, Before: l.text})
-		}
+		out = append(out, gone[l.path]...)
 	}
 	return out
 }
@@ -109,7 +96,7 @@ func leaves(file []byte) ([]leaf, bool) {
 	seen := map[string]bool{}
 	var walk func(path string, n *node)
 	walk = func(path string, n *node) {
-		if n.kind == isObject && len(n.items) > 0 {
+		if n.kind == isObject && (len(n.items) > 0 || path == "") {
 			for i, item := range n.items {
 				walk(strings.TrimPrefix(path+"."+escapeAll(n.keys[i]), "."), item)
 			}

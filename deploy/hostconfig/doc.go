@@ -47,7 +47,7 @@
 //	segment = name of a field as it came in the request, or a position in a list from 0
 //
 // A byte of a name that is not a letter, digit, "_" or "-" is written %XX, and
-// a name longer than 64 bytes is cut, so that a path can always be split at its
+// a name longer than 64 bytes is cut, an empty one is "%", so that a path can always be split at its
 // dots. "cards.0.key" is the key of a card in a request that is an object;
 // "body" is the request as a whole. Examples:
 //

@@ -107,6 +107,9 @@ func escape(name string) string {
 
 // escapeAll makes a name a segment of a path, however long it is.
 func escapeAll(name string) string {
+	if name == "" {
+		return "%" // nothing else is escaped to it
+	}
 	var b strings.Builder
 	for i := range len(name) {
 		c := name[i]
