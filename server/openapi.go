@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -103,18 +104,46 @@ func (s *Server) byHand() []described {
 			described{pattern: "POST /api/nodes/{id}/console", id: "console", summary: "Open the console of a node's machine", tag: "config", params: node, body: ConsoleRequest{}, bare: true, types: both, answer: ConsoleAnswer{}, status: 200, errors: refusals},
 		)
 	}
+	if s.Artifacts != nil {
+		one := path1("name", "1 to 128 of letters, digits, dot, underscore, hyphen; begins with a letter or digit.")
+		sum := &huma.Param{Name: "X-Checksum-Sha256", In: "header", Description: "SHA-256 of the file in hex; another one is refused.", Schema: &huma.Schema{Type: "string"}}
+		list = append(list,
+			described{pattern: "GET /api/artifacts", id: "artifacts", summary: "The files that machines fetch, and who may still fetch them", tag: "artifacts", answer: ArtifactList{}, status: 200, errors: []int{401, 403, 503}},
+			described{pattern: "PUT /api/artifacts/{name}", id: "upload-artifact", summary: "Upload a file for machines; 201 if the name is new. 409 while machines may still fetch another of this name", tag: "artifacts", params: []*huma.Param{one, sum, query1("kind", "kernel, initrd, hypervisor, cvm, installer, image (without it) or another word."), query1("version", "For people.")}, body: "", types: file, answer: Artifact{}, status: 201, dry: Artifact{}, errors: []int{400, 401, 403, 409, 413, 422, 503, 507}},
+			described{pattern: "DELETE /api/artifacts/{name}", id: "remove-artifact", summary: "Take a file out of the catalogue; 409 while machines may still fetch it", tag: "artifacts", params: []*huma.Param{one}, status: 204, errors: []int{401, 403, 404, 409, 503}},
+		)
+	}
 	if s.Boot == nil {
 		return list
 	}
 	return append(list,
 		described{pattern: "GET /boot/d/{locator}", id: "boot", summary: "The boot script of the machine that has this locator", tag: "boot", params: []*huma.Param{path1("locator", "Secret, 43 characters.")}, answer: "", kinds: script, status: 200, open: true},
-		described{pattern: "GET /boot/config", id: "boot-name", summary: "A boot script that names the machine and changes nothing", tag: "boot", params: []*huma.Param{query1("mgmt_ip", "Management address."), query1("node_id", "Id."), query1("mac", "Boot interface.")}, answer: "", kinds: script, status: 200, open: true},
+		described{pattern: "GET /boot/config", id: "boot-name", summary: "A boot script that names the machine and changes nothing", tag: "boot", params: []*huma.Param{query1("mgmt_ip", "Management address."), query1("node_id", "Id."), query1("mac", "Boot interface."), query1("serial", "Serial number.")}, answer: "", kinds: script, status: 200, open: true},
 		described{pattern: "GET /boot/images/{name}", id: "artifact", summary: "A boot file or image, with Range, ETag and X-Checksum-Sha256", tag: "boot", params: []*huma.Param{path1("name", "Of the catalogue.")}, answer: "", kinds: file, status: 200, errors: []int{404}, open: true},
 		described{pattern: "GET /boot/scripts/{name}", id: "script", summary: "A shell script that machines run", tag: "boot", params: []*huma.Param{path1("name", "File name.")}, answer: "", kinds: script, status: 200, errors: []int{404}, open: true},
 		described{pattern: "GET /boot/programs/{name}", id: "boot-program", summary: "A boot program for firmware that boots over HTTP, with Range, ETag and X-Checksum-Sha256", tag: "boot", params: []*huma.Param{path1("name", "File name.")}, answer: "", kinds: file, status: 200, errors: []int{404}, open: true},
 		described{pattern: "GET /boot/server/{server_ip}", id: "node-configuration", summary: "The machine's configuration, for the machine itself", tag: "boot", params: []*huma.Param{path1("server_ip", "Its management address."), query1("format", "sh: shell assignments.")}, answer: map[string]any{}, kinds: []string{jsonType, "text/plain"}, status: 200, errors: []int{401, 403, 409, 422, 503}},
 		described{pattern: "POST /boot/downloads", id: "download-slot", summary: "May this machine download its images now? 429 is not yet, with its place in the queue and Retry-After", tag: "boot", body: DownloadRequest{}, types: []string{form, jsonType}, answer: DownloadAnswer{}, kinds: []string{jsonType, "text/plain"}, status: 200, errors: []int{401, 403, 404, 409, 413, 422, 429, 503}},
 	)
+}
+
+// ArtifactList documents the answer to GET /api/artifacts.
+type ArtifactList struct {
+	Artifacts []Artifact `json:"artifacts" doc:"By name."`
+}
+
+// Artifact documents a file that machines fetch.
+type Artifact struct {
+	Name       string    `json:"name"`
+	Kind       string    `json:"kind"`
+	Version    string    `json:"version"`
+	Size       int64     `json:"size" doc:"Bytes."`
+	SHA256     string    `json:"sha256"`
+	State      string    `json:"state" enum:"ready,broken"`
+	Problem    *string   `json:"problem" doc:"Why it is broken."`
+	InPlace    bool      `json:"in_place" doc:"It lies where it was when it was registered, and is not a copy."`
+	Registered time.Time `json:"registered_at"`
+	InUseBy    []string  `json:"in_use_by" doc:"Nodes whose deployment may still fetch it."`
 }
 
 // DownloadRequest asks for a download slot.

@@ -57,6 +57,10 @@ var rules = map[string]rule{
 	"GET /boot/server/{server_ip}": ruleMachine,
 	"POST /boot/downloads":         ruleMachine,
 
+	"GET /api/artifacts":           ruleViewer,
+	"PUT /api/artifacts/{name}":    ruleAdmin, // what machines run is made of it
+	"DELETE /api/artifacts/{name}": ruleAdmin,
+
 	"/": ruleOpen, // nothing is here: 404, or 405 where another method is known
 }
 
@@ -114,6 +118,11 @@ func (s *Server) register() error {
 			}
 		}
 	}
+	if s.Artifacts != nil {
+		add("GET /api/artifacts", compressed(s.Artifacts))
+		add("PUT /api/artifacts/{name}", s.Artifacts)
+		add("DELETE /api/artifacts/{name}", s.Artifacts)
+	}
 	f("/", s.nothing)
 	if failed != nil {
 		return failed
@@ -145,7 +154,7 @@ func (s *Server) limitBody(next http.Handler, limit int64) http.Handler {
 // there, else 404.
 func (s *Server) nothing(w http.ResponseWriter, r *http.Request) {
 	var allow []string
-	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
 		probe := &http.Request{Method: m, URL: r.URL, Host: r.Host}
 		if _, pattern := s.mux.Handler(probe); pattern != "" && pattern != "/" {
 			allow = append(allow, m)

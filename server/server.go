@@ -72,6 +72,9 @@ type Parts struct {
 	GraphQL http.Handler
 	// Boot answers everything below /boot/. nil = not served.
 	Boot http.Handler
+	// Artifacts answers /api/artifacts: the list, and below it uploads (PUT) and
+	// removals (DELETE) by name. nil = not served.
+	Artifacts http.Handler
 	// App is the built monitoring app with index.html at its root; nil = it was
 	// not built, and /monitoring says how to.
 	App fs.FS

@@ -53,6 +53,7 @@ type appConfig struct {
 	IBM            ibmvpc.Config // Region empty = the provider is off
 	Rack           rackFlags
 	Install        installFlags
+	Artifacts      artifactFlags
 	SSHKeyFile     string
 	Retention      retentionFlags
 	Netboot        netbootFlags
@@ -306,7 +307,7 @@ func (a *app) faces(cfg appConfig, providers map[string]deploy.Provider, key hea
 	parts := server.Parts{
 		Settings: server.Settings{BaseURL: cfg.BaseURL, TrustedProxies: cfg.TrustedProxies, SecureCookies: cfg.SecureCookies, Version: versionText()},
 		Store:    a.Store, Access: a.Access, Strangers: strangers, Lifecycle: a.Writer, Statuses: statuses, Operations: operations, Feed: a.Feed, Metrics: metrics,
-		GraphQL: a.graph, Boot: boot, CheckStorage: pxe.CheckStorage, Now: cfg.Now, Log: cfg.Logger,
+		GraphQL: a.graph, Boot: boot, Artifacts: &artifact.API{Catalogue: a.artifacts, MaxSize: cfg.Artifacts.maxUpload(), InUse: operations.ArtifactsInUse}, CheckStorage: pxe.CheckStorage, Now: cfg.Now, Log: cfg.Logger,
 	}
 	if frontend.Built() {
 		parts.App = frontend.FS()

@@ -13,8 +13,24 @@ import (
 )
 
 type artifactsCmd struct {
-	List artifactsListCmd `cmd:"" help:"List the catalogue."`
-	Add  artifactsAddCmd  `cmd:"" help:"Add a file to the catalogue."`
+	List   artifactsListCmd   `cmd:"" help:"List the catalogue and the boot programs of this host."`
+	Add    artifactsAddCmd    `cmd:"" help:"Add a file of this host to its catalogue."`
+	Served artifactsServedCmd `cmd:"" help:"List what a running server serves, and which nodes still need it."`
+	Upload artifactsUploadCmd `cmd:"" help:"Upload a file to a running server (role admin)."`
+	Remove artifactsRemoveCmd `cmd:"" help:"Remove a file from a running server, unless a node still needs it (role admin)."`
+}
+
+// artifactFlags are the settings of the catalogue.
+type artifactFlags struct {
+	MaxUploadGiB int64 `name:"max-upload-gib" help:"Largest file that can be uploaded, in GiB." default:"64" env:"SLIPWAY_ARTIFACT_MAX_UPLOAD_GIB"`
+}
+
+// maxUpload is in bytes.
+func (f artifactFlags) maxUpload() int64 {
+	if f.MaxUploadGiB <= 0 {
+		f.MaxUploadGiB = 64
+	}
+	return f.MaxUploadGiB << 30
 }
 
 func openArtifacts(d dataFlags) (*artifact.Catalogue, error) {

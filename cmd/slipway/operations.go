@@ -24,8 +24,24 @@ func (a *app) operations(cfg appConfig, providers map[string]deploy.Provider, st
 		Artifacts: func(_ context.Context, s deploy.Spec) ([]operation.Artifact, error) {
 			return neededArtifacts(a.artifacts, cfg.Install, s)
 		},
-		Observe: func(verb, provider, outcome string) { done.WithLabelValues(verb, provider, outcome).Inc() },
+		Catalogue: func(context.Context) ([]operation.Stored, error) { return storedArtifacts(a.artifacts) },
+		Observe:   func(verb, provider, outcome string) { done.WithLabelValues(verb, provider, outcome).Inc() },
 	})
+}
+
+// storedArtifacts is the whole catalogue.
+func storedArtifacts(catalogue *artifact.Catalogue) ([]operation.Stored, error) {
+	all, err := catalogue.List()
+	if err != nil {
+		return nil, fmt.Errorf("list artifacts: %w", err)
+	}
+	out := make([]operation.Stored, len(all))
+	for i, a := range all {
+		out[i] = operation.Stored{
+			Name: a.Name, Kind: string(a.Kind), Version: a.Version, Size: a.Size, SHA256: a.SHA256, Problem: a.Broken, InPlace: a.InPlace(), Registered: a.Registered,
+		}
+	}
+	return out, nil
 }
 
 // neededArtifacts lists what an installation downloads: the install

@@ -15,6 +15,7 @@ type serveCmd struct {
 	IBM            ibmFlags       `embed:"" prefix:"ibm-"`
 	Rack           rackFlags      `embed:"" prefix:"rack-"`
 	Install        installFlags   `embed:""`
+	Artifacts      artifactFlags  `embed:"" prefix:"artifact-"`
 	Retention      retentionFlags `embed:""`
 	Netboot        netbootFlags   `embed:""`
 }
@@ -30,7 +31,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	a, err := startApp(ctx, appConfig{Data: c.Data, Listen: c.Listen, BaseURL: c.BaseURL, TrustedProxies: proxies, SecureCookies: c.SecureCookies,
-		IBM: ibm, Rack: c.Rack, Install: c.Install, SSHKeyFile: c.SSHKeyFile, Retention: c.Retention, Netboot: c.Netboot, Logger: slog.Default()})
+		IBM: ibm, Rack: c.Rack, Install: c.Install, Artifacts: c.Artifacts, SSHKeyFile: c.SSHKeyFile, Retention: c.Retention, Netboot: c.Netboot, Logger: slog.Default()})
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,12 @@ var (
 	ErrBroken = errors.New("artifact is broken")
 	// ErrName: the name is not of the allowed form.
 	ErrName = errors.New("artifact name must be 1 to 128 of A-Z a-z 0-9 . _ - and begin with a letter or digit")
+	// ErrKind: the kind or the version is not of the allowed form.
+	ErrKind = errors.New("artifact kind must be 1 to 32 of a-z 0-9 _ - and begin with a letter; its version at most 128 printable characters")
+	// ErrChecksum: the bytes are not those that were announced.
+	ErrChecksum = errors.New("artifact has another SHA-256 than was announced")
+	// ErrTooLarge: there are more bytes than are accepted.
+	ErrTooLarge = errors.New("artifact is too large")
 	// ErrFile: what was to be registered is not a readable regular file.
 	ErrFile = errors.New("artifact file cannot be used")
 )
@@ -59,6 +65,12 @@ var nameForm = regexp.MustCompile(`\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\z`)
 // ValidName reports whether name may be registered. The form has no slash and
 // cannot begin with a dot, so a valid name is never a path.
 func ValidName(name string) bool { return nameForm.MatchString(name) }
+
+var (
+	kindForm    = regexp.MustCompile(`\A[a-z][a-z0-9_-]{0,31}\z`)
+	versionForm = regexp.MustCompile(`\A[[:print:]]{0,128}\z`)
+	sumForm     = regexp.MustCompile(`\A[0-9a-f]{64}\z`)
+)
 
 func checkName(name string) error {
 	if !ValidName(name) {

@@ -144,10 +144,19 @@ func (c *Catalogue) register(ctx context.Context, a Artifact, path string, refer
 	if err != nil {
 		return Artifact{}, fmt.Errorf("register %q: %w", a.Name, err)
 	}
+	if a, err = c.enter(a, tmp); err != nil {
+		return Artifact{}, fmt.Errorf("register %q: %w", a.Name, err)
+	}
+	return a, nil
+}
+
+// enter writes the row of a, and makes tmp, if it is a copy, the file that the
+// row names.
+func (c *Catalogue) enter(a Artifact, tmp string) (Artifact, error) {
 	a.Registered = c.now().UTC().Truncate(time.Microsecond)
-	err = c.change(func(rows map[string]Artifact) error {
+	return a, c.change(func(rows map[string]Artifact) error {
 		rows[a.Name] = a
-		if reference {
+		if tmp == "" {
 			return nil
 		}
 		// Under the writers' lock, so that no Remove of the same content sweeps
@@ -157,10 +166,6 @@ func (c *Catalogue) register(ctx context.Context, a Artifact, path string, refer
 		}
 		return syncDir(filepath.Join(c.dir, filesDir))
 	})
-	if err != nil {
-		return Artifact{}, fmt.Errorf("register %q: %w", a.Name, err)
-	}
-	return a, nil
 }
 
 // reference fills a from a file that stays where it is.
@@ -185,7 +190,7 @@ func (c *Catalogue) reference(ctx context.Context, a *Artifact, src *os.File, be
 
 // copyIn copies src to a temporary file, which it returns, so that a half-written
 // copy never has a content's name.
-func (c *Catalogue) copyIn(ctx context.Context, a *Artifact, src *os.File) (string, error) {
+func (c *Catalogue) copyIn(ctx context.Context, a *Artifact, src io.Reader) (string, error) {
 	tmp, err := os.CreateTemp(filepath.Join(c.dir, filesDir), tempPrefix+"*")
 	if err != nil {
 		return "", err
