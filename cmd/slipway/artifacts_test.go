@@ -38,18 +38,15 @@ type sendfileSeen struct {
 
 // ReadFrom is what net/http calls where nothing on the way hides it.
 func (c sendfileConn) ReadFrom(r io.Reader) (int64, error) {
-	file := false
 	if l, ok := r.(*io.LimitedReader); ok {
-		_, file = l.R.(*os.File)
+		if _, file := l.R.(*os.File); file { // noted first: the client may have it all before this returns
+			c.seen.mu.Lock()
+			c.seen.files++
+			c.seen.bytes += l.N
+			c.seen.mu.Unlock()
+		}
 	}
-	n, err := c.TCPConn.ReadFrom(r)
-	if file {
-		c.seen.mu.Lock()
-		c.seen.files++
-		c.seen.bytes += n
-		c.seen.mu.Unlock()
-	}
-	return n, err
+	return c.TCPConn.ReadFrom(r)
 }
 
 func (s *sendfileSeen) take() (files int, bytes int64) {
