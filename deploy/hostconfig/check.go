@@ -91,7 +91,7 @@ func (c *checker) gather() {
 			continue
 		}
 		for _, r := range d.rows() {
-			if r.Properties == nil || r.IsMember() || slices.Contains(addressless, r.Type()) {
+			if !r.addressed() {
 				continue
 			}
 			at := propertiesPath(r.Interface)
@@ -124,6 +124,9 @@ func keepFirst(m map[netip.Addr]use, all []use) {
 // add notes an error of the card being checked, unless it only follows from
 // what could not be read.
 func (c *checker) add(path, key string, fill ...string) {
+	if len(c.errs) > MaxErrors {
+		return
+	}
 	f := fault(path, key, fill...)
 	follows := f.Code == deploy.CodeRequired || key == KeyBondMembers || key == KeyRolesIncomplete
 	for _, g := range c.cards[c.at].Doc.garbled {

@@ -192,6 +192,9 @@ var rules = []rule{
 	{name: "a member with settings", shape: "default-bond", edit: edit{"0." + i1 + "type", []any{"Secondary"}, "0." + i1 + "vlan_id", 7, "0." + i1 + "Properties", map[string]any{"mtu": 9000}},
 		want: []string{"0." + i1 + "type member_has_settings", "0." + i1 + "vlan_id member_has_settings", "0." + i1 + "Properties member_has_settings"}},
 	{name: "a member with settings that say nothing", shape: "default-bond", edit: edit{"0." + i1 + "type", []any{}, "0." + i1 + "vlan_id", "NULL", "0." + i1 + "Properties", map[string]any{}}, want: []string{}},
+	{name: "a bond beside a plain interface", shape: "default-bond", edit: edit{"0.using_interfaces.bond2", remove{}, "0.using_interfaces.interface_04", remove{},
+		"0.using_interfaces.interface_03", map[string]any{"interface_name": "eno3", "type": "Secondary"}}, want: []string{}},
+	{name: "a member by a word of JSON", shape: "default-bond", edit: edit{"0." + i1 + "Bond_Slave", true}, want: []string{}},
 	{name: "the same host name", edit: edit{"1.hostname", "sqdn-001"}, want: []string{"1.hostname hostname_twice"}},
 	{name: "no role", edit: edit{"0.roles", []any{}, "0.disk", nil}, want: []string{"0.roles role_required"}},
 	{name: "Network alone", edit: edit{"0.roles", []any{"Network"}}, want: []string{"0.roles role_required"}},
@@ -350,6 +353,22 @@ func TestWhoseAddressesAreItsOwn(t *testing.T) {
 	body := fmt.Sprintf(`{"2001:db8::1":%s,"2001:DB8:0::1":%s}`, encode(t, doc(21, "a")), encode(t, doc(22, "b")))
 	_, errs := hostconfig.Validate([]byte(body), hostconfig.Inventory{})
 	require.Equal(t, []string{"1.key node_twice"}, told(errs))
+}
+
+// A body within the limit that is wrong everywhere costs little.
+func TestErrorsAreBounded(t *testing.T) {
+	for name, body := range map[string]string{
+		"values": `[{"disk":[` + strings.Repeat("1,", 100_000) + `1]}]`,
+		"disks":  `[{"disk":[` + strings.Repeat(`"",`, 80_000) + `""]}]`,
+		"names":  `[{` + strings.Repeat(`"":1,`, 50_000) + `"":1}]`,
+		"cards":  `[` + strings.Repeat(`{},`, 999) + `{}]`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, errs := hostconfig.Validate([]byte(body), hostconfig.Inventory{})
+			require.Equal(t, hostconfig.MaxErrors+1, len(errs)) //nolint:testifylint // Len prints them all
+			require.Equal(t, "more_errors", errs[hostconfig.MaxErrors].Key)
+		})
+	}
 }
 
 // Every key of the list is told by a test above.

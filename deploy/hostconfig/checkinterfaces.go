@@ -278,7 +278,7 @@ func (c *checker) gateway(p *Properties, gw netip.Addr, at string) {
 func (c *checker) gatewayOnce(rows []row) {
 	var first, has *Interface
 	for _, r := range rows {
-		if r.Properties == nil || r.IsMember() || slices.Contains(addressless, r.Type()) {
+		if !r.addressed() {
 			continue
 		}
 		if first == nil {

@@ -115,6 +115,11 @@ func (i *Interface) IsBond() bool { return strings.HasPrefix(i.Key, "bond") }
 // IsMember tells whether the entry is a member of a bond.
 func (i *Interface) IsMember() bool { return !i.IsBond() && i.BondSlave == yes }
 
+// addressed tells whether the entry has an address, and may.
+func (i *Interface) addressed() bool {
+	return i.Properties != nil && !i.IsMember() && !slices.Contains(addressless, i.Type())
+}
+
 // Type gives the entry's type, empty if it has none or several.
 func (i *Interface) Type() string {
 	if len(i.Types) != 1 {
@@ -183,6 +188,24 @@ func (d *Document) Target() (netip.Addr, bool) {
 	}
 	return parseAddr(m.Properties.IPAddress)
 }
+
+// Addresses gives every address that the node itself has with this document, in
+// the order of its rows; the VIP is not among them.
+func (d *Document) Addresses() []netip.Addr {
+	var out []netip.Addr
+	for _, r := range d.rows() {
+		if !r.addressed() {
+			continue
+		}
+		if a, ok := parseAddr(r.Properties.IPAddress); ok {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// VIP gives the address of the node's cloud.
+func (d *Document) VIP() (netip.Addr, bool) { return parseAddr(d.ServerVIP) }
 
 // row is an interface with a type, and a bond's members.
 type row struct {

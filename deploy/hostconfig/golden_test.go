@@ -47,7 +47,7 @@ func TestGolden(t *testing.T) {
 				require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o750))
 				require.NoError(t, os.WriteFile(path, got, 0o600))
 			}
-			want, err := os.ReadFile(path) //nolint:gosec // a golden file
+			want, err := os.ReadFile(path)
 			require.NoError(t, err)
 			require.Equal(t, string(want), string(got))
 			cards, errs := hostconfig.Validate(asList(want), hostconfig.Inventory{})
@@ -109,6 +109,28 @@ func TestExamplesAreWrittenAsTheyCame(t *testing.T) {
 	require.True(t, ok)
 	assert.Equal(t, "192.0.2.149", target.String(), "segregated mode is reached by Mgmt")
 	assert.Equal(t, "192.0.2.149", cards[0].Identity())
+}
+
+func TestParseFile(t *testing.T) {
+	d, problems := hostconfig.ParseFile([]byte(examples["segregated"]))
+	require.Empty(t, problems)
+	var got []string
+	for _, a := range d.Addresses() {
+		got = append(got, a.String())
+	}
+	assert.Equal(t, []string{"192.0.2.21", "192.0.2.85", "192.0.2.149"}, got)
+	_, ok := d.VIP()
+	assert.False(t, ok)
+	d, problems = hostconfig.ParseFile([]byte(examples["default"]))
+	require.Empty(t, problems)
+	vip, ok := d.VIP()
+	require.True(t, ok)
+	assert.Equal(t, "192.0.2.10", vip.String())
+	for file, key := range map[string]string{"": "no_cards", "{},{}": "wrong_type", "[]": "wrong_type", "{": "json_malformed", `{"ip":"192.0.2.1"}`: "unknown_field"} {
+		_, problems := hostconfig.ParseFile([]byte(file))
+		require.NotEmpty(t, problems, file)
+		assert.Equal(t, key, problems[0].Key, file)
+	}
 }
 
 func TestReadingIsLenientInForm(t *testing.T) {

@@ -63,6 +63,18 @@ func Parse(body []byte) ([]Card, []Problem) {
 	return cards, capped(r.problems)
 }
 
+// ParseFile reads one document, as Render wrote it or another program did.
+func ParseFile(file []byte) (*Document, []Problem) {
+	cards, problems := Parse(slices.Concat([]byte("["), file, []byte("]")))
+	switch {
+	case len(problems) > 0:
+		return nil, problems
+	case len(cards) != 1:
+		return nil, []Problem{fault("body", KeyWrongType, "expected", isObject)}
+	}
+	return cards[0].Doc, nil
+}
+
 // Validate is Parse and Check: every error of a request, in the order of its
 // cards.
 func Validate(body []byte, inv Inventory) ([]Card, []deploy.FieldError) {
@@ -104,6 +116,9 @@ type reader struct {
 }
 
 func (r *reader) add(path, key string, fill ...string) {
+	if len(r.problems) > MaxErrors {
+		return
+	}
 	r.problems = append(r.problems, fault(path, key, fill...))
 	if in, ok := strings.CutPrefix(path, r.base+"."); ok && key != KeyUnknownField {
 		r.garbled = append(r.garbled, in)

@@ -24,10 +24,10 @@ func main() {
 }
 
 func write(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // a source directory
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("making the directory: %w", err)
 	}
-	if err := os.WriteFile(path, hostconfig.Schema(), 0o644); err != nil { //nolint:gosec // a source file
+	if err := os.WriteFile(path, hostconfig.Schema(), 0o644); err != nil {
 		return fmt.Errorf("writing the schema: %w", err)
 	}
 	return nil
