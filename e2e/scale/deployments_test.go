@@ -105,7 +105,7 @@ func deployments(t testing.TB, set settings) figures {
 			break
 		}
 		if looks%10 == 0 && os.Getenv("SLIPWAY_SCALE_WATCH") != "" {
-			fmt.Fprintln(os.Stderr, time.Since(began).Round(time.Second), used(t)-before, h.where(t))
+			fmt.Fprintln(os.Stderr, time.Since(began).Round(time.Second), used(t)-before, memory(), h.where(t))
 		}
 		select {
 		case <-time.After(500 * time.Millisecond):
@@ -153,6 +153,14 @@ func (h *house) live(t testing.TB, n int) float64 {
 		require.NoError(t, pprof.Lookup("heap").WriteTo(f, 0))
 	}
 	return float64(m.HeapAlloc+m.StackInuse) / (1 << 20)
+}
+
+// memory is what the Go runtime has now, without what it gave back; SQLite's
+// own is not among it.
+func memory() string {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return fmt.Sprintf("%d MB (heap in use %d, stacks %d)", (m.Sys-m.HeapReleased)>>20, m.HeapInuse>>20, m.StackInuse>>20)
 }
 
 // where counts the deployments by state, phase and failure.

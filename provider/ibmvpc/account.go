@@ -22,6 +22,8 @@ const seenFor = time.Minute
 type seen struct {
 	mu      sync.Mutex
 	answers map[string]answered
+	turns   map[string]chan struct{} // to ask, by question
+	forgot  int                      // how often; an answer that was asked for before is not kept
 }
 
 type answered struct {
@@ -36,6 +38,7 @@ func (s *seen) forget() bool {
 	defer s.mu.Unlock()
 	had := len(s.answers) > 0
 	s.answers = nil
+	s.forgot++
 	return had
 }
 
@@ -43,8 +46,10 @@ func (s *seen) recall(key string, now time.Time) (any, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a, ok := s.answers[key]
-	age := now.Sub(a.at)
-	return a.value, ok && age >= 0 && age < seenFor
+	if age := now.Sub(a.at); !ok || age < 0 || age >= seenFor {
+		return nil, false
+	}
+	return a.value, true
 }
 
 func (s *seen) keep(key string, now time.Time, value any) {
@@ -56,23 +61,70 @@ func (s *seen) keep(key string, now time.Time, value any) {
 	s.answers[key] = answered{now, value}
 }
 
-// remembered gives the answer to a question of a moment ago, or asks. The
-// answer is shared: it must not be changed.
-func remembered[T any](p *Provider, key string, ask func() (T, error)) (T, error) {
-	if known, ok := p.seen.recall(key, p.now()); ok {
-		if answer, ok := known.(T); ok {
-			return answer, nil
-		}
+// keepSince keeps an answer unless all was forgotten since it was asked for.
+func (s *seen) keepSince(forgot int, key string, now time.Time, value any) {
+	if s.times() == forgot {
+		s.keep(key, now, value)
 	}
+}
+
+func (s *seen) times() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.forgot
+}
+
+// turn waits until nobody else is asking the same; end lets the next one go on.
+func (s *seen) turn(ctx context.Context, key string) (end func(), err error) {
+	s.mu.Lock()
+	if s.turns == nil {
+		s.turns = map[string]chan struct{}{}
+	}
+	turn := s.turns[key]
+	if turn == nil {
+		turn = make(chan struct{}, 1)
+		s.turns[key] = turn
+	}
+	s.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// remembered gives the answer to a question of a moment ago, or asks. Of many
+// that want to know the same at once, one asks. The answer is shared: it must
+// not be changed.
+func remembered[T any](ctx context.Context, p *Provider, key string, ask func() (T, error)) (T, error) {
+	recall := func() (answer T, ok bool) {
+		known, _ := p.seen.recall(key, p.now())
+		answer, ok = known.(T)
+		return answer, ok
+	}
+	if answer, ok := recall(); ok {
+		return answer, nil
+	}
+	end, err := p.seen.turn(ctx, key)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	defer end()
+	if answer, ok := recall(); ok {
+		return answer, nil
+	}
+	forgot := p.seen.times()
 	answer, err := ask()
 	if err == nil {
-		p.seen.keep(key, p.now(), answer)
+		p.seen.keepSince(forgot, key, p.now(), answer)
 	}
 	return answer, err
 }
 
 func (p *Provider) vpcs(ctx context.Context) ([]vpcv1.VPC, error) {
-	return remembered(p, "vpcs", func() ([]vpcv1.VPC, error) {
+	return remembered(ctx, p, "vpcs", func() ([]vpcv1.VPC, error) {
 		return list(ctx, p, "listing VPCs", func() (*vpcv1.VpcsPager, error) {
 			return p.vpc.NewVpcsPager(p.vpc.NewListVpcsOptions().SetLimit(pageSize))
 		})
@@ -80,7 +132,7 @@ func (p *Provider) vpcs(ctx context.Context) ([]vpcv1.VPC, error) {
 }
 
 func (p *Provider) subnets(ctx context.Context, vpc string) ([]vpcv1.Subnet, error) {
-	return remembered(p, "subnets/"+vpc, func() ([]vpcv1.Subnet, error) {
+	return remembered(ctx, p, "subnets/"+vpc, func() ([]vpcv1.Subnet, error) {
 		return list(ctx, p, "listing subnets", func() (*vpcv1.SubnetsPager, error) {
 			return p.vpc.NewSubnetsPager(p.vpc.NewListSubnetsOptions().SetVPCID(vpc).SetLimit(pageSize))
 		})
@@ -88,7 +140,7 @@ func (p *Provider) subnets(ctx context.Context, vpc string) ([]vpcv1.Subnet, err
 }
 
 func (p *Provider) securityGroups(ctx context.Context, vpc string) ([]vpcv1.SecurityGroup, error) {
-	return remembered(p, "security groups/"+vpc, func() ([]vpcv1.SecurityGroup, error) {
+	return remembered(ctx, p, "security groups/"+vpc, func() ([]vpcv1.SecurityGroup, error) {
 		return list(ctx, p, "listing security groups", func() (*vpcv1.SecurityGroupsPager, error) {
 			return p.vpc.NewSecurityGroupsPager(p.vpc.NewListSecurityGroupsOptions().SetVPCID(vpc).SetLimit(pageSize))
 		})
@@ -96,7 +148,7 @@ func (p *Provider) securityGroups(ctx context.Context, vpc string) ([]vpcv1.Secu
 }
 
 func (p *Provider) keys(ctx context.Context) ([]vpcv1.Key, error) {
-	return remembered(p, "keys", func() ([]vpcv1.Key, error) {
+	return remembered(ctx, p, "keys", func() ([]vpcv1.Key, error) {
 		return list(ctx, p, "listing SSH keys", func() (*vpcv1.KeysPager, error) {
 			return p.vpc.NewKeysPager(p.vpc.NewListKeysOptions().SetLimit(pageSize))
 		})
@@ -105,7 +157,7 @@ func (p *Provider) keys(ctx context.Context) ([]vpcv1.Key, error) {
 
 // zones are the names of the region's zones.
 func (p *Provider) zones(ctx context.Context) ([]string, error) {
-	return remembered(p, "zones", func() ([]string, error) {
+	return remembered(ctx, p, "zones", func() ([]string, error) {
 		all, err := get(ctx, p, "listing zones", func(ctx context.Context) (*vpcv1.ZoneCollection, *core.DetailedResponse, error) {
 			return p.vpc.ListRegionZonesWithContext(ctx, p.vpc.NewListRegionZonesOptions(p.cfg.Region))
 		})
@@ -123,7 +175,7 @@ func (p *Provider) zones(ctx context.Context) ([]string, error) {
 // bootImages are the public images that boot what their user data names, the
 // newest first. There are more than a thousand images: the filter matters.
 func (p *Provider) bootImages(ctx context.Context) ([]vpcv1.Image, error) {
-	return remembered(p, "boot images", func() ([]vpcv1.Image, error) {
+	return remembered(ctx, p, "boot images", func() ([]vpcv1.Image, error) {
 		all, err := list(ctx, p, "listing images for network boot", func() (*vpcv1.ImagesPager, error) {
 			return p.vpc.NewImagesPager(p.vpc.NewListImagesOptions().SetLimit(pageSize).
 				SetUserDataFormat([]string{vpcv1.ListImagesOptionsUserDataFormatIpxeConst}).
@@ -144,7 +196,7 @@ func (p *Provider) bootImages(ctx context.Context) ([]vpcv1.Image, error) {
 }
 
 func (p *Provider) profiles(ctx context.Context) ([]vpcv1.BareMetalServerProfile, error) {
-	return remembered(p, "profiles", func() ([]vpcv1.BareMetalServerProfile, error) {
+	return remembered(ctx, p, "profiles", func() ([]vpcv1.BareMetalServerProfile, error) {
 		return list(ctx, p, "listing server profiles", func() (*vpcv1.BareMetalServerProfilesPager, error) {
 			return p.vpc.NewBareMetalServerProfilesPager(p.vpc.NewListBareMetalServerProfilesOptions().SetLimit(pageSize))
 		})
@@ -160,7 +212,7 @@ type profile struct {
 // profile reads one by its name. Since August 2026 the API tells in which zones
 // it is offered, which SDK 0.87.0 drops: so the answer is read here.
 func (p *Provider) profile(ctx context.Context, name string) (profile, error) {
-	return remembered(p, "profile/"+name, func() (profile, error) {
+	return remembered(ctx, p, "profile/"+name, func() (profile, error) {
 		return get(ctx, p, "reading the server profile", func(ctx context.Context) (profile, *core.DetailedResponse, error) {
 			builder := core.NewRequestBuilder(core.GET).WithContext(ctx)
 			if _, err := builder.ResolveRequestURL(p.vpc.Service.Options.URL, `/bare_metal_server/profiles/{name}`, map[string]string{"name": name}); err != nil {

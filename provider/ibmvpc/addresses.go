@@ -315,7 +315,7 @@ func (j *job) address(ctx context.Context, w wanted) (*vpcv1.ReservedIP, error) 
 // nothing, from what is free now.
 func (j *job) nextAddress(ctx context.Context, w wanted, keep func(netip.Addr) bool) (string, error) {
 	if j.pools[w.sn.id] == nil {
-		reserved, err := remembered(j.Provider, reservedKey(w.sn), func() ([]vpcv1.ReservedIP, error) { return j.reservedIn(ctx, w.sn) })
+		reserved, err := remembered(ctx, j.Provider, reservedKey(w.sn), func() ([]vpcv1.ReservedIP, error) { return j.reservedIn(ctx, w.sn) })
 		if err != nil {
 			return "", err
 		}

@@ -207,7 +207,7 @@ func (r *registration) findRecord(ctx context.Context, row string, s sought) (*d
 	if never {
 		// Many nodes that register at once share one look at the zone. What it
 		// shows of this one may be of yesterday: that is looked at anew.
-		all, err := remembered(r.Provider, "records/"+r.zone.id+"/"+recordType, func() ([]dnssvcsv1.ResourceRecord, error) {
+		all, err := remembered(ctx, r.Provider, "records/"+r.zone.id+"/"+recordType, func() ([]dnssvcsv1.ResourceRecord, error) {
 			return r.records(ctx, r.zone.id, recordType)
 		})
 		if err != nil || !slices.ContainsFunc(all, matches) {

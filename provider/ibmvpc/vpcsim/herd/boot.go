@@ -349,7 +349,12 @@ func (c *cycle) call(ctx context.Context, method, url, kind string, body []byte)
 	if seconds, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil {
 		out.retryAfter = time.Duration(seconds) * time.Second
 	}
-	out.body, err = io.ReadAll(res.Body)
+	if res.ContentLength < 0 {
+		out.body, err = io.ReadAll(res.Body)
+		return out, err
+	}
+	out.body = make([]byte, res.ContentLength)
+	_, err = io.ReadFull(res.Body, out.body)
 	return out, err
 }
 
