@@ -39,11 +39,14 @@ type Spec struct {
 	Power     *Power          `json:"power,omitempty"`     // rack: how the machine is switched; nil = by a person
 	// Netmask (dotted, or a prefix length) and Gateway of a rack machine's
 	// management address; empty: those of the server's settings.
-	Netmask          string `json:"netmask,omitempty"`
-	Gateway          string `json:"gateway,omitempty"`
-	ClusterRole      string `json:"cluster_role,omitempty"`
-	ClusterType      string `json:"cluster_type,omitempty"`
-	ClusterOperation string `json:"cluster_operation,omitempty"`
+	Netmask string `json:"netmask,omitempty"`
+	Gateway string `json:"gateway,omitempty"`
+	// Document is what the deployment script is to read of the node, as it is
+	// written.
+	Document         json.RawMessage `json:"document,omitempty"`
+	ClusterRole      string          `json:"cluster_role,omitempty"`
+	ClusterType      string          `json:"cluster_type,omitempty"`
+	ClusterOperation string          `json:"cluster_operation,omitempty"`
 }
 
 // VLAN is a network that a machine reaches over a VLAN of its first port.
@@ -120,8 +123,12 @@ func (s Spec) Check(prefix string) []FieldError {
 			add("management_ip", CodeRequired, "is required for a rack machine")
 		}
 		bad = append(bad, s.Power.Check(prefix+"power.")...)
+	case ProviderScript:
+		if len(s.Document) == 0 {
+			add("document", CodeRequired, "is required for a host that a script configures")
+		}
 	default:
-		add("provider", CodeInvalid, "must be ibm_vpc or rack")
+		add("provider", CodeInvalid, "must be ibm_vpc, rack or script")
 	}
 	if s.MAC != "" {
 		if _, ok := NormalMAC(s.MAC); !ok {

@@ -169,7 +169,11 @@ func (tx *Tx) Deploy(in NewDeployment, batch sql.NullInt64) (Deployed, error) {
 	if err := tx.unused("serial", in.Spec.Serial, n.id); err != nil {
 		return Deployed{}, err
 	}
-	return tx.insertDeployment(n, in, batch, hash, deploy.KindInstall)
+	out, err := tx.insertDeployment(n, in, batch, hash, deploy.KindInstall)
+	if err != nil || in.Spec.Provider != deploy.ProviderScript {
+		return out, err
+	}
+	return out, tx.handOver(n, out.DeploymentID)
 }
 
 // vacant refuses a node that has a machine, or is getting one: only a node that
@@ -184,8 +188,8 @@ func (tx *Tx) vacant(n *nodeRow) error {
 		return err
 	case phase.Active(d.state):
 		return active(d, n)
-	case d.state == phase.CleanedUp:
-		return nil
+	case d.state == phase.CleanedUp, n.provider == deploy.ProviderScript && !d.cleanupFailed():
+		return nil // a host is configured as often as one likes
 	}
 	return &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("deployment #%d of %s is %s, and the node still holds what it made", d.number, n.name, d.state),
 		Hint: "retry it, reinitialize the node, or clean it up first"}

@@ -73,9 +73,17 @@ func (tx *Tx) reinitialize(in Reinitialize) (out Deployed, err error) {
 		return out, err
 	}
 	n.hostKey, n.bootID, n.sshPort = sql.NullString{}, sql.NullString{}, sql.NullInt64{}
-	return out, tx.exec("handing resources over", `UPDATE resources SET held_by = $1, updated_at = $2 WHERE node_id = $3 AND state <> $4`,
-		out.DeploymentID, tx.at, n.id, deploy.ResourceGone)
+	return out, tx.handOver(n, out.DeploymentID)
 }
+
+// handOver lets a deployment hold all that the node has.
+func (tx *Tx) handOver(n *nodeRow, deploymentID int64) error {
+	return tx.exec("handing resources over", `UPDATE resources SET held_by = $1, updated_at = $2 WHERE node_id = $3 AND state <> $4`,
+		deploymentID, tx.at, n.id, deploy.ResourceGone)
+}
+
+// cleanupFailed tells whether the deployment ended in the middle of a cleanup.
+func (d *depRow) cleanupFailed() bool { return d.failure != nil && d.failure.phase == phase.Cleanup }
 
 // reinitializable gives the node's last deployment, if its machine may be
 // installed anew.
@@ -95,7 +103,7 @@ func (tx *Tx) reinitializable(n *nodeRow) (*depRow, error) {
 		return nil, active(d, n)
 	case d.state == phase.CleanedUp:
 		return nil, refuse(n.name+" is cleaned up and has no machine", "deploy it")
-	case d.failure != nil && d.failure.phase == phase.Cleanup:
+	case d.cleanupFailed():
 		return nil, refuse(fmt.Sprintf("the cleanup of %s has failed half-way", n.name), "finish the cleanup, then deploy the node")
 	case n.provider == deploy.ProviderScript:
 		return nil, refuse("a node of the script provider is not installed by Slipway", "apply its configuration again")

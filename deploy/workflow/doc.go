@@ -6,6 +6,6 @@
 // phase run. Nothing waits in memory: kill the process anywhere and the step
 // is repeated by this or another replica.
 //
-// It may import deploy, deploy/phase, deploy/lifecycle, deploy/store,
+// It may import deploy, deploy/apply, deploy/phase, deploy/lifecycle, deploy/store,
 // deploy/health, River and the standard library.
 package workflow

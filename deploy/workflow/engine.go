@@ -41,6 +41,8 @@ type Options struct {
 	Prober  Prober
 	// AccessUser is who the prober logs in as.
 	AccessUser string
+	// Polling is for hosts that the deployment script configures.
+	Polling Polling
 	// SSHPort is used where the machine reported none.
 	SSHPort int
 	// Slots bounds how many deployments run at once. Default 25, IBM's quota
@@ -81,6 +83,7 @@ func (o Options) withDefaults() Options {
 	set(&o.SweepEvery, time.Second)
 	set(&o.SilentAfter, 10*time.Second)
 	set(&o.ReportGrace, time.Minute)
+	o.Polling = o.Polling.withDefaults()
 	if o.Slots == 0 {
 		o.Slots = 25
 	}
@@ -106,7 +109,8 @@ type Engine struct {
 	opts   Options
 	client *river.Client[*sql.Tx]
 	desk   desk
-	looks  atomic.Int32 // at the queue, see lookSoon
+	polls  chan struct{} // a place for each host that may be asked at once
+	looks  atomic.Int32  // at the queue, see lookSoon
 }
 
 // New makes an Engine. Its Enqueue goes into lifecycle.Options.OnEnter; Run
@@ -116,6 +120,7 @@ func New(st *store.Store, opts Options) (*Engine, error) {
 	if e.opts.ReplicaID == "" {
 		return nil, errors.New("workflow: a replica needs an id")
 	}
+	e.polls = make(chan struct{}, e.opts.Polling.AtOnce)
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &worker{engine: e})
 	var driver riverdriver.Driver[*sql.Tx] = riverdatabasesql.New(st.Write)

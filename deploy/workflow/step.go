@@ -61,23 +61,24 @@ type step struct {
 	sshPort      int
 	entered      time.Time
 	status       phase.Status
-	since        time.Time // when the attempt began, if the node had a machine then; else zero
+	probe        *deploy.Probe // of the open phase
+	since        time.Time     // when the attempt began, if the node had a machine then; else zero
 }
 
 // load reads the step's facts; nil if its phase is no longer open, or is being
 // tried again: that try has a step of its own.
 func (e *Engine) load(ctx context.Context, a stepArgs) (*step, error) {
 	s := &step{stepArgs: a, engine: e}
-	var config []byte
+	var config, probe []byte
 	var ip, key, boot sql.NullString
 	var port sql.NullInt64
 	var provider, kind string
 	var began time.Time
-	err := e.store.Read.QueryRowContext(ctx, `SELECT n.id, n.name, d.number, d.batch_id, d.provider, d.kind, d.config, n.management_ip, n.ssh_host_key, n.boot_id, n.ssh_port, r.entered_at, r.status,
+	err := e.store.Read.QueryRowContext(ctx, `SELECT n.id, n.name, d.number, d.batch_id, d.provider, d.kind, d.config, n.management_ip, n.ssh_host_key, n.boot_id, n.ssh_port, r.entered_at, r.status, r.probe,
 			(SELECT f.entered_at FROM phase_runs f WHERE f.deployment_id = r.deployment_id AND f.attempt = r.attempt ORDER BY f.id LIMIT 1)
 		FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id JOIN nodes n ON n.id = d.node_id
 		WHERE r.deployment_id = $1 AND r.attempt = $2 AND r.phase = $3 AND r.tries = $4 AND r.finished_at IS NULL AND d.state IN ('queued', 'running', 'canceling', 'cleaning_up')`,
-		a.DeploymentID, a.Attempt, a.Phase, a.Tries).Scan(&s.nodeID, &s.nodeName, &s.number, &s.batchID, &provider, &kind, &config, &ip, &key, &boot, &port, &s.entered, &s.status, &began)
+		a.DeploymentID, a.Attempt, a.Phase, a.Tries).Scan(&s.nodeID, &s.nodeName, &s.number, &s.batchID, &provider, &kind, &config, &ip, &key, &boot, &port, &s.entered, &s.status, &probe, &began)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -86,6 +87,12 @@ func (e *Engine) load(ctx context.Context, a stepArgs) (*step, error) {
 	}
 	if err := json.Unmarshal(config, &s.spec); err != nil {
 		return nil, fmt.Errorf("workflow: deployment %d: config: %w", a.DeploymentID, err)
+	}
+	if len(probe) > 0 {
+		s.probe = &deploy.Probe{}
+		if err := json.Unmarshal(probe, s.probe); err != nil {
+			return nil, fmt.Errorf("workflow: deployment %d: probe: %w", a.DeploymentID, err)
+		}
 	}
 	s.managementIP, s.hostKey, s.bootID, s.sshPort = ip.String, key.String, boot.String, int(port.Int64)
 	s.provider = e.opts.Providers[provider]
@@ -100,9 +107,20 @@ func (s *step) do(ctx context.Context) (again time.Duration, err error) {
 	if s.provider == nil && s.Phase != phase.Pending {
 		return 0, s.fail(ctx, &deploy.ProviderError{Code: deploy.CodeInvalid, Message: fmt.Sprintf("the provider %s is not set up here", s.spec.Provider), Hint: "Start Slipway with this provider's settings, then deploy again."})
 	}
+	if s.spec.Provider == deploy.ProviderScript && s.engine.opts.Polling.Scripts == nil && s.Phase != phase.Pending && s.Phase != phase.Cleanup {
+		return 0, s.fail(ctx, &deploy.ProviderError{Code: deploy.CodeInvalid, Message: "no deployment script is set up here", Hint: "Start Slipway with --script-work-dir, then retry."})
+	}
 	switch s.Phase {
 	case phase.Pending:
 		return s.admit(ctx)
+	case phase.ConfigStored:
+		return s.storeConfig(ctx)
+	case phase.ScriptStarted:
+		return s.runScript(ctx)
+	case phase.RebootWait:
+		return s.awaitRestart(ctx)
+	case phase.SSHPolling:
+		return s.pollHost(ctx)
 	case phase.ServerRequested:
 		return s.order(ctx)
 	case phase.MonitoringStart:
@@ -110,6 +128,9 @@ func (s *step) do(ctx context.Context) (again time.Duration, err error) {
 	case phase.DNSRegistration:
 		return s.registerNames(ctx)
 	case phase.HealthValidation:
+		if s.spec.Provider == deploy.ProviderScript {
+			return s.validateHost(ctx)
+		}
 		return s.validateHealth(ctx)
 	case phase.Cleanup:
 		return s.cleanup(ctx)

@@ -1,0 +1,218 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/lifecycle"
+)
+
+// driveAll takes the active run of this host a step further.
+func (s *Service) driveAll(ctx context.Context) error {
+	active, err := s.activeRun(ctx, s.deps.Store.Read)
+	if err != nil || active == nil {
+		return err
+	}
+	_, err = s.drive(ctx, active.ID)
+	return err
+}
+
+// drive takes a run as far as it goes now: its files are written, then the
+// script is started, then its end is recorded. It may be called again and again.
+// The error, beside the run as it is then, says why it could not begin.
+func (s *Service) drive(ctx context.Context, id int64) (*Run, error) {
+	s.driving.Lock()
+	defer s.driving.Unlock()
+	r, err := s.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	switch r.State {
+	case deploy.RunStoring:
+		err = s.start(ctx, r)
+	case deploy.RunRunning:
+		err = s.watch(ctx, r)
+	}
+	now, bad := s.Get(ctx, id)
+	if err == nil {
+		err = bad
+	}
+	if bad != nil {
+		now = r
+	}
+	return now, err
+}
+
+// start writes the run's files and starts the script.
+func (s *Service) start(ctx context.Context, r *Run) error {
+	run, err := s.files(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	if r.CancelAt != nil {
+		return s.giveUp(ctx, r, run, deploy.RunCanceled, "canceled before the script was started")
+	}
+	if r.StoredAt == nil {
+		if err := s.deps.Host.Write(ctx, run); err != nil {
+			return firstOf(err, s.giveUp(ctx, r, run, deploy.RunFailed, refusal(err).Error()))
+		}
+		if err := s.set(ctx, r.ID, `stored_at = $2`, s.now()); err != nil {
+			return err
+		}
+	}
+	p, err := s.deps.Host.Start(ctx, r.ID)
+	if err != nil {
+		// It may have been started all the same: that is looked at.
+		if seen, look := s.deps.Host.Look(ctx, r.ID); look == nil && seen.State != deploy.ProcessNone {
+			return s.settle(ctx, r, seen)
+		}
+		return firstOf(err, s.giveUp(ctx, r, run, deploy.RunFailed, refusal(err).Error()))
+	}
+	if p.State == deploy.ProcessNone {
+		err := &deploy.ProviderError{Code: deploy.CodeUpstreamUnavailable, Message: "the deployment script could not be started: " + p.Problem}
+		return firstOf(err, s.giveUp(ctx, r, run, deploy.RunFailed, err.Message))
+	}
+	s.deps.Logger.Info("the deployment script was started", "run", r.ID, "host", r.Host, "pid", p.PID, "nodes", r.Nodes)
+	return s.settle(ctx, r, p)
+}
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// files gives what a run writes.
+func (s *Service) files(ctx context.Context, id int64) (deploy.ScriptRun, error) {
+	docs, err := s.Documents(ctx, id)
+	run := deploy.ScriptRun{ID: id}
+	for _, d := range docs {
+		run.Documents = append(run.Documents, deploy.HostDocument{NodeID: d.NodeID, NodeName: d.NodeName, File: d.File, Body: d.Body})
+	}
+	return run, err
+}
+
+// giveUp takes back what was written, and ends a run whose script never ran.
+func (s *Service) giveUp(ctx context.Context, r *Run, run deploy.ScriptRun, state, problem string) error {
+	if err := s.deps.Host.Undo(ctx, run); err != nil {
+		problem += fmt.Sprintf("; and the files could not be put back: %v", refusal(err))
+		s.deps.Logger.Error("the files of a run that did not begin could not be put back", "run", r.ID, "error", err)
+	}
+	s.deps.Logger.Error("the deployment script did not begin", "run", r.ID, "host", r.Host, "problem", problem)
+	return s.set(ctx, r.ID, `state = $2, problem = $3, ended_at = $4, stored_at = NULL`, state, problem, s.now())
+}
+
+// watch looks at a running script, and ends it if it is to be canceled.
+func (s *Service) watch(ctx context.Context, r *Run) error {
+	seen, err := s.deps.Host.Look(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	if seen.State == deploy.ProcessRunning {
+		if err := s.stopIfWanted(ctx, r); err != nil {
+			return err
+		}
+	}
+	return s.settle(ctx, r, seen)
+}
+
+// stopIfWanted ends a script that is to be canceled, or that nobody waits for
+// any more.
+func (s *Service) stopIfWanted(ctx context.Context, r *Run) error {
+	if r.CancelAt == nil {
+		var left int
+		err := s.deps.Store.Read.QueryRowContext(ctx, `SELECT COUNT(*) FROM script_documents x JOIN deployments d ON d.id = x.deployment_id
+			WHERE x.run_id = $1 AND d.attempt = x.attempt AND d.state IN ('queued', 'running', 'canceling')`, r.ID).Scan(&left)
+		if err != nil {
+			return fmt.Errorf("apply: counting who waits for run %d: %w", r.ID, err)
+		}
+		if left > 0 {
+			return nil
+		}
+		at := s.now()
+		if err := s.set(ctx, r.ID, `cancel_at = $2, cancel_by = $3, cancel_reason = $4`, at, deploy.System.Name, "all of its deployments were canceled"); err != nil {
+			return err
+		}
+		r.CancelAt = &at
+	}
+	hard := s.now().Sub(*r.CancelAt) >= s.deps.KillAfter
+	if s.asked == r.ID && !hard {
+		return nil // once is enough: a script that cleans up must not be told again and again
+	}
+	s.asked = r.ID
+	return s.deps.Host.Stop(ctx, r.ID, hard)
+}
+
+// settle records how a run's process stands.
+func (s *Service) settle(ctx context.Context, r *Run, p deploy.RunProcess) error {
+	state, problem := outcome(r, p)
+	switch {
+	case state == deploy.RunRunning && r.State == state && p.LogBytes == r.LogBytes && p.LogCut == r.LogCut && problem == r.Problem:
+		return nil
+	case state == deploy.RunRunning:
+		return s.set(ctx, r.ID, `state = $2, pid = $3, started_at = COALESCE(started_at, $4), log_bytes = $5, log_cut = $6, problem = $7`, state, p.PID, started(p, s), p.LogBytes, p.LogCut, problem)
+	}
+	var code any
+	if p.State == deploy.ProcessEnded && p.Signal == "" {
+		code = p.ExitCode
+	}
+	ended := p.EndedAt.UTC()
+	if p.EndedAt.IsZero() {
+		ended = s.now()
+	}
+	s.deps.Logger.Info("the deployment script has ended", "run", r.ID, "host", r.Host, "pid", p.PID, "state", state, "exit_code", p.ExitCode, "signal", p.Signal, "problem", problem)
+	return s.set(ctx, r.ID, `state = $2, pid = $3, started_at = COALESCE(started_at, $4), log_bytes = $5, log_cut = $6, problem = $7, exit_code = $8, signal = $9, ended_at = $10`,
+		state, p.PID, started(p, s), p.LogBytes, p.LogCut, problem, code, p.Signal, ended)
+}
+
+// started is when a process began, by the host's clock.
+func started(p deploy.RunProcess, s *Service) any {
+	if p.StartedAt.IsZero() {
+		return s.now()
+	}
+	return p.StartedAt.UTC()
+}
+
+// outcome says what the state of a process means for its run.
+func outcome(r *Run, p deploy.RunProcess) (state, problem string) {
+	problem = p.Problem
+	switch {
+	case p.State == deploy.ProcessRunning:
+		return deploy.RunRunning, problem
+	case p.State == deploy.ProcessEnded && p.Signal == "" && p.ExitCode == 0 && p.Problem == "":
+		return deploy.RunSucceeded, "" // also if it was to be canceled: it was done before
+	case r.CancelAt != nil:
+		return deploy.RunCanceled, firstText(problem, "ended because "+r.CancelBy+" asked for it")
+	case p.State == deploy.ProcessLost:
+		return deploy.RunLost, firstText(problem, "the script is gone, and how it ended is not known")
+	case p.State == deploy.ProcessNone:
+		return deploy.RunLost, firstText(problem, "nothing is known of the script on this host")
+	case p.Signal != "":
+		return deploy.RunFailed, firstText(problem, "ended by the signal "+p.Signal)
+	case p.ExitCode == 0:
+		return deploy.RunSucceeded, problem // it did what it had to, and something was odd
+	}
+	return deploy.RunFailed, firstText(problem, fmt.Sprintf("exited with %d", p.ExitCode))
+}
+
+func firstText(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// set changes a run's row, through the one writer.
+func (s *Service) set(ctx context.Context, id int64, columns string, args ...any) error {
+	return s.deps.Writer.Do(ctx, nil, nil, func(tx *lifecycle.Tx) error {
+		_, err := tx.SQL().ExecContext(ctx, `UPDATE script_runs SET `+columns+` WHERE id = $1`, append([]any{id}, args...)...)
+		if err != nil {
+			return fmt.Errorf("apply: recording run %d: %w", id, err)
+		}
+		return nil
+	})
+}
