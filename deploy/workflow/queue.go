@@ -44,9 +44,11 @@ type queueFacts struct {
 	failed    int
 }
 
-// placeInQueue is the SQL of how many run, and how many wait before deployment $1.
+// placeInQueue is the SQL of how many run, and how many wait before deployment
+// $1. Hosts that the deployment script configures are not counted: nothing is
+// ordered for them, and one script runs at a time anyway.
 func placeInQueue() string {
-	return fmt.Sprintf(`SELECT (SELECT COUNT(*) FROM deployments WHERE `+holdsSlot+`),
+	return fmt.Sprintf(`SELECT (SELECT COUNT(*) FROM deployments WHERE `+holdsSlot+` AND provider <> 'script'),
 		(SELECT COUNT(*) FROM (SELECT 1 FROM deployments q WHERE `+mayBegin+` AND q.id < $1 LIMIT %d) AS ahead)`, aheadMost)
 }
 
