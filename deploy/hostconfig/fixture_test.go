@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -176,12 +177,13 @@ func told(errs []deploy.FieldError) []string {
 	return out
 }
 
-func keyNames() map[string]deploy.Code {
+// keyNames is every key of an error, with its code.
+var keyNames = sync.OnceValue(func() map[string]deploy.Code {
 	out := map[string]deploy.Code{}
 	for _, k := range hostconfig.Keys() {
 		out[k.Key] = k.Code
 	}
 	return out
-}
+})
 
 func shapeNames() []string { return slices.Sorted(maps.Keys(shapes)) }

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -70,10 +71,29 @@ func TestSchemaRefuses(t *testing.T) {
 // againstSchema holds a request to the schema, as far as that uses the draft,
 // and gives the first complaint.
 func againstSchema(t require.TestingT, body []byte) string {
-	var v, root any
+	var v any
 	require.NoError(t, json.Unmarshal(body, &v))
-	require.NoError(t, json.Unmarshal(hostconfig.Schema(), &root))
-	return validator{root.(map[string]any)}.check(root, v, "")
+	root := schemaTree()
+	return validator{root}.check(root, v, "")
+}
+
+var schemaTree = sync.OnceValue(func() map[string]any {
+	var root map[string]any
+	if err := json.Unmarshal(hostconfig.Schema(), &root); err != nil {
+		panic(err)
+	}
+	return root
+})
+
+// compiled keeps the schema's patterns.
+var compiled sync.Map
+
+func matches(pattern, s string) bool {
+	re, ok := compiled.Load(pattern)
+	if !ok {
+		re, _ = compiled.LoadOrStore(pattern, regexp.MustCompile(pattern))
+	}
+	return re.(*regexp.Regexp).MatchString(s)
 }
 
 type validator struct{ root map[string]any }
@@ -109,7 +129,7 @@ func (s validator) check(schema, v any, at string) string {
 	}
 	switch v := v.(type) {
 	case string:
-		if p, ok := m["pattern"].(string); ok && !regexp.MustCompile(p).MatchString(v) {
+		if p, ok := m["pattern"].(string); ok && !matches(p, v) {
 			return at + " does not match " + p
 		}
 	case map[string]any:
@@ -187,7 +207,7 @@ func (s validator) object(m map[string]any, v map[string]any, at string) string 
 			schemas = append(schemas, p)
 		}
 		for pattern, p := range patterns {
-			if regexp.MustCompile(pattern).MatchString(name) {
+			if matches(pattern, name) {
 				schemas = append(schemas, p)
 			}
 		}
