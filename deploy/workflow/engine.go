@@ -172,9 +172,14 @@ type stepArgs struct {
 // Kind names the job in the database.
 func (stepArgs) Kind() string { return "phase_step" }
 
-// InsertOpts makes a step unique while it is not over.
-func (stepArgs) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
+// InsertOpts makes a step unique while it is not over. What waits for a slot
+// comes after what runs: ten thousand that were just ordered hold up nobody.
+func (a stepArgs) InsertOpts() river.InsertOpts {
+	priority := 1
+	if a.Phase == phase.Pending {
+		priority = 2
+	}
+	return river.InsertOpts{Priority: priority, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
 		rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled,
 	}}}
 }

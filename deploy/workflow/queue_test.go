@@ -108,6 +108,24 @@ func TestALongQueueIsCountedSoFar(t *testing.T) {
 	})
 }
 
+// TestWhatRunsComesFirst: steps of what runs are taken before those of what
+// waits, however many wait for however long.
+func TestWhatRunsComesFirst(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		t.Parallel()
+		h := build(t, st, workflow.Options{Prober: healthy, Slots: 1}, newCloud())
+		first := h.deploy(t, "first")
+		h.until(t, first.DeploymentID, at(phase.MonitoringStart, phase.InProgress))
+		h.deploy(t, "second")
+		var pending, others int
+		require.NoError(t, st.Read.QueryRow(`SELECT COUNT(*) FROM river_job WHERE priority = 2`).Scan(&pending))
+		require.Equal(t, 2, pending, "the looks at the queue")
+		require.NoError(t, st.Read.QueryRow(`SELECT COUNT(*) FROM river_job WHERE priority = 1`).Scan(&others))
+		require.Equal(t, 2, others, "the order and the wait for the boot")
+	})
+}
+
 // TestTheQueueIsNotReadWhole: what a look at the queue costs depends on what
 // runs and on what it counts, not on how many wait or have ended.
 func TestTheQueueIsNotReadWhole(t *testing.T) {
