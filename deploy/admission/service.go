@@ -164,6 +164,21 @@ func ownRun(ctx context.Context, tx *sql.Tx, deploymentID int64) (run, error) {
 	return r, err
 }
 
+// downloads is the SQL of the open downloads. They are found by what runs: of
+// the phases that are open, most may be of deployments that still wait.
+const downloads = `FROM deployments d JOIN phase_runs r ON r.deployment_id = d.id AND r.finished_at IS NULL JOIN nodes n ON n.id = d.node_id
+		WHERE d.state IN ('running', 'canceling', 'cleaning_up') AND r.phase = 'image_download'`
+
+const countQuery = `SELECT
+			COALESCE(SUM(CASE WHEN r.admitted_at IS NOT NULL THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN r.admitted_at IS NOT NULL THEN r.admitted_bytes ELSE 0 END), 0),
+			COALESCE(SUM(CASE WHEN r.admitted_at IS NULL THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN r.admitted_at IS NULL THEN r.admitted_bytes ELSE 0 END), 0)
+		` + downloads + ` AND r.id <> $1
+			AND (r.admitted_at IS NOT NULL OR r.awaiting = 'download_slot' AND (r.awaiting_since < $2 OR r.awaiting_since = $2 AND r.id < $1))
+			AND COALESCE(n.last_seen_at, r.entered_at) >= $3`
+
+const sweepQuery = `SELECT r.deployment_id ` + downloads + ` AND r.awaiting = 'download_slot' AND r.clock_stopped_at IS NOT NULL AND d.maintenance = $1
+			AND COALESCE(n.last_seen_at, r.entered_at) < $2 ORDER BY r.id LIMIT 500`
+
 // count counts who downloads and who waits before a run. Those of which
 // nothing was heard for some heartbeats are left out.
 func (s *Service) count(ctx context.Context, tx *lifecycle.Tx, own run) (Facts, error) {
@@ -172,13 +187,7 @@ func (s *Service) count(ctx context.Context, tx *lifecycle.Tx, own run) (Facts, 
 		since = *own.since
 	}
 	f := Facts{Slots: s.opts.Slots, Budget: s.opts.Budget}
-	err := tx.SQL().QueryRowContext(ctx, `SELECT
-			COALESCE(SUM(CASE WHEN r.admitted_at IS NOT NULL THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN r.admitted_at IS NOT NULL THEN r.admitted_bytes ELSE 0 END), 0),
-			COALESCE(SUM(CASE WHEN r.admitted_at IS NULL THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN r.admitted_at IS NULL THEN r.admitted_bytes ELSE 0 END), 0)
-		FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id JOIN nodes n ON n.id = d.node_id
-		WHERE r.phase = 'image_download' AND r.finished_at IS NULL AND r.id <> $1
-			AND (r.admitted_at IS NOT NULL OR r.awaiting = 'download_slot' AND (r.awaiting_since < $2 OR r.awaiting_since = $2 AND r.id < $1))
-			AND COALESCE(n.last_seen_at, r.entered_at) >= $3`, own.id, since, s.silent()).Scan(&f.Running, &f.RunningBytes, &f.Ahead, &f.AheadBytes)
+	err := tx.SQL().QueryRowContext(ctx, countQuery, own.id, since, s.silent()).Scan(&f.Running, &f.RunningBytes, &f.Ahead, &f.AheadBytes)
 	if err != nil {
 		return f, fmt.Errorf("admission: counting the downloads: %w", err)
 	}
@@ -220,9 +229,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 	if limit.IsZero() {
 		return nil
 	}
-	rows, err := s.store.Read.QueryContext(ctx, `SELECT r.deployment_id FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id JOIN nodes n ON n.id = d.node_id
-		WHERE r.phase = 'image_download' AND r.finished_at IS NULL AND r.awaiting = 'download_slot' AND r.clock_stopped_at IS NOT NULL AND d.maintenance = $1
-			AND COALESCE(n.last_seen_at, r.entered_at) < $2 ORDER BY r.id LIMIT 500`, false, limit)
+	rows, err := s.store.Read.QueryContext(ctx, sweepQuery, false, limit)
 	if err != nil {
 		return fmt.Errorf("admission: looking for silent machines: %w", err)
 	}
