@@ -20,6 +20,7 @@ import (
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/access"
 	"github.com/slipwayhq/slipway/deploy/admission"
+	"github.com/slipwayhq/slipway/deploy/apply"
 	"github.com/slipwayhq/slipway/deploy/feed"
 	"github.com/slipwayhq/slipway/deploy/health"
 	"github.com/slipwayhq/slipway/deploy/journal"
@@ -35,6 +36,7 @@ import (
 	"github.com/slipwayhq/slipway/graph/wstransport"
 	"github.com/slipwayhq/slipway/provider/ibmvpc"
 	"github.com/slipwayhq/slipway/provider/rack"
+	"github.com/slipwayhq/slipway/provider/script"
 	"github.com/slipwayhq/slipway/pxe"
 	"github.com/slipwayhq/slipway/pxe/artifact"
 	"github.com/slipwayhq/slipway/pxe/nodeconfig"
@@ -52,6 +54,7 @@ type appConfig struct {
 	SecureCookies  bool
 	IBM            ibmvpc.Config // Region empty = the provider is off
 	Rack           rackFlags
+	Script         scriptFlags
 	Install        installFlags
 	Artifacts      artifactFlags
 	SSHKeyFile     string
@@ -72,14 +75,16 @@ type app struct {
 
 	machineURL string // as machines call it
 
-	graph     *graph.Handler
-	server    *server.Server
-	http      *http.Server
-	artifacts *artifact.Catalogue
-	downloads *admission.Service
-	netboot   *netboot
-	log       *slog.Logger
-	unlock    func() error
+	graph      *graph.Handler
+	server     *server.Server
+	http       *http.Server
+	artifacts  *artifact.Catalogue
+	downloads  *admission.Service
+	netboot    *netboot
+	apply      *apply.Service
+	scriptHost *script.Host // nil = the deployment script does not run here
+	log        *slog.Logger
+	unlock     func() error
 
 	cancel  context.CancelFunc // parts that may stop at once
 	writing context.CancelFunc // the writer, which stops last
@@ -164,6 +169,9 @@ func (a *app) build(cfg appConfig) error {
 		return err
 	}
 	a.Access = access.New(a.Store, access.WithLogger(cfg.Logger))
+	if a.scriptHost, err = cfg.Script.host(cfg); err != nil {
+		return err
+	}
 	providers, err := a.providers(cfg)
 	if err != nil {
 		return err
@@ -176,13 +184,17 @@ func (a *app) build(cfg appConfig) error {
 	if err != nil {
 		return fmt.Errorf("access key: %w", err)
 	}
+	var polling workflow.Polling
+	if a.apply, polling, err = a.applying(cfg, key); err != nil {
+		return err
+	}
 	engine, err := workflow.New(a.Store, workflow.Options{
 		ReplicaID: uuid.NewString(), Providers: providers, Prober: &health.Checker{Key: key.Signer, Dial: cfg.Dial},
 		BootURL: func(ctx context.Context, nodeID, deploymentID int64) (string, error) {
 			locator, err := a.Access.CreateLocator(ctx, nodeID, deploymentID)
 			return a.machineURL + "/boot/d/" + locator, err
 		},
-		AccessUser: cfg.Install.AccessUser, SSHPort: cfg.Install.SSHPort, Slots: cfg.Install.Slots,
+		Polling: polling, AccessUser: cfg.Install.AccessUser, SSHPort: cfg.Install.SSHPort, Slots: cfg.Install.Slots,
 		ObserveEvery: cfg.Install.ObserveEvery, ProbeEvery: cfg.Install.ProbeEvery, Now: cfg.Now, Logger: cfg.Logger,
 	})
 	if err != nil {
@@ -245,6 +257,9 @@ func (a *app) providers(cfg appConfig) (map[string]deploy.Provider, error) {
 		return nil, err
 	}
 	out := map[string]deploy.Provider{deploy.ProviderRack: racks}
+	if a.scriptHost != nil {
+		out[deploy.ProviderScript] = script.New(a.scriptHost, journal.New(a.Store, cfg.Now))
+	}
 	if cfg.IBM.Region == "" {
 		return out, nil
 	}
@@ -361,6 +376,7 @@ func (a *app) start(engine *workflow.Engine, keeper *retention.Keeper, usual *st
 	part("retention", keeper.Run)
 	part("downloads", a.downloads.Run)
 	a.netboot.run(part)
+	part("deployment script", func(ctx context.Context) error { a.apply.Run(ctx); return nil })
 	part("workflow", func(ctx context.Context) error { return engine.Run(ctx, a.Writer) })
 	select {
 	case <-a.Feed.Ready():

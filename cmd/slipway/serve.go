@@ -14,6 +14,7 @@ type serveCmd struct {
 	SSHKeyFile     string         `name:"ssh-key-file" help:"Private key to log in to nodes with; made in the data directory if absent. Replicas must share it." env:"SLIPWAY_SSH_KEY_FILE" type:"path"`
 	IBM            ibmFlags       `embed:"" prefix:"ibm-"`
 	Rack           rackFlags      `embed:"" prefix:"rack-"`
+	Script         scriptFlags    `embed:"" prefix:"script-"`
 	Install        installFlags   `embed:""`
 	Artifacts      artifactFlags  `embed:"" prefix:"artifact-"`
 	Retention      retentionFlags `embed:""`
@@ -31,7 +32,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	a, err := startApp(ctx, appConfig{Data: c.Data, Listen: c.Listen, BaseURL: c.BaseURL, TrustedProxies: proxies, SecureCookies: c.SecureCookies,
-		IBM: ibm, Rack: c.Rack, Install: c.Install, Artifacts: c.Artifacts, SSHKeyFile: c.SSHKeyFile, Retention: c.Retention, Netboot: c.Netboot, Logger: slog.Default()})
+		IBM: ibm, Rack: c.Rack, Script: c.Script, Install: c.Install, Artifacts: c.Artifacts, SSHKeyFile: c.SSHKeyFile, Retention: c.Retention, Netboot: c.Netboot, Logger: slog.Default()})
 	if err != nil {
 		return err
 	}

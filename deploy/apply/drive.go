@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -46,15 +47,23 @@ func (s *Service) drive(ctx context.Context, id int64) (*Run, error) {
 
 // start writes the run's files and starts the script.
 func (s *Service) start(ctx context.Context, r *Run) error {
-	run, err := s.files(ctx, r.ID)
+	docs, err := s.Documents(ctx, r.ID)
 	if err != nil {
 		return err
 	}
+	run := files(r.ID, docs)
 	if r.CancelAt != nil {
 		return s.giveUp(ctx, r, run, deploy.RunCanceled, "canceled before the script was started")
 	}
 	if r.StoredAt == nil {
-		if err := s.deps.Host.Write(ctx, run); err != nil {
+		if err := s.journal(ctx, docs); err != nil {
+			return err
+		}
+		err := s.deps.Host.Write(ctx, run)
+		if err == nil {
+			err = s.journal(ctx, docs)
+		}
+		if err != nil {
 			return firstOf(err, s.giveUp(ctx, r, run, deploy.RunFailed, refusal(err).Error()))
 		}
 		if err := s.set(ctx, r.ID, `stored_at = $2`, s.now()); err != nil {
@@ -86,14 +95,31 @@ func firstOf(errs ...error) error {
 	return nil
 }
 
+// journal notes what the nodes of a run hold. A deployment that was canceled
+// meanwhile notes nothing more.
+func (s *Service) journal(ctx context.Context, docs []Document) error {
+	for _, d := range docs {
+		_, err := s.deps.Provider.Order(ctx, deploy.Order{NodeID: d.NodeID, NodeName: d.NodeName, DeploymentID: d.DeploymentID, Attempt: d.Attempt,
+			Spec: deploy.Spec{Provider: deploy.ProviderScript, ManagementIP: d.target, Document: d.Body}})
+		var p *deploy.ProviderError
+		if errors.As(err, &p) && p.Code == deploy.CodeWrongState {
+			s.deps.Logger.Info("a node of a run holds nothing any more", "run", d.RunID, "node", d.NodeName, "reason", p.Message)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // files gives what a run writes.
-func (s *Service) files(ctx context.Context, id int64) (deploy.ScriptRun, error) {
-	docs, err := s.Documents(ctx, id)
+func files(id int64, docs []Document) deploy.ScriptRun {
 	run := deploy.ScriptRun{ID: id}
 	for _, d := range docs {
 		run.Documents = append(run.Documents, deploy.HostDocument{NodeID: d.NodeID, NodeName: d.NodeName, File: d.File, Body: d.Body})
 	}
-	return run, err
+	return run
 }
 
 // giveUp takes back what was written, and ends a run whose script never ran.

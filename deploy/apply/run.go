@@ -48,6 +48,8 @@ type Document struct {
 	SHA256       string
 	BootIDBefore string
 	CreatedAt    time.Time
+
+	target string // address of the node
 }
 
 // busy is the refusal of whoever wants to begin a run beside this one.
@@ -155,7 +157,7 @@ func (s *Service) ForAttempt(ctx context.Context, deploymentID int64, attempt in
 }
 
 func readDocuments(ctx context.Context, from reader, where string, args ...any) ([]Document, error) {
-	rows, err := from.QueryContext(ctx, `SELECT d.run_id, d.deployment_id, d.attempt, d.node_id, n.name, d.file, d.number, d.body, d.sha256, d.boot_id_before, d.created_at
+	rows, err := from.QueryContext(ctx, `SELECT d.run_id, d.deployment_id, d.attempt, d.node_id, n.name, d.file, d.number, d.body, d.sha256, d.boot_id_before, d.created_at, COALESCE(n.management_ip, '')
 		FROM script_documents d JOIN nodes n ON n.id = d.node_id JOIN script_runs r ON r.id = d.run_id WHERE `+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("apply: reading documents: %w", err)
@@ -164,7 +166,7 @@ func readDocuments(ctx context.Context, from reader, where string, args ...any) 
 	var out []Document
 	for rows.Next() {
 		var d Document
-		if err := rows.Scan(&d.RunID, &d.DeploymentID, &d.Attempt, &d.NodeID, &d.NodeName, &d.File, &d.Number, &d.Body, &d.SHA256, &d.BootIDBefore, &d.CreatedAt); err != nil {
+		if err := rows.Scan(&d.RunID, &d.DeploymentID, &d.Attempt, &d.NodeID, &d.NodeName, &d.File, &d.Number, &d.Body, &d.SHA256, &d.BootIDBefore, &d.CreatedAt, &d.target); err != nil {
 			return nil, fmt.Errorf("apply: reading documents: %w", err)
 		}
 		out = append(out, d)

@@ -17,13 +17,21 @@ type Prober interface {
 	Check(ctx context.Context, t health.Target) health.Result
 }
 
+// Writer changes deployments; package lifecycle's Writer does.
+type Writer interface {
+	Do(ctx context.Context, deployments, nodes []int64, apply func(*lifecycle.Tx) error) error
+}
+
 // Deps are what a Service is made of.
 type Deps struct {
 	// Host runs the script. nil = none is set up here: everything but reading is
 	// refused with wrong_state.
 	Host   deploy.ScriptHost
 	Store  *store.Store
-	Writer *lifecycle.Writer
+	Writer Writer
+	// Provider journals what each node holds: the intent before its file is
+	// written, the file after.
+	Provider deploy.Provider
 	// Prober, with User and Port, reads the boot ids of hosts before the script
 	// runs, so that their restart can be proven. nil = they are not read.
 	Prober Prober

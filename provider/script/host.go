@@ -73,6 +73,9 @@ func NewHost(c Config) (*Host, error) {
 	return &Host{c: c, dir: dir, adopted: map[int64]time.Time{}}, nil
 }
 
+// WorkDir is the path of the work directory.
+func (h *Host) WorkDir() string { return h.dir.Path() }
+
 // Host names it.
 func (h *Host) Host() string { return h.c.Name }
 
