@@ -18,7 +18,8 @@ var placeholders = map[string]bool{
 // section 7.2, System Information, Serial Number) as it is compared: without
 // space around it, and in upper case, because firmware and stickers differ in
 // that. ok is false if it is none: empty, longer than 64, not of printable
-// ASCII, or what firmware has when nobody set one.
+// ASCII, with one of & + # % ; in it (iPXE writes those into a URL as they are,
+// where they mean something else), or what firmware has when nobody set one.
 func NormalSerial(s string) (serial string, ok bool) {
 	serial = strings.ToUpper(strings.TrimSpace(s))
 	if serial == "" || len(serial) > serialMax || placeholders[serial] {
@@ -26,7 +27,7 @@ func NormalSerial(s string) (serial string, ok bool) {
 	}
 	distinct := false // not the same sign throughout, as in 0000000 or ......
 	for i := range len(serial) {
-		if serial[i] < ' ' || serial[i] > '~' {
+		if serial[i] < ' ' || serial[i] > '~' || strings.IndexByte("&+#%;", serial[i]) >= 0 {
 			return serial, false
 		}
 		distinct = distinct || serial[i] != serial[0]
@@ -48,5 +49,5 @@ func CheckSerial(field, serial string) []FieldError {
 	case placeholders[normal]:
 		return []FieldError{{Field: field, Code: CodeInvalid, Message: "is what firmware shows when no serial number was set; give the MAC address"}}
 	}
-	return []FieldError{{Field: field, Code: CodeInvalid, Message: "is not a serial number: printable ASCII, and not one sign throughout"}}
+	return []FieldError{{Field: field, Code: CodeInvalid, Message: "is not a serial number that a machine can give: printable ASCII without & + # % ; and not one sign throughout"}}
 }

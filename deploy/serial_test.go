@@ -19,7 +19,7 @@ func TestNormalSerial(t *testing.T) {
 	}
 	for _, in := range []string{
 		" ", "0", "00000000", "......", "To Be Filled By O.E.M.", "default string", "Not Specified", "System Serial Number", "None", "0123456789",
-		"a\nb", "sér1", "a\x00b", strings.Repeat("ab", 33),
+		"a\nb", "sér1", "a&b", "a+b", "a#b", "a%b", "a;b", "a\x00b", strings.Repeat("ab", 33),
 	} {
 		if _, ok := NormalSerial(in); ok {
 			t.Errorf("%q is a serial number", in)

@@ -79,11 +79,11 @@ func TestASerialNumberBringsTheMACAddress(t *testing.T) {
 func TestASerialNumberIsRepeated(t *testing.T) {
 	r := newRig(t, storetest.SQLite(t), settings())
 	_, err := r.writer.Deploy(t.Context(), lifecycle.NewDeployment{Name: "rack-01", Actor: deploy.System, Spec: deploy.Spec{
-		Provider: deploy.ProviderRack, Serial: "VMware-56 4d/a&b", ManagementIP: rackIP, Netmask: "24",
+		Provider: deploy.ProviderRack, Serial: "VMware-56 4d/a=b", ManagementIP: rackIP, Netmask: "24",
 	}})
 	require.NoError(t, err)
-	wait := r.bootFrom(rackIP, "/boot/config?serial=vmware-56%204d%2fa%26b&mac=52-54-00-00-00-21")
-	require.Contains(t, wait, "/boot/config?mac=52-54-00-00-00-21&serial=VMWARE-56+4D%2FA%26B")
+	wait := r.bootFrom(rackIP, "/boot/config?serial=vmware-56%204d/a=b&mac=52-54-00-00-00-21")
+	require.Contains(t, wait, "/boot/config?mac=52-54-00-00-00-21&serial=VMWARE-56+4D%2FA%3DB")
 }
 
 // Nobody is given a serial number, or learns a MAC address, that is another's.
