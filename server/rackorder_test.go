@@ -27,6 +27,8 @@ func TestOrderOfARackMachine(t *testing.T) {
 			"wrong type":    {`"username":"slipway"`, `"username":7`, []string{"node_config.power"}},
 			"no object":     {`{"type":"redfish","url":"https://10.0.9.7","username":"slipway","password_ref":"lab"}`, `"redfish"`, []string{"node_config.power"}},
 			"several":       {`"username":"slipway","password_ref":"lab"`, `"system_id":"1"`, []string{"node_config.power.username", "node_config.power.password_ref"}},
+			"serial":        {`"mac":"52-54-00-00-00-01"`, `"serial":"To be filled by O.E.M."`, []string{"node_config.serial"}},
+			"neither":       {`"mac":"52-54-00-00-00-01",`, ``, []string{"node_config.mac"}},
 			"another cloud": {`"provider":"rack"`, `"provider":"ibm_vpc","server_profile":"p"`, []string{"node_config.power", "network_config.netmask", "network_config.gateway"}},
 		} {
 			got := r.call("POST", "/api/config/nodes", r.operator, strings.Replace(rackOrder, c.from, c.to, 1), "Content-Type", jsonType)
@@ -39,5 +41,11 @@ func TestOrderOfARackMachine(t *testing.T) {
 		require.Empty(t, r.get("/api/config/nodes").json(t)["nodes"], "nothing was made")
 		got := r.call("POST", "/api/config/nodes", r.operator, rackOrder, "Content-Type", jsonType)
 		require.Equal(t, 202, got.status, got.body)
+		numbered := `{"node_config":{"node_name":"rack-02","provider":"rack","serial":"7cx1y23"},"network_config":{"management_ip":"10.0.8.8"}}`
+		got = r.call("POST", "/api/config/nodes", r.operator, numbered, "Content-Type", jsonType)
+		require.Equal(t, 202, got.status, got.body)
+		got = r.call("POST", "/api/config/nodes", r.operator, strings.NewReplacer("rack-02", "rack-03", "10.0.8.8", "10.0.8.9").Replace(numbered), "Content-Type", jsonType)
+		require.Equal(t, 409, got.status, got.body)
+		require.Contains(t, got.body, `"field":"node_config.serial"`)
 	})
 }
