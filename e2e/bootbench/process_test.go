@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,6 +29,9 @@ import (
 
 // serveEnv makes this test binary a TFTP server for the files of a directory.
 const serveEnv = "SLIPWAY_BENCH_TFTP"
+
+// profileEnv names a file for the CPU profile of our TFTP server.
+const profileEnv = "SLIPWAY_BENCH_PROFILE"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(serveEnv); dir != "" {
@@ -59,8 +63,19 @@ func serveTFTP(dir string) error {
 		}
 		list = append(list, p)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if path := os.Getenv(profileEnv); path != "" {
+		f, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	l, err := tftp.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		return err
