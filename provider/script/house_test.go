@@ -100,7 +100,7 @@ func (h *house) ends(run int64) {
 		}
 		h.until(fmt.Sprintf("run %d to be over", run), func() bool {
 			p, err := host.Look(ctx, run)
-			return err != nil || p.State != deploy.ProcessRunning
+			return (err != nil || p.State != deploy.ProcessRunning) && h.supervisorPID(run) == 0
 		})
 		if h.t.Failed() {
 			h.t.Logf("supervisor of run %d: %s\nSlipway: %s", run, h.said(run), h.log.String())

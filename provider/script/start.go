@@ -95,15 +95,12 @@ func (h *Host) mayStart(ctx context.Context, run int64, s supervisor.State) (boo
 	if err != nil {
 		return false, err
 	}
-	if active != 0 {
-		other, err := supervisor.Look(ctx, h.dir, active)
-		if err != nil {
-			return false, err
-		}
-		if active == run || other.Ended != nil { // it is about to let its lock go
-			return false, nil
-		}
+	if active != 0 && active != run {
 		return false, runActive(active)
+	}
+	busy, err := supervisor.Busy(ctx, h.dir)
+	if err != nil || busy { // it is about to say whose it is, or to let it go
+		return false, err
 	}
 	written, err := h.dir.Written(ctx, run)
 	if err != nil {

@@ -90,21 +90,25 @@ func Cancel(ctx context.Context, dir *workdir.Dir, run int64, at time.Time) erro
 }
 
 // Active gives the run whose script is there, or is being started; 0 if none is.
+// One whose end is written is over, though its supervisor may not be.
 func Active(ctx context.Context, dir *workdir.Dir) (int64, error) {
 	busy, err := held(ctx, dir, hostLock)
 	if err != nil {
 		return 0, err
 	}
 	run, err := holder(ctx, dir)
-	if err != nil || run == 0 || busy {
-		return run, err
+	if err != nil || run == 0 {
+		return 0, err
 	}
 	s, err := Look(ctx, dir, run)
-	if err != nil || !s.Alive {
+	if err != nil || s.Ended != nil || !busy && !s.Alive {
 		return 0, err
 	}
 	return run, nil
 }
+
+// Busy tells whether a supervisor has the work directory.
+func Busy(ctx context.Context, dir *workdir.Dir) (bool, error) { return held(ctx, dir, hostLock) }
 
 // Supervisor gives the supervisor's process of a run; nil if it had none.
 func Supervisor(ctx context.Context, dir *workdir.Dir, run int64) (*Process, error) {

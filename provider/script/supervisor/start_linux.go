@@ -98,7 +98,10 @@ func (s *supervision) keep(read *os.File) {
 // become makes this process the script. It returns only if that failed, which it
 // says to the supervisor.
 func (s *supervision) become(ctx context.Context) error {
-	signal.Reset() // a script that is asked to end is not to lose that to a handler
+	// A script that is asked to end is not to lose that to a handler, and is not to
+	// inherit what somebody before Slipway ignored: handlers end with exec.
+	signal.Reset(unix.SIGTERM)
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGPIPE, unix.SIGCHLD)
 	status := os.NewFile(execStatus, "status")
 	err := keepFiles()
 	if err == nil {

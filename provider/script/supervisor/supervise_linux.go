@@ -180,11 +180,11 @@ func (s *supervision) begin(ctx context.Context) error {
 	}
 	s.log.InfoContext(ctx, "the script was started", "pid", pid)
 	s.decided()
-	left := s.await(ctx, []int{os.Getpid(), pid}, s.canceled, func() bool {
+	left, at := s.await(ctx, []int{os.Getpid(), pid}, s.canceled, func() bool {
 		st, ok := statOf(pid)
 		return !ok || st.dead()
 	})
-	e := Ended{Started: true, Known: true}
+	e := Ended{Started: true, Known: true, At: at.UTC()}
 	e.ExitCode, e.Signal, err = reap(pid)
 	if err != nil {
 		e.Known, e.Problem = false, err.Error()
@@ -240,26 +240,22 @@ const tick = 200 * time.Millisecond
 
 // await waits until the script is over and all that it started has ended, too:
 // for that not longer than a moment, unless all is to end. It gives those that
-// are left. The script itself stays unreaped meanwhile, so that its process
+// are left, and when the script was over. The script itself stays unreaped meanwhile, so that its process
 // group cannot become another's.
-func (s *supervision) await(ctx context.Context, roots []int, all func(context.Context) bool, over func() bool) (left []stat) {
+func (s *supervision) await(ctx context.Context, roots []int, all func(context.Context) bool, over func() bool) (left []stat, at time.Time) {
 	look := time.NewTicker(tick)
 	defer look.Stop()
-	var until time.Time // zero while the script runs
 	kept := s.kept
 	for {
 		reapOthers(roots)
-		if until.IsZero() && over() {
-			until = time.Now().Add(s.o.Linger)
+		if at.IsZero() && over() {
+			at = time.Now()
 		}
-		if !until.IsZero() {
+		if !at.IsZero() {
 			left = descendants(roots...)
-			late := time.Now().After(until)
-			if len(left) == 0 && (kept == nil || late) {
-				return nil
-			}
-			if late && !all(ctx) {
-				return left
+			late := time.Since(at) > s.o.Linger
+			if len(left) == 0 && (kept == nil || late) || late && !all(ctx) {
+				return left, at
 			}
 		}
 		select {
@@ -289,6 +285,10 @@ func reapOthers(roots []int) {
 	}
 }
 
+// atTheEnd is how long before its end a script may take its marker away: others
+// than this one's contract have it do that.
+const atTheEnd = time.Second
+
 // judge adds what was odd.
 func (s *supervision) judge(ctx context.Context, e Ended, left []stat) Ended {
 	var odd []string
@@ -297,12 +297,12 @@ func (s *supervision) judge(ctx context.Context, e Ended, left []stat) Ended {
 	}
 	if s.marker != nil {
 		m, err := s.dir.Marker(ctx)
-		switch early, ok := s.marker.taken(time.Now()); {
+		switch early, ok := s.marker.taken(e.At); {
 		case err != nil:
 			odd = append(odd, fmt.Sprintf("the marker could not be read: %v", err))
 		case m.Present && m.Run == s.o.Run && e.Known && e.ExitCode == 0 && e.Signal == "":
 			odd = append(odd, "the script left its marker: it was taken away for it")
-		case !m.Present && ok && early > s.o.Linger:
+		case !m.Present && ok && early > atTheEnd:
 			odd = append(odd, fmt.Sprintf("the script took its marker away %s before it ended", early.Round(100*time.Millisecond)))
 		}
 	}
@@ -329,7 +329,10 @@ func (s *supervision) judge(ctx context.Context, e Ended, left []stat) Ended {
 
 // end writes how it ended, takes the marker away and lets the locks go.
 func (s *supervision) end(ctx context.Context, e Ended) error {
-	e.Run, e.At = s.o.Run, time.Now().UTC()
+	e.Run = s.o.Run
+	if e.At.IsZero() {
+		e.At = time.Now().UTC()
+	}
 	if err := s.dir.RecordReserved(ctx, s.o.Run, workdir.EndedFile, e); err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func (s *supervision) takeOver(ctx context.Context, started Started) error {
 	// What it leaves behind does not hang under this process: it may not even be
 	// found, and is not waited for.
 	never := func(context.Context) bool { return false }
-	left := s.await(ctx, []int{started.PID}, never, func() bool {
+	left, at := s.await(ctx, []int{started.PID}, never, func() bool {
 		select {
 		case <-over:
 			return true
@@ -47,6 +47,7 @@ func (s *supervision) takeOver(ctx context.Context, started Started) error {
 			return false
 		}
 	})
+	e.At = at.UTC()
 	if status, ok := askAfter(fd); ok {
 		e.Known, e.Problem = true, "its supervisor was ended and replaced while it ran"
 		e.ExitCode, e.Signal = verdict(status)
