@@ -19,7 +19,7 @@ func (e *Engine) SetSlots(n int) { e.opts.Slots = n }
 
 // QueueSQL are the queries that each look at the queue makes, by what they do.
 func QueueSQL() map[string]string {
-	return map[string]string{"place": placeInQueue(), "first": firstOfQueue(1)}
+	return map[string]string{"place": placeInQueue(), "first": firstOfQueue(3, 2)}
 }
 
 // AheadMost is how far the queue is counted.

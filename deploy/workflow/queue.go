@@ -52,10 +52,11 @@ func placeInQueue() string {
 		(SELECT COUNT(*) FROM (SELECT 1 FROM deployments q WHERE `+mayBegin+` AND q.id < $1 LIMIT %d) AS ahead)`, aheadMost)
 }
 
-// firstOfQueue is the SQL of the pending phases, $1, of the first n that may begin.
-func firstOfQueue(n int) string {
+// firstOfQueue is the SQL of the pending phases, $1, of n that may begin, after
+// the first few.
+func firstOfQueue(after, n int) string {
 	return fmt.Sprintf(`SELECT q.id, r.attempt, r.phase, r.tries FROM deployments q JOIN phase_runs r ON r.deployment_id = q.id AND r.finished_at IS NULL
-		WHERE r.phase = $1 AND `+mayBegin+` ORDER BY q.id LIMIT %d`, n)
+		WHERE r.phase = $1 AND `+mayBegin+` ORDER BY q.id LIMIT %d OFFSET %d`, n, after)
 }
 
 func (e *Engine) queue(ctx context.Context, tx *sql.Tx, s *step) (queueFacts, error) {
@@ -112,9 +113,20 @@ func roughly(n int) string {
 	return fmt.Sprintf("more than %d", aheadMost)
 }
 
-// Freed lets the first n of the queue look at once whether a slot is free.
+// Freed lets as many of the queue look at once whether a slot is free as gave
+// theirs back: not the very first where others gave back theirs before, for
+// whom those were woken.
 func (e *Engine) Freed(ctx context.Context, tx *sql.Tx, n int) error {
-	first, err := e.first(ctx, tx, n)
+	var running int
+	if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM deployments WHERE `+holdsSlot).Scan(&running); err != nil {
+		return fmt.Errorf("workflow: counting slots: %w", err)
+	}
+	return e.wake(ctx, tx, max(0, e.opts.Slots-running-n), n)
+}
+
+// wake lets n of the queue, after the first few, look at once.
+func (e *Engine) wake(ctx context.Context, tx *sql.Tx, after, n int) error {
+	first, err := e.first(ctx, tx, after, n)
 	if err != nil {
 		return fmt.Errorf("workflow: looking for the first of the queue: %w", err)
 	}
@@ -125,21 +137,25 @@ func (e *Engine) Freed(ctx context.Context, tx *sql.Tx, n int) error {
 		switch {
 		case err != nil:
 			return fmt.Errorf("workflow: finding a step of the queue: %w", err)
-		case !found.UniqueSkippedAsDuplicate: // it was lost; this one will look
 		case found.Job.State == rivertype.JobStateRunning:
 			e.lookSoon() // it may have looked before this slot was free
-		default:
+			continue
+		case found.UniqueSkippedAsDuplicate: // else it was lost, and is made now
 			if _, err := e.client.JobRetryTx(ctx, tx, found.Job.ID); err != nil {
 				return fmt.Errorf("workflow: waking the queue: %w", err)
 			}
+		}
+		// Whoever may begin comes before those that only want to know their place.
+		if _, err := tx.ExecContext(ctx, `UPDATE river_job SET priority = 1 WHERE id = $1 AND priority <> 1`, found.Job.ID); err != nil {
+			return fmt.Errorf("workflow: waking the queue: %w", err)
 		}
 	}
 	return nil
 }
 
-// first are the steps of the first n that may begin.
-func (e *Engine) first(ctx context.Context, tx *sql.Tx, n int) (out []stepArgs, err error) {
-	rows, err := tx.QueryContext(ctx, firstOfQueue(n), phase.Pending)
+// first are the steps of n that may begin, after the first few.
+func (e *Engine) first(ctx context.Context, tx *sql.Tx, after, n int) (out []stepArgs, err error) {
+	rows, err := tx.QueryContext(ctx, firstOfQueue(after, n), phase.Pending)
 	if err != nil {
 		return nil, err
 	}
@@ -187,5 +203,5 @@ func (e *Engine) fill(ctx context.Context) error {
 	if free <= 0 || !waiting {
 		return nil
 	}
-	return e.store.InTx(ctx, func(tx *sql.Tx) error { return e.Freed(ctx, tx, free) })
+	return e.store.InTx(ctx, func(tx *sql.Tx) error { return e.wake(ctx, tx, 0, free) })
 }

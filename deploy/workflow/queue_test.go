@@ -51,6 +51,37 @@ func TestMoreSlotsAreFilled(t *testing.T) {
 	})
 }
 
+// TestEachSlotWakesAnother: slots that are given back one after the other wake
+// one after the other, although none of them has begun yet.
+func TestEachSlotWakesAnother(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		t.Parallel()
+		h := build(t, st, workflow.Options{Prober: healthy, Slots: 2}, newCloud())
+		running := []int64{h.deploy(t, "one").DeploymentID, h.deploy(t, "two").DeploymentID}
+		for _, id := range running {
+			h.until(t, id, at(phase.MonitoringStart, phase.InProgress))
+		}
+		h.deploy(t, "three")
+		h.deploy(t, "four")
+		h.putOff(t, 2)
+		tx, err := st.Write.Begin()
+		require.NoError(t, err)
+		defer func() { _ = tx.Rollback() }()
+		awake := func() (n int) {
+			require.NoError(t, tx.QueryRow(`SELECT COUNT(*) FROM river_job WHERE state = 'available' AND priority = 1
+				AND id IN (SELECT id FROM river_job ORDER BY id DESC LIMIT 2)`).Scan(&n))
+			return n
+		}
+		for n, id := range running {
+			_, err := tx.Exec(`UPDATE deployments SET state = 'failed' WHERE id = $1`, id)
+			require.NoError(t, err)
+			require.NoError(t, h.engine.Freed(t.Context(), tx, 1))
+			require.Equal(t, n+1, awake())
+		}
+	})
+}
+
 // TestAStoppedBatchIsToldAtOnce: those that will not begin learn it one after
 // the other, none by its own look.
 func TestAStoppedBatchIsToldAtOnce(t *testing.T) {
