@@ -53,6 +53,7 @@ type cli struct {
 	Token        tokenCmd        `cmd:"" help:"Make, list and revoke access."`
 	Artifacts    artifactsCmd    `cmd:"" help:"Manage boot files and images."`
 	Migrate      migrateCmd      `cmd:"" help:"Bring the database to this version's schema."`
+	RunScript    runScriptCmd    `cmd:"" hidden:"" help:"Run the deployment script of one run; the server starts this."`
 	Version      versionCmd      `cmd:"" help:"Show the version."`
 }
 

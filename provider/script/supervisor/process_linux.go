@@ -17,7 +17,8 @@ import (
 type stat struct {
 	pid, parent, group, session int
 	state                       byte
-	start                       uint64 // in clock ticks since the boot
+	start                       uint64          // in clock ticks since the boot
+	status                      unix.WaitStatus // of one that is dead
 }
 
 // dead tells whether the process only waits for somebody to ask how it ended.
@@ -40,7 +41,11 @@ func statOf(pid int) (stat, bool) {
 		return n
 	}
 	start, err := strconv.ParseUint(f[22-3], 10, 64)
-	return stat{pid: pid, state: f[0][0], parent: number(4), group: number(5), session: number(6), start: start}, err == nil
+	s := stat{pid: pid, state: f[0][0], parent: number(4), group: number(5), session: number(6), start: start}
+	if len(f) > 52-3 {
+		s.status = unix.WaitStatus(number(52)) //nolint:gosec // the kernel's own bits
+	}
+	return s, err == nil
 }
 
 // processes lists those for which choose says so.

@@ -32,9 +32,12 @@ func (s *supervision) takeOver(ctx context.Context, started Started) error {
 	defer s.marker.close()
 	s.decided()
 	over := make(chan struct{})
+	var status unix.WaitStatus
+	told := false
 	go func() {
 		defer close(over)
 		waitFor(fd)
+		status, told = askAfter(fd, started.Process)
 	}()
 	// What it leaves behind does not hang under this process: it may not even be
 	// found, and is not waited for.
@@ -48,7 +51,7 @@ func (s *supervision) takeOver(ctx context.Context, started Started) error {
 		}
 	})
 	e.At = at.UTC()
-	if status, ok := askAfter(fd); ok {
+	if told {
 		e.Known, e.Problem = true, "its supervisor was ended and replaced while it ran"
 		e.ExitCode, e.Signal = verdict(status)
 	}
@@ -96,13 +99,17 @@ func waitFor(fd int) {
 // ended: only then the kernel tells others.
 const patienceExit = 2 * time.Second
 
-// askAfter asks how a process ended that is no child: Linux tells since 6.15
-// (PIDFD_GET_INFO). false if it does not.
-func askAfter(fd int) (unix.WaitStatus, bool) {
+// askAfter asks how a process ended that is no child. As long as whoever
+// inherited it has not asked, /proc has the answer; after that Linux tells since
+// 6.15 (PIDFD_GET_INFO). false if nobody tells.
+func askAfter(fd int, p Process) (unix.WaitStatus, bool) {
 	until := time.Now().Add(patienceExit)
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
 	for time.Now().Before(until) {
+		if s, ok := p.there(); ok && s.dead() {
+			return s.status, true
+		}
 		info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
 		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.PIDFD_GET_INFO, uintptr(unsafe.Pointer(&info))) //nolint:gosec // the kernel fills a struct that x/sys defines
 		if errno == 0 && info.Mask&unix.PIDFD_INFO_EXIT != 0 {
