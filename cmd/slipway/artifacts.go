@@ -13,7 +13,7 @@ import (
 )
 
 type artifactsCmd struct {
-	List   artifactsListCmd   `cmd:"" help:"List the catalogue and the boot programs of this host."`
+	List   artifactsListCmd   `cmd:"" default:"withargs" help:"List the catalogue and the boot programs of this host."`
 	Add    artifactsAddCmd    `cmd:"" help:"Add a file of this host to its catalogue."`
 	Served artifactsServedCmd `cmd:"" help:"List what a running server serves, and which nodes still need it."`
 	Upload artifactsUploadCmd `cmd:"" help:"Upload a file to a running server (role admin)."`

@@ -185,6 +185,10 @@ func TestArtifactsOfARunningServer(t *testing.T) {
 	code, out = run(access.RoleAdmin, "upload", "cvm.img", image, "--kind=cvm", "--version=7.0")
 	require.Equal(t, exitOK, code, "the same bytes: %s", out)
 
+	here := runSlipway(t, t.TempDir(), "artifacts", "--data-dir="+t.TempDir())
+	require.Equal(t, exitOK, here.end(ctx), "the list of this host is what is asked for without a word")
+	require.Contains(t, here.said()[0], "SHA256")
+
 	list := w.query(`{artifacts{name kind version size sha256 state problem inPlace inUseBy registeredAt}}`)["artifacts"].([]any)
 	require.Len(t, list, 1)
 	one := list[0].(map[string]any)
