@@ -17,13 +17,24 @@ const (
 	ActionRetryFrom    Action = "retry_from_phase" // from an earlier one
 	ActionCleanup      Action = "cleanup"
 	ActionReinitialize Action = "reinitialize"
+	// Of a host that the deployment script has configured.
+	ActionSkipPolling   Action = "skip_polling"
+	ActionProbeNow      Action = "probe_now"
+	ActionAcceptHostKey Action = "accept_host_key"
 )
+
+// CodeWrongHost is the failure code of a host that showed another key than the
+// one it is known by, and the class of an attempt that found that.
+const CodeWrongHost = "wrong_host"
 
 // ActionFacts is what decides which actions there are.
 type ActionFacts struct {
 	Provider     string
 	State        State
 	FailurePhase Key  // of a failed deployment
+	FailureCode  string
+	Open         Key    // the open phase
+	ProbeClass   string // how the last attempt to reach the host ended, as far as it is known
 	Current      bool // the deployment is its node's current one
 	Protected    bool // the node is held: it is neither released nor installed anew
 }
@@ -37,8 +48,9 @@ func AllowedActions(f ActionFacts) []Action {
 	}
 	switch f.State {
 	case Queued, Running, Canceling:
-		return append(out, ActionCancel)
+		return append(append(out, ActionCancel), f.ofHost()...)
 	case StateFail:
+		out = append(out, f.ofHost()...)
 		if start, err := Retry(f.Provider, f.FailurePhase, "", ""); err == nil && !(f.Protected && Installs(f.Provider, start)) {
 			out = append(out, ActionRetry)
 			if index(f.Provider, start) > 1 && !f.Protected {
@@ -55,6 +67,22 @@ func AllowedActions(f ActionFacts) []Action {
 	out = append(out, ActionCleanup)
 	if f.Provider != deploy.ProviderScript && f.FailurePhase != Cleanup {
 		out = append(out, ActionReinitialize)
+	}
+	return out
+}
+
+// ofHost lists what may be asked of a host that the deployment script has
+// configured.
+func (f ActionFacts) ofHost() (out []Action) {
+	switch {
+	case f.Provider != deploy.ProviderScript:
+	case f.State == Running && Polls(f.Open):
+		out = append(out, ActionSkipPolling, ActionProbeNow)
+		if f.ProbeClass == CodeWrongHost {
+			out = append(out, ActionAcceptHostKey)
+		}
+	case f.State == StateFail && f.FailureCode == CodeWrongHost && Polls(f.FailurePhase):
+		out = append(out, ActionAcceptHostKey)
 	}
 	return out
 }
@@ -169,7 +197,7 @@ func cleaning(f Facts, r Report) Verdict {
 // SkipPolling says what becomes of a host that an operator vouches for: its
 // polling and the check after it are passed over, and it is deployed.
 func SkipPolling(f Facts) (Verdict, *deploy.Error) {
-	if f.State != Running || f.Provider != deploy.ProviderScript || !polling(f.Open) {
+	if f.State != Running || f.Provider != deploy.ProviderScript || !Polls(f.Open) {
 		return Verdict{}, &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("the host is not being waited for: the deployment is %s at %s", f.State, f.Open)}
 	}
 	v := Verdict{Outcome: Accept, State: Succeeded, At: f.Open, Moves: []Move{{Phase: f.Open, Status: Skipped}}}
@@ -184,5 +212,6 @@ func SkipPolling(f Facts) (Verdict, *deploy.Error) {
 	return v, nil
 }
 
-// polling reports whether a host is being waited for in a phase.
-func polling(k Key) bool { return k == RebootWait || k == SSHPolling || k == HealthValidation }
+// Polls reports whether a host that the deployment script has configured is
+// being waited for in a phase.
+func Polls(k Key) bool { return k == RebootWait || k == SSHPolling || k == HealthValidation }

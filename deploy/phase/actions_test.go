@@ -90,6 +90,13 @@ func TestAllowedActions(t *testing.T) {
 	vpcFacts := func(s State, failed Key) ActionFacts {
 		return ActionFacts{Provider: deploy.ProviderIBMVPC, State: s, FailurePhase: failed, Current: true}
 	}
+	host := func(s State, open Key, class string, failed Key) ActionFacts {
+		f := ActionFacts{Provider: deploy.ProviderScript, State: s, Open: open, ProbeClass: class, Current: true}
+		if failed != "" {
+			f.FailurePhase, f.FailureCode = failed, class
+		}
+		return f
+	}
 	held := func(f ActionFacts) ActionFacts { f.Protected = true; return f }
 	old := func(f ActionFacts) ActionFacts { f.Current = false; return f }
 	for _, tc := range []struct {
@@ -111,6 +118,18 @@ func TestAllowedActions(t *testing.T) {
 		{"cleaning up", vpcFacts(CleaningUp, ""), []Action{}},
 		{"cleaned up", vpcFacts(CleanedUp, ""), []Action{}},
 		{"not the node's own any more", old(vpcFacts(StateFail, Installation)), []Action{}},
+		{"the script runs", host(Running, ScriptStarted, "", ""), []Action{ActionCancel}},
+		{"the host restarts", host(Running, RebootWait, "", ""), []Action{ActionCancel, ActionSkipPolling, ActionProbeNow}},
+		{"the host is asked", host(Running, SSHPolling, "refused", ""), []Action{ActionCancel, ActionSkipPolling, ActionProbeNow}},
+		{"the host is asked once more", host(Running, HealthValidation, "ok", ""), []Action{ActionCancel, ActionSkipPolling, ActionProbeNow}},
+		{"the host shows another key", host(Running, SSHPolling, CodeWrongHost, ""), []Action{ActionCancel, ActionSkipPolling, ActionProbeNow, ActionAcceptHostKey}},
+		{"the key is of another provider's host", ActionFacts{Provider: deploy.ProviderIBMVPC, State: Running, Open: HealthValidation, ProbeClass: CodeWrongHost, Current: true}, []Action{ActionCancel}},
+		{"canceling while it is asked", host(Canceling, SSHPolling, "refused", ""), []Action{ActionCancel}},
+		{"failed, for the key is another one", host(StateFail, Failed, CodeWrongHost, SSHPolling), []Action{ActionAcceptHostKey, ActionRetry, ActionRetryFrom, ActionCleanup}},
+		{"failed for another reason", host(StateFail, Failed, "refused", SSHPolling), []Action{ActionRetry, ActionRetryFrom, ActionCleanup}},
+		{"failed with the key, and held: nothing is installed anew", held(host(StateFail, Failed, CodeWrongHost, SSHPolling)), []Action{ActionAcceptHostKey, ActionRetry}},
+		{"an old one failed with the key", old(host(StateFail, Failed, CodeWrongHost, SSHPolling)), []Action{}},
+		{"the host is back", host(Succeeded, Deployed, "ok", ""), []Action{ActionCleanup}},
 	} {
 		t.Run(tc.name, func(t *testing.T) { assert.Equal(t, tc.want, AllowedActions(tc.facts)) })
 	}
