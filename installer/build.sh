@@ -44,7 +44,7 @@ die() {
 	exit 1
 }
 
-for command in apt-get apt-cache dpkg dpkg-deb dpkg-query busybox curl ssh-keygen cpio gzip depmod modprobe ldd sha256sum; do
+for command in apt-get apt-cache dpkg dpkg-deb dpkg-query busybox curl ssh-keygen cpio zstd depmod modprobe ldd sha256sum; do
 	command -v "$command" >/dev/null || die "$command is missing: scripts/setup.sh test installs it"
 done
 [ "$(dpkg --print-architecture)" = amd64 ] || die "only amd64 is built; this is $(dpkg --print-architecture)"
@@ -145,7 +145,7 @@ done
 for program in usr/sbin/dropbear usr/bin/dropbearkey usr/bin/dropbearconvert; do
 	copy "$unpacked/$program" "/$program"
 done
-for library in "$unpacked"/usr/lib/x86_64-linux-gnu/lib{tomcrypt,tommath}.so.*; do
+for library in "$unpacked"/usr/lib/x86_64-linux-gnu/lib{tomcrypt,tommath}.so.?; do # by the name that is loaded
 	copy "$library" "/usr/lib/x86_64-linux-gnu/${library##*/}"
 done
 while read -r library; do
@@ -185,7 +185,8 @@ if [ -n "${SLIPWAY_INSTALLER_KEYS:-}" ]; then
 fi
 
 find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-(cd "$root" && find . -print0 | sort -z | cpio --quiet --null -o -H newc --reproducible -R 0:0) | gzip -9 -n >"$work/initrd.img"
+(cd "$root" && find . -print0 | sort -z | cpio --quiet --null -o -H newc --reproducible -R 0:0) |
+	zstd -q -19 --single-thread >"$work/initrd.img" # a fifth smaller than gzip's, and sooner unpacked; Debian's kernels know it
 mv -f "$work/initrd.img" "$out/initrd.img"
 install -m 0644 "$unpacked/boot/vmlinuz-$release" "$out/vmlinuz"
 printf 'version %s\n%s\n' "$version" "$text" >"$out/manifest"

@@ -2,8 +2,6 @@ package installer_test
 
 import (
 	"bytes"
-	"compress/gzip"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,9 +40,9 @@ func sharePackages(t *testing.T, dir string) {
 // names lists an initial ramdisk's files in their order.
 func names(t *testing.T, initrd []byte) []string {
 	t.Helper()
-	plain, err := gzip.NewReader(bytes.NewReader(initrd))
-	require.NoError(t, err)
-	archive, err := io.ReadAll(plain)
+	unpack := exec.CommandContext(t.Context(), "zstd", "-q", "-d")
+	unpack.Stdin = bytes.NewReader(initrd)
+	archive, err := unpack.Output()
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), "cpio", "--quiet", "-t")
 	cmd.Stdin = bytes.NewReader(archive)
@@ -58,7 +56,7 @@ func TestBuildIsReproducible(t *testing.T) {
 		t.Skip("builds the install environment twice: make soak runs it (SLIPWAY_SOAK=1)")
 	}
 	for name, debian := range map[string]string{
-		"cpio": "cpio", "depmod": "kmod", "busybox": "busybox-static", "curl": "curl", "ssh-keygen": "openssh-client", "apt-get": "apt", "ldd": "libc-bin",
+		"cpio": "cpio", "zstd": "zstd", "depmod": "kmod", "busybox": "busybox-static", "curl": "curl", "ssh-keygen": "openssh-client", "apt-get": "apt", "ldd": "libc-bin",
 	} {
 		present.Command(t, name, debian)
 	}

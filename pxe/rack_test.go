@@ -117,8 +117,8 @@ func TestARackMachineBootsFromOrderToDisk(t *testing.T) {
 		before = r.footprint()
 		for range 3 {
 			disk := r.bootFrom(rackIP, path)
-			require.Contains(t, disk, "sanboot --no-describe --drive 0x80 || exit")
-			require.Contains(t, disk, "iseq ${platform} efi && exit")
+			require.True(t, strings.HasSuffix(disk, "\nexit 1\n"), "UEFI firmware goes on to the disk after a failure only")
+			require.Contains(t, disk, "iseq ${platform} efi && goto next ||\nsanboot")
 			require.NotContains(t, disk, "kernel")
 		}
 		require.Equal(t, before, r.footprint(), "an installed machine is never installed again, and leaves no trace")

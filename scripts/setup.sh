@@ -83,6 +83,7 @@ if [ "$goal" = test ]; then
 	fi
 	# The install environment is built from these, and virtual machines boot it.
 	need cpio cpio
+	need zstd zstd
 	need depmod kmod
 	need mke2fs e2fsprogs
 	need mcopy mtools

@@ -2,11 +2,13 @@ package netnstest
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/slipwayhq/slipway/tools/present"
 )
@@ -19,7 +21,17 @@ const inside = "SLIPWAY_TEST_NETNS"
 // fails as it does, and reports false: the caller returns. It needs root.
 func Inside(t *testing.T) bool {
 	t.Helper()
+	return InsideFor(t, 2*time.Minute)
+}
+
+// InsideFor is Inside for a test that takes longer.
+func InsideFor(t *testing.T, limit time.Duration) bool {
+	t.Helper()
 	if os.Getenv(inside) != "" {
+		// A /proc that knows this namespace's processes, for programs that look
+		// there for themselves.
+		Run(t, "mount", "--make-rprivate", "/")
+		Run(t, "mount", "-t", "proc", "proc", "/proc")
 		Run(t, "ip", "link", "set", "lo", "up")
 		return true
 	}
@@ -28,10 +40,11 @@ func Inside(t *testing.T) bool {
 	}
 	present.Command(t, "ip", "iproute2")
 	cmd := Again(t, t.Name(), inside+"=1")
+	cmd.Args = append(cmd.Args, "-test.timeout="+limit.String()) // the last one holds
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	both := io.MultiWriter(&out, t.Output()) // whoever waits sees how it goes
+	cmd.Stdout, cmd.Stderr = both, both
 	err := cmd.Run()
-	t.Log(out.String())
 	if err != nil {
 		t.Fatalf("in its network namespace: %v", err)
 	}
@@ -54,12 +67,14 @@ func Again(t *testing.T, test string, env ...string) *exec.Cmd {
 	return cmd
 }
 
-// Command is a command in a new network namespace. It ends when the process that
-// started it does, and at the test's end.
+// Command is a command in new namespaces of network, processes and mounts. It ends when
+// the process that started it does, and at the test's end. What it has started
+// ends with it: a signal at the parent's death alone is lost on a program that
+// changes its user or group, as dnsmasq does (prctl(2), PR_SET_PDEATHSIG).
 func Command(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	cmd.Stderr = os.Stderr
 	return cmd
 }

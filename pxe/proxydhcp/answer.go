@@ -147,16 +147,13 @@ func expected(m *dhcpv4.DHCPv4, port int) (dhcpv4.MessageType, string) {
 	}
 }
 
-// choose finds the program for a client. Over TFTP the small ones come first,
-// which drive the card through the firmware; over HTTP the one with drivers of
-// its own, because firmware may have closed the card's driver by then.
+// choose finds the program for a client. Those come first that drive the card
+// through the firmware: ipxe.efi takes the card over with a driver of its own,
+// and firmware that it gives the machine back to (EDK2 2022.11) was seen to hang
+// there instead of going on to the disk.
 func (s Settings) choose(c client) (program.Program, string) {
-	prefer := []string{"undionly.kpxe", "snponly", "ipxe"}
-	if c.loader == HTTP {
-		prefer = []string{"ipxe", "snponly"}
-	}
 	if s.Programs != nil {
-		if p, ok := s.Programs.For(c.firmware, prefer...); ok {
+		if p, ok := s.Programs.For(c.firmware, "undionly.kpxe", "snponly", "ipxe"); ok {
 			return p, ""
 		}
 	}

@@ -102,7 +102,7 @@ func TestWhatIsBooted(t *testing.T) {
 		"Itanium, 2":           {says: []dhcpv4.Modifier{firmware("PXEClient", 2)}, loader: PXE},
 		"several, best first":  {says: []dhcpv4.Modifier{firmware("PXEClient", 9), dhcpv4.WithOption(dhcpv4.OptClientArch(2, 9, 0))}, boot: "snponly.efi", class: "PXEClient", loader: PXE},
 		"BIOS that can HTTP":   {says: []dhcpv4.Modifier{firmware("PXEClient", 20)}, loader: PXE},
-		"HTTP boot x86-64, 16": {says: []dhcpv4.Modifier{firmware("HTTPClient", 16)}, boot: "http://10.77.0.2:8080/boot/programs/ipxe.efi", class: "HTTPClient", loader: HTTP},
+		"HTTP boot x86-64, 16": {says: []dhcpv4.Modifier{firmware("HTTPClient", 16)}, boot: "http://10.77.0.2:8080/boot/programs/snponly.efi", class: "HTTPClient", loader: HTTP},
 		"HTTP boot ARM64, 19":  {says: []dhcpv4.Modifier{firmware("HTTPClient", 19)}, boot: "http://10.77.0.2:8080/boot/programs/snponly-arm64.efi", class: "HTTPClient", loader: HTTP},
 		"HTTP boot IA32, 15":   {says: []dhcpv4.Modifier{firmware("HTTPClient", 15)}, loader: HTTP},
 		// A class and an architecture that contradict each other: nothing that
@@ -188,7 +188,7 @@ func TestOffer(t *testing.T) {
 func TestOfferOfAURL(t *testing.T) {
 	s := settings(t)
 	r, _ := Answer(packet(t, firmware("HTTPClient", 16)), PortDHCP, s)
-	require.Equal(t, "http://10.77.0.2:8080/boot/programs/ipxe.efi", r.BootFileNameOption())
+	require.Equal(t, "http://10.77.0.2:8080/boot/programs/snponly.efi", r.BootFileNameOption())
 	require.Equal(t, r.BootFileNameOption(), r.BootFileName)
 	require.False(t, r.Options.Has(dhcpv4.OptionVendorSpecificInformation))
 	require.Equal(t, uuid, r.Options.Get(dhcpv4.OptionClientMachineIdentifier))
@@ -280,7 +280,7 @@ func TestFileOnlyOnTheBootPort(t *testing.T) {
 		require.Equal(t, server.String(), r.ServerIPAddr.String())
 	}
 	r, _ := Answer(packet(t, firmware("HTTPClient", 16)), PortDHCP, s)
-	require.Equal(t, "http://10.77.0.2:8080/boot/programs/ipxe.efi", r.BootFileNameOption())
+	require.Equal(t, "http://10.77.0.2:8080/boot/programs/snponly.efi", r.BootFileNameOption())
 }
 
 // RFC 4578 section 2.3: type 0 and 16 octets; anything else is not repeated, and
