@@ -123,7 +123,7 @@ func (s *Service) accept(ctx context.Context, in Request, hash string, prepared 
 			made, err := tx.Deploy(lifecycle.NewDeployment{NodeID: p.NodeID, Name: p.NodeName, Actor: in.Actor,
 				Spec: deploy.Spec{Provider: deploy.ProviderScript, ManagementIP: p.Target, Document: p.document()}}, sql.NullInt64{})
 			if err != nil {
-				return atCard(err, p)
+				return &withdrawn{atCard(err, p)}
 			}
 			begin := lifecycle.Report{DeploymentID: made.DeploymentID, Phase: phase.Pending, Status: phase.Success, Message: fmt.Sprintf("run %d of the deployment script", id),
 				As: phase.ByWorkflow, Source: deploy.SourceOrchestrator, Actor: deploy.System}
@@ -143,8 +143,19 @@ func (s *Service) accept(ctx context.Context, in Request, hash string, prepared 
 		}
 		return nil
 	})
+	var back *withdrawn
+	if errors.As(err, &back) {
+		return Applied{}, back.refusal
+	}
 	return out, err
 }
+
+// withdrawn is a refusal that came when something had been written already. It
+// does not unwrap to it: the writer keeps what a refusal leaves, and takes back
+// what any other error does.
+type withdrawn struct{ refusal error }
+
+func (w *withdrawn) Error() string { return w.refusal.Error() }
 
 func orOvertaken(err error) error {
 	if err != nil {
