@@ -64,7 +64,7 @@ func (s *Service) start(ctx context.Context, r *Run) error {
 			err = s.journal(ctx, docs)
 		}
 		if err != nil {
-			return firstOf(err, s.giveUp(ctx, r, run, deploy.RunFailed, refusal(err).Error()))
+			return firstOf(err, s.giveUp(ctx, r, run, deploy.RunFailed, words(err)))
 		}
 		if err := s.set(ctx, r.ID, `stored_at = $2`, s.now()); err != nil {
 			return err
@@ -76,7 +76,7 @@ func (s *Service) start(ctx context.Context, r *Run) error {
 		if seen, look := s.deps.Host.Look(ctx, r.ID); look == nil && seen.State != deploy.ProcessNone {
 			return s.settle(ctx, r, seen)
 		}
-		return firstOf(err, s.giveUp(ctx, r, run, deploy.RunFailed, refusal(err).Error()))
+		return firstOf(err, s.giveUp(ctx, r, run, deploy.RunFailed, words(err)))
 	}
 	if p.State == deploy.ProcessNone {
 		err := &deploy.ProviderError{Code: deploy.CodeUpstreamUnavailable, Message: "the deployment script could not be started: " + p.Problem}
@@ -84,6 +84,14 @@ func (s *Service) start(ctx context.Context, r *Run) error {
 	}
 	s.deps.Logger.Info("the deployment script was started", "run", r.ID, "host", r.Host, "pid", p.PID, "nodes", r.Nodes)
 	return s.settle(ctx, r, p)
+}
+
+// words is what an error says to people.
+func words(err error) string {
+	if e, ok := deploy.AsError(refusal(err)); ok {
+		return e.Message
+	}
+	return err.Error()
 }
 
 func firstOf(errs ...error) error {
@@ -125,7 +133,7 @@ func files(id int64, docs []Document) deploy.ScriptRun {
 // giveUp takes back what was written, and ends a run whose script never ran.
 func (s *Service) giveUp(ctx context.Context, r *Run, run deploy.ScriptRun, state, problem string) error {
 	if err := s.deps.Host.Undo(ctx, run); err != nil {
-		problem += fmt.Sprintf("; and the files could not be put back: %v", refusal(err))
+		problem += "; and the files could not be put back: " + words(err)
 		s.deps.Logger.Error("the files of a run that did not begin could not be put back", "run", r.ID, "error", err)
 	}
 	s.deps.Logger.Error("the deployment script did not begin", "run", r.ID, "host", r.Host, "problem", problem)
