@@ -24,10 +24,9 @@ const patience = 30 * time.Second
 
 // house is a work directory with a script in it.
 type house struct {
-	t    *testing.T
-	dir  string
-	log  safeBuffer
-	runs []int64 // started here
+	t   *testing.T
+	dir string
+	log safeBuffer // Slipway's
 }
 
 // newHouse makes a work directory whose script has the body.

@@ -250,8 +250,11 @@ func TestLogInCharacters(t *testing.T) {
 func TestExitCodeOnAFullDisk(t *testing.T) {
 	dir := smallDisk(t)
 	h := &house{t: t, dir: dir}
-	h.script("echo begun; cat /dev/zero >fill 2>/dev/null; for i in $(seq 100000); do echo line $i; done; exit 9")
+	wait, open := h.gate("gate")
+	h.script("echo begun; " + wait + "; cat /dev/zero >fill 2>/dev/null; for i in $(seq 100000); do echo line $i; done; exit 9")
 	h.start(1)
+	h.until("output", func() bool { return h.output(1) == "begun\n" })
+	open()
 	p := h.end(1)
 	require.Equal(t, []any{deploy.ProcessEnded, 9}, []any{p.State, p.ExitCode}, "%+v", p)
 	require.Contains(t, p.Problem, "no space left on device")

@@ -148,14 +148,15 @@ func (p *Provider) letGo(ctx context.Context, row *deploy.Resource) error {
 			Hint: "Wait for its end, or cancel it.", Temporary: true, Wait: waitRun}
 	}
 	rec := recordOf(*row)
-	owned, state, err := p.owned(ctx, *row)
+	owned, _, err := p.owned(ctx, *row)
 	if err != nil {
 		return err
 	}
 	if owned == nil {
 		return p.gone(ctx, row, rec, "no file was written for it")
 	}
-	if state, err = p.host.dir.Remove(ctx, *owned); err != nil {
+	state, err := p.host.dir.Remove(ctx, *owned)
+	if err != nil {
 		return err
 	}
 	row.CloudID = owned.File

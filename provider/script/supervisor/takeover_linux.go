@@ -88,7 +88,7 @@ func reopen(started Started) *os.File {
 // waitFor waits for the end of a process that is no child.
 func waitFor(fd int) {
 	for {
-		_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1) //nolint:gosec // descriptors are small
 		if !errors.Is(err, unix.EINTR) {
 			return
 		}

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -233,6 +232,3 @@ func (t tree) sync(name string) error {
 		return errors.Join(d.Sync(), d.Close())
 	})
 }
-
-// isTemp tells whether a name is of a file that is not there yet.
-func isTemp(name string) bool { return strings.HasPrefix(name, tempPrefix) }
