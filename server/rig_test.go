@@ -62,6 +62,7 @@ func newRig(t testing.TB, st *store.Store, opts ...option) *rig {
 		Strangers: access.NewStrangers(r.writer.Stranger, nil, nil),
 		GraphQL:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"data":{}}`) }),
 		Boot:      http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "boot "+r.URL.Path) }),
+		Artifacts: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Method+" "+r.PathValue("name")) }),
 		Log:       slog.New(slog.DiscardHandler),
 	}
 	for _, o := range opts {
