@@ -54,8 +54,9 @@ func (s Settings) Check() error {
 
 // scriptURL is where iPXE finds a machine's script. The MAC address is the one
 // that the machine has sent: iPXE's own ${net0/mac} may be another interface's.
+// Its serial number is not in DHCP; iPXE puts it in.
 func (s Settings) scriptURL(mac net.HardwareAddr) string {
-	return s.BaseURL + "/boot/config?mac=" + strings.ReplaceAll(mac.String(), ":", "-")
+	return s.BaseURL + "/boot/config?mac=" + strings.ReplaceAll(mac.String(), ":", "-") + "&serial=${serial:uristring}"
 }
 
 // Action is what became of a packet.

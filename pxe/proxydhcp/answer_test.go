@@ -21,7 +21,7 @@ var (
 	uuid    = append([]byte{0}, "0123456789abcdef"...) // RFC 4578 section 2.3
 )
 
-const script = "http://10.77.0.2:8080/boot/config?mac=52-54-00-00-00-0a"
+const script = "http://10.77.0.2:8080/boot/config?mac=52-54-00-00-00-0a&serial=${serial:uristring}"
 
 // efi is the smallest content that has the header of an EFI program.
 func efi(machine uint16) []byte {

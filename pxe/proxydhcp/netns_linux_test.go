@@ -261,7 +261,7 @@ func TestBesideADHCPServer(t *testing.T) {
 	_, ours = l.offers(2, l.mac, firmware("HTTPClient", 16))
 	require.Equal(t, "http://10.77.0.3:8080/boot/programs/snponly.efi", ours.BootFileNameOption())
 	_, ours = l.offers(2, l.mac, bios, ipxe)
-	require.Equal(t, "http://10.77.0.3:8080/boot/config?mac="+strings.ReplaceAll(l.mac.String(), ":", "-"), ours.BootFileName)
+	require.Equal(t, "http://10.77.0.3:8080/boot/config?mac="+strings.ReplaceAll(l.mac.String(), ":", "-")+"&serial=${serial:uristring}", ours.BootFileName)
 	require.Equal(t, "undionly.kpxe", l.boot(own, bios).BootFileName)
 
 	// Strangers, and machines that boot nothing, get their address and no more.
@@ -313,7 +313,7 @@ func TestFileOnlyOnTheBootPortOfANetwork(t *testing.T) {
 	own := l.lease(theirs)
 	for boot, says := range map[string][]dhcpv4.Modifier{
 		"undionly.kpxe": {firmware("PXEClient", 0)}, "snponly.efi": {firmware("PXEClient", 9)},
-		"http://10.77.0.3:8080/boot/config?mac=" + strings.ReplaceAll(l.mac.String(), ":", "-"): {firmware("PXEClient", 7), ipxe},
+		"http://10.77.0.3:8080/boot/config?mac=" + strings.ReplaceAll(l.mac.String(), ":", "-") + "&serial=${serial:uristring}": {firmware("PXEClient", 7), ipxe},
 	} {
 		_, ours := l.offers(2, l.mac, says...)
 		require.Empty(t, ours.BootFileName)
