@@ -145,17 +145,12 @@ func (h *Host) Look(ctx context.Context, run int64) (deploy.RunProcess, error) {
 			return deploy.RunProcess{}, err
 		}
 	}
-	if over := s.Ended != nil || s.Started != nil && !s.Supervised && !s.Alive; over {
-		if err := h.dir.Unmark(ctx, run); err != nil {
-			return deploy.RunProcess{}, err
-		}
-	}
 	return h.describe(ctx, run, s)
 }
 
 // adoptAgain is how long after starting a supervisor for a script without one
 // another is tried.
-const adoptAgain = 10 * time.Second
+const adoptAgain = time.Second
 
 func (h *Host) mayAdopt(run int64) bool {
 	h.mu.Lock()
@@ -170,7 +165,7 @@ func (h *Host) mayAdopt(run int64) bool {
 
 // describe puts what is known in the words of package deploy.
 func (h *Host) describe(ctx context.Context, run int64, s supervisor.State) (deploy.RunProcess, error) {
-	p := deploy.RunProcess{State: deploy.ProcessNone, Marker: deploy.MarkerAbsent}
+	p := deploy.RunProcess{State: deploy.ProcessNone}
 	if s.Started != nil {
 		p.PID, p.StartedAt = s.Started.PID, s.Started.At
 	}
@@ -189,14 +184,8 @@ func (h *Host) describe(ctx context.Context, run int64, s supervisor.State) (dep
 	default:
 		p.State, p.Problem = deploy.ProcessLost, "its supervisor was ended, and it is gone"
 	}
-	m, err := h.dir.Marker(ctx)
-	if err != nil {
+	if err := h.describeMarker(ctx, run, s, &p); err != nil {
 		return p, err
-	}
-	if m.Present && m.Run == run {
-		p.Marker = deploy.MarkerPresent
-	} else if p.State == deploy.ProcessRunning && p.Problem == "" {
-		p.Problem = "the script has taken its marker away and still runs"
 	}
 	root, err := h.dir.OpenLog(ctx, run, false)
 	if err != nil || root == nil {
@@ -205,6 +194,29 @@ func (h *Host) describe(ctx context.Context, run int64, s supervisor.State) (dep
 	defer root.Close()
 	p.LogBytes, p.LogCut, err = supervisor.LogSize(root)
 	return p, workdir.Failure("reading the log in", root.Name(), err)
+}
+
+// describeMarker tells how the run's marker stands. That of a run that is over is
+// taken away; if it cannot be, that is no reason to hide how the run ended.
+func (h *Host) describeMarker(ctx context.Context, run int64, s supervisor.State, p *deploy.RunProcess) error {
+	p.Marker = deploy.MarkerAbsent
+	m, err := h.dir.Marker(ctx)
+	if err != nil {
+		return err
+	}
+	over := s.Ended != nil || p.State == deploy.ProcessLost
+	switch present := m.Present && m.Run == run; {
+	case present && over:
+		if err := h.dir.Unmark(ctx, run); err != nil {
+			p.Marker = deploy.MarkerPresent
+			p.Problem = strings.TrimPrefix(p.Problem+"; its marker could not be taken away: "+err.Error(), "; ")
+		}
+	case present:
+		p.Marker = deploy.MarkerPresent
+	case p.State == deploy.ProcessRunning && p.Problem == "":
+		p.Problem = "the script has taken its marker away and still runs"
+	}
+	return nil
 }
 
 // Stop asks the script's process group to end; hard ends all that it started. A

@@ -53,7 +53,7 @@ func (h *house) node(name string) string { return filepath.Join(h.dir, "cluster/
 // host is as a process has it after its start.
 func (h *house) host(change ...func(*script.Config)) *script.Host {
 	h.t.Helper()
-	c := script.Config{Name: "lab", WorkDir: h.dir, Program: []string{os.Args[0]}, Linger: 200 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&h.log, nil))}
+	c := script.Config{Name: "lab", WorkDir: h.dir, Program: []string{os.Args[0]}, Linger: 200 * time.Millisecond, PassEnv: []string{"GORACE"}, Log: slog.New(slog.NewTextHandler(&h.log, nil))}
 	for _, f := range change {
 		f(&c)
 	}

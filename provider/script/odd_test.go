@@ -287,3 +287,20 @@ func smallDisk(t *testing.T) string {
 	})
 	return dir
 }
+
+// A file system in trouble delays the exit code, and does not lose it.
+func TestExitCodeThatCannotBeWritten(t *testing.T) {
+	h := newHouse(t, "")
+	wait, open := h.gate("gate")
+	h.script(wait + "; exit 6")
+	h.start(1)
+	run, away := h.path(".slipway/run-1"), h.path(".slipway/away")
+	require.NoError(t, os.Rename(run, away))
+	open()
+	log := func() string { return string(must(os.ReadFile(filepath.Join(away, "supervisor.log")))) }
+	h.until("the supervisor to try", func() bool { return strings.Contains(log(), "could not be written") })
+	require.NoError(t, os.Rename(away, run))
+	p := h.end(1)
+	require.Equal(t, []any{deploy.ProcessEnded, 6}, []any{p.State, p.ExitCode}, "%+v", p)
+	require.False(t, h.has(h.markerPath()))
+}

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/provider/script/workdir"
 )
 
@@ -107,7 +108,11 @@ func (s *supervision) become(ctx context.Context) error {
 	if err == nil {
 		err = s.turn(ctx)
 	}
-	_, said := status.WriteString(strings.ReplaceAll(err.Error(), "\n", "; "))
+	text := err.Error()
+	if typed := (*deploy.ProviderError)(nil); errors.As(err, &typed) {
+		text = typed.Message
+	}
+	_, said := status.WriteString(strings.ReplaceAll(text, "\n", "; "))
 	return errors.Join(err, said)
 }
 

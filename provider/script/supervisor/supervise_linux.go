@@ -333,11 +333,32 @@ func (s *supervision) end(ctx context.Context, e Ended) error {
 	if e.At.IsZero() {
 		e.At = time.Now().UTC()
 	}
-	if err := s.dir.RecordReserved(ctx, s.o.Run, workdir.EndedFile, e); err != nil {
+	if err := s.record(ctx, e); err != nil {
 		return err
 	}
 	s.log.InfoContext(ctx, "the run has ended", "exit_code", e.ExitCode, "signal", e.Signal, "problem", e.Problem)
 	return errors.Join(s.unmark(ctx), s.release())
+}
+
+// How long, and how often, it is tried to write how a run ended.
+const (
+	patienceRecord = 10 * time.Minute
+	retryRecord    = 500 * time.Millisecond
+)
+
+// record writes how it ended. Nobody else knows it, so a file system that is in
+// trouble is given time.
+func (s *supervision) record(ctx context.Context, e Ended) error {
+	again := time.NewTicker(retryRecord)
+	defer again.Stop()
+	for until := time.Now().Add(patienceRecord); ; {
+		err := s.dir.RecordReserved(ctx, s.o.Run, workdir.EndedFile, e)
+		if err == nil || time.Now().After(until) {
+			return err
+		}
+		s.log.ErrorContext(ctx, "how the run ended could not be written", "exit_code", e.ExitCode, "signal", e.Signal, "err", err)
+		<-again.C
+	}
 }
 
 func (s *supervision) unmark(ctx context.Context) error { return s.dir.Unmark(ctx, s.o.Run) }

@@ -41,7 +41,7 @@ func runOf(name string) (int64, bool) {
 
 func planName(run int64) string { return path.Join(RunDir(run), "plan.json") }
 
-func beforeName(run int64, file string) string { return path.Join(RunDir(run), "before", file) }
+func beforeName(run int64, file string) string { return path.Join(RunDir(run), beforeDir, file) }
 
 // How far a run's files are.
 const (
@@ -175,7 +175,7 @@ func (t tree) runs() ([]int64, error) {
 
 // capture makes the plan of a run: what is there now is safe when it returns.
 func (t tree) capture(run deploy.ScriptRun, now time.Time) (*plan, error) {
-	if err := t.mkdirs(path.Join(RunDir(run.ID), "before"), secretMode); err != nil {
+	if err := t.mkdirs(path.Join(RunDir(run.ID), beforeDir), secretMode); err != nil {
 		return nil, err
 	}
 	p := &plan{Run: run.ID}
@@ -247,7 +247,7 @@ func (t tree) takeBack(p *plan) error {
 	if foreign == nil {
 		return nil
 	}
-	return Refuse(deploy.CodeConflict, fmt.Sprintf("Former contents are in %s.", t.abs(path.Join(RunDir(p.Run), "before"))), "%v", foreign)
+	return Refuse(deploy.CodeConflict, fmt.Sprintf("Former contents are in %s.", t.abs(path.Join(RunDir(p.Run), beforeDir))), "%v", foreign)
 }
 
 // restore gives one file its former content: the copy is moved there, which

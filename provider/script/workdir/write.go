@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -144,26 +145,30 @@ func (t tree) prune(keep int) error {
 		return err
 	}
 	for _, run := range runs[keep:] {
-		p, err := t.load(run)
-		if err != nil {
+		if err := t.pruneRun(run); err != nil {
 			return err
 		}
-		started, err := t.exists(path.Join(RunDir(run), StartedFile))
-		if err != nil {
+	}
+	return nil
+}
+
+func (t tree) pruneRun(run int64) error {
+	names, err := t.list(RunDir(run))
+	if err != nil {
+		return err
+	}
+	has := func(name string) bool { return slices.Contains(names, name) }
+	if !has(beforeDir) && !has(LogDir) {
+		return nil
+	}
+	p, err := t.load(run)
+	if err != nil || p == nil || p.State == planWriting || (p.State == planWritten || has(StartedFile)) && !has(EndedFile) {
+		return err
+	}
+	for _, old := range []string{beforeDir, LogDir} {
+		name := path.Join(RunDir(run), old)
+		if err := t.do("removing", name, func() error { return t.root.RemoveAll(name) }); err != nil {
 			return err
-		}
-		ended, err := t.exists(path.Join(RunDir(run), EndedFile))
-		if err != nil {
-			return err
-		}
-		if p == nil || p.State == planWriting || p.State == planWritten && ended == nil || started != nil && ended == nil {
-			continue
-		}
-		for _, old := range []string{"before", LogDir} {
-			name := path.Join(RunDir(run), old)
-			if err := t.do("removing", name, func() error { return t.root.RemoveAll(name) }); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
@@ -174,6 +179,7 @@ const (
 	StartedFile = "started.json"
 	EndedFile   = "ended.json"
 	LogDir      = "log"
+	beforeDir   = "before" // and of what it replaced
 )
 
 // Owned is the node file that a node has by what a run wrote.
