@@ -173,10 +173,15 @@ func runModel(d *ent.Deployment, n *ent.Node, r *ent.PhaseRun, typical query.Dur
 	return out
 }
 
-// allow fills in what may be asked of a deployment.
-func allow(out *model.Deployment, d *ent.Deployment, n *ent.Node) {
+// allow fills in what may be asked of a deployment. probe is where the polling
+// of its host stands, if one is being waited for.
+func allow(out *model.Deployment, d *ent.Deployment, n *ent.Node, probe *deploy.Probe) {
+	class := ""
+	if probe != nil {
+		class = probe.Class
+	}
 	actions := phase.AllowedActions(phase.ActionFacts{
-		Provider: d.Provider, State: d.State, FailurePhase: deref(d.FailurePhase),
+		Provider: d.Provider, State: d.State, FailurePhase: deref(d.FailurePhase), FailureCode: deref(d.FailureCode), Open: d.Phase, ProbeClass: class,
 		Current: n.CurrentDeploymentID != nil && *n.CurrentDeploymentID == d.ID, Protected: n.Protected,
 	})
 	for _, a := range actions {

@@ -40,6 +40,8 @@ type Commands interface {
 	Cleanup(ctx context.Context, c lifecycle.Cleanup) (lifecycle.Receipt, error)
 	Reinitialize(ctx context.Context, in lifecycle.Reinitialize) (lifecycle.Deployed, error)
 	SetProtection(ctx context.Context, c lifecycle.Protection) error
+	SkipPolling(ctx context.Context, c lifecycle.SkipPolling) (lifecycle.Receipt, error)
+	PinHostKey(ctx context.Context, c lifecycle.PinHostKey) error
 }
 
 // Deps is what the API stands on.
@@ -49,6 +51,14 @@ type Deps struct {
 	Commands Commands
 	// Operations are what needs a provider; nil = no provider is set up.
 	Operations Operations
+	// Scripts are the runs of the deployment script; nil = there are none.
+	Scripts Scripts
+	// ScriptLogEvery is the pause between looks at the output of a running script
+	// that somebody follows; 0 = 300 ms.
+	ScriptLogEvery time.Duration
+	// Nudge has the next attempt to reach a deployment's host begin now; nil = no
+	// host is ever waited for.
+	Nudge func(ctx context.Context, deploymentID int64, actor deploy.Actor) error
 	// Authenticate tells whose secret it is, for websockets that bring theirs in
 	// connection_init ({"authorization": "Bearer …"}); nil = the upgrade request
 	// must have brought it. Everything else finds the caller's principal in the
@@ -87,6 +97,9 @@ func NewHandler(d Deps) *Handler {
 	}
 	if d.Timeout <= 0 {
 		d.Timeout = 30 * time.Second
+	}
+	if d.ScriptLogEvery <= 0 {
+		d.ScriptLogEvery = 300 * time.Millisecond
 	}
 	r := &Resolver{Deps: d, schemaHash: SchemaHash(), summaries: &summaries{}}
 	cfg := generated.Config{Resolvers: r, Complexity: costs()}

@@ -237,6 +237,11 @@ func costs() generated.ComplexityRoot {
 		n := len(input.Nodes)
 		return list(child, &n, nil)
 	}
+	c.BareMetalNode.Documents = func(child int, first *int) int { return list(child, first, nil) }
+	c.ScriptRun.Documents = func(child int) int { return 1 + 20*child }
+	c.Query.ScriptRuns = func(child int, first *int, _ *string) int { return list(child, first, nil) }
+	c.Query.ValidateNodeConfigs = func(child int, _ model.ApplyNodeConfigsInput) int { return 500 + 20*child }
+	c.Mutation.ApplyNodeConfigs = func(child int, _ model.ApplyNodeConfigsInput) int { return 500 + 20*child }
 	// What is asked of a provider costs it many calls.
 	c.Query.ProviderOffer = func(child int, _ model.Provider) int { return 500 + 20*child }
 	c.Query.DriftReport = func(child int, _ model.Provider) int { return 5000 + 50*child }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy/feed"
+	"github.com/slipwayhq/slipway/deploy/health"
 	"github.com/slipwayhq/slipway/deploy/phase"
 	"github.com/slipwayhq/slipway/deploy/query"
 	"github.com/slipwayhq/slipway/ent"
@@ -60,6 +61,16 @@ func (l loader) nodes(ctx context.Context, rows []*ent.Node, sel selection) ([]*
 				out[i].Resources = append(out[i].Resources, resourceModel(h))
 			}
 		}
+	}
+	if sel.has("hostKeyFingerprint") {
+		for i, n := range rows {
+			if n.SSHHostKey != nil {
+				out[i].HostKeyFingerprint = text(health.Fingerprint(*n.SSHHostKey))
+			}
+		}
+	}
+	if err := l.stored(ctx, out, sel); err != nil {
+		return nil, err
 	}
 	if !sel.has("currentDeployment") {
 		return out, nil
@@ -131,12 +142,19 @@ func (l loader) deployments(ctx context.Context, rows []*ent.Deployment, sel sel
 			return nil, err
 		}
 	}
+	probes, err := l.probes(ctx, rows, out, sel)
+	if err != nil {
+		return nil, err
+	}
 	if actions {
 		for i, d := range rows {
 			if n := known[d.NodeID]; n != nil {
-				allow(out[i], d, n)
+				allow(out[i], d, n, probes[d.ID])
 			}
 		}
+	}
+	if err := l.scripts(ctx, rows, out, sel); err != nil {
+		return nil, err
 	}
 	if sel.has("cleanup") {
 		steps, err := l.r.Fleet.Cleanups(ctx, rows)

@@ -37,7 +37,10 @@ func (r *Resolver) operations() Operations {
 }
 
 func (r *Resolver) validateDeployment(ctx context.Context, in model.DeployNodeInput) (*model.DeploymentValidation, error) {
-	order, bad := newDeployment(&in)
+	order, bad, err := r.newDeployment(ctx, &in)
+	if err != nil {
+		return nil, err
+	}
 	provider := order.Spec.Provider
 	if provider != "" {
 		bad = append(bad, order.Check("")...)

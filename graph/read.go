@@ -94,6 +94,13 @@ func (r *Resolver) readAll(ctx context.Context, global []string, sel selection) 
 	for _, b := range batches {
 		found[ident.Format(ident.Batch, b.ID)] = batchModel(b)
 	}
+	runs, err := l.runsByID(ctx, wanted[ident.Run], sel)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range runs {
+		found[one.ID] = one
+	}
 	rows, err := r.Fleet.EventsByID(ctx, wanted[ident.Event])
 	if err != nil {
 		return nil, err

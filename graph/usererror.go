@@ -3,6 +3,7 @@ package graph
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -24,12 +25,12 @@ func userErrors(err error, rename func(string) string) (list []*model.UserError,
 		return []*model.UserError{{Code: codeOf(e.Code), Message: sentence(e.Message, e.Hint), Retryable: e.Retryable}}, nil
 	}
 	for _, f := range e.Fields {
-		u := &model.UserError{Code: codeOf(f.Code), Message: f.Message, Field: fieldPath(rename(f.Field)), Retryable: e.Retryable}
+		u := &model.UserError{Code: codeOf(f.Code), Message: f.Message, Field: fieldPath(rename(f.Field)), Key: text(f.Key), Retryable: e.Retryable}
 		// A single field with the general code: the general words say more.
 		if len(e.Fields) == 1 && f.Code == e.Code && !strings.HasSuffix(e.Message, "not acceptable") {
 			u.Message = sentence(e.Message, e.Hint)
 		} else if n := len(u.Field); n > 0 {
-			u.Message = u.Field[n-1] + " " + f.Message
+			u.Message = called(u.Field) + " " + f.Message
 		}
 		list = append(list, u)
 	}
@@ -43,13 +44,26 @@ func sentence(message, hint string) string {
 	return message + "; " + hint
 }
 
-// fieldPath takes a path with dots apart, in the spelling of the schema.
+// called is how a message names a field: by the last part of its path.
+func called(path []string) string {
+	last := path[len(path)-1]
+	if i, err := strconv.Atoi(last); err == nil && len(path) == 2 && path[0] == "cards" {
+		return fmt.Sprintf("card %d", i+1)
+	}
+	return last
+}
+
+// fieldPath takes a path with dots apart, in the spelling of the schema. What
+// lies in a document of a node is spelt as it is there.
 func fieldPath(path string) []string {
 	if path == "" {
 		return nil
 	}
 	parts := strings.Split(path, ".")
 	for i, p := range parts {
+		if i == 0 && p == "cards" || i > 0 && p == "document" && parts[i-1] == "script" {
+			break
+		}
 		parts[i] = camel(p)
 	}
 	return parts
@@ -71,7 +85,7 @@ func same(field string) string { return field }
 // specPath gives the input's path for a field of a deployment's spec, which
 // the core knows by one flat name for all providers.
 func specPath(provider string) func(string) string {
-	branch := map[string]string{deploy.ProviderIBMVPC: "ibmVpc", deploy.ProviderRack: "rack"}[provider]
+	branch := map[string]string{deploy.ProviderIBMVPC: "ibmVpc", deploy.ProviderRack: "rack", deploy.ProviderScript: "script"}[provider]
 	return func(field string) string {
 		rest, ok := strings.CutPrefix(field, "spec.")
 		switch {
@@ -79,6 +93,9 @@ func specPath(provider string) func(string) string {
 			rest = field // a conflict with another node names the node's own column
 		case !ok || branch == "":
 			return field
+		}
+		if provider == deploy.ProviderScript && rest == "management_ip" {
+			rest = "document" // which the address was taken from
 		}
 		if provider == deploy.ProviderIBMVPC && slices.Contains([]string{"management_ip", "ahv_ip", "cvm_ip", "dns_servers"}, rest) {
 			rest = "network." + rest

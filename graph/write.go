@@ -70,10 +70,18 @@ func newDeployment(in *model.DeployNodeInput) (out lifecycle.NewDeployment, bad 
 	return out, append(bad, wrong...)
 }
 
+// newDeployment is the function of this name, and looks at the document of a
+// host that the deployment script configures.
+func (r *Resolver) newDeployment(ctx context.Context, in *model.DeployNodeInput) (lifecycle.NewDeployment, []deploy.FieldError, error) {
+	out, bad := newDeployment(in)
+	wrong, err := r.document(ctx, out.Name, &out.Spec)
+	return out, append(bad, wrong...), err
+}
+
 // newSpec reads what to deploy on; see newDeployment for an empty provider.
 func newSpec(in *model.DeploySpec) (out deploy.Spec, bad []deploy.FieldError) {
-	switch v, k := in.IbmVpc, in.Rack; {
-	case v != nil && k == nil:
+	switch v, k, h := in.IbmVpc, in.Rack, in.Script; {
+	case v != nil && k == nil && h == nil:
 		out = deploy.Spec{
 			Provider: deploy.ProviderIBMVPC, ServerProfile: v.ServerProfile, Zone: deref(v.Zone), ManagementSubnet: deref(v.ManagementSubnet),
 			WorkloadSubnets: v.WorkloadSubnets, Installer: deref(v.Installer), Storage: v.Storage,
@@ -84,13 +92,15 @@ func newSpec(in *model.DeploySpec) (out deploy.Spec, bad []deploy.FieldError) {
 		if n := v.Network; n != nil {
 			out.ManagementIP, out.AHVIP, out.CVMIP, out.DNSServers = deref(n.ManagementIP), deref(n.AhvIP), deref(n.CvmIP), n.DNSServers
 		}
-	case k != nil && v == nil:
+	case k != nil && v == nil && h == nil:
 		out = deploy.Spec{
 			Provider: deploy.ProviderRack, MAC: deref(k.Mac), Serial: deref(k.Serial), ManagementIP: k.ManagementIP, Installer: deref(k.Installer), Storage: k.Storage,
 			Netmask: deref(k.Netmask), Gateway: deref(k.Gateway), DNSServers: k.DNSServers, Power: newPower(k.Power),
 		}
+	case h != nil && v == nil && k == nil:
+		out = deploy.Spec{Provider: deploy.ProviderScript, Document: h.Document}
 	default:
-		bad = append(bad, deploy.FieldError{Field: "spec", Code: deploy.CodeInvalid, Message: "must have exactly one of ibmVpc and rack"})
+		bad = append(bad, deploy.FieldError{Field: "spec", Code: deploy.CodeInvalid, Message: "must have exactly one of ibmVpc, rack and script"})
 	}
 	if len(out.DNSServers) > 3 {
 		bad = append(bad, deploy.FieldError{Field: "spec.dns_servers", Code: deploy.CodeOutOfRange, Message: "has more than 3 entries"})
@@ -114,9 +124,12 @@ func newPower(in *model.RackPowerInput) *deploy.Power {
 }
 
 func (r *Resolver) deployNode(ctx context.Context, in model.DeployNodeInput) (*model.DeployNodePayload, error) {
-	order, bad := newDeployment(&in)
+	order, bad, err := r.newDeployment(ctx, &in)
+	if err != nil {
+		return refusedDeployment(err)
+	}
 	order.Actor = access.FromContext(ctx).Actor()
-	made, err := lifecycle.Deployed{}, error(nil)
+	made := lifecycle.Deployed{}
 	if len(bad) > 0 && order.Spec.Provider != "" {
 		bad = append(bad, order.Check("")...) // every bad field at once
 	}
@@ -131,6 +144,12 @@ func (r *Resolver) deployNode(ctx context.Context, in model.DeployNodeInput) (*m
 	return &model.DeployNodePayload{Deployment: d, Errors: errs}, err
 }
 
+// refusedDeployment answers with why a deployment cannot even be looked at.
+func refusedDeployment(err error) (*model.DeployNodePayload, error) {
+	errs, err := userErrors(err, same)
+	return &model.DeployNodePayload{Errors: errs}, err
+}
+
 func (r *Resolver) deployNodes(ctx context.Context, in model.DeployNodesInput) (*model.DeployNodesPayload, error) {
 	out := &model.DeployNodesPayload{Results: []*model.DeployNodeResult{}}
 	batch := lifecycle.NewBatch{
@@ -142,7 +161,13 @@ func (r *Resolver) deployNodes(ctx context.Context, in model.DeployNodesInput) (
 	}
 	wrong := map[int][]deploy.FieldError{}
 	for i, n := range in.Nodes {
-		one, bad := newDeployment(n)
+		one, bad, err := r.newDeployment(ctx, n)
+		if err != nil {
+			if out.Errors, err = userErrors(err, same); err == nil {
+				at(i, out.Errors)
+			}
+			return out, err
+		}
 		if len(bad) > 0 {
 			// It must not be accepted, and keeps its place in the list.
 			if one.Spec.Provider != "" {

@@ -406,4 +406,22 @@ func (ec *executionContext) marshalNByteSize2int64(ctx context.Context, sel ast.
 	return res
 }
 
+func (ec *executionContext) unmarshalOByteSize2ᚖint64(ctx context.Context, v any) (*int64, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := graphql.UnmarshalInt64(v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOByteSize2ᚖint64(ctx context.Context, sel ast.SelectionSet, v *int64) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalInt64(*v)
+	return res
+}
+
 // endregion ***************************** type.gotpl *****************************

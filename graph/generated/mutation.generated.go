@@ -24,6 +24,12 @@ type MutationResolver interface {
 	DeployNodes(ctx context.Context, input model.DeployNodesInput) (*model.DeployNodesPayload, error)
 	SetMaintenance(ctx context.Context, input model.SetMaintenanceInput) (*model.SetMaintenancePayload, error)
 	ReportPhase(ctx context.Context, input model.ReportPhaseInput) (*model.ReportPhasePayload, error)
+	ApplyNodeConfigs(ctx context.Context, input model.ApplyNodeConfigsInput) (*model.ApplyNodeConfigsPayload, error)
+	CancelScriptRun(ctx context.Context, input model.CancelScriptRunInput) (*model.CancelScriptRunPayload, error)
+	ClearScriptMarker(ctx context.Context) (*model.ClearScriptMarkerPayload, error)
+	ProbeNow(ctx context.Context, input model.ProbeNowInput) (*model.ProbeNowPayload, error)
+	SkipPolling(ctx context.Context, input model.SkipPollingInput) (*model.SkipPollingPayload, error)
+	AcceptHostKey(ctx context.Context, input model.AcceptHostKeyInput) (*model.AcceptHostKeyPayload, error)
 	AdoptServer(ctx context.Context, input model.AdoptServerInput) (*model.AdoptServerPayload, error)
 	RemoveOrphan(ctx context.Context, input model.RemoveOrphanInput) (*model.RemoveOrphanPayload, error)
 	OpenConsole(ctx context.Context, input model.OpenConsoleInput) (*model.OpenConsolePayload, error)
@@ -37,6 +43,20 @@ type MutationResolver interface {
 // endregion ************************** generated!.gotpl **************************
 
 // region    ***************************** args.gotpl *****************************
+
+func (ec *executionContext) field_Mutation_acceptHostKey_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.AcceptHostKeyInput, error) {
+			return ec.unmarshalNAcceptHostKeyInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐAcceptHostKeyInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
 
 func (ec *executionContext) field_Mutation_adoptServer_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
@@ -52,12 +72,40 @@ func (ec *executionContext) field_Mutation_adoptServer_args(ctx context.Context,
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_applyNodeConfigs_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.ApplyNodeConfigsInput, error) {
+			return ec.unmarshalNApplyNodeConfigsInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐApplyNodeConfigsInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_cancelDeployment_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.CancelDeploymentInput, error) {
 			return ec.unmarshalNCancelDeploymentInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐCancelDeploymentInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_cancelScriptRun_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.CancelScriptRunInput, error) {
+			return ec.unmarshalNCancelScriptRunInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐCancelScriptRunInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -114,6 +162,20 @@ func (ec *executionContext) field_Mutation_openConsole_args(ctx context.Context,
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.OpenConsoleInput, error) {
 			return ec.unmarshalNOpenConsoleInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐOpenConsoleInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_probeNow_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.ProbeNowInput, error) {
+			return ec.unmarshalNProbeNowInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐProbeNowInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -212,6 +274,20 @@ func (ec *executionContext) field_Mutation_setNodeProtection_args(ctx context.Co
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.SetNodeProtectionInput, error) {
 			return ec.unmarshalNSetNodeProtectionInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐSetNodeProtectionInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_skipPolling_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.SkipPollingInput, error) {
+			return ec.unmarshalNSkipPollingInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐSkipPollingInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -743,6 +819,258 @@ func (ec *executionContext) fieldContext_Mutation_reportPhase(ctx context.Contex
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_reportPhase_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_applyNodeConfigs(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_applyNodeConfigs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ApplyNodeConfigs(ctx, fc.Args["input"].(model.ApplyNodeConfigsInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ApplyNodeConfigsPayload) graphql.Marshaler {
+			return ec.marshalNApplyNodeConfigsPayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐApplyNodeConfigsPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_applyNodeConfigs(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ApplyNodeConfigsPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_applyNodeConfigs_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_cancelScriptRun(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_cancelScriptRun(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CancelScriptRun(ctx, fc.Args["input"].(model.CancelScriptRunInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.CancelScriptRunPayload) graphql.Marshaler {
+			return ec.marshalNCancelScriptRunPayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐCancelScriptRunPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_cancelScriptRun(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CancelScriptRunPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_cancelScriptRun_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_clearScriptMarker(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_clearScriptMarker(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Mutation().ClearScriptMarker(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ClearScriptMarkerPayload) graphql.Marshaler {
+			return ec.marshalNClearScriptMarkerPayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐClearScriptMarkerPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_clearScriptMarker(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClearScriptMarkerPayload(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_probeNow(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_probeNow(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ProbeNow(ctx, fc.Args["input"].(model.ProbeNowInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ProbeNowPayload) graphql.Marshaler {
+			return ec.marshalNProbeNowPayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐProbeNowPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_probeNow(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ProbeNowPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_probeNow_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_skipPolling(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_skipPolling(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().SkipPolling(ctx, fc.Args["input"].(model.SkipPollingInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.SkipPollingPayload) graphql.Marshaler {
+			return ec.marshalNSkipPollingPayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐSkipPollingPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_skipPolling(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SkipPollingPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_skipPolling_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_acceptHostKey(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_acceptHostKey(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().AcceptHostKey(ctx, fc.Args["input"].(model.AcceptHostKeyInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.AcceptHostKeyPayload) graphql.Marshaler {
+			return ec.marshalNAcceptHostKeyPayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐAcceptHostKeyPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_acceptHostKey(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AcceptHostKeyPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_acceptHostKey_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -1550,6 +1878,29 @@ func (ec *executionContext) fieldContext_UserError_retryable(_ context.Context, 
 	return graphql.NewScalarFieldContext("UserError", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
+func (ec *executionContext) _UserError_key(ctx context.Context, field graphql.CollectedField, obj *model.UserError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UserError_key(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Key, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UserError_key(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UserError", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 // endregion **************************** field.gotpl *****************************
 
 // region    **************************** input.gotpl *****************************
@@ -1696,7 +2047,7 @@ func (ec *executionContext) unmarshalInputDeploySpec(ctx context.Context, obj an
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"ibmVpc", "rack"}
+	fieldsInOrder := [...]string{"ibmVpc", "rack", "script"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1717,6 +2068,13 @@ func (ec *executionContext) unmarshalInputDeploySpec(ctx context.Context, obj an
 				return it, err
 			}
 			it.Rack = data
+		case "script":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("script"))
+			data, err := ec.unmarshalOScriptSpec2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐScriptSpec(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Script = data
 		}
 	}
 	return it, nil
@@ -2379,6 +2737,13 @@ func (ec *executionContext) _MutationPayload(ctx context.Context, sel ast.Select
 			return graphql.Null
 		}
 		return ec._UpdateNodePayload(ctx, sel, obj)
+	case model.SkipPollingPayload:
+		return ec._SkipPollingPayload(ctx, sel, &obj)
+	case *model.SkipPollingPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._SkipPollingPayload(ctx, sel, obj)
 	case model.SetNodeProtectionPayload:
 		return ec._SetNodeProtectionPayload(ctx, sel, &obj)
 	case *model.SetNodeProtectionPayload:
@@ -2428,6 +2793,13 @@ func (ec *executionContext) _MutationPayload(ctx context.Context, sel ast.Select
 			return graphql.Null
 		}
 		return ec._RegisterNodePayload(ctx, sel, obj)
+	case model.ProbeNowPayload:
+		return ec._ProbeNowPayload(ctx, sel, &obj)
+	case *model.ProbeNowPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ProbeNowPayload(ctx, sel, obj)
 	case model.OpenConsolePayload:
 		return ec._OpenConsolePayload(ctx, sel, &obj)
 	case *model.OpenConsolePayload:
@@ -2449,6 +2821,13 @@ func (ec *executionContext) _MutationPayload(ctx context.Context, sel ast.Select
 			return graphql.Null
 		}
 		return ec._DeployNodePayload(ctx, sel, obj)
+	case model.ClearScriptMarkerPayload:
+		return ec._ClearScriptMarkerPayload(ctx, sel, &obj)
+	case *model.ClearScriptMarkerPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ClearScriptMarkerPayload(ctx, sel, obj)
 	case model.CleanupDeploymentPayload:
 		return ec._CleanupDeploymentPayload(ctx, sel, &obj)
 	case *model.CleanupDeploymentPayload:
@@ -2456,6 +2835,13 @@ func (ec *executionContext) _MutationPayload(ctx context.Context, sel ast.Select
 			return graphql.Null
 		}
 		return ec._CleanupDeploymentPayload(ctx, sel, obj)
+	case model.CancelScriptRunPayload:
+		return ec._CancelScriptRunPayload(ctx, sel, &obj)
+	case *model.CancelScriptRunPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._CancelScriptRunPayload(ctx, sel, obj)
 	case model.CancelDeploymentPayload:
 		return ec._CancelDeploymentPayload(ctx, sel, &obj)
 	case *model.CancelDeploymentPayload:
@@ -2463,6 +2849,13 @@ func (ec *executionContext) _MutationPayload(ctx context.Context, sel ast.Select
 			return graphql.Null
 		}
 		return ec._CancelDeploymentPayload(ctx, sel, obj)
+	case model.ApplyNodeConfigsPayload:
+		return ec._ApplyNodeConfigsPayload(ctx, sel, &obj)
+	case *model.ApplyNodeConfigsPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ApplyNodeConfigsPayload(ctx, sel, obj)
 	case model.AdoptServerPayload:
 		return ec._AdoptServerPayload(ctx, sel, &obj)
 	case *model.AdoptServerPayload:
@@ -2470,6 +2863,13 @@ func (ec *executionContext) _MutationPayload(ctx context.Context, sel ast.Select
 			return graphql.Null
 		}
 		return ec._AdoptServerPayload(ctx, sel, obj)
+	case model.AcceptHostKeyPayload:
+		return ec._AcceptHostKeyPayload(ctx, sel, &obj)
+	case *model.AcceptHostKeyPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._AcceptHostKeyPayload(ctx, sel, obj)
 	default:
 		if typedObj, ok := obj.(graphql.Marshaler); ok {
 			return typedObj
@@ -2680,6 +3080,48 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "reportPhase":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_reportPhase(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "applyNodeConfigs":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_applyNodeConfigs(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cancelScriptRun":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_cancelScriptRun(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "clearScriptMarker":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_clearScriptMarker(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "probeNow":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_probeNow(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "skipPolling":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_skipPolling(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "acceptHostKey":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_acceptHostKey(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -2985,6 +3427,11 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "key":
+			out.Values[i] = ec._UserError_key(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -3287,6 +3734,13 @@ func (ec *executionContext) unmarshalORackSpec2ᚖgithubᚗcomᚋslipwayhqᚋsli
 	}
 	res, err := ec.unmarshalInputRackSpec(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOUserError2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐUserError(ctx context.Context, sel ast.SelectionSet, v *model.UserError) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._UserError(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOVlanInput2ᚕᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐVlanInputᚄ(ctx context.Context, v any) ([]*model.VlanInput, error) {

@@ -34,6 +34,11 @@ type DirectiveRoot struct {
 }
 
 type ComplexityRoot struct {
+	AcceptHostKeyPayload struct {
+		BareMetalNode func(childComplexity int) int
+		Errors        func(childComplexity int) int
+	}
+
 	Actor struct {
 		Kind func(childComplexity int) int
 		Name func(childComplexity int) int
@@ -43,6 +48,13 @@ type ComplexityRoot struct {
 		BareMetalNode func(childComplexity int) int
 		Errors        func(childComplexity int) int
 		Found         func(childComplexity int) int
+	}
+
+	ApplyNodeConfigsPayload struct {
+		Deployments func(childComplexity int) int
+		Errors      func(childComplexity int) int
+		Plans       func(childComplexity int) int
+		Run         func(childComplexity int) int
 	}
 
 	Artifact struct {
@@ -59,33 +71,35 @@ type ComplexityRoot struct {
 	}
 
 	BareMetalNode struct {
-		AhvIP             func(childComplexity int) int
-		ClusterName       func(childComplexity int) int
-		CreatedAt         func(childComplexity int) int
-		CurrentDeployment func(childComplexity int) int
-		CvmIP             func(childComplexity int) int
-		DeploymentStatus  func(childComplexity int) int
-		Deployments       func(childComplexity int, first *int, after *string, last *int, before *string, filter *model.DeploymentFilter, orderBy *model.DeploymentOrder) int
-		ID                func(childComplexity int) int
-		Labels            func(childComplexity int) int
-		LastSeenAt        func(childComplexity int) int
-		Late              func(childComplexity int) int
-		MacAddresses      func(childComplexity int) int
-		ManagementIP      func(childComplexity int) int
-		Name              func(childComplexity int) int
-		ProtectNote       func(childComplexity int) int
-		Protected         func(childComplexity int) int
-		Provider          func(childComplexity int) int
-		Resources         func(childComplexity int) int
-		Serial            func(childComplexity int) int
-		ServerProfile     func(childComplexity int) int
-		ServerStatus      func(childComplexity int) int
-		Stale             func(childComplexity int) int
-		Stalled           func(childComplexity int) int
-		State             func(childComplexity int) int
-		UpdatedAt         func(childComplexity int) int
-		Version           func(childComplexity int) int
-		WorkloadIP        func(childComplexity int) int
+		AhvIP              func(childComplexity int) int
+		ClusterName        func(childComplexity int) int
+		CreatedAt          func(childComplexity int) int
+		CurrentDeployment  func(childComplexity int) int
+		CvmIP              func(childComplexity int) int
+		DeploymentStatus   func(childComplexity int) int
+		Deployments        func(childComplexity int, first *int, after *string, last *int, before *string, filter *model.DeploymentFilter, orderBy *model.DeploymentOrder) int
+		Documents          func(childComplexity int, first *int) int
+		HostKeyFingerprint func(childComplexity int) int
+		ID                 func(childComplexity int) int
+		Labels             func(childComplexity int) int
+		LastSeenAt         func(childComplexity int) int
+		Late               func(childComplexity int) int
+		MacAddresses       func(childComplexity int) int
+		ManagementIP       func(childComplexity int) int
+		Name               func(childComplexity int) int
+		ProtectNote        func(childComplexity int) int
+		Protected          func(childComplexity int) int
+		Provider           func(childComplexity int) int
+		Resources          func(childComplexity int) int
+		Serial             func(childComplexity int) int
+		ServerProfile      func(childComplexity int) int
+		ServerStatus       func(childComplexity int) int
+		Stale              func(childComplexity int) int
+		Stalled            func(childComplexity int) int
+		State              func(childComplexity int) int
+		UpdatedAt          func(childComplexity int) int
+		Version            func(childComplexity int) int
+		WorkloadIP         func(childComplexity int) int
 	}
 
 	BareMetalNodeConnection struct {
@@ -105,6 +119,11 @@ type ComplexityRoot struct {
 		Errors     func(childComplexity int) int
 	}
 
+	CancelScriptRunPayload struct {
+		Errors func(childComplexity int) int
+		Run    func(childComplexity int) int
+	}
+
 	CleanupDeploymentPayload struct {
 		Deployment func(childComplexity int) int
 		Errors     func(childComplexity int) int
@@ -120,6 +139,11 @@ type ComplexityRoot struct {
 		ResourceKind func(childComplexity int) int
 		Role         func(childComplexity int) int
 		Status       func(childComplexity int) int
+	}
+
+	ClearScriptMarkerPayload struct {
+		Errors func(childComplexity int) int
+		Marker func(childComplexity int) int
 	}
 
 	ConsoleAccess struct {
@@ -165,6 +189,7 @@ type ComplexityRoot struct {
 		Late              func(childComplexity int) int
 		Maintenance       func(childComplexity int) int
 		Node              func(childComplexity int) int
+		NodeDocument      func(childComplexity int) int
 		Number            func(childComplexity int) int
 		Phase             func(childComplexity int) int
 		PhaseKey          func(childComplexity int) int
@@ -175,6 +200,8 @@ type ComplexityRoot struct {
 		RequestedBy       func(childComplexity int) int
 		RetryBeginsAt     func(childComplexity int) int
 		RetryPhases       func(childComplexity int) int
+		SSHProbe          func(childComplexity int) int
+		ScriptRun         func(childComplexity int) int
 		Stalled           func(childComplexity int) int
 		StartedAt         func(childComplexity int) int
 		State             func(childComplexity int) int
@@ -266,6 +293,13 @@ type ComplexityRoot struct {
 		Ok                func(childComplexity int) int
 	}
 
+	DocumentChange struct {
+		After  func(childComplexity int) int
+		Before func(childComplexity int) int
+		Kind   func(childComplexity int) int
+		Path   func(childComplexity int) int
+	}
+
 	Drift struct {
 		BareMetalNode func(childComplexity int) int
 		CloudID       func(childComplexity int) int
@@ -333,12 +367,17 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
+		AcceptHostKey     func(childComplexity int, input model.AcceptHostKeyInput) int
 		AdoptServer       func(childComplexity int, input model.AdoptServerInput) int
+		ApplyNodeConfigs  func(childComplexity int, input model.ApplyNodeConfigsInput) int
 		CancelDeployment  func(childComplexity int, input model.CancelDeploymentInput) int
+		CancelScriptRun   func(childComplexity int, input model.CancelScriptRunInput) int
 		CleanupDeployment func(childComplexity int, input model.CleanupDeploymentInput) int
+		ClearScriptMarker func(childComplexity int) int
 		DeployNode        func(childComplexity int, input model.DeployNodeInput) int
 		DeployNodes       func(childComplexity int, input model.DeployNodesInput) int
 		OpenConsole       func(childComplexity int, input model.OpenConsoleInput) int
+		ProbeNow          func(childComplexity int, input model.ProbeNowInput) int
 		RegisterNode      func(childComplexity int, input model.RegisterNodeInput) int
 		ReinitializeNode  func(childComplexity int, input model.ReinitializeNodeInput) int
 		RemoveOrphan      func(childComplexity int, input model.RemoveOrphanInput) int
@@ -346,7 +385,40 @@ type ComplexityRoot struct {
 		RetryDeployment   func(childComplexity int, input model.RetryDeploymentInput) int
 		SetMaintenance    func(childComplexity int, input model.SetMaintenanceInput) int
 		SetNodeProtection func(childComplexity int, input model.SetNodeProtectionInput) int
+		SkipPolling       func(childComplexity int, input model.SkipPollingInput) int
 		UpdateNode        func(childComplexity int, input model.UpdateNodeInput) int
+	}
+
+	NodeConfigPlan struct {
+		Action         func(childComplexity int) int
+		ChangedOutside func(childComplexity int) int
+		Changes        func(childComplexity int) int
+		Content        func(childComplexity int) int
+		File           func(childComplexity int) int
+		Identity       func(childComplexity int) int
+		Index          func(childComplexity int) int
+		Node           func(childComplexity int) int
+		NodeName       func(childComplexity int) int
+		Number         func(childComplexity int) int
+		Target         func(childComplexity int) int
+	}
+
+	NodeConfigsValidation struct {
+		Errors   func(childComplexity int) int
+		Obstacle func(childComplexity int) int
+		Ok       func(childComplexity int) int
+		Plans    func(childComplexity int) int
+	}
+
+	NodeDocument struct {
+		Attempt      func(childComplexity int) int
+		Content      func(childComplexity int) int
+		CreatedAt    func(childComplexity int) int
+		DeploymentID func(childComplexity int) int
+		File         func(childComplexity int) int
+		NodeName     func(childComplexity int) int
+		Run          func(childComplexity int) int
+		Sha256       func(childComplexity int) int
 	}
 
 	OfferItem struct {
@@ -426,6 +498,11 @@ type ComplexityRoot struct {
 		TypicalDuration func(childComplexity int) int
 	}
 
+	ProbeNowPayload struct {
+		Deployment func(childComplexity int) int
+		Errors     func(childComplexity int) int
+	}
+
 	ProviderOffer struct {
 		AsOf           func(childComplexity int) int
 		DNSZones       func(childComplexity int) int
@@ -441,22 +518,26 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
-		Artifacts          func(childComplexity int) int
-		BareMetalNode      func(childComplexity int, by model.BareMetalNodeBy) int
-		BareMetalNodes     func(childComplexity int, first *int, after *string, last *int, before *string, filter *model.BareMetalNodeFilter, orderBy *model.BareMetalNodeOrder) int
-		Deployment         func(childComplexity int, id string) int
-		DeploymentBatch    func(childComplexity int, id string) int
-		DeploymentEvents   func(childComplexity int, first *int, after *string, filter *model.DeploymentEventFilter) int
-		Deployments        func(childComplexity int, first *int, after *string, last *int, before *string, filter *model.DeploymentFilter, orderBy *model.DeploymentOrder) int
-		DriftReport        func(childComplexity int, provider model.Provider) int
-		FleetSummary       func(childComplexity int, filter *model.BareMetalNodeFilter) int
-		Node               func(childComplexity int, id string) int
-		Nodes              func(childComplexity int, ids []string) int
-		PhaseCatalog       func(childComplexity int, provider model.Provider) int
-		ProviderOffer      func(childComplexity int, provider model.Provider) int
-		ServerInfo         func(childComplexity int) int
-		ValidateDeployment func(childComplexity int, input model.DeployNodeInput) int
-		Viewer             func(childComplexity int) int
+		Artifacts           func(childComplexity int) int
+		BareMetalNode       func(childComplexity int, by model.BareMetalNodeBy) int
+		BareMetalNodes      func(childComplexity int, first *int, after *string, last *int, before *string, filter *model.BareMetalNodeFilter, orderBy *model.BareMetalNodeOrder) int
+		Deployment          func(childComplexity int, id string) int
+		DeploymentBatch     func(childComplexity int, id string) int
+		DeploymentEvents    func(childComplexity int, first *int, after *string, filter *model.DeploymentEventFilter) int
+		Deployments         func(childComplexity int, first *int, after *string, last *int, before *string, filter *model.DeploymentFilter, orderBy *model.DeploymentOrder) int
+		DriftReport         func(childComplexity int, provider model.Provider) int
+		FleetSummary        func(childComplexity int, filter *model.BareMetalNodeFilter) int
+		Node                func(childComplexity int, id string) int
+		Nodes               func(childComplexity int, ids []string) int
+		PhaseCatalog        func(childComplexity int, provider model.Provider) int
+		ProviderOffer       func(childComplexity int, provider model.Provider) int
+		ScriptHost          func(childComplexity int) int
+		ScriptRun           func(childComplexity int, id string) int
+		ScriptRuns          func(childComplexity int, first *int, after *string) int
+		ServerInfo          func(childComplexity int) int
+		ValidateDeployment  func(childComplexity int, input model.DeployNodeInput) int
+		ValidateNodeConfigs func(childComplexity int, input model.ApplyNodeConfigsInput) int
+		Viewer              func(childComplexity int) int
 	}
 
 	RegisterNodePayload struct {
@@ -512,6 +593,62 @@ type ComplexityRoot struct {
 		PhaseKey func(childComplexity int) int
 	}
 
+	ScriptHost struct {
+		ActiveRun func(childComplexity int) int
+		Marker    func(childComplexity int) int
+		Name      func(childComplexity int) int
+		Obstacle  func(childComplexity int) int
+	}
+
+	ScriptMarker struct {
+		Path    func(childComplexity int) int
+		Present func(childComplexity int) int
+		Since   func(childComplexity int) int
+		Stale   func(childComplexity int) int
+	}
+
+	ScriptRun struct {
+		CancelReason      func(childComplexity int) int
+		CancelRequestedAt func(childComplexity int) int
+		CancelRequestedBy func(childComplexity int) int
+		CreatedAt         func(childComplexity int) int
+		Documents         func(childComplexity int) int
+		Duration          func(childComplexity int) int
+		EndedAt           func(childComplexity int) int
+		ExitCode          func(childComplexity int) int
+		Host              func(childComplexity int) int
+		ID                func(childComplexity int) int
+		LogBytes          func(childComplexity int) int
+		LogCut            func(childComplexity int) int
+		NodeCount         func(childComplexity int) int
+		Pid               func(childComplexity int) int
+		Problem           func(childComplexity int) int
+		RequestedBy       func(childComplexity int) int
+		Signal            func(childComplexity int) int
+		StartedAt         func(childComplexity int) int
+		State             func(childComplexity int) int
+		StoredAt          func(childComplexity int) int
+	}
+
+	ScriptRunConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	ScriptRunEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	ScriptRunLogMessage struct {
+		At     func(childComplexity int) int
+		Next   func(childComplexity int) int
+		Offset func(childComplexity int) int
+		Run    func(childComplexity int) int
+		Text   func(childComplexity int) int
+	}
+
 	ServerInfo struct {
 		MaxPageSize     func(childComplexity int) int
 		Now             func(childComplexity int) int
@@ -528,6 +665,24 @@ type ComplexityRoot struct {
 	SetNodeProtectionPayload struct {
 		BareMetalNode func(childComplexity int) int
 		Errors        func(childComplexity int) int
+	}
+
+	SkipPollingPayload struct {
+		Deployment func(childComplexity int) int
+		Errors     func(childComplexity int) int
+	}
+
+	SshProbe struct {
+		Attempt            func(childComplexity int) int
+		KnownFingerprint   func(childComplexity int) int
+		LastAttemptAt      func(childComplexity int) int
+		LastErrorClass     func(childComplexity int) int
+		LastMessage        func(childComplexity int) int
+		MaxAttempts        func(childComplexity int) int
+		NextAttemptAt      func(childComplexity int) int
+		OfferedFingerprint func(childComplexity int) int
+		OfferedHostKey     func(childComplexity int) int
+		Target             func(childComplexity int) int
 	}
 
 	StateCount struct {
@@ -559,6 +714,7 @@ type ComplexityRoot struct {
 	Subscription struct {
 		DeploymentEvents func(childComplexity int, filter *model.DeploymentEventFilter, after *string, heartbeatSeconds *int) int
 		FleetChanges     func(childComplexity int, filter *model.BareMetalNodeFilter, after *string, heartbeatSeconds *int) int
+		ScriptRunLog     func(childComplexity int, id string, fromOffset *int64, heartbeatSeconds *int) int
 	}
 
 	UpdateNodePayload struct {
@@ -570,6 +726,7 @@ type ComplexityRoot struct {
 		Code         func(childComplexity int) int
 		ElementIndex func(childComplexity int) int
 		Field        func(childComplexity int) int
+		Key          func(childComplexity int) int
 		Message      func(childComplexity int) int
 		Retryable    func(childComplexity int) int
 	}
@@ -604,6 +761,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 	_ = ec
 	switch typeName + "." + field {
 
+	case "AcceptHostKeyPayload.bareMetalNode":
+		if e.ComplexityRoot.AcceptHostKeyPayload.BareMetalNode == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AcceptHostKeyPayload.BareMetalNode(childComplexity), true
+	case "AcceptHostKeyPayload.errors":
+		if e.ComplexityRoot.AcceptHostKeyPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AcceptHostKeyPayload.Errors(childComplexity), true
+
 	case "Actor.kind":
 		if e.ComplexityRoot.Actor.Kind == nil {
 			break
@@ -635,6 +805,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AdoptServerPayload.Found(childComplexity), true
+
+	case "ApplyNodeConfigsPayload.deployments":
+		if e.ComplexityRoot.ApplyNodeConfigsPayload.Deployments == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplyNodeConfigsPayload.Deployments(childComplexity), true
+	case "ApplyNodeConfigsPayload.errors":
+		if e.ComplexityRoot.ApplyNodeConfigsPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplyNodeConfigsPayload.Errors(childComplexity), true
+	case "ApplyNodeConfigsPayload.plans":
+		if e.ComplexityRoot.ApplyNodeConfigsPayload.Plans == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplyNodeConfigsPayload.Plans(childComplexity), true
+	case "ApplyNodeConfigsPayload.run":
+		if e.ComplexityRoot.ApplyNodeConfigsPayload.Run == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplyNodeConfigsPayload.Run(childComplexity), true
 
 	case "Artifact.inPlace":
 		if e.ComplexityRoot.Artifact.InPlace == nil {
@@ -744,6 +939,23 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BareMetalNode.Deployments(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*model.DeploymentFilter), args["orderBy"].(*model.DeploymentOrder)), true
+	case "BareMetalNode.documents":
+		if e.ComplexityRoot.BareMetalNode.Documents == nil {
+			break
+		}
+
+		args, err := ec.field_BareMetalNode_documents_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.BareMetalNode.Documents(childComplexity, args["first"].(*int)), true
+	case "BareMetalNode.hostKeyFingerprint":
+		if e.ComplexityRoot.BareMetalNode.HostKeyFingerprint == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BareMetalNode.HostKeyFingerprint(childComplexity), true
 	case "BareMetalNode.id":
 		if e.ComplexityRoot.BareMetalNode.ID == nil {
 			break
@@ -916,6 +1128,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.CancelDeploymentPayload.Errors(childComplexity), true
 
+	case "CancelScriptRunPayload.errors":
+		if e.ComplexityRoot.CancelScriptRunPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CancelScriptRunPayload.Errors(childComplexity), true
+	case "CancelScriptRunPayload.run":
+		if e.ComplexityRoot.CancelScriptRunPayload.Run == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CancelScriptRunPayload.Run(childComplexity), true
+
 	case "CleanupDeploymentPayload.deployment":
 		if e.ComplexityRoot.CleanupDeploymentPayload.Deployment == nil {
 			break
@@ -983,6 +1208,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CleanupStep.Status(childComplexity), true
+
+	case "ClearScriptMarkerPayload.errors":
+		if e.ComplexityRoot.ClearScriptMarkerPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClearScriptMarkerPayload.Errors(childComplexity), true
+	case "ClearScriptMarkerPayload.marker":
+		if e.ComplexityRoot.ClearScriptMarkerPayload.Marker == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClearScriptMarkerPayload.Marker(childComplexity), true
 
 	case "ConsoleAccess.expiresAt":
 		if e.ComplexityRoot.ConsoleAccess.ExpiresAt == nil {
@@ -1173,6 +1411,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Deployment.Node(childComplexity), true
+	case "Deployment.nodeDocument":
+		if e.ComplexityRoot.Deployment.NodeDocument == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.NodeDocument(childComplexity), true
 	case "Deployment.number":
 		if e.ComplexityRoot.Deployment.Number == nil {
 			break
@@ -1233,6 +1477,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Deployment.RetryPhases(childComplexity), true
+	case "Deployment.sshProbe":
+		if e.ComplexityRoot.Deployment.SSHProbe == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.SSHProbe(childComplexity), true
+	case "Deployment.scriptRun":
+		if e.ComplexityRoot.Deployment.ScriptRun == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.ScriptRun(childComplexity), true
 	case "Deployment.stalled":
 		if e.ComplexityRoot.Deployment.Stalled == nil {
 			break
@@ -1620,6 +1876,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.DeploymentValidation.Ok(childComplexity), true
 
+	case "DocumentChange.after":
+		if e.ComplexityRoot.DocumentChange.After == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DocumentChange.After(childComplexity), true
+	case "DocumentChange.before":
+		if e.ComplexityRoot.DocumentChange.Before == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DocumentChange.Before(childComplexity), true
+	case "DocumentChange.kind":
+		if e.ComplexityRoot.DocumentChange.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DocumentChange.Kind(childComplexity), true
+	case "DocumentChange.path":
+		if e.ComplexityRoot.DocumentChange.Path == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DocumentChange.Path(childComplexity), true
+
 	case "Drift.bareMetalNode":
 		if e.ComplexityRoot.Drift.BareMetalNode == nil {
 			break
@@ -1897,6 +2178,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Label.Value(childComplexity), true
 
+	case "Mutation.acceptHostKey":
+		if e.ComplexityRoot.Mutation.AcceptHostKey == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_acceptHostKey_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AcceptHostKey(childComplexity, args["input"].(model.AcceptHostKeyInput)), true
 	case "Mutation.adoptServer":
 		if e.ComplexityRoot.Mutation.AdoptServer == nil {
 			break
@@ -1908,6 +2200,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AdoptServer(childComplexity, args["input"].(model.AdoptServerInput)), true
+	case "Mutation.applyNodeConfigs":
+		if e.ComplexityRoot.Mutation.ApplyNodeConfigs == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_applyNodeConfigs_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ApplyNodeConfigs(childComplexity, args["input"].(model.ApplyNodeConfigsInput)), true
 	case "Mutation.cancelDeployment":
 		if e.ComplexityRoot.Mutation.CancelDeployment == nil {
 			break
@@ -1919,6 +2222,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CancelDeployment(childComplexity, args["input"].(model.CancelDeploymentInput)), true
+	case "Mutation.cancelScriptRun":
+		if e.ComplexityRoot.Mutation.CancelScriptRun == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_cancelScriptRun_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CancelScriptRun(childComplexity, args["input"].(model.CancelScriptRunInput)), true
 	case "Mutation.cleanupDeployment":
 		if e.ComplexityRoot.Mutation.CleanupDeployment == nil {
 			break
@@ -1930,6 +2244,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CleanupDeployment(childComplexity, args["input"].(model.CleanupDeploymentInput)), true
+	case "Mutation.clearScriptMarker":
+		if e.ComplexityRoot.Mutation.ClearScriptMarker == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.ClearScriptMarker(childComplexity), true
 	case "Mutation.deployNode":
 		if e.ComplexityRoot.Mutation.DeployNode == nil {
 			break
@@ -1963,6 +2283,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.OpenConsole(childComplexity, args["input"].(model.OpenConsoleInput)), true
+	case "Mutation.probeNow":
+		if e.ComplexityRoot.Mutation.ProbeNow == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_probeNow_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ProbeNow(childComplexity, args["input"].(model.ProbeNowInput)), true
 	case "Mutation.registerNode":
 		if e.ComplexityRoot.Mutation.RegisterNode == nil {
 			break
@@ -2040,6 +2371,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetNodeProtection(childComplexity, args["input"].(model.SetNodeProtectionInput)), true
+	case "Mutation.skipPolling":
+		if e.ComplexityRoot.Mutation.SkipPolling == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_skipPolling_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SkipPolling(childComplexity, args["input"].(model.SkipPollingInput)), true
 	case "Mutation.updateNode":
 		if e.ComplexityRoot.Mutation.UpdateNode == nil {
 			break
@@ -2051,6 +2393,147 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UpdateNode(childComplexity, args["input"].(model.UpdateNodeInput)), true
+
+	case "NodeConfigPlan.action":
+		if e.ComplexityRoot.NodeConfigPlan.Action == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeConfigPlan.Action(childComplexity), true
+	case "NodeConfigPlan.changedOutside":
+		if e.ComplexityRoot.NodeConfigPlan.ChangedOutside == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeConfigPlan.ChangedOutside(childComplexity), true
+	case "NodeConfigPlan.changes":
+		if e.ComplexityRoot.NodeConfigPlan.Changes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeConfigPlan.Changes(childComplexity), true
+	case "NodeConfigPlan.content":
+		if e.ComplexityRoot.NodeConfigPlan.Content == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeConfigPlan.Content(childComplexity), true
+	case "NodeConfigPlan.file":
+		if e.ComplexityRoot.NodeConfigPlan.File == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeConfigPlan.File(childComplexity), true
+	case "NodeConfigPlan.identity":
+		if e.ComplexityRoot.NodeConfigPlan.Identity == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeConfigPlan.Identity(childComplexity), true
+	case "NodeConfigPlan.index":
+		if e.ComplexityRoot.NodeConfigPlan.Index == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeConfigPlan.Index(childComplexity), true
+	case "NodeConfigPlan.node":
+		if e.ComplexityRoot.NodeConfigPlan.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeConfigPlan.Node(childComplexity), true
+	case "NodeConfigPlan.nodeName":
+		if e.ComplexityRoot.NodeConfigPlan.NodeName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeConfigPlan.NodeName(childComplexity), true
+	case "NodeConfigPlan.number":
+		if e.ComplexityRoot.NodeConfigPlan.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeConfigPlan.Number(childComplexity), true
+	case "NodeConfigPlan.target":
+		if e.ComplexityRoot.NodeConfigPlan.Target == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeConfigPlan.Target(childComplexity), true
+
+	case "NodeConfigsValidation.errors":
+		if e.ComplexityRoot.NodeConfigsValidation.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeConfigsValidation.Errors(childComplexity), true
+	case "NodeConfigsValidation.obstacle":
+		if e.ComplexityRoot.NodeConfigsValidation.Obstacle == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeConfigsValidation.Obstacle(childComplexity), true
+	case "NodeConfigsValidation.ok":
+		if e.ComplexityRoot.NodeConfigsValidation.Ok == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeConfigsValidation.Ok(childComplexity), true
+	case "NodeConfigsValidation.plans":
+		if e.ComplexityRoot.NodeConfigsValidation.Plans == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeConfigsValidation.Plans(childComplexity), true
+
+	case "NodeDocument.attempt":
+		if e.ComplexityRoot.NodeDocument.Attempt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeDocument.Attempt(childComplexity), true
+	case "NodeDocument.content":
+		if e.ComplexityRoot.NodeDocument.Content == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeDocument.Content(childComplexity), true
+	case "NodeDocument.createdAt":
+		if e.ComplexityRoot.NodeDocument.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeDocument.CreatedAt(childComplexity), true
+	case "NodeDocument.deploymentId":
+		if e.ComplexityRoot.NodeDocument.DeploymentID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeDocument.DeploymentID(childComplexity), true
+	case "NodeDocument.file":
+		if e.ComplexityRoot.NodeDocument.File == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeDocument.File(childComplexity), true
+	case "NodeDocument.nodeName":
+		if e.ComplexityRoot.NodeDocument.NodeName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeDocument.NodeName(childComplexity), true
+	case "NodeDocument.run":
+		if e.ComplexityRoot.NodeDocument.Run == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeDocument.Run(childComplexity), true
+	case "NodeDocument.sha256":
+		if e.ComplexityRoot.NodeDocument.Sha256 == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NodeDocument.Sha256(childComplexity), true
 
 	case "OfferItem.id":
 		if e.ComplexityRoot.OfferItem.ID == nil {
@@ -2378,6 +2861,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PhaseRun.TypicalDuration(childComplexity), true
 
+	case "ProbeNowPayload.deployment":
+		if e.ComplexityRoot.ProbeNowPayload.Deployment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProbeNowPayload.Deployment(childComplexity), true
+	case "ProbeNowPayload.errors":
+		if e.ComplexityRoot.ProbeNowPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProbeNowPayload.Errors(childComplexity), true
+
 	case "ProviderOffer.asOf":
 		if e.ComplexityRoot.ProviderOffer.AsOf == nil {
 			break
@@ -2584,6 +3080,34 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.ProviderOffer(childComplexity, args["provider"].(model.Provider)), true
+	case "Query.scriptHost":
+		if e.ComplexityRoot.Query.ScriptHost == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.ScriptHost(childComplexity), true
+	case "Query.scriptRun":
+		if e.ComplexityRoot.Query.ScriptRun == nil {
+			break
+		}
+
+		args, err := ec.field_Query_scriptRun_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ScriptRun(childComplexity, args["id"].(string)), true
+	case "Query.scriptRuns":
+		if e.ComplexityRoot.Query.ScriptRuns == nil {
+			break
+		}
+
+		args, err := ec.field_Query_scriptRuns_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ScriptRuns(childComplexity, args["first"].(*int), args["after"].(*string)), true
 	case "Query.serverInfo":
 		if e.ComplexityRoot.Query.ServerInfo == nil {
 			break
@@ -2601,6 +3125,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.ValidateDeployment(childComplexity, args["input"].(model.DeployNodeInput)), true
+	case "Query.validateNodeConfigs":
+		if e.ComplexityRoot.Query.ValidateNodeConfigs == nil {
+			break
+		}
+
+		args, err := ec.field_Query_validateNodeConfigs_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ValidateNodeConfigs(childComplexity, args["input"].(model.ApplyNodeConfigsInput)), true
 	case "Query.viewer":
 		if e.ComplexityRoot.Query.Viewer == nil {
 			break
@@ -2807,6 +3342,240 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RetryPhase.PhaseKey(childComplexity), true
 
+	case "ScriptHost.activeRun":
+		if e.ComplexityRoot.ScriptHost.ActiveRun == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptHost.ActiveRun(childComplexity), true
+	case "ScriptHost.marker":
+		if e.ComplexityRoot.ScriptHost.Marker == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptHost.Marker(childComplexity), true
+	case "ScriptHost.name":
+		if e.ComplexityRoot.ScriptHost.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptHost.Name(childComplexity), true
+	case "ScriptHost.obstacle":
+		if e.ComplexityRoot.ScriptHost.Obstacle == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptHost.Obstacle(childComplexity), true
+
+	case "ScriptMarker.path":
+		if e.ComplexityRoot.ScriptMarker.Path == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptMarker.Path(childComplexity), true
+	case "ScriptMarker.present":
+		if e.ComplexityRoot.ScriptMarker.Present == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptMarker.Present(childComplexity), true
+	case "ScriptMarker.since":
+		if e.ComplexityRoot.ScriptMarker.Since == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptMarker.Since(childComplexity), true
+	case "ScriptMarker.stale":
+		if e.ComplexityRoot.ScriptMarker.Stale == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptMarker.Stale(childComplexity), true
+
+	case "ScriptRun.cancelReason":
+		if e.ComplexityRoot.ScriptRun.CancelReason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.CancelReason(childComplexity), true
+	case "ScriptRun.cancelRequestedAt":
+		if e.ComplexityRoot.ScriptRun.CancelRequestedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.CancelRequestedAt(childComplexity), true
+	case "ScriptRun.cancelRequestedBy":
+		if e.ComplexityRoot.ScriptRun.CancelRequestedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.CancelRequestedBy(childComplexity), true
+	case "ScriptRun.createdAt":
+		if e.ComplexityRoot.ScriptRun.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.CreatedAt(childComplexity), true
+	case "ScriptRun.documents":
+		if e.ComplexityRoot.ScriptRun.Documents == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.Documents(childComplexity), true
+	case "ScriptRun.duration":
+		if e.ComplexityRoot.ScriptRun.Duration == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.Duration(childComplexity), true
+	case "ScriptRun.endedAt":
+		if e.ComplexityRoot.ScriptRun.EndedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.EndedAt(childComplexity), true
+	case "ScriptRun.exitCode":
+		if e.ComplexityRoot.ScriptRun.ExitCode == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.ExitCode(childComplexity), true
+	case "ScriptRun.host":
+		if e.ComplexityRoot.ScriptRun.Host == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.Host(childComplexity), true
+	case "ScriptRun.id":
+		if e.ComplexityRoot.ScriptRun.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.ID(childComplexity), true
+	case "ScriptRun.logBytes":
+		if e.ComplexityRoot.ScriptRun.LogBytes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.LogBytes(childComplexity), true
+	case "ScriptRun.logCut":
+		if e.ComplexityRoot.ScriptRun.LogCut == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.LogCut(childComplexity), true
+	case "ScriptRun.nodeCount":
+		if e.ComplexityRoot.ScriptRun.NodeCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.NodeCount(childComplexity), true
+	case "ScriptRun.pid":
+		if e.ComplexityRoot.ScriptRun.Pid == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.Pid(childComplexity), true
+	case "ScriptRun.problem":
+		if e.ComplexityRoot.ScriptRun.Problem == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.Problem(childComplexity), true
+	case "ScriptRun.requestedBy":
+		if e.ComplexityRoot.ScriptRun.RequestedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.RequestedBy(childComplexity), true
+	case "ScriptRun.signal":
+		if e.ComplexityRoot.ScriptRun.Signal == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.Signal(childComplexity), true
+	case "ScriptRun.startedAt":
+		if e.ComplexityRoot.ScriptRun.StartedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.StartedAt(childComplexity), true
+	case "ScriptRun.state":
+		if e.ComplexityRoot.ScriptRun.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.State(childComplexity), true
+	case "ScriptRun.storedAt":
+		if e.ComplexityRoot.ScriptRun.StoredAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRun.StoredAt(childComplexity), true
+
+	case "ScriptRunConnection.edges":
+		if e.ComplexityRoot.ScriptRunConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRunConnection.Edges(childComplexity), true
+	case "ScriptRunConnection.nodes":
+		if e.ComplexityRoot.ScriptRunConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRunConnection.Nodes(childComplexity), true
+	case "ScriptRunConnection.pageInfo":
+		if e.ComplexityRoot.ScriptRunConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRunConnection.PageInfo(childComplexity), true
+
+	case "ScriptRunEdge.cursor":
+		if e.ComplexityRoot.ScriptRunEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRunEdge.Cursor(childComplexity), true
+	case "ScriptRunEdge.node":
+		if e.ComplexityRoot.ScriptRunEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRunEdge.Node(childComplexity), true
+
+	case "ScriptRunLogMessage.at":
+		if e.ComplexityRoot.ScriptRunLogMessage.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRunLogMessage.At(childComplexity), true
+	case "ScriptRunLogMessage.next":
+		if e.ComplexityRoot.ScriptRunLogMessage.Next == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRunLogMessage.Next(childComplexity), true
+	case "ScriptRunLogMessage.offset":
+		if e.ComplexityRoot.ScriptRunLogMessage.Offset == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRunLogMessage.Offset(childComplexity), true
+	case "ScriptRunLogMessage.run":
+		if e.ComplexityRoot.ScriptRunLogMessage.Run == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRunLogMessage.Run(childComplexity), true
+	case "ScriptRunLogMessage.text":
+		if e.ComplexityRoot.ScriptRunLogMessage.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScriptRunLogMessage.Text(childComplexity), true
+
 	case "ServerInfo.maxPageSize":
 		if e.ComplexityRoot.ServerInfo.MaxPageSize == nil {
 			break
@@ -2863,6 +3632,80 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SetNodeProtectionPayload.Errors(childComplexity), true
+
+	case "SkipPollingPayload.deployment":
+		if e.ComplexityRoot.SkipPollingPayload.Deployment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SkipPollingPayload.Deployment(childComplexity), true
+	case "SkipPollingPayload.errors":
+		if e.ComplexityRoot.SkipPollingPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SkipPollingPayload.Errors(childComplexity), true
+
+	case "SshProbe.attempt":
+		if e.ComplexityRoot.SshProbe.Attempt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SshProbe.Attempt(childComplexity), true
+	case "SshProbe.knownFingerprint":
+		if e.ComplexityRoot.SshProbe.KnownFingerprint == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SshProbe.KnownFingerprint(childComplexity), true
+	case "SshProbe.lastAttemptAt":
+		if e.ComplexityRoot.SshProbe.LastAttemptAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SshProbe.LastAttemptAt(childComplexity), true
+	case "SshProbe.lastErrorClass":
+		if e.ComplexityRoot.SshProbe.LastErrorClass == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SshProbe.LastErrorClass(childComplexity), true
+	case "SshProbe.lastMessage":
+		if e.ComplexityRoot.SshProbe.LastMessage == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SshProbe.LastMessage(childComplexity), true
+	case "SshProbe.maxAttempts":
+		if e.ComplexityRoot.SshProbe.MaxAttempts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SshProbe.MaxAttempts(childComplexity), true
+	case "SshProbe.nextAttemptAt":
+		if e.ComplexityRoot.SshProbe.NextAttemptAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SshProbe.NextAttemptAt(childComplexity), true
+	case "SshProbe.offeredFingerprint":
+		if e.ComplexityRoot.SshProbe.OfferedFingerprint == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SshProbe.OfferedFingerprint(childComplexity), true
+	case "SshProbe.offeredHostKey":
+		if e.ComplexityRoot.SshProbe.OfferedHostKey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SshProbe.OfferedHostKey(childComplexity), true
+	case "SshProbe.target":
+		if e.ComplexityRoot.SshProbe.Target == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SshProbe.Target(childComplexity), true
 
 	case "StateCount.count":
 		if e.ComplexityRoot.StateCount.Count == nil {
@@ -2974,6 +3817,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.FleetChanges(childComplexity, args["filter"].(*model.BareMetalNodeFilter), args["after"].(*string), args["heartbeatSeconds"].(*int)), true
+	case "Subscription.scriptRunLog":
+		if e.ComplexityRoot.Subscription.ScriptRunLog == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_scriptRunLog_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.ScriptRunLog(childComplexity, args["id"].(string), args["fromOffset"].(*int64), args["heartbeatSeconds"].(*int)), true
 
 	case "UpdateNodePayload.bareMetalNode":
 		if e.ComplexityRoot.UpdateNodePayload.BareMetalNode == nil {
@@ -3006,6 +3860,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.UserError.Field(childComplexity), true
+	case "UserError.key":
+		if e.ComplexityRoot.UserError.Key == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UserError.Key(childComplexity), true
 	case "UserError.message":
 		if e.ComplexityRoot.UserError.Message == nil {
 			break
@@ -3083,11 +3943,14 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
+		ec.unmarshalInputAcceptHostKeyInput,
 		ec.unmarshalInputAdoptServerInput,
+		ec.unmarshalInputApplyNodeConfigsInput,
 		ec.unmarshalInputBareMetalNodeBy,
 		ec.unmarshalInputBareMetalNodeFilter,
 		ec.unmarshalInputBareMetalNodeOrder,
 		ec.unmarshalInputCancelDeploymentInput,
+		ec.unmarshalInputCancelScriptRunInput,
 		ec.unmarshalInputCleanupDeploymentInput,
 		ec.unmarshalInputDeployNodeInput,
 		ec.unmarshalInputDeployNodesInput,
@@ -3099,6 +3962,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputLabelInput,
 		ec.unmarshalInputNetworkInput,
 		ec.unmarshalInputOpenConsoleInput,
+		ec.unmarshalInputProbeNowInput,
 		ec.unmarshalInputRackPowerInput,
 		ec.unmarshalInputRackSpec,
 		ec.unmarshalInputRegisterNodeInput,
@@ -3106,8 +3970,10 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRemoveOrphanInput,
 		ec.unmarshalInputReportPhaseInput,
 		ec.unmarshalInputRetryDeploymentInput,
+		ec.unmarshalInputScriptSpec,
 		ec.unmarshalInputSetMaintenanceInput,
 		ec.unmarshalInputSetNodeProtectionInput,
+		ec.unmarshalInputSkipPollingInput,
 		ec.unmarshalInputUpdateNodeInput,
 		ec.unmarshalInputVlanInput,
 	)
@@ -3250,6 +4116,719 @@ type Query {
   Who is asking.
   """
   viewer: Viewer! @hasRole(role: VIEWER)
+}
+`, BuiltIn: false},
+	{Name: "../schema/apply.graphqls", Input: `extend type Query {
+  """
+  Everything that is wrong with configurations, or what applying them would write. Nothing is changed.
+  """
+  validateNodeConfigs(
+    "What would be applied."
+    input: ApplyNodeConfigsInput!
+  ): NodeConfigsValidation! @hasRole(role: OPERATOR)
+  """
+  A run of the deployment script; null if there is none of that id.
+  """
+  scriptRun(
+    "Global id."
+    id: ID!
+  ): ScriptRun @hasRole(role: VIEWER)
+  """
+  Runs of the deployment script, the newest first.
+  """
+  scriptRuns(
+    "How many, 1 to 100."
+    first: Int = 20
+    "The last cursor of the page before."
+    after: Cursor
+  ): ScriptRunConnection! @hasRole(role: VIEWER)
+  """
+  The host on which this server runs the deployment script; null if it runs none.
+  """
+  scriptHost: ScriptHost @hasRole(role: VIEWER)
+}
+
+extend type Mutation {
+  """
+  Validates configurations, writes them, and starts the deployment script over them. All errors come at once, and then nothing was written.
+  """
+  applyNodeConfigs(
+    "What is to be applied."
+    input: ApplyNodeConfigsInput!
+  ): ApplyNodeConfigsPayload! @hasRole(role: OPERATOR)
+  """
+  Has a running script ended; its deployments are canceled then.
+  """
+  cancelScriptRun(
+    "Which, and why."
+    input: CancelScriptRunInput!
+  ): CancelScriptRunPayload! @hasRole(role: OPERATOR)
+  """
+  Removes the marker of a run in progress that no living script has made.
+  """
+  clearScriptMarker: ClearScriptMarkerPayload! @hasRole(role: OPERATOR)
+  """
+  Has the next attempt to reach a host begin now.
+  """
+  probeNow(
+    "Which deployment."
+    input: ProbeNowInput!
+  ): ProbeNowPayload! @hasRole(role: OPERATOR)
+  """
+  Says that a host is well although it could not be reached: its polling and health check are passed over. The history keeps who said so, and why.
+  """
+  skipPolling(
+    "Which deployment, and why."
+    input: SkipPollingInput!
+  ): SkipPollingPayload! @hasRole(role: OPERATOR)
+  """
+  Trusts another host key of a node: the one that it has offered when it was last asked.
+  """
+  acceptHostKey(
+    "Which node, and the key."
+    input: AcceptHostKeyInput!
+  ): AcceptHostKeyPayload! @hasRole(role: OPERATOR)
+}
+
+extend type Subscription {
+  """
+  A run of the deployment script and its output: what there is from ` + "`" + `fromOffset` + "`" + ` on, then what is added. Completes when the run has ended and all of its output was sent.
+  """
+  scriptRunLog(
+    "Global id of the run."
+    id: ID!
+    "Where to begin, in bytes; ` + "`" + `next` + "`" + ` of the last message resumes."
+    fromOffset: ByteSize = 0
+    "A message without text is sent when nothing else was for this many seconds, 1 to 60."
+    heartbeatSeconds: Int = 15
+  ): ScriptRunLogMessage! @hasRole(role: VIEWER)
+}
+
+extend type UserError {
+  """
+  The rule that was broken, in one stable word, where a field has more rules than there are codes: "mask_not_contiguous".
+  """
+  key: String
+}
+
+extend type Deployment {
+  """
+  Where the polling of its host stands; null unless a host is being waited for, or was.
+  """
+  sshProbe: SshProbe
+  """
+  The run of the deployment script that covers its present attempt; null if there is none.
+  """
+  scriptRun: ScriptRun
+  """
+  The configuration that its present attempt stores; null if there is none.
+  """
+  nodeDocument: NodeDocument
+}
+
+extend type BareMetalNode {
+  """
+  SHA-256 fingerprint of the host key that it is known by, as OpenSSH prints it; null if none is known.
+  """
+  hostKeyFingerprint: String
+  """
+  Configurations that were applied to it, the newest first.
+  """
+  documents(
+    "How many, 1 to 100."
+    first: Int = 10
+  ): [NodeDocument!]!
+}
+
+"""
+Configurations of nodes to apply.
+"""
+input ApplyNodeConfigsInput {
+  """
+  An object of documents by address or name, or a list of documents, as ` + "`" + `POST /store-deployment-configs` + "`" + ` takes it.
+  """
+  documents: JSON!
+  """
+  The same key twice is one run.
+  """
+  idempotencyKey: String
+}
+
+"""
+A host that a deployment script configures. It gets a run of the script of its own, as soon as no other has the host.
+"""
+input ScriptSpec {
+  """
+  Its configuration: one document, as ` + "`" + `applyNodeConfigs` + "`" + ` takes it.
+  """
+  document: JSONObject!
+}
+
+"""
+Any JSON value. The members of an object that is sent are taken in the order of their names.
+"""
+scalar JSON
+
+"""
+What is wrong with configurations, or what applying them would write.
+"""
+type NodeConfigsValidation {
+  """
+  They could be applied.
+  """
+  ok: Boolean!
+  """
+  Every error. The path of a field begins with "cards" and the position of the document.
+  """
+  errors: [UserError!]!
+  """
+  What would be written; empty if there are errors.
+  """
+  plans: [NodeConfigPlan!]!
+  """
+  Why nothing could be run now although the documents are right: another run is active, the script is missing. Null if nothing is in the way.
+  """
+  obstacle: UserError
+}
+
+"""
+What applying a document writes.
+"""
+type NodeConfigPlan {
+  """
+  Position of the document in the request, from 0.
+  """
+  index: Int!
+  """
+  Whom it is for: the key that it came under, its address or its host name.
+  """
+  identity: String!
+  """
+  The node, if it is there already.
+  """
+  node: BareMetalNode
+  """
+  The node's name.
+  """
+  nodeName: String!
+  """
+  The address that will be polled.
+  """
+  target: IPAddress
+  """
+  Name of the file.
+  """
+  file: String!
+  """
+  Number of the file.
+  """
+  number: Int!
+  """
+  What happens to the file.
+  """
+  action: NodeConfigAction!
+  """
+  The content, byte for byte.
+  """
+  content: String!
+  """
+  What differs from the content that is there, or was applied last.
+  """
+  changes: [DocumentChange!]!
+  """
+  The content that is there is not what was applied last: somebody else wrote it.
+  """
+  changedOutside: Boolean!
+}
+
+"""
+What happens to a node's file.
+"""
+enum NodeConfigAction {
+  """
+  It is new.
+  """
+  CREATE
+  """
+  It gets another content.
+  """
+  REPLACE
+  """
+  It has this content already.
+  """
+  UNCHANGED
+}
+
+"""
+One value that differs between two documents.
+"""
+type DocumentChange {
+  """
+  Path in the document, with dots; empty for the whole.
+  """
+  path: String!
+  """
+  added, removed or changed.
+  """
+  kind: String!
+  """
+  Before; null if it was not there.
+  """
+  before: String
+  """
+  After; null if it is not there any more.
+  """
+  after: String
+}
+
+"""
+A configuration as it was stored.
+"""
+type NodeDocument {
+  """
+  The run that stored it.
+  """
+  run: ScriptRun!
+  """
+  Global id of the deployment that it is of.
+  """
+  deploymentId: ID!
+  """
+  Attempt of the deployment.
+  """
+  attempt: Int!
+  """
+  Name of the node.
+  """
+  nodeName: String!
+  """
+  Name of the file.
+  """
+  file: String!
+  """
+  The content, byte for byte.
+  """
+  content: String!
+  """
+  SHA-256 of the content, hexadecimal.
+  """
+  sha256: String!
+  """
+  When it was accepted.
+  """
+  createdAt: Time!
+}
+
+"""
+How a run of the deployment script stands.
+"""
+enum ScriptRunState {
+  """
+  Accepted; its files are being written.
+  """
+  STORING
+  """
+  The script runs.
+  """
+  RUNNING
+  """
+  It exited with 0.
+  """
+  SUCCEEDED
+  """
+  It could not start, exited with another code, or was ended by a signal.
+  """
+  FAILED
+  """
+  It was ended because an operator asked for it.
+  """
+  CANCELED
+  """
+  It ran, and nobody can tell how it ended.
+  """
+  LOST
+}
+
+"""
+One execution of the deployment script on one host. It covers several nodes.
+"""
+type ScriptRun implements Node {
+  """
+  Global id, opaque.
+  """
+  id: ID!
+  """
+  The host.
+  """
+  host: String!
+  """
+  Its state.
+  """
+  state: ScriptRunState!
+  """
+  How many nodes it covers.
+  """
+  nodeCount: Int!
+  """
+  What it stored, in the order of the request.
+  """
+  documents: [NodeDocument!]!
+  """
+  Process id of the script; null if it was never started.
+  """
+  pid: Int
+  """
+  Exit code; null unless it ended by itself.
+  """
+  exitCode: Int
+  """
+  Signal that ended it, "SIGTERM"; null if none did.
+  """
+  signal: String
+  """
+  Why it failed, or what was odd; null if nothing was.
+  """
+  problem: String
+  """
+  Output written so far.
+  """
+  logBytes: ByteSize!
+  """
+  The output is longer than the log may be: its middle is missing.
+  """
+  logCut: Boolean!
+  """
+  When its end was asked for; null if it was not.
+  """
+  cancelRequestedAt: Time
+  """
+  Who asked for its end.
+  """
+  cancelRequestedBy: String
+  """
+  Why.
+  """
+  cancelReason: String
+  """
+  Who asked for it.
+  """
+  requestedBy: Actor!
+  """
+  When it was accepted.
+  """
+  createdAt: Time!
+  """
+  When its files were written.
+  """
+  storedAt: Time
+  """
+  When the script was started, by its host's clock.
+  """
+  startedAt: Time
+  """
+  When it ended, by its host's clock.
+  """
+  endedAt: Time
+  """
+  From start to end; null while it runs.
+  """
+  duration: Duration
+}
+
+"""
+A run in a page.
+"""
+type ScriptRunEdge {
+  """
+  Its place.
+  """
+  cursor: Cursor!
+  """
+  The run.
+  """
+  node: ScriptRun!
+}
+
+"""
+A page of runs.
+"""
+type ScriptRunConnection {
+  """
+  With their places.
+  """
+  edges: [ScriptRunEdge!]!
+  """
+  Without.
+  """
+  nodes: [ScriptRun!]!
+  """
+  Whether there are more.
+  """
+  pageInfo: PageInfo!
+}
+
+"""
+The host on which the deployment script runs.
+"""
+type ScriptHost {
+  """
+  Its name.
+  """
+  name: String!
+  """
+  The run that has not ended; null if there is none.
+  """
+  activeRun: ScriptRun
+  """
+  Why no run could begin now; null if one could.
+  """
+  obstacle: UserError
+  """
+  The marker of a run in progress.
+  """
+  marker: ScriptMarker!
+}
+
+"""
+The file that says that a run is in progress.
+"""
+type ScriptMarker {
+  """
+  Where it is.
+  """
+  path: String!
+  """
+  It is there.
+  """
+  present: Boolean!
+  """
+  Since when it is there.
+  """
+  since: Time
+  """
+  It is there, but no script of ours that is alive has made it.
+  """
+  stale: Boolean!
+}
+
+"""
+Where the polling of a host stands.
+"""
+type SshProbe {
+  """
+  Address and port.
+  """
+  target: String!
+  """
+  Attempts made.
+  """
+  attempt: Int!
+  """
+  Attempts after which it is given up.
+  """
+  maxAttempts: Int!
+  """
+  When the next one begins; null if there is none.
+  """
+  nextAttemptAt: Time
+  """
+  When the last one began.
+  """
+  lastAttemptAt: Time
+  """
+  How the last one ended: ok, refused, unreachable, timeout, protocol_error, auth_failed, wrong_host, not_restarted, command_failed.
+  """
+  lastErrorClass: String
+  """
+  The same for people.
+  """
+  lastMessage: String
+  """
+  A host key that is not the known one: what ` + "`" + `acceptHostKey` + "`" + ` takes.
+  """
+  offeredHostKey: String
+  """
+  Its SHA-256 fingerprint, as OpenSSH prints it.
+  """
+  offeredFingerprint: String
+  """
+  The fingerprint of the known one.
+  """
+  knownFingerprint: String
+}
+
+"""
+A piece of a run's output.
+"""
+type ScriptRunLogMessage {
+  """
+  The run as it is now.
+  """
+  run: ScriptRun!
+  """
+  The piece; what is no UTF-8 is replaced.
+  """
+  text: String!
+  """
+  Where the piece begins, in bytes.
+  """
+  offset: ByteSize!
+  """
+  Where the next one begins.
+  """
+  next: ByteSize!
+  """
+  When this was read.
+  """
+  at: Time!
+}
+
+"""
+What to cancel.
+"""
+input CancelScriptRunInput {
+  """
+  Global id of the run.
+  """
+  id: ID!
+  """
+  Why; it is kept in the history.
+  """
+  reason: String
+  """
+  End it at once, and do not give it time to end by itself.
+  """
+  force: Boolean = false
+}
+
+"""
+Which deployment's host to ask now.
+"""
+input ProbeNowInput {
+  """
+  Global id of the deployment.
+  """
+  id: ID!
+}
+
+"""
+Which deployment's polling to pass over.
+"""
+input SkipPollingInput {
+  """
+  Global id of the deployment.
+  """
+  id: ID!
+  """
+  Why; it is kept in the history.
+  """
+  reason: String!
+}
+
+"""
+Which key to trust.
+"""
+input AcceptHostKeyInput {
+  """
+  Global id of the node.
+  """
+  nodeId: ID!
+  """
+  The key, "<type> <base64>", as ` + "`" + `SshProbe.offeredHostKey` + "`" + ` has it.
+  """
+  hostKey: String!
+}
+
+"""
+Answer to ` + "`" + `applyNodeConfigs` + "`" + `.
+"""
+type ApplyNodeConfigsPayload implements MutationPayload {
+  """
+  The run; null if it was refused.
+  """
+  run: ScriptRun
+  """
+  What was written, in the order of the request.
+  """
+  plans: [NodeConfigPlan!]!
+  """
+  The deployments, in the order of the request.
+  """
+  deployments: [Deployment!]!
+  """
+  Empty when the script was started.
+  """
+  errors: [UserError!]!
+}
+
+"""
+Answer to ` + "`" + `cancelScriptRun` + "`" + `.
+"""
+type CancelScriptRunPayload implements MutationPayload {
+  """
+  The run as it is now.
+  """
+  run: ScriptRun
+  """
+  Empty when it was asked to end.
+  """
+  errors: [UserError!]!
+}
+
+"""
+Answer to ` + "`" + `clearScriptMarker` + "`" + `.
+"""
+type ClearScriptMarkerPayload implements MutationPayload {
+  """
+  The marker as it is now.
+  """
+  marker: ScriptMarker
+  """
+  Empty when it is gone.
+  """
+  errors: [UserError!]!
+}
+
+"""
+Answer to ` + "`" + `probeNow` + "`" + `.
+"""
+type ProbeNowPayload implements MutationPayload {
+  """
+  The deployment.
+  """
+  deployment: Deployment
+  """
+  Empty when it is being asked.
+  """
+  errors: [UserError!]!
+}
+
+"""
+Answer to ` + "`" + `skipPolling` + "`" + `.
+"""
+type SkipPollingPayload implements MutationPayload {
+  """
+  The deployment as it is now.
+  """
+  deployment: Deployment
+  """
+  Empty when it was passed over.
+  """
+  errors: [UserError!]!
+}
+
+"""
+Answer to ` + "`" + `acceptHostKey` + "`" + `.
+"""
+type AcceptHostKeyPayload implements MutationPayload {
+  """
+  The node as it is now.
+  """
+  bareMetalNode: BareMetalNode
+  """
+  Empty when the key is trusted.
+  """
+  errors: [UserError!]!
 }
 `, BuiltIn: false},
 	{Name: "../schema/artifact.graphqls", Input: `"""
@@ -4244,6 +5823,10 @@ input DeploySpec @oneOf {
   Own hardware that boots from the network.
   """
   rack: RackSpec
+  """
+  A host that a deployment script configures.
+  """
+  script: ScriptSpec
 }
 
 """
@@ -6369,6 +7952,18 @@ enum DeploymentAction {
   ` + "`" + `reinitializeNode` + "`" + `.
   """
   REINITIALIZE
+  """
+  ` + "`" + `skipPolling` + "`" + `.
+  """
+  SKIP_POLLING
+  """
+  ` + "`" + `probeNow` + "`" + `.
+  """
+  PROBE_NOW
+  """
+  ` + "`" + `acceptHostKey` + "`" + `, with the key that ` + "`" + `sshProbe` + "`" + ` says was offered.
+  """
+  ACCEPT_HOST_KEY
 }
 
 """
@@ -6714,6 +8309,16 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_AcceptHostKeyPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "bareMetalNode":
+		return ec.fieldContext_AcceptHostKeyPayload_bareMetalNode(ctx, field)
+	case "errors":
+		return ec.fieldContext_AcceptHostKeyPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AcceptHostKeyPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Actor(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "kind":
@@ -6734,6 +8339,20 @@ func (ec *executionContext) childFields_AdoptServerPayload(ctx context.Context, 
 		return ec.fieldContext_AdoptServerPayload_errors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AdoptServerPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ApplyNodeConfigsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "run":
+		return ec.fieldContext_ApplyNodeConfigsPayload_run(ctx, field)
+	case "plans":
+		return ec.fieldContext_ApplyNodeConfigsPayload_plans(ctx, field)
+	case "deployments":
+		return ec.fieldContext_ApplyNodeConfigsPayload_deployments(ctx, field)
+	case "errors":
+		return ec.fieldContext_ApplyNodeConfigsPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApplyNodeConfigsPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Artifact(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6808,6 +8427,10 @@ func (ec *executionContext) childFields_BareMetalNode(ctx context.Context, field
 		return ec.fieldContext_BareMetalNode_currentDeployment(ctx, field)
 	case "deployments":
 		return ec.fieldContext_BareMetalNode_deployments(ctx, field)
+	case "hostKeyFingerprint":
+		return ec.fieldContext_BareMetalNode_hostKeyFingerprint(ctx, field)
+	case "documents":
+		return ec.fieldContext_BareMetalNode_documents(ctx, field)
 	case "ahvIp":
 		return ec.fieldContext_BareMetalNode_ahvIp(ctx, field)
 	case "cvmIp":
@@ -6856,6 +8479,16 @@ func (ec *executionContext) childFields_CancelDeploymentPayload(ctx context.Cont
 	return nil, fmt.Errorf("no field named %q was found under type CancelDeploymentPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_CancelScriptRunPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "run":
+		return ec.fieldContext_CancelScriptRunPayload_run(ctx, field)
+	case "errors":
+		return ec.fieldContext_CancelScriptRunPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CancelScriptRunPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_CleanupDeploymentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "deployment":
@@ -6888,6 +8521,16 @@ func (ec *executionContext) childFields_CleanupStep(ctx context.Context, field g
 		return ec.fieldContext_CleanupStep_message(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CleanupStep", field.Name)
+}
+
+func (ec *executionContext) childFields_ClearScriptMarkerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "marker":
+		return ec.fieldContext_ClearScriptMarkerPayload_marker(ctx, field)
+	case "errors":
+		return ec.fieldContext_ClearScriptMarkerPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClearScriptMarkerPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_ConsoleAccess(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6996,6 +8639,12 @@ func (ec *executionContext) childFields_Deployment(ctx context.Context, field gr
 		return ec.fieldContext_Deployment_maintenance(ctx, field)
 	case "version":
 		return ec.fieldContext_Deployment_version(ctx, field)
+	case "sshProbe":
+		return ec.fieldContext_Deployment_sshProbe(ctx, field)
+	case "scriptRun":
+		return ec.fieldContext_Deployment_scriptRun(ctx, field)
+	case "nodeDocument":
+		return ec.fieldContext_Deployment_nodeDocument(ctx, field)
 	case "kind":
 		return ec.fieldContext_Deployment_kind(ctx, field)
 	case "allowedActions":
@@ -7164,6 +8813,20 @@ func (ec *executionContext) childFields_DeploymentValidation(ctx context.Context
 	return nil, fmt.Errorf("no field named %q was found under type DeploymentValidation", field.Name)
 }
 
+func (ec *executionContext) childFields_DocumentChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "path":
+		return ec.fieldContext_DocumentChange_path(ctx, field)
+	case "kind":
+		return ec.fieldContext_DocumentChange_kind(ctx, field)
+	case "before":
+		return ec.fieldContext_DocumentChange_before(ctx, field)
+	case "after":
+		return ec.fieldContext_DocumentChange_after(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DocumentChange", field.Name)
+}
+
 func (ec *executionContext) childFields_Drift(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "problem":
@@ -7264,6 +8927,70 @@ func (ec *executionContext) childFields_Label(ctx context.Context, field graphql
 		return ec.fieldContext_Label_value(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Label", field.Name)
+}
+
+func (ec *executionContext) childFields_NodeConfigPlan(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "index":
+		return ec.fieldContext_NodeConfigPlan_index(ctx, field)
+	case "identity":
+		return ec.fieldContext_NodeConfigPlan_identity(ctx, field)
+	case "node":
+		return ec.fieldContext_NodeConfigPlan_node(ctx, field)
+	case "nodeName":
+		return ec.fieldContext_NodeConfigPlan_nodeName(ctx, field)
+	case "target":
+		return ec.fieldContext_NodeConfigPlan_target(ctx, field)
+	case "file":
+		return ec.fieldContext_NodeConfigPlan_file(ctx, field)
+	case "number":
+		return ec.fieldContext_NodeConfigPlan_number(ctx, field)
+	case "action":
+		return ec.fieldContext_NodeConfigPlan_action(ctx, field)
+	case "content":
+		return ec.fieldContext_NodeConfigPlan_content(ctx, field)
+	case "changes":
+		return ec.fieldContext_NodeConfigPlan_changes(ctx, field)
+	case "changedOutside":
+		return ec.fieldContext_NodeConfigPlan_changedOutside(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NodeConfigPlan", field.Name)
+}
+
+func (ec *executionContext) childFields_NodeConfigsValidation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ok":
+		return ec.fieldContext_NodeConfigsValidation_ok(ctx, field)
+	case "errors":
+		return ec.fieldContext_NodeConfigsValidation_errors(ctx, field)
+	case "plans":
+		return ec.fieldContext_NodeConfigsValidation_plans(ctx, field)
+	case "obstacle":
+		return ec.fieldContext_NodeConfigsValidation_obstacle(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NodeConfigsValidation", field.Name)
+}
+
+func (ec *executionContext) childFields_NodeDocument(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "run":
+		return ec.fieldContext_NodeDocument_run(ctx, field)
+	case "deploymentId":
+		return ec.fieldContext_NodeDocument_deploymentId(ctx, field)
+	case "attempt":
+		return ec.fieldContext_NodeDocument_attempt(ctx, field)
+	case "nodeName":
+		return ec.fieldContext_NodeDocument_nodeName(ctx, field)
+	case "file":
+		return ec.fieldContext_NodeDocument_file(ctx, field)
+	case "content":
+		return ec.fieldContext_NodeDocument_content(ctx, field)
+	case "sha256":
+		return ec.fieldContext_NodeDocument_sha256(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_NodeDocument_createdAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NodeDocument", field.Name)
 }
 
 func (ec *executionContext) childFields_OfferItem(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7420,6 +9147,16 @@ func (ec *executionContext) childFields_PhaseRun(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type PhaseRun", field.Name)
 }
 
+func (ec *executionContext) childFields_ProbeNowPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "deployment":
+		return ec.fieldContext_ProbeNowPayload_deployment(ctx, field)
+	case "errors":
+		return ec.fieldContext_ProbeNowPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProbeNowPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_ProviderOffer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "region":
@@ -7554,6 +9291,118 @@ func (ec *executionContext) childFields_RetryPhase(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type RetryPhase", field.Name)
 }
 
+func (ec *executionContext) childFields_ScriptHost(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ScriptHost_name(ctx, field)
+	case "activeRun":
+		return ec.fieldContext_ScriptHost_activeRun(ctx, field)
+	case "obstacle":
+		return ec.fieldContext_ScriptHost_obstacle(ctx, field)
+	case "marker":
+		return ec.fieldContext_ScriptHost_marker(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ScriptHost", field.Name)
+}
+
+func (ec *executionContext) childFields_ScriptMarker(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "path":
+		return ec.fieldContext_ScriptMarker_path(ctx, field)
+	case "present":
+		return ec.fieldContext_ScriptMarker_present(ctx, field)
+	case "since":
+		return ec.fieldContext_ScriptMarker_since(ctx, field)
+	case "stale":
+		return ec.fieldContext_ScriptMarker_stale(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ScriptMarker", field.Name)
+}
+
+func (ec *executionContext) childFields_ScriptRun(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ScriptRun_id(ctx, field)
+	case "host":
+		return ec.fieldContext_ScriptRun_host(ctx, field)
+	case "state":
+		return ec.fieldContext_ScriptRun_state(ctx, field)
+	case "nodeCount":
+		return ec.fieldContext_ScriptRun_nodeCount(ctx, field)
+	case "documents":
+		return ec.fieldContext_ScriptRun_documents(ctx, field)
+	case "pid":
+		return ec.fieldContext_ScriptRun_pid(ctx, field)
+	case "exitCode":
+		return ec.fieldContext_ScriptRun_exitCode(ctx, field)
+	case "signal":
+		return ec.fieldContext_ScriptRun_signal(ctx, field)
+	case "problem":
+		return ec.fieldContext_ScriptRun_problem(ctx, field)
+	case "logBytes":
+		return ec.fieldContext_ScriptRun_logBytes(ctx, field)
+	case "logCut":
+		return ec.fieldContext_ScriptRun_logCut(ctx, field)
+	case "cancelRequestedAt":
+		return ec.fieldContext_ScriptRun_cancelRequestedAt(ctx, field)
+	case "cancelRequestedBy":
+		return ec.fieldContext_ScriptRun_cancelRequestedBy(ctx, field)
+	case "cancelReason":
+		return ec.fieldContext_ScriptRun_cancelReason(ctx, field)
+	case "requestedBy":
+		return ec.fieldContext_ScriptRun_requestedBy(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_ScriptRun_createdAt(ctx, field)
+	case "storedAt":
+		return ec.fieldContext_ScriptRun_storedAt(ctx, field)
+	case "startedAt":
+		return ec.fieldContext_ScriptRun_startedAt(ctx, field)
+	case "endedAt":
+		return ec.fieldContext_ScriptRun_endedAt(ctx, field)
+	case "duration":
+		return ec.fieldContext_ScriptRun_duration(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ScriptRun", field.Name)
+}
+
+func (ec *executionContext) childFields_ScriptRunConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ScriptRunConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ScriptRunConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ScriptRunConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ScriptRunConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ScriptRunEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ScriptRunEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ScriptRunEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ScriptRunEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_ScriptRunLogMessage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "run":
+		return ec.fieldContext_ScriptRunLogMessage_run(ctx, field)
+	case "text":
+		return ec.fieldContext_ScriptRunLogMessage_text(ctx, field)
+	case "offset":
+		return ec.fieldContext_ScriptRunLogMessage_offset(ctx, field)
+	case "next":
+		return ec.fieldContext_ScriptRunLogMessage_next(ctx, field)
+	case "at":
+		return ec.fieldContext_ScriptRunLogMessage_at(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ScriptRunLogMessage", field.Name)
+}
+
 func (ec *executionContext) childFields_ServerInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "version":
@@ -7588,6 +9437,42 @@ func (ec *executionContext) childFields_SetNodeProtectionPayload(ctx context.Con
 		return ec.fieldContext_SetNodeProtectionPayload_errors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SetNodeProtectionPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SkipPollingPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "deployment":
+		return ec.fieldContext_SkipPollingPayload_deployment(ctx, field)
+	case "errors":
+		return ec.fieldContext_SkipPollingPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SkipPollingPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SshProbe(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "target":
+		return ec.fieldContext_SshProbe_target(ctx, field)
+	case "attempt":
+		return ec.fieldContext_SshProbe_attempt(ctx, field)
+	case "maxAttempts":
+		return ec.fieldContext_SshProbe_maxAttempts(ctx, field)
+	case "nextAttemptAt":
+		return ec.fieldContext_SshProbe_nextAttemptAt(ctx, field)
+	case "lastAttemptAt":
+		return ec.fieldContext_SshProbe_lastAttemptAt(ctx, field)
+	case "lastErrorClass":
+		return ec.fieldContext_SshProbe_lastErrorClass(ctx, field)
+	case "lastMessage":
+		return ec.fieldContext_SshProbe_lastMessage(ctx, field)
+	case "offeredHostKey":
+		return ec.fieldContext_SshProbe_offeredHostKey(ctx, field)
+	case "offeredFingerprint":
+		return ec.fieldContext_SshProbe_offeredFingerprint(ctx, field)
+	case "knownFingerprint":
+		return ec.fieldContext_SshProbe_knownFingerprint(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SshProbe", field.Name)
 }
 
 func (ec *executionContext) childFields_StateCount(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7640,6 +9525,8 @@ func (ec *executionContext) childFields_UserError(ctx context.Context, field gra
 		return ec.fieldContext_UserError_elementIndex(ctx, field)
 	case "retryable":
 		return ec.fieldContext_UserError_retryable(ctx, field)
+	case "key":
+		return ec.fieldContext_UserError_key(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UserError", field.Name)
 }

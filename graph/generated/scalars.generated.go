@@ -132,6 +132,13 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 	switch obj := (obj).(type) {
 	case nil:
 		return graphql.Null
+	case model.ScriptRun:
+		return ec._ScriptRun(ctx, sel, &obj)
+	case *model.ScriptRun:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ScriptRun(ctx, sel, obj)
 	case model.DeploymentEvent:
 		return ec._DeploymentEvent(ctx, sel, &obj)
 	case *model.DeploymentEvent:

@@ -14,6 +14,7 @@ const (
 	Deployment Kind = "dep"
 	Event      Kind = "evt"
 	Batch      Kind = "bat"
+	Run        Kind = "run" // of the deployment script
 )
 
 // Format gives the global id of a thing.
@@ -27,7 +28,7 @@ func Parse(s string) (k Kind, id int64, ok bool) {
 		return "", 0, false
 	}
 	switch k = Kind(tag); k {
-	case Node, Deployment, Event, Batch:
+	case Node, Deployment, Event, Batch, Run:
 	default:
 		return "", 0, false
 	}

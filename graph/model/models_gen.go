@@ -36,6 +36,24 @@ type StreamMessage interface {
 	IsStreamMessage()
 }
 
+// Which key to trust.
+type AcceptHostKeyInput struct {
+	// Global id of the node.
+	NodeID string `json:"nodeId"`
+	// The key, "<type> <base64>", as `SshProbe.offeredHostKey` has it.
+	HostKey string `json:"hostKey"`
+}
+
+// Answer to `acceptHostKey`.
+type AcceptHostKeyPayload struct {
+	// The node as it is now.
+	BareMetalNode *BareMetalNode `json:"bareMetalNode,omitempty"`
+	// Empty when the key is trusted.
+	Errors []*UserError `json:"errors"`
+}
+
+func (AcceptHostKeyPayload) IsMutationPayload() {}
+
 // Who did something.
 type Actor struct {
 	// What kind of actor.
@@ -71,6 +89,28 @@ type AdoptServerPayload struct {
 }
 
 func (AdoptServerPayload) IsMutationPayload() {}
+
+// Configurations of nodes to apply.
+type ApplyNodeConfigsInput struct {
+	// An object of documents by address or name, or a list of documents, as `POST /store-deployment-configs` takes it.
+	Documents json.RawMessage `json:"documents"`
+	// The same key twice is one run.
+	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
+}
+
+// Answer to `applyNodeConfigs`.
+type ApplyNodeConfigsPayload struct {
+	// The run; null if it was refused.
+	Run *ScriptRun `json:"run,omitempty"`
+	// What was written, in the order of the request.
+	Plans []*NodeConfigPlan `json:"plans"`
+	// The deployments, in the order of the request.
+	Deployments []*Deployment `json:"deployments"`
+	// Empty when the script was started.
+	Errors []*UserError `json:"errors"`
+}
+
+func (ApplyNodeConfigsPayload) IsMutationPayload() {}
 
 // A file of the catalogue: what machines fetch at /boot/images/ while they boot and install.
 type Artifact struct {
@@ -140,6 +180,8 @@ type BareMetalNode struct {
 	UpdatedAt time.Time `json:"updatedAt"`
 	// The newest deployment, active or not; null when never deployed.
 	CurrentDeployment *Deployment `json:"currentDeployment,omitempty"`
+	// SHA-256 fingerprint of the host key that it is known by, as OpenSSH prints it; null if none is known.
+	HostKeyFingerprint *string `json:"hostKeyFingerprint,omitempty"`
 	// Address of the hypervisor; null when none is held.
 	AhvIP *string `json:"ahvIp,omitempty"`
 	// Address of the controller virtual machine; null when none is held.
@@ -152,6 +194,8 @@ type BareMetalNode struct {
 	ProtectNote *string `json:"protectNote,omitempty"`
 	// Database id.
 	Key int64 `json:"-"`
+	// Configurations that were read with it, the newest first.
+	Stored []*NodeDocument `json:"-"`
 }
 
 func (BareMetalNode) IsNode() {}
@@ -222,6 +266,26 @@ type CancelDeploymentPayload struct {
 
 func (CancelDeploymentPayload) IsMutationPayload() {}
 
+// What to cancel.
+type CancelScriptRunInput struct {
+	// Global id of the run.
+	ID string `json:"id"`
+	// Why; it is kept in the history.
+	Reason *string `json:"reason,omitempty"`
+	// End it at once, and do not give it time to end by itself.
+	Force *bool `json:"force,omitempty"`
+}
+
+// Answer to `cancelScriptRun`.
+type CancelScriptRunPayload struct {
+	// The run as it is now.
+	Run *ScriptRun `json:"run,omitempty"`
+	// Empty when it was asked to end.
+	Errors []*UserError `json:"errors"`
+}
+
+func (CancelScriptRunPayload) IsMutationPayload() {}
+
 // A deployment whose node is to be cleaned up.
 type CleanupDeploymentInput struct {
 	// The deployment's global id; it must be its node's current one, and over.
@@ -263,6 +327,16 @@ type CleanupStep struct {
 	// What is being waited for or, once it is gone, the proof.
 	Message *string `json:"message,omitempty"`
 }
+
+// Answer to `clearScriptMarker`.
+type ClearScriptMarkerPayload struct {
+	// The marker as it is now.
+	Marker *ScriptMarker `json:"marker,omitempty"`
+	// Empty when it is gone.
+	Errors []*UserError `json:"errors"`
+}
+
+func (ClearScriptMarkerPayload) IsMutationPayload() {}
 
 // A way to a machine's console.
 type ConsoleAccess struct {
@@ -345,6 +419,8 @@ type DeploySpec struct {
 	IbmVpc *IbmVpcSpec `json:"ibmVpc,omitempty"`
 	// Own hardware that boots from the network.
 	Rack *RackSpec `json:"rack,omitempty"`
+	// A host that a deployment script configures.
+	Script *ScriptSpec `json:"script,omitempty"`
 }
 
 // One run that takes a machine from ordered to deployed.
@@ -403,6 +479,12 @@ type Deployment struct {
 	Maintenance bool `json:"maintenance"`
 	// Grows with every change; a client drops anything older than it has.
 	Version int `json:"version"`
+	// Where the polling of its host stands; null unless a host is being waited for, or was.
+	SSHProbe *SSHProbe `json:"sshProbe,omitempty"`
+	// The run of the deployment script that covers its present attempt; null if there is none.
+	ScriptRun *ScriptRun `json:"scriptRun,omitempty"`
+	// The configuration that its present attempt stores; null if there is none.
+	NodeDocument *NodeDocument `json:"nodeDocument,omitempty"`
 	// Why it was made.
 	Kind DeploymentKind `json:"kind"`
 	// What may be asked of it now, in the order in which to offer it. Does not look at the caller's role; each action is
@@ -596,6 +678,18 @@ type DeploymentValidation struct {
 	Ahead int `json:"ahead"`
 }
 
+// One value that differs between two documents.
+type DocumentChange struct {
+	// Path in the document, with dots; empty for the whole.
+	Path string `json:"path"`
+	// added, removed or changed.
+	Kind string `json:"kind"`
+	// Before; null if it was not there.
+	Before *string `json:"before,omitempty"`
+	// After; null if it is not there any more.
+	After *string `json:"after,omitempty"`
+}
+
 // A difference between the journal and a provider.
 type Drift struct {
 	// How they differ.
@@ -762,6 +856,64 @@ type NetworkInput struct {
 	DNSServers []string `json:"dnsServers,omitempty"`
 }
 
+// What applying a document writes.
+type NodeConfigPlan struct {
+	// Position of the document in the request, from 0.
+	Index int `json:"index"`
+	// Whom it is for: the key that it came under, its address or its host name.
+	Identity string `json:"identity"`
+	// The node, if it is there already.
+	Node *BareMetalNode `json:"node,omitempty"`
+	// The node's name.
+	NodeName string `json:"nodeName"`
+	// The address that will be polled.
+	Target *string `json:"target,omitempty"`
+	// Name of the file.
+	File string `json:"file"`
+	// Number of the file.
+	Number int `json:"number"`
+	// What happens to the file.
+	Action NodeConfigAction `json:"action"`
+	// The content, byte for byte.
+	Content string `json:"content"`
+	// What differs from the content that is there, or was applied last.
+	Changes []*DocumentChange `json:"changes"`
+	// The content that is there is not what was applied last: somebody else wrote it.
+	ChangedOutside bool `json:"changedOutside"`
+}
+
+// What is wrong with configurations, or what applying them would write.
+type NodeConfigsValidation struct {
+	// They could be applied.
+	Ok bool `json:"ok"`
+	// Every error. The path of a field begins with "cards" and the position of the document.
+	Errors []*UserError `json:"errors"`
+	// What would be written; empty if there are errors.
+	Plans []*NodeConfigPlan `json:"plans"`
+	// Why nothing could be run now although the documents are right: another run is active, the script is missing. Null if nothing is in the way.
+	Obstacle *UserError `json:"obstacle,omitempty"`
+}
+
+// A configuration as it was stored.
+type NodeDocument struct {
+	// The run that stored it.
+	Run *ScriptRun `json:"run"`
+	// Global id of the deployment that it is of.
+	DeploymentID string `json:"deploymentId"`
+	// Attempt of the deployment.
+	Attempt int `json:"attempt"`
+	// Name of the node.
+	NodeName string `json:"nodeName"`
+	// Name of the file.
+	File string `json:"file"`
+	// The content, byte for byte.
+	Content string `json:"content"`
+	// SHA-256 of the content, hexadecimal.
+	Sha256 string `json:"sha256"`
+	// When it was accepted.
+	CreatedAt time.Time `json:"createdAt"`
+}
+
 // Anything else at a provider that has an id and a name.
 type OfferItem struct {
 	// The provider's id of it.
@@ -911,6 +1063,22 @@ type PhaseRun struct {
 	// The last message that came with it.
 	Message *string `json:"message,omitempty"`
 }
+
+// Which deployment's host to ask now.
+type ProbeNowInput struct {
+	// Global id of the deployment.
+	ID string `json:"id"`
+}
+
+// Answer to `probeNow`.
+type ProbeNowPayload struct {
+	// The deployment.
+	Deployment *Deployment `json:"deployment,omitempty"`
+	// Empty when it is being asked.
+	Errors []*UserError `json:"errors"`
+}
+
+func (ProbeNowPayload) IsMutationPayload() {}
 
 // What can be ordered at a provider.
 type ProviderOffer struct {
@@ -1168,6 +1336,114 @@ type RetryPhase struct {
 	Installs bool `json:"installs"`
 }
 
+// The host on which the deployment script runs.
+type ScriptHost struct {
+	// Its name.
+	Name string `json:"name"`
+	// The run that has not ended; null if there is none.
+	ActiveRun *ScriptRun `json:"activeRun,omitempty"`
+	// Why no run could begin now; null if one could.
+	Obstacle *UserError `json:"obstacle,omitempty"`
+	// The marker of a run in progress.
+	Marker *ScriptMarker `json:"marker"`
+}
+
+// The file that says that a run is in progress.
+type ScriptMarker struct {
+	// Where it is.
+	Path string `json:"path"`
+	// It is there.
+	Present bool `json:"present"`
+	// Since when it is there.
+	Since *time.Time `json:"since,omitempty"`
+	// It is there, but no script of ours that is alive has made it.
+	Stale bool `json:"stale"`
+}
+
+// One execution of the deployment script on one host. It covers several nodes.
+type ScriptRun struct {
+	// Global id, opaque.
+	ID string `json:"id"`
+	// The host.
+	Host string `json:"host"`
+	// Its state.
+	State ScriptRunState `json:"state"`
+	// How many nodes it covers.
+	NodeCount int `json:"nodeCount"`
+	// What it stored, in the order of the request.
+	Documents []*NodeDocument `json:"documents"`
+	// Process id of the script; null if it was never started.
+	Pid *int `json:"pid,omitempty"`
+	// Exit code; null unless it ended by itself.
+	ExitCode *int `json:"exitCode,omitempty"`
+	// Signal that ended it, "SIGTERM"; null if none did.
+	Signal *string `json:"signal,omitempty"`
+	// Why it failed, or what was odd; null if nothing was.
+	Problem *string `json:"problem,omitempty"`
+	// Output written so far.
+	LogBytes int64 `json:"logBytes"`
+	// The output is longer than the log may be: its middle is missing.
+	LogCut bool `json:"logCut"`
+	// When its end was asked for; null if it was not.
+	CancelRequestedAt *time.Time `json:"cancelRequestedAt,omitempty"`
+	// Who asked for its end.
+	CancelRequestedBy *string `json:"cancelRequestedBy,omitempty"`
+	// Why.
+	CancelReason *string `json:"cancelReason,omitempty"`
+	// Who asked for it.
+	RequestedBy *Actor `json:"requestedBy"`
+	// When it was accepted.
+	CreatedAt time.Time `json:"createdAt"`
+	// When its files were written.
+	StoredAt *time.Time `json:"storedAt,omitempty"`
+	// When the script was started, by its host's clock.
+	StartedAt *time.Time `json:"startedAt,omitempty"`
+	// When it ended, by its host's clock.
+	EndedAt *time.Time `json:"endedAt,omitempty"`
+	// From start to end; null while it runs.
+	Duration *time.Duration `json:"duration,omitempty"`
+}
+
+func (ScriptRun) IsNode() {}
+
+// A page of runs.
+type ScriptRunConnection struct {
+	// With their places.
+	Edges []*ScriptRunEdge `json:"edges"`
+	// Without.
+	Nodes []*ScriptRun `json:"nodes"`
+	// Whether there are more.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A run in a page.
+type ScriptRunEdge struct {
+	// Its place.
+	Cursor string `json:"cursor"`
+	// The run.
+	Node *ScriptRun `json:"node"`
+}
+
+// A piece of a run's output.
+type ScriptRunLogMessage struct {
+	// The run as it is now.
+	Run *ScriptRun `json:"run"`
+	// The piece; what is no UTF-8 is replaced.
+	Text string `json:"text"`
+	// Where the piece begins, in bytes.
+	Offset int64 `json:"offset"`
+	// Where the next one begins.
+	Next int64 `json:"next"`
+	// When this was read.
+	At time.Time `json:"at"`
+}
+
+// A host that a deployment script configures. It gets a run of the script of its own, as soon as no other has the host.
+type ScriptSpec struct {
+	// Its configuration: one document, as `applyNodeConfigs` takes it.
+	Document json.RawMessage `json:"document"`
+}
+
 // About this server.
 type ServerInfo struct {
 	// Slipway's version.
@@ -1223,6 +1499,48 @@ type SetNodeProtectionPayload struct {
 }
 
 func (SetNodeProtectionPayload) IsMutationPayload() {}
+
+// Which deployment's polling to pass over.
+type SkipPollingInput struct {
+	// Global id of the deployment.
+	ID string `json:"id"`
+	// Why; it is kept in the history.
+	Reason string `json:"reason"`
+}
+
+// Answer to `skipPolling`.
+type SkipPollingPayload struct {
+	// The deployment as it is now.
+	Deployment *Deployment `json:"deployment,omitempty"`
+	// Empty when it was passed over.
+	Errors []*UserError `json:"errors"`
+}
+
+func (SkipPollingPayload) IsMutationPayload() {}
+
+// Where the polling of a host stands.
+type SSHProbe struct {
+	// Address and port.
+	Target string `json:"target"`
+	// Attempts made.
+	Attempt int `json:"attempt"`
+	// Attempts after which it is given up.
+	MaxAttempts int `json:"maxAttempts"`
+	// When the next one begins; null if there is none.
+	NextAttemptAt *time.Time `json:"nextAttemptAt,omitempty"`
+	// When the last one began.
+	LastAttemptAt *time.Time `json:"lastAttemptAt,omitempty"`
+	// How the last one ended: ok, refused, unreachable, timeout, protocol_error, auth_failed, wrong_host, not_restarted, command_failed.
+	LastErrorClass *string `json:"lastErrorClass,omitempty"`
+	// The same for people.
+	LastMessage *string `json:"lastMessage,omitempty"`
+	// A host key that is not the known one: what `acceptHostKey` takes.
+	OfferedHostKey *string `json:"offeredHostKey,omitempty"`
+	// Its SHA-256 fingerprint, as OpenSSH prints it.
+	OfferedFingerprint *string `json:"offeredFingerprint,omitempty"`
+	// The fingerprint of the known one.
+	KnownFingerprint *string `json:"knownFingerprint,omitempty"`
+}
 
 // A number of things in one state.
 type StateCount struct {
@@ -1316,6 +1634,8 @@ type UserError struct {
 	ElementIndex *int `json:"elementIndex,omitempty"`
 	// The same call may succeed later without a change.
 	Retryable bool `json:"retryable"`
+	// The rule that was broken, in one stable word, where a field has more rules than there are codes: "mask_not_contiguous".
+	Key *string `json:"key,omitempty"`
 }
 
 // One line of the check-list before a deployment.
@@ -1729,6 +2049,12 @@ const (
 	DeploymentActionCleanup DeploymentAction = "CLEANUP"
 	// `reinitializeNode`.
 	DeploymentActionReinitialize DeploymentAction = "REINITIALIZE"
+	// `skipPolling`.
+	DeploymentActionSkipPolling DeploymentAction = "SKIP_POLLING"
+	// `probeNow`.
+	DeploymentActionProbeNow DeploymentAction = "PROBE_NOW"
+	// `acceptHostKey`, with the key that `sshProbe` says was offered.
+	DeploymentActionAcceptHostKey DeploymentAction = "ACCEPT_HOST_KEY"
 )
 
 var AllDeploymentAction = []DeploymentAction{
@@ -1737,11 +2063,14 @@ var AllDeploymentAction = []DeploymentAction{
 	DeploymentActionRetryFromPhase,
 	DeploymentActionCleanup,
 	DeploymentActionReinitialize,
+	DeploymentActionSkipPolling,
+	DeploymentActionProbeNow,
+	DeploymentActionAcceptHostKey,
 }
 
 func (e DeploymentAction) IsValid() bool {
 	switch e {
-	case DeploymentActionCancel, DeploymentActionRetry, DeploymentActionRetryFromPhase, DeploymentActionCleanup, DeploymentActionReinitialize:
+	case DeploymentActionCancel, DeploymentActionRetry, DeploymentActionRetryFromPhase, DeploymentActionCleanup, DeploymentActionReinitialize, DeploymentActionSkipPolling, DeploymentActionProbeNow, DeploymentActionAcceptHostKey:
 		return true
 	}
 	return false
@@ -2212,6 +2541,67 @@ func (e *EventSource) UnmarshalJSON(b []byte) error {
 }
 
 func (e EventSource) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What happens to a node's file.
+type NodeConfigAction string
+
+const (
+	// It is new.
+	NodeConfigActionCreate NodeConfigAction = "CREATE"
+	// It gets another content.
+	NodeConfigActionReplace NodeConfigAction = "REPLACE"
+	// It has this content already.
+	NodeConfigActionUnchanged NodeConfigAction = "UNCHANGED"
+)
+
+var AllNodeConfigAction = []NodeConfigAction{
+	NodeConfigActionCreate,
+	NodeConfigActionReplace,
+	NodeConfigActionUnchanged,
+}
+
+func (e NodeConfigAction) IsValid() bool {
+	switch e {
+	case NodeConfigActionCreate, NodeConfigActionReplace, NodeConfigActionUnchanged:
+		return true
+	}
+	return false
+}
+
+func (e NodeConfigAction) String() string {
+	return string(e)
+}
+
+func (e *NodeConfigAction) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = NodeConfigAction(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid NodeConfigAction", str)
+	}
+	return nil
+}
+
+func (e NodeConfigAction) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *NodeConfigAction) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e NodeConfigAction) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
@@ -3013,6 +3403,76 @@ func (e *Role) UnmarshalJSON(b []byte) error {
 }
 
 func (e Role) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How a run of the deployment script stands.
+type ScriptRunState string
+
+const (
+	// Accepted; its files are being written.
+	ScriptRunStateStoring ScriptRunState = "STORING"
+	// The script runs.
+	ScriptRunStateRunning ScriptRunState = "RUNNING"
+	// It exited with 0.
+	ScriptRunStateSucceeded ScriptRunState = "SUCCEEDED"
+	// It could not start, exited with another code, or was ended by a signal.
+	ScriptRunStateFailed ScriptRunState = "FAILED"
+	// It was ended because an operator asked for it.
+	ScriptRunStateCanceled ScriptRunState = "CANCELED"
+	// It ran, and nobody can tell how it ended.
+	ScriptRunStateLost ScriptRunState = "LOST"
+)
+
+var AllScriptRunState = []ScriptRunState{
+	ScriptRunStateStoring,
+	ScriptRunStateRunning,
+	ScriptRunStateSucceeded,
+	ScriptRunStateFailed,
+	ScriptRunStateCanceled,
+	ScriptRunStateLost,
+}
+
+func (e ScriptRunState) IsValid() bool {
+	switch e {
+	case ScriptRunStateStoring, ScriptRunStateRunning, ScriptRunStateSucceeded, ScriptRunStateFailed, ScriptRunStateCanceled, ScriptRunStateLost:
+		return true
+	}
+	return false
+}
+
+func (e ScriptRunState) String() string {
+	return string(e)
+}
+
+func (e *ScriptRunState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ScriptRunState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ScriptRunState", str)
+	}
+	return nil
+}
+
+func (e ScriptRunState) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ScriptRunState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ScriptRunState) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -134,3 +134,16 @@ func UnmarshalJSONObject(v any) (json.RawMessage, error) {
 	}
 	return raw, nil
 }
+
+// MarshalJSON writes a JSON value as it is stored.
+func MarshalJSON(raw json.RawMessage) graphql.Marshaler { return MarshalJSONObject(raw) }
+
+// UnmarshalJSON reads any JSON value. The members of its objects are in the
+// order of their names.
+func UnmarshalJSON(v any) (json.RawMessage, error) {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return nil, errorf("a JSON value is expected")
+	}
+	return raw, nil
+}
