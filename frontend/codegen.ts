@@ -19,6 +19,7 @@ const config: CodegenConfig = {
           Cursor: 'string',
           IPAddress: 'string',
           MACAddress: 'string',
+          JSON: 'unknown',
           JSONObject: 'Record<string, unknown>',
         },
       },

@@ -6,6 +6,12 @@ export interface Channel {
   readonly name: string;
   /** Where to resume; null to begin at the beginning. */
   cursor: string | null;
+  /** Without a cursor it begins with all there is, in pages, and starts over with that. */
+  readonly snapshot?: boolean;
+  /** Nothing more will ever come: it is not opened again. */
+  readonly over?: boolean;
+  /** Whether nothing is missing after a message, where the channel itself can tell. */
+  caughtUp?(message: StreamedMessage): boolean;
   /** Subscribes after the cursor. Messages go to `message`; `ended` is called when the subscription has ended by itself. */
   open(client: ApolloClient, sink: ChannelSink): () => void;
   /** Applies a message; called inside one cache batch. */

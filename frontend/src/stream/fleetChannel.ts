@@ -20,6 +20,7 @@ const pageSize = 200;
 /** The fleet: a snapshot in pages, then what changes. */
 export class FleetChannel implements Channel {
   readonly name = 'fleetChanges';
+  readonly snapshot = true;
   cursor: string | null = null;
 
   private readonly client: ApolloClient;

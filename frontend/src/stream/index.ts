@@ -7,4 +7,5 @@ export { Backoff } from './backoff';
 export { Stream } from './stream';
 export type { Fleet, FleetSnapshot } from './fleet';
 export type { NodeListener } from './nodeChannel';
+export type { LogPiece, RunListener } from './runChannel';
 export { isBehind, type StreamMode, type StreamStatus } from './status';

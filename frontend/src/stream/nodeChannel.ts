@@ -27,7 +27,7 @@ export interface NodeListener {
 const pageSize = 100;
 
 /**
- * The events of one machine. Filtered by machine and not by deployment: such a
+ * The events of one machine, or of some. Filtered by machine and not by deployment: such a
  * stream does not end with a deployment, and brings the next one by itself.
  */
 export class NodeChannel implements Channel {
@@ -35,20 +35,20 @@ export class NodeChannel implements Channel {
   cursor: string | null;
 
   private readonly client: ApolloClient;
-  private readonly nodeId: string;
+  private readonly nodeIds: readonly string[];
   private readonly listener: NodeListener;
   private arrived: StreamedEvent[] = [];
   private wasReset = false;
 
-  constructor(client: ApolloClient, nodeId: string, cursor: string | null, listener: NodeListener) {
+  constructor(client: ApolloClient, nodeIds: readonly string[], cursor: string | null, listener: NodeListener) {
     this.client = client;
-    this.nodeId = nodeId;
+    this.nodeIds = nodeIds;
     this.cursor = cursor;
     this.listener = listener;
   }
 
   open(client: ApolloClient, sink: ChannelSink): () => void {
-    const variables = { filter: { nodeIds: [this.nodeId] }, after: this.cursor, heartbeatSeconds };
+    const variables = { filter: { nodeIds: [...this.nodeIds] }, after: this.cursor, heartbeatSeconds };
     return subscribe(client, NodeEventsDocument, variables, (data) => data.deploymentEvents, sink);
   }
 
@@ -67,7 +67,7 @@ export class NodeChannel implements Channel {
       const { deploymentEvents } = required(
         await client.query({
           query: NodeEventsPageDocument,
-          variables: { filter: { nodeIds: [this.nodeId] }, after: this.cursor, first: pageSize },
+          variables: { filter: { nodeIds: [...this.nodeIds] }, after: this.cursor, first: pageSize },
           fetchPolicy: 'no-cache',
         }),
       );

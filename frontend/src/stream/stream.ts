@@ -9,6 +9,8 @@ import { Fleet } from './fleet';
 import { FleetChannel } from './fleetChannel';
 import { NodeChannel, type NodeListener } from './nodeChannel';
 import { heartbeatSeconds } from './operations';
+import { ProbeChannel } from './probeChannel';
+import { RunChannel, type RunListener } from './runChannel';
 import { createStreamStatus, type StreamMode, type StreamStatus } from './status';
 
 /** After this many failed connects in a row the same data comes by queries. */
@@ -40,7 +42,7 @@ interface Arrived {
 }
 
 /**
- * Owns the page's two subscriptions, outside React: keeps their cursors, applies
+ * Owns the page's subscriptions, outside React: keeps their cursors, applies
  * what arrives in one cache batch per frame, resumes after a lost connection,
  * polls while there is none, and says all this in `status`.
  */
@@ -57,6 +59,8 @@ export class Stream {
   private pollingEra = 0;
   private pollFailed = false;
   private staleSince: string | null = null;
+  private probeReaders = 0;
+  private endProbes: () => void = () => undefined;
   private silent: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: StreamOptions) {
@@ -95,7 +99,30 @@ export class Stream {
 
   /** Follows the events of one machine from a cursor on; the returned function ends it. */
   watchNode(nodeId: string, cursor: string | null, listener: NodeListener): () => void {
-    const channel = new NodeChannel(this.options.client, nodeId, cursor, listener);
+    return this.watchNodes([nodeId], cursor, listener);
+  }
+
+  /** The same for some machines, of which there is at least one. */
+  watchNodes(nodeIds: readonly string[], cursor: string | null, listener: NodeListener): () => void {
+    return this.watch(new NodeChannel(this.options.client, nodeIds, cursor, listener));
+  }
+
+  /** Follows a run of the deployment script and its output, from a place in it on; ends by itself with the run. */
+  watchRun(runId: string, from: number, listener: RunListener): () => void {
+    return this.watch(new RunChannel(this.options.client, runId, from, listener));
+  }
+
+  /** Follows the attempts to reach hosts, while there are readers. */
+  watchProbes(): () => void {
+    this.probeReaders += 1;
+    if (this.probeReaders === 1) this.endProbes = this.watch(new ProbeChannel(this.options.client));
+    return () => {
+      this.probeReaders -= 1;
+      if (this.probeReaders === 0) this.endProbes();
+    };
+  }
+
+  private watch(channel: Channel): () => void {
     const opened: Opened = { channel, close: null, caughtUp: false, errors: 0, retry: undefined };
     this.channels.add(opened);
     if (this.connected) this.open(opened);
@@ -138,7 +165,7 @@ export class Stream {
   }
 
   private open(opened: Opened): void {
-    if (opened.close) return;
+    if (opened.close || opened.channel.over) return;
     opened.caughtUp = false;
     opened.close = opened.channel.open(this.options.client, {
       message: (message) => {
@@ -168,9 +195,14 @@ export class Stream {
   private ended(opened: Opened, error: unknown): void {
     this.batcher.flush();
     this.close(opened);
+    if (opened.channel.over) {
+      opened.caughtUp = true;
+      this.show();
+      return;
+    }
     if (!this.connected) return;
     opened.errors += 1;
-    if (error !== null && opened.errors >= 2 && opened.channel instanceof FleetChannel) opened.channel.cursor = null;
+    if (error !== null && opened.errors >= 2 && opened.channel.snapshot) opened.channel.cursor = null;
     const pause = Math.min(30_000, 1000 * 2 ** Math.min(opened.errors - 1, 5));
     opened.retry = setTimeout(() => {
       if (this.connected && this.channels.has(opened)) this.open(opened);
@@ -239,7 +271,7 @@ export class Stream {
 
   private async pollOnce(): Promise<void> {
     try {
-      for (const opened of [...this.channels]) {
+      for (const opened of [...this.channels].filter(({ channel }) => !channel.over)) {
         const applyInBatch: ApplyInBatch = (work) => {
           // Too late when the socket came back or the reader went: the stream knows better.
           if (this.connected || !this.channels.has(opened)) return false;
@@ -269,7 +301,7 @@ export class Stream {
 
   private mode(): StreamMode {
     if (this.connected && this.staleSince !== null) return 'stale';
-    if (this.connected) return [...this.channels].every(({ caughtUp }) => caughtUp) ? 'live' : 'catching-up';
+    if (this.connected) return [...this.channels].every(({ caughtUp, channel }) => caughtUp || channel.over) ? 'live' : 'catching-up';
     if (this.polling !== undefined) return this.pollFailed ? 'offline' : 'polling';
     if (this.options.connection.backoff.failures === 0) return 'connecting';
     return 'reconnecting';
@@ -277,6 +309,8 @@ export class Stream {
 }
 
 function caughtUp(opened: Opened, message: StreamedMessage): boolean {
+  const own = opened.channel.caughtUp?.(message);
+  if (own !== undefined) return own;
   switch (message.__typename) {
     case 'FleetSnapshotPage':
       return (message as StreamedMessage & { last: boolean }).last;
@@ -284,11 +318,11 @@ function caughtUp(opened: Opened, message: StreamedMessage): boolean {
       return (message as StreamedMessage & { caughtUp: boolean }).caughtUp;
     case 'StreamReset':
       // The fleet's snapshot follows; events go on live.
-      return !(opened.channel instanceof FleetChannel);
+      return opened.channel.snapshot !== true;
     case 'FleetDelta':
     case 'StreamHeartbeat':
       // Within a snapshot these do not make it whole.
-      return opened.channel.cursor !== null || !(opened.channel instanceof FleetChannel);
+      return opened.channel.cursor !== null || opened.channel.snapshot !== true;
     default:
       return opened.caughtUp;
   }

@@ -71,6 +71,7 @@ export function live(over: Partial<DeploymentLiveFragment> = {}): Typed<Deployme
     requestedBy: { __typename: 'Actor', kind: 'TOKEN', name: 'ci' } as DeploymentLiveFragment['requestedBy'],
     stuckReason: null,
     phases: [],
+    sshProbe: null,
     ...over,
     failure: over.failure ?? null,
   };

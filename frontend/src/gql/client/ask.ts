@@ -12,6 +12,8 @@ export interface Problem {
   /** Path to the field of the input that is wrong. */
   field: readonly string[] | null;
   requestId: string | null;
+  /** The rule that was broken, where the server tells it. */
+  key?: string | null;
 }
 
 interface Payload {
@@ -35,9 +37,9 @@ export function problemsOf(error: unknown, unknown = ''): Problem[] {
 }
 
 /** The refusals of a payload, with the id of its request. */
-export function refusals(errors: readonly RefusalFragment[], extensions: Record<string, unknown> | undefined): Problem[] {
+export function refusals(errors: readonly (RefusalFragment & { key?: string | null })[], extensions: Record<string, unknown> | undefined): Problem[] {
   const requestId = textOf(extensions?.requestId);
-  return errors.map(({ code, message, field }) => ({ code, message, field, requestId }));
+  return errors.map(({ code, message, field, key }) => ({ code, message, field, requestId, ...(key === undefined ? {} : { key }) }));
 }
 
 /** Asks the server to do something once; never throws. */

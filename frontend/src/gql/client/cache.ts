@@ -110,7 +110,7 @@ interface EventListValue {
 export function createCache(): VersionedCache {
   return new VersionedCache({
     possibleTypes: {
-      Node: ['BareMetalNode', 'Deployment', 'DeploymentBatch', 'DeploymentEvent'],
+      Node: ['BareMetalNode', 'Deployment', 'DeploymentBatch', 'DeploymentEvent', 'ScriptRun'],
       FleetMessage: ['FleetSnapshotPage', 'FleetDelta', 'StreamHeartbeat', 'StreamReset'],
       DeploymentEventMessage: ['DeploymentEventBatch', 'StreamHeartbeat', 'StreamReset'],
     },
@@ -125,10 +125,16 @@ export function createCache(): VersionedCache {
         },
       },
       // What a node holds is told whole each time: things that are gone go.
-      BareMetalNode: { fields: { resources: { merge: false } } },
+      BareMetalNode: { fields: { resources: { merge: false }, documents: { merge: false } } },
+      // A document has no id of its own: it is what one run stored for one node.
+      NodeDocument: { keyFields: false },
+      ScriptRun: { fields: { documents: { merge: false } } },
+      // Told whole each time, and not always: a host that was never asked has none.
+      SshProbe: { keyFields: false },
       Deployment: {
         fields: {
           cleanup: { merge: false },
+          sshProbe: { merge: false },
           events: {
             // All pages and everything the stream brings make one list by sequence.
             keyArgs: false,

@@ -16,7 +16,8 @@ import { RetryDialog } from './RetryDialog';
 
 type Opened = DeploymentAction | 'PROTECT';
 
-const buttons: Record<DeploymentAction, { label: string; destroys?: true }> = {
+// What is asked of a host that is being polled has its place where that is shown.
+const buttons: Partial<Record<DeploymentAction, { label: string; destroys?: true }>> = {
   CANCEL: { label: 'Cancel…' },
   RETRY: { label: 'Retry…' },
   RETRY_FROM_PHASE: { label: 'Retry from…' },
@@ -68,8 +69,8 @@ export function ActionBar({ node, deployment }: ActionBarProps) {
         {deployment.allowedActions
           .filter((action) => action in buttons)
           .map((action) => (
-            <Button key={action} size="compact-sm" variant="default" disabled={pending !== undefined} className={buttons[action].destroys ? classes.destroys : undefined} onClick={() => open(action)}>
-              {buttons[action].label}
+            <Button key={action} size="compact-sm" variant="default" disabled={pending !== undefined} className={buttons[action]?.destroys ? classes.destroys : undefined} onClick={() => open(action)}>
+              {buttons[action]?.label}
             </Button>
           ))}
         {released ? null : (
