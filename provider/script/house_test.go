@@ -24,9 +24,10 @@ const patience = 30 * time.Second
 
 // house is a work directory with a script in it.
 type house struct {
-	t   *testing.T
-	dir string
-	log safeBuffer // Slipway's
+	t      *testing.T
+	dir    string
+	log    safeBuffer     // Slipway's
+	ending map[int64]bool // runs that are ended with the test
 }
 
 // newHouse makes a work directory whose script has the body.
@@ -65,6 +66,7 @@ func (h *house) host(change ...func(*script.Config)) *script.Host {
 // write stores a run of one node.
 func (h *house) write(run int64) deploy.ScriptRun {
 	h.t.Helper()
+	h.ends(run)
 	r := runOf(run, "node_01.json", fmt.Sprintf("{\"run\": %d}\n", run))
 	require.NoError(h.t, h.host().Write(h.t.Context(), r))
 	return r
@@ -82,7 +84,6 @@ func runOf(run int64, filesAndBodies ...string) deploy.ScriptRun {
 func (h *house) start(run int64, change ...func(*script.Config)) deploy.RunProcess {
 	h.t.Helper()
 	h.write(run)
-	h.ends(run)
 	p, err := h.host(change...).Start(h.t.Context(), run)
 	require.NoError(h.t, err, "%s", h.said(run))
 	return p
@@ -90,6 +91,13 @@ func (h *house) start(run int64, change ...func(*script.Config)) deploy.RunProce
 
 // ends makes sure that a run's script does not outlive the test.
 func (h *house) ends(run int64) {
+	if h.ending[run] {
+		return
+	}
+	if h.ending == nil {
+		h.ending = map[int64]bool{}
+	}
+	h.ending[run] = true
 	h.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()

@@ -137,7 +137,6 @@ func TestStarterIsKilled(t *testing.T) {
 			wait, open := h.gate("gate")
 			h.script(wait + "; exit 7")
 			h.write(1)
-			h.ends(1)
 			cmd := exec.Command(os.Args[0], starter, h.dir, "1")
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			require.NoError(t, cmd.Start())
@@ -367,7 +366,6 @@ func TestCanceledWhileItStarts(t *testing.T) {
 		t.Run(strconv.Itoa(i), func(t *testing.T) {
 			h := newHouse(t, "exec sleep 1000")
 			h.write(1)
-			h.ends(1)
 			started := make(chan struct{})
 			go func() {
 				defer close(started)
@@ -392,7 +390,6 @@ func TestOneRunIsStartedOnceByEightProcesses(t *testing.T) {
 	wait, open := h.gate("gate")
 	h.script("echo once >>count; " + wait)
 	h.write(1)
-	h.ends(1)
 	pids := h.eight(func(int) string { return "1" })
 	for _, pid := range pids {
 		require.Equal(t, pids[0], pid)
@@ -430,8 +427,6 @@ func TestTwoRunsAtOnce(t *testing.T) {
 	h.write(1)
 	require.NoError(t, h.host().ClearMarker(t.Context()))
 	h.write(2)
-	h.ends(1)
-	h.ends(2)
 	require.NoError(t, os.Remove(h.markerPath()))
 	said := h.eight(func(i int) string { return strconv.Itoa(i%2 + 1) })
 	pid := ""
@@ -481,7 +476,6 @@ func TestSupervisorIsKilledWhileItStarts(t *testing.T) {
 			wait, open := h.gate("gate")
 			h.script("echo once >>count; " + wait + "; exit 7")
 			h.write(1)
-			h.ends(1)
 			started := make(chan error)
 			go func() {
 				_, err := h.host().Start(context.Background(), 1)

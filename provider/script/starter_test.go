@@ -17,7 +17,7 @@ func startAndTell(args []string) int {
 	if err != nil {
 		return 2
 	}
-	host, err := script.NewHost(script.Config{Name: "lab", WorkDir: args[0], Program: []string{os.Args[0]}})
+	host, err := script.NewHost(script.Config{Name: "lab", WorkDir: args[0], Program: []string{os.Args[0]}, PassEnv: []string{"GORACE"}})
 	if err != nil {
 		return 2
 	}
