@@ -33,7 +33,7 @@ import (
 
 // rig is the boot service on real parts.
 type rig struct {
-	t      *testing.T
+	t      testing.TB
 	st     *store.Store
 	writer *lifecycle.Writer
 	access *access.Service
@@ -52,7 +52,7 @@ func settings() pxe.Settings {
 	}
 }
 
-func newRig(t *testing.T, st *store.Store, set pxe.Settings) *rig {
+func newRig(t testing.TB, st *store.Store, set pxe.Settings) *rig {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &rig{t: t, st: st, access: access.New(st), writer: lifecycle.New(st, lifecycle.Options{})}
@@ -170,7 +170,7 @@ func (r *rig) boot(path string) string {
 
 var tokenWord = regexp.MustCompile(`slipway\.token=(\S+)`)
 
-func token(t *testing.T, script string) string {
+func token(t testing.TB, script string) string {
 	t.Helper()
 	m := tokenWord.FindStringSubmatch(script)
 	require.Len(t, m, 2, script)

@@ -132,8 +132,7 @@ func inside(t *testing.T) bool {
 		}
 		t.Setenv(programEnv, program)
 	}
-	// The time is a virtual machine's, twice for a retry.
-	return netnstest.InsideFor(t, 2*limit)
+	return netnstest.InsideFor(t, 4*limit)
 }
 
 // network makes the machines' network: a bridge with our address, a tap for each

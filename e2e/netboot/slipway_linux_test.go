@@ -19,7 +19,8 @@ import (
 	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim/qemu"
 )
 
-// limit is the time that machines have to be deployed.
+// limit is the time that one machine has to be deployed. More of them share the
+// processors.
 const limit = 5 * time.Minute
 
 // slipway is a server in our namespace.
@@ -80,7 +81,8 @@ func (s *slipway) order(t *testing.T, machines ...*box) []string {
 // follow watches deployments until all are as is says, and logs how they go.
 func (s *slipway) follow(t *testing.T, what string, is func(*client.State) bool, ids ...string) []*client.State {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	patience := limit * time.Duration(1+len(ids)) / 2
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	began := time.Now()
 	last, now := make([]string, len(ids)), make([]*client.State, len(ids))
@@ -108,7 +110,7 @@ func (s *slipway) follow(t *testing.T, what string, is func(*client.State) bool,
 		select {
 		case <-time.After(500 * time.Millisecond):
 		case <-ctx.Done():
-			t.Fatalf("not %s within %s; last: %s", what, limit, last)
+			t.Fatalf("not %s within %s; last: %s", what, patience, last)
 		}
 	}
 }
