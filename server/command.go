@@ -44,8 +44,12 @@ func (s *Server) readCommand(w http.ResponseWriter, r *http.Request, known ...st
 		}
 	}
 	sort.Strings(strange)
+	expected := "nothing is expected"
+	if len(known) > 0 {
+		expected = "it knows " + strings.Join(known, ", ")
+	}
 	for _, name := range strange[:min(len(strange), 20)] {
-		c.add(name, deploy.CodeInvalid, "is not known here; it knows "+strings.Join(known, ", "))
+		c.add(name, deploy.CodeInvalid, "is not known here; "+expected)
 	}
 	return c, nil
 }

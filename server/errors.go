@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/apply"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
 )
 
@@ -31,6 +32,7 @@ type ErrorDocument struct {
 type ErrorField struct {
 	Field   string `json:"field"`
 	Code    string `json:"code"`
+	Key     string `json:"key,omitempty" doc:"The rule that was broken, in one stable word, where a field has more rules than there are codes." example:"mask_not_contiguous"`
 	Message string `json:"message"`
 }
 
@@ -102,6 +104,10 @@ func (s *Server) document(err error) *ErrorDocument {
 	if !ok {
 		return s.internal(err)
 	}
+	if h := (*apply.HostError)(nil); errors.As(err, &h) && (e.Code == deploy.CodeForbidden || e.Code == deploy.CodeQuotaExceeded) {
+		// It is the host's files that we may not write, not what the caller may ask.
+		status = http.StatusServiceUnavailable
+	}
 	if status == 0 {
 		status = statusOf[e.Code]
 	}
@@ -110,7 +116,7 @@ func (s *Server) document(err error) *ErrorDocument {
 	}
 	d = &ErrorDocument{Message: e.Message, Code: string(e.Code), Hint: e.Hint, Retryable: e.Retryable, status: status}
 	for _, f := range e.Fields {
-		d.Fields = append(d.Fields, ErrorField{Field: f.Field, Code: string(f.Code), Message: f.Message})
+		d.Fields = append(d.Fields, ErrorField{Field: f.Field, Code: string(f.Code), Key: f.Key, Message: f.Message})
 	}
 	if e.AcceptedPhases != nil {
 		d.Accepted = &e.AcceptedPhases

@@ -47,6 +47,8 @@ type described struct {
 	status  int
 	dry     any // answered with 200 beside the other, nil = it is not
 	errors  []int
+	events  string // of a stream: which there are
+	refusal any    // of errors, nil = ErrorDocument
 	open    bool
 }
 
@@ -82,7 +84,7 @@ func (s *Server) byHand() []described {
 		{pattern: "POST /api/status/phase", id: "report", summary: "Report a phase of a machine's deployment", tag: "status", body: ReportRequest{}, types: []string{jsonType, form}, answer: ReportAnswer{}, status: 200, errors: []int{400, 401, 403, 404, 409, 413, 415, 422, 429, 503}},
 		{pattern: "GET /api/status/history/{node_id}", id: "node-history", summary: "A node's history, oldest first", tag: "status", params: append([]*huma.Param{path1("node_id", "Database id or global id.")}, history...), answer: HistoryAnswer{}, status: 200, errors: []int{401, 403, 404, 422, 503}},
 		{pattern: "GET /api/status/history", id: "address-history", summary: "The same by management address", tag: "status", params: append([]*huma.Param{query1("server_ip", "Management address.")}, history...), answer: HistoryAnswer{}, status: 200, errors: []int{401, 403, 404, 422, 503}},
-		{pattern: "GET /api/status/events", id: "events", summary: "Events as they happen (Server-Sent Events), or a page of them (JSON)", tag: "status", params: events, answer: EventPage{}, kinds: []string{jsonType, "text/event-stream"}, status: 200, errors: []int{401, 403, 422, 503}},
+		{pattern: "GET /api/status/events", id: "events", summary: "Events as they happen (Server-Sent Events), or a page of them (JSON)", tag: "status", params: events, answer: EventPage{}, kinds: []string{jsonType, "text/event-stream"}, events: "Events phase, heartbeat, reset and end; id is the cursor, data of phase is a row of the history.", status: 200, errors: []int{401, 403, 422, 503}},
 		{pattern: "POST /api/config/nodes", id: "order-node", summary: "Order a machine and deploy it", tag: "config", params: dry, body: OrderRequest{}, types: []string{jsonType}, answer: OrderAnswer{}, status: 202, dry: PlanAnswer{}, errors: []int{400, 401, 403, 409, 413, 415, 422, 503}},
 		{pattern: "POST /api/reinitialize", id: "reinitialize", summary: "Install a node's present machine anew; its data is lost", tag: "config", body: ReinitializeRequest{}, types: both, answer: OrderAnswer{}, status: 202, errors: refusals},
 		{pattern: "POST /api/deployments/{id}/retry", id: "retry", summary: "Begin another attempt of a failed deployment", tag: "deployments", params: deployment, body: RetryRequest{}, bare: true, types: both, answer: VerbAnswer{}, status: 202, errors: refusals},
@@ -95,6 +97,9 @@ func (s *Server) byHand() []described {
 		{pattern: "GET /readyz", id: "ready", summary: "The process can do its work", tag: "operation", answer: readyAnswer{}, status: 200, errors: []int{503}, open: true},
 		{pattern: "GET /metrics", id: "metrics", summary: "Prometheus metrics", tag: "operation", answer: "", kinds: script, status: 200, errors: []int{401, 403}},
 		{pattern: "GET /api/openapi.json", id: "openapi", summary: "This document", tag: "operation", answer: map[string]any{}, status: 200, errors: []int{401, 403}},
+	}
+	if s.Scripts != nil {
+		list = append(list, scriptsByHand(deployment, node, dry, refusals)...)
 	}
 	if s.Operations != nil {
 		list = append(list,
@@ -125,6 +130,27 @@ func (s *Server) byHand() []described {
 		described{pattern: "GET /boot/server/{server_ip}", id: "node-configuration", summary: "The machine's configuration, for the machine itself", tag: "boot", params: []*huma.Param{path1("server_ip", "Its management address."), query1("format", "sh: shell assignments.")}, answer: map[string]any{}, kinds: []string{jsonType, "text/plain"}, status: 200, errors: []int{401, 403, 409, 422, 503}},
 		described{pattern: "POST /boot/downloads", id: "download-slot", summary: "May this machine download its images now? 429 is not yet, with its place in the queue and Retry-After", tag: "boot", body: DownloadRequest{}, types: []string{form, jsonType}, answer: DownloadAnswer{}, kinds: []string{jsonType, "text/plain"}, status: 200, errors: []int{401, 403, 404, 409, 413, 422, 429, 503}},
 	)
+}
+
+// scriptsByHand lists those of the deployment script and of hosts that are
+// waited for after it.
+func scriptsByHand(deployment, node, dry []*huma.Param, refusals []int) []described {
+	const jsonType = "application/json"
+	both := []string{jsonType, "application/x-www-form-urlencoded"}
+	run := []*huma.Param{path1("id", "Database id or global id of the run.")}
+	key := &huma.Param{Name: "Idempotency-Key", In: "header", Description: "The same key twice is one run.", Schema: &huma.Schema{Type: "string"}}
+	piece := []*huma.Param{
+		run[0], query1("offset", "Where to begin, in bytes; Last-Event-ID wins over it."), query1("limit", "4 to 65536: the longest piece, in bytes."),
+	}
+	return []described{
+		{pattern: "POST /store-deployment-configs", id: "apply", summary: "Write configurations of nodes and start the deployment script over them", tag: "script", params: append([]*huma.Param{key}, dry...), body: DocumentsRequest{}, types: []string{jsonType}, answer: ApplyAnswer{}, status: 202, dry: ApplyPlan{}, errors: []int{400, 401, 403, 409, 413, 415, 422, 503}, refusal: ApplyRefusal{}},
+		{pattern: "GET /api/script/runs/{id}/log", id: "script-log", summary: "A piece of a run's output (JSON or text), or all that comes (Server-Sent Events)", tag: "script", params: piece, answer: LogPage{}, kinds: []string{jsonType, "text/plain", "text/event-stream"}, events: "Events log, whose data is {text, offset, next_offset}, and end, whose data is the run; id is the offset to go on from.", status: 200, errors: []int{401, 403, 404, 409, 422, 503}},
+		{pattern: "POST /api/script/runs/{id}/cancel", id: "cancel-run", summary: "Have a running script ended; its deployments are canceled then", tag: "script", params: run, body: CancelRunRequest{}, bare: true, types: both, answer: RunAnswer{}, status: 202, errors: refusals},
+		{pattern: "POST /api/script/marker/clear", id: "clear-marker", summary: "Remove the marker of a run in progress that no living script has made", tag: "script", answer: MarkerAnswer{}, status: 200, errors: refusals},
+		{pattern: "POST /api/deployments/{id}/skip-polling", id: "skip-polling", summary: "Say that a host is well although it could not be reached", tag: "deployments", params: deployment, body: SkipPollingRequest{}, types: both, answer: VerbAnswer{}, status: 202, errors: refusals},
+		{pattern: "POST /api/deployments/{id}/probe", id: "probe", summary: "Have the next attempt to reach a host begin now", tag: "deployments", params: deployment, answer: ProbeAnswer{}, status: 202, errors: refusals},
+		{pattern: "POST /api/nodes/{id}/host-key", id: "accept-host-key", summary: "Trust the host key that a node's host has offered when it was last asked", tag: "config", params: node, body: HostKeyRequest{}, types: both, answer: HostKeyAnswer{}, status: 200, errors: refusals},
+	}
 }
 
 // ArtifactList documents the answer to GET /api/artifacts.
@@ -185,7 +211,7 @@ func (s *Server) addOperation(doc *huma.OpenAPI, d described) {
 		for _, kind := range kinds {
 			sch := schema(d.answer)
 			if kind == "text/event-stream" {
-				sch = &huma.Schema{Type: "string", Description: "Events phase, heartbeat, reset and end; id is the cursor, data of phase is a row of the history."}
+				sch = &huma.Schema{Type: "string", Description: d.events}
 			}
 			ok.Content[kind] = &huma.MediaType{Schema: sch}
 		}
@@ -194,10 +220,14 @@ func (s *Server) addOperation(doc *huma.OpenAPI, d described) {
 	if d.dry != nil {
 		op.Responses["200"] = &huma.Response{Description: http.StatusText(http.StatusOK), Content: map[string]*huma.MediaType{"application/json": {Schema: schema(d.dry)}}}
 	}
+	var refusal any = ErrorDocument{}
+	if d.refusal != nil {
+		refusal = d.refusal
+	}
 	for _, code := range d.errors {
 		op.Responses[fmt.Sprint(code)] = &huma.Response{
 			Description: http.StatusText(code),
-			Content:     map[string]*huma.MediaType{"application/json": {Schema: schema(ErrorDocument{})}},
+			Content:     map[string]*huma.MediaType{"application/json": {Schema: schema(refusal)}},
 		}
 	}
 	doc.AddOperation(op)

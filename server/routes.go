@@ -36,18 +36,29 @@ var rules = map[string]rule{
 	"GET /api/config/nodes":      ruleViewer,
 	"GET /api/config/nodes/{id}": ruleViewer,
 
-	"POST /api/reinitialize":              ruleOperator,
-	"POST /api/deployments/{id}/retry":    ruleOperator,
-	"POST /api/deployments/{id}/cancel":   ruleOperator,
-	"POST /api/nodes/{id}/protection":     ruleOperator,
-	"POST /api/cleanup/node/{id}":         ruleOperator,
-	"GET /api/cleanup/status":             ruleViewer,
-	"GET /api/resources":                  ruleViewer,
-	"GET /api/resources/drift":            ruleOperator, // reads everything in the account
-	"POST /api/resources/drift/remove":    ruleAdmin,    // deletes what no node holds
-	"GET /api/providers/{provider}/offer": ruleViewer,
-	"POST /api/nodes/adopt":               ruleAdmin, // whose machine it is cannot be seen
-	"POST /api/nodes/{id}/console":        ruleOperator,
+	"POST /api/reinitialize":                  ruleOperator,
+	"POST /api/deployments/{id}/retry":        ruleOperator,
+	"POST /api/deployments/{id}/cancel":       ruleOperator,
+	"POST /api/nodes/{id}/protection":         ruleOperator,
+	"POST /api/deployments/{id}/skip-polling": ruleOperator,
+	"POST /api/deployments/{id}/probe":        ruleOperator,
+	"POST /api/nodes/{id}/host-key":           ruleOperator,
+	"POST /store-deployment-configs":          ruleOperator,
+	"GET /node-deployment-progress":           ruleViewer,
+	"GET /api/script":                         ruleViewer,
+	"POST /api/script/marker/clear":           ruleOperator,
+	"GET /api/script/runs":                    ruleViewer,
+	"GET /api/script/runs/{id}":               ruleViewer,
+	"GET /api/script/runs/{id}/log":           ruleViewer,
+	"POST /api/script/runs/{id}/cancel":       ruleOperator,
+	"POST /api/cleanup/node/{id}":             ruleOperator,
+	"GET /api/cleanup/status":                 ruleViewer,
+	"GET /api/resources":                      ruleViewer,
+	"GET /api/resources/drift":                ruleOperator, // reads everything in the account
+	"POST /api/resources/drift/remove":        ruleAdmin,    // deletes what no node holds
+	"GET /api/providers/{provider}/offer":     ruleViewer,
+	"POST /api/nodes/adopt":                   ruleAdmin, // whose machine it is cannot be seen
+	"POST /api/nodes/{id}/console":            ruleOperator,
 
 	"GET /boot/d/{locator}":        ruleOpen, // the locator is the secret
 	"GET /boot/config":             ruleOpen, // names a machine, has no secret
@@ -99,6 +110,15 @@ func (s *Server) register() error {
 	f("POST /api/deployments/{id}/retry", s.retry)
 	f("POST /api/deployments/{id}/cancel", s.cancel)
 	f("POST /api/nodes/{id}/protection", s.protection)
+	if s.Scripts != nil {
+		f("POST /store-deployment-configs", s.storeConfigs)
+		f("GET /api/script/runs/{id}/log", s.scriptLog)
+		f("POST /api/script/runs/{id}/cancel", s.cancelRun)
+		f("POST /api/script/marker/clear", s.clearMarker)
+		f("POST /api/deployments/{id}/skip-polling", s.skipPolling)
+		f("POST /api/deployments/{id}/probe", s.probeNow)
+		f("POST /api/nodes/{id}/host-key", s.acceptHostKey)
+	}
 	if s.Operations != nil {
 		f("POST /api/cleanup/node/{id}", s.cleanup)
 		f("POST /api/resources/drift/remove", s.removeDrift)

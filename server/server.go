@@ -18,6 +18,7 @@ import (
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/access"
+	"github.com/slipwayhq/slipway/deploy/apply"
 	"github.com/slipwayhq/slipway/deploy/feed"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
 	"github.com/slipwayhq/slipway/deploy/operation"
@@ -34,6 +35,8 @@ type Lifecycle interface {
 	Cleanup(ctx context.Context, c lifecycle.Cleanup) (lifecycle.Receipt, error)
 	Reinitialize(ctx context.Context, in lifecycle.Reinitialize) (lifecycle.Deployed, error)
 	SetProtection(ctx context.Context, c lifecycle.Protection) error
+	SkipPolling(ctx context.Context, c lifecycle.SkipPolling) (lifecycle.Receipt, error)
+	PinHostKey(ctx context.Context, c lifecycle.PinHostKey) error
 }
 
 // Settings are what an operator decides about the HTTP face.
@@ -54,6 +57,9 @@ type Settings struct {
 	// WriteTimeout is how long a reader of a stream may take to accept what was
 	// sent; 0 = 20 s.
 	WriteTimeout time.Duration
+	// ScriptLogEvery is the pause between looks at the output of a running script
+	// that somebody follows; 0 = 300 ms.
+	ScriptLogEvery time.Duration
 }
 
 // Parts are what a Server is made of.
@@ -66,8 +72,14 @@ type Parts struct {
 	Statuses  *query.Statuses
 	// Operations answers what needs a provider. nil = such routes are not there.
 	Operations *operation.Service
-	Feed       *feed.Feed
-	Metrics    *Metrics
+	// Scripts are the runs of the deployment script. nil = such routes are not
+	// there.
+	Scripts *apply.Service
+	// Nudge has the next attempt to reach a deployment's host begin now; nil = no
+	// host is ever waited for.
+	Nudge   func(ctx context.Context, deploymentID int64, actor deploy.Actor) error
+	Feed    *feed.Feed
+	Metrics *Metrics
 	// GraphQL answers /graphql, websocket upgrades included. nil = not served.
 	GraphQL http.Handler
 	// Boot answers everything below /boot/. nil = not served.
@@ -126,6 +138,9 @@ func New(p Parts) (*Server, error) {
 	}
 	if p.Settings.WriteTimeout == 0 {
 		p.Settings.WriteTimeout = 20 * time.Second
+	}
+	if p.Settings.ScriptLogEvery == 0 {
+		p.Settings.ScriptLogEvery = 300 * time.Millisecond
 	}
 	if p.Metrics == nil {
 		p.Metrics = NewMetrics()

@@ -88,6 +88,9 @@ func (s *Server) typed(add func(string, http.Handler)) {
 	if s.Operations != nil {
 		s.typedOperations(read)
 	}
+	if s.Scripts != nil {
+		s.typedScripts(read)
+	}
 	list := read("/api/config/nodes", "list-nodes", "Nodes, the newest first, page by page")
 	list.Tags = []string{"config"}
 	huma.Register(s.api, list, func(ctx context.Context, in *nodesInput) (*nodesOutput, error) {

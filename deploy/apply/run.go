@@ -195,11 +195,21 @@ func (s *Service) Log(ctx context.Context, id, offset int64, limit int) (text []
 	return text, next, run, refusal(err)
 }
 
+// HostError is the refusal of a host, and not of what was asked for: its files
+// cannot be written, or its script cannot be run.
+type HostError struct{ refusal *deploy.Error }
+
+// Error is the refusal's text.
+func (e *HostError) Error() string { return e.refusal.Error() }
+
+// Unwrap gives the refusal.
+func (e *HostError) Unwrap() error { return e.refusal }
+
 // refusal turns a host's error into one that faces may show.
 func refusal(err error) error {
 	var p *deploy.ProviderError
 	if !errors.As(err, &p) {
 		return err
 	}
-	return &deploy.Error{Code: p.Code, Message: p.Message, Hint: p.Hint, Retryable: p.Temporary}
+	return &HostError{&deploy.Error{Code: p.Code, Message: p.Message, Hint: p.Hint, Retryable: p.Temporary}}
 }
