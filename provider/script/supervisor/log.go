@@ -101,9 +101,10 @@ func (w *logWriter) Write(p []byte) (int, error) {
 
 // some writes what fits in one part.
 func (w *logWriter) some(p []byte) (int, error) {
-	size := w.limit / segments
-	if w.file != nil && w.parts[len(w.parts)-1].size >= size {
-		w.close()
+	if w.file != nil {
+		if last := w.parts[len(w.parts)-1]; last.size >= w.room(last) {
+			w.close()
+		}
 	}
 	if w.file == nil {
 		if err := w.open(); err != nil {
@@ -111,13 +112,25 @@ func (w *logWriter) some(p []byte) (int, error) {
 		}
 	}
 	last := &w.parts[len(w.parts)-1]
-	n, err := w.file.Write(p[:min(int64(len(p)), size-last.size)])
+	n, err := w.file.Write(p[:min(int64(len(p)), w.room(*last)-last.size)])
 	last.size += int64(n)
 	if err != nil && last.size == 0 { // do not leave thousands of empty ones
 		err = errors.Join(err, w.root.Remove(segmentName(last.start)))
 		w.parts = w.parts[:len(w.parts)-1]
 	}
 	return n, err
+}
+
+// head is where that begins which may be given up.
+func (w *logWriter) head() int64 { return w.limit / segments * headSegments }
+
+// room is how large a part may become. None is partly kept for ever.
+func (w *logWriter) room(s segment) int64 {
+	size := w.limit / segments
+	if s.start < w.head() {
+		return min(size, w.head()-s.start)
+	}
+	return size
 }
 
 func (w *logWriter) open() (err error) {
@@ -133,8 +146,7 @@ func (w *logWriter) open() (err error) {
 
 // giveUp makes room for one more part.
 func (w *logWriter) giveUp() error {
-	head := w.limit / 2
-	first := slices.IndexFunc(w.parts, func(s segment) bool { return s.start >= head })
+	first := slices.IndexFunc(w.parts, func(s segment) bool { return s.start >= w.head() })
 	for first >= 0 && len(w.parts)-first >= tailSegments {
 		if err := w.root.Remove(segmentName(w.parts[first].start)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
