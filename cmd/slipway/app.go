@@ -75,13 +75,15 @@ type app struct {
 
 	machineURL string // as machines call it
 
-	graph      *graph.Handler
-	server     *server.Server
-	http       *http.Server
-	artifacts  *artifact.Catalogue
-	downloads  *admission.Service
-	netboot    *netboot
-	apply      *apply.Service
+	graph     *graph.Handler
+	server    *server.Server
+	http      *http.Server
+	artifacts *artifact.Catalogue
+	downloads *admission.Service
+	netboot   *netboot
+	apply     *apply.Service
+	// nudge has the next attempt to reach a deployment's host begin now.
+	nudge      func(ctx context.Context, deploymentID int64, actor deploy.Actor) error
 	scriptHost *script.Host // nil = the deployment script does not run here
 	log        *slog.Logger
 	unlock     func() error
@@ -220,6 +222,9 @@ func (a *app) build(cfg appConfig) error {
 			return skip
 		},
 	})
+	a.nudge = func(ctx context.Context, deploymentID int64, actor deploy.Actor) error {
+		return engine.Nudge(ctx, a.Writer, deploymentID, actor)
+	}
 	keeper, err := retention.New(a.Store, cfg.Retention.options(cfg.Now, cfg.Logger))
 	if err != nil {
 		return err
@@ -295,7 +300,7 @@ func (a *app) faces(cfg appConfig, providers map[string]deploy.Provider, key hea
 		kept = time.Duration(cfg.Retention.KeepEvents)
 	}
 	a.graph = graph.NewHandler(graph.Deps{
-		Fleet: query.NewFleet(a.Store.Ent(), statuses, cfg.Now), Feed: a.Feed, Commands: a.Writer, Operations: operations,
+		Fleet: query.NewFleet(a.Store.Ent(), statuses, cfg.Now), Feed: a.Feed, Commands: a.Writer, Operations: operations, Scripts: a.apply, Nudge: a.nudge,
 		Authenticate: func(r *http.Request, secret string) (*access.Principal, error) {
 			return a.server.Authenticate(r, secret)
 		},
@@ -321,7 +326,7 @@ func (a *app) faces(cfg appConfig, providers map[string]deploy.Provider, key hea
 	}
 	parts := server.Parts{
 		Settings: server.Settings{BaseURL: cfg.BaseURL, TrustedProxies: cfg.TrustedProxies, SecureCookies: cfg.SecureCookies, Version: versionText()},
-		Store:    a.Store, Access: a.Access, Strangers: strangers, Lifecycle: a.Writer, Statuses: statuses, Operations: operations, Feed: a.Feed, Metrics: metrics,
+		Store:    a.Store, Access: a.Access, Strangers: strangers, Lifecycle: a.Writer, Statuses: statuses, Operations: operations, Scripts: a.apply, Nudge: a.nudge, Feed: a.Feed, Metrics: metrics,
 		GraphQL: a.graph, Boot: boot, Artifacts: &artifact.API{Catalogue: a.artifacts, MaxSize: cfg.Artifacts.maxUpload(), InUse: operations.ArtifactsInUse}, CheckStorage: pxe.CheckStorage, Now: cfg.Now, Log: cfg.Logger,
 	}
 	if frontend.Built() {
