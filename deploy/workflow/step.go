@@ -66,7 +66,9 @@ type step struct {
 }
 
 // load reads the step's facts; nil if its phase is no longer open, or is being
-// tried again: that try has a step of its own.
+// tried again: that try has a step of its own. An order goes on although the
+// machine has booted meanwhile, which ends its phase: what was ordered must
+// still be learnt.
 func (e *Engine) load(ctx context.Context, a stepArgs) (*step, error) {
 	s := &step{stepArgs: a, engine: e}
 	var config, probe []byte
@@ -77,7 +79,7 @@ func (e *Engine) load(ctx context.Context, a stepArgs) (*step, error) {
 	err := e.store.Read.QueryRowContext(ctx, `SELECT n.id, n.name, d.number, d.batch_id, d.provider, d.kind, d.config, n.management_ip, n.ssh_host_key, n.boot_id, n.ssh_port, r.entered_at, r.status, r.probe,
 			(SELECT f.entered_at FROM phase_runs f WHERE f.deployment_id = r.deployment_id AND f.attempt = r.attempt ORDER BY f.id LIMIT 1)
 		FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id JOIN nodes n ON n.id = d.node_id
-		WHERE r.deployment_id = $1 AND r.attempt = $2 AND r.phase = $3 AND r.tries = $4 AND r.finished_at IS NULL AND d.state IN ('queued', 'running', 'canceling', 'cleaning_up')`,
+		WHERE r.deployment_id = $1 AND r.attempt = $2 AND r.phase = $3 AND r.tries = $4 AND (r.finished_at IS NULL OR r.phase = 'server_requested' AND r.status = 'success' AND d.attempt = r.attempt) AND d.state IN ('queued', 'running', 'canceling', 'cleaning_up')`,
 		a.DeploymentID, a.Attempt, a.Phase, a.Tries).Scan(&s.nodeID, &s.nodeName, &s.number, &s.batchID, &provider, &kind, &config, &ip, &key, &boot, &port, &s.entered, &s.status, &probe, &began)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil

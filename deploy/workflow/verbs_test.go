@@ -2,6 +2,7 @@ package workflow_test
 
 import (
 	"context"
+	"database/sql"
 	"testing"
 	"time"
 
@@ -144,6 +145,41 @@ func TestRetryHasTheMachineBootAgain(t *testing.T) {
 			}
 			require.Equal(t, 1, c.orders["n1"])
 		})
+	})
+}
+
+// TestAMachineThatBootsBeforeItsOrderIsAnswered: its boot ends the phase of the
+// order, and still it is learnt which server it is, at whatever point the
+// order's step was interrupted.
+func TestAMachineThatBootsBeforeItsOrderIsAnswered(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		t.Parallel()
+		c := newCloud()
+		var h *house
+		ready := make(chan struct{})
+		c.orderFn = func(o deploy.Order) error {
+			<-ready
+			if c.orders["n1"] > 1 {
+				return nil
+			}
+			_, err := h.writer.Boot(context.Background(), lifecycle.BootRequest{DeploymentID: o.DeploymentID})
+			if err != nil {
+				return err
+			}
+			return soon("the answer was lost")
+		}
+		h = build(t, st, workflow.Options{Prober: healthy}, c)
+		close(ready)
+		d := h.deploy(t, "n1")
+		h.eventually(t, "the server is learnt", func() bool {
+			var server sql.NullString
+			require.NoError(t, st.Read.QueryRow(`SELECT server_id FROM nodes WHERE id = $1`, d.NodeID).Scan(&server))
+			return server.String == "srv-n1"
+		})
+		var at string
+		require.NoError(t, st.Read.QueryRow(`SELECT phase FROM deployments WHERE id = $1`, d.DeploymentID).Scan(&at))
+		require.Equal(t, phase.IPXEBoot, at)
 	})
 }
 
