@@ -131,18 +131,34 @@ func (c *Client) stream(ctx context.Context, f *Follow, each func(Event) error) 
 		}
 		return false, refused{err}
 	}
-	lines := bufio.NewReader(resp.Body)
+	return readEvents(resp.Body, func() { quiet.Reset(silence) }, func(id, kind, data string) (bool, error) {
+		ended, err := dispatch(kind, data, each)
+		if err != nil {
+			return false, refused{err}
+		}
+		if id != "" {
+			f.After = id
+		}
+		return ended, nil
+	}, func() error { return context.Cause(ctx) })
+}
+
+// readEvents reads Server-Sent Events (HTML Living Standard, section 9.2) until
+// one of them ends the stream. alive is called for every line; why tells what
+// broke a connection, if something of ours did.
+func readEvents(from io.Reader, alive func(), each func(id, kind, data string) (ended bool, err error), why func() error) (ended bool, err error) {
+	lines := bufio.NewReader(from)
 	var id, kind string
 	var data strings.Builder
 	for {
 		line, err := lines.ReadString('\n')
 		if err != nil {
-			if cause := context.Cause(ctx); cause != nil {
+			if cause := why(); cause != nil {
 				err = cause
 			}
 			return false, err
 		}
-		quiet.Reset(silence)
+		alive()
 		field, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
 		value = strings.TrimPrefix(value, " ")
 		switch field {
@@ -156,15 +172,8 @@ func (c *Client) stream(ctx context.Context, f *Follow, each func(Event) error) 
 			if line != "\n" && line != "\r\n" {
 				continue // a comment
 			}
-			ended, err := dispatch(kind, data.String(), each)
-			if err != nil {
-				return false, refused{err}
-			}
-			if id != "" {
-				f.After = id
-			}
-			if ended {
-				return true, nil
+			if ended, err := each(id, kind, data.String()); ended || err != nil {
+				return ended, err
 			}
 			id, kind = "", ""
 			data.Reset()

@@ -5,6 +5,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/Khan/genqlient/graphql"
@@ -53,6 +54,541 @@ func (v *BareMetalNodeFilter) GetStale() *bool { return v.Stale }
 
 // GetLate returns BareMetalNodeFilter.Late, and is useful for accessing the field via an interface.
 func (v *BareMetalNodeFilter) GetLate() *bool { return v.Late }
+
+// What to cancel.
+type CancelScriptRunInput struct {
+	// Global id of the run.
+	Id string `json:"id"`
+	// Why; it is kept in the history.
+	Reason *string `json:"reason"`
+	// End it at once, and do not give it time to end by itself.
+	Force *bool `json:"force"`
+}
+
+// GetId returns CancelScriptRunInput.Id, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunInput) GetId() string { return v.Id }
+
+// GetReason returns CancelScriptRunInput.Reason, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunInput) GetReason() *string { return v.Reason }
+
+// GetForce returns CancelScriptRunInput.Force, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunInput) GetForce() *bool { return v.Force }
+
+// CancelScriptRunMutationCancelScriptRunCancelScriptRunPayload includes the requested fields of the GraphQL type CancelScriptRunPayload.
+// The GraphQL type's documentation follows.
+//
+// Answer to `cancelScriptRun`.
+type CancelScriptRunMutationCancelScriptRunCancelScriptRunPayload struct {
+	// The run as it is now.
+	Run *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun `json:"run"`
+	// Empty when it was asked to end.
+	Errors []CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError `json:"errors"`
+}
+
+// GetRun returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayload.Run, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayload) GetRun() *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun {
+	return v.Run
+}
+
+// GetErrors returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayload.Errors, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayload) GetErrors() []CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError {
+	return v.Errors
+}
+
+// CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError includes the requested fields of the GraphQL type UserError.
+// The GraphQL type's documentation follows.
+//
+// Something about the input or the state of things that a caller can act on.
+type CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError struct {
+	ProblemFields `json:"-"`
+}
+
+// GetCode returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError.Code, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError) GetCode() ErrorCode {
+	return v.ProblemFields.Code
+}
+
+// GetMessage returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError.Message, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError) GetMessage() string {
+	return v.ProblemFields.Message
+}
+
+// GetField returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError.Field, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError) GetField() []string {
+	return v.ProblemFields.Field
+}
+
+// GetElementIndex returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError.ElementIndex, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError) GetElementIndex() *int {
+	return v.ProblemFields.ElementIndex
+}
+
+// GetRetryable returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError.Retryable, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError) GetRetryable() bool {
+	return v.ProblemFields.Retryable
+}
+
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.ProblemFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalCancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError struct {
+	Code ErrorCode `json:"code"`
+
+	Message string `json:"message"`
+
+	Field []string `json:"field"`
+
+	ElementIndex *int `json:"elementIndex"`
+
+	Retryable bool `json:"retryable"`
+}
+
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError) __premarshalJSON() (*__premarshalCancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError, error) {
+	var retval __premarshalCancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadErrorsUserError
+
+	retval.Code = v.ProblemFields.Code
+	retval.Message = v.ProblemFields.Message
+	retval.Field = v.ProblemFields.Field
+	retval.ElementIndex = v.ProblemFields.ElementIndex
+	retval.Retryable = v.ProblemFields.Retryable
+	return &retval, nil
+}
+
+// CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun includes the requested fields of the GraphQL type ScriptRun.
+// The GraphQL type's documentation follows.
+//
+// One execution of the deployment script on one host. It covers several nodes.
+type CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun struct {
+	ScriptRunFields `json:"-"`
+}
+
+// GetId returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun.Id, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) GetId() string {
+	return v.ScriptRunFields.Id
+}
+
+// GetHost returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun.Host, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) GetHost() string {
+	return v.ScriptRunFields.Host
+}
+
+// GetState returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun.State, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) GetState() ScriptRunState {
+	return v.ScriptRunFields.State
+}
+
+// GetNodeCount returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun.NodeCount, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) GetNodeCount() int {
+	return v.ScriptRunFields.NodeCount
+}
+
+// GetPid returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun.Pid, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) GetPid() *int {
+	return v.ScriptRunFields.Pid
+}
+
+// GetExitCode returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun.ExitCode, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) GetExitCode() *int {
+	return v.ScriptRunFields.ExitCode
+}
+
+// GetSignal returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun.Signal, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) GetSignal() *string {
+	return v.ScriptRunFields.Signal
+}
+
+// GetProblem returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun.Problem, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) GetProblem() *string {
+	return v.ScriptRunFields.Problem
+}
+
+// GetLogBytes returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun.LogBytes, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) GetLogBytes() int64 {
+	return v.ScriptRunFields.LogBytes
+}
+
+// GetLogCut returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun.LogCut, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) GetLogCut() bool {
+	return v.ScriptRunFields.LogCut
+}
+
+// GetCancelRequestedAt returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun.CancelRequestedAt, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) GetCancelRequestedAt() *time.Time {
+	return v.ScriptRunFields.CancelRequestedAt
+}
+
+// GetCancelRequestedBy returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun.CancelRequestedBy, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) GetCancelRequestedBy() *string {
+	return v.ScriptRunFields.CancelRequestedBy
+}
+
+// GetCancelReason returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun.CancelReason, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) GetCancelReason() *string {
+	return v.ScriptRunFields.CancelReason
+}
+
+// GetRequestedBy returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun.RequestedBy, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) GetRequestedBy() ScriptRunFieldsRequestedByActor {
+	return v.ScriptRunFields.RequestedBy
+}
+
+// GetCreatedAt returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun.CreatedAt, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) GetCreatedAt() time.Time {
+	return v.ScriptRunFields.CreatedAt
+}
+
+// GetStartedAt returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun.StartedAt, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) GetStartedAt() *time.Time {
+	return v.ScriptRunFields.StartedAt
+}
+
+// GetEndedAt returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun.EndedAt, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) GetEndedAt() *time.Time {
+	return v.ScriptRunFields.EndedAt
+}
+
+// GetDuration returns CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun.Duration, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) GetDuration() *int64 {
+	return v.ScriptRunFields.Duration
+}
+
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.ScriptRunFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalCancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun struct {
+	Id string `json:"id"`
+
+	Host string `json:"host"`
+
+	State ScriptRunState `json:"state"`
+
+	NodeCount int `json:"nodeCount"`
+
+	Pid *int `json:"pid"`
+
+	ExitCode *int `json:"exitCode"`
+
+	Signal *string `json:"signal"`
+
+	Problem *string `json:"problem"`
+
+	LogBytes int64 `json:"logBytes"`
+
+	LogCut bool `json:"logCut"`
+
+	CancelRequestedAt *time.Time `json:"cancelRequestedAt"`
+
+	CancelRequestedBy *string `json:"cancelRequestedBy"`
+
+	CancelReason *string `json:"cancelReason"`
+
+	RequestedBy ScriptRunFieldsRequestedByActor `json:"requestedBy"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	StartedAt *time.Time `json:"startedAt"`
+
+	EndedAt *time.Time `json:"endedAt"`
+
+	Duration *int64 `json:"duration"`
+}
+
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *CancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun) __premarshalJSON() (*__premarshalCancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun, error) {
+	var retval __premarshalCancelScriptRunMutationCancelScriptRunCancelScriptRunPayloadRunScriptRun
+
+	retval.Id = v.ScriptRunFields.Id
+	retval.Host = v.ScriptRunFields.Host
+	retval.State = v.ScriptRunFields.State
+	retval.NodeCount = v.ScriptRunFields.NodeCount
+	retval.Pid = v.ScriptRunFields.Pid
+	retval.ExitCode = v.ScriptRunFields.ExitCode
+	retval.Signal = v.ScriptRunFields.Signal
+	retval.Problem = v.ScriptRunFields.Problem
+	retval.LogBytes = v.ScriptRunFields.LogBytes
+	retval.LogCut = v.ScriptRunFields.LogCut
+	retval.CancelRequestedAt = v.ScriptRunFields.CancelRequestedAt
+	retval.CancelRequestedBy = v.ScriptRunFields.CancelRequestedBy
+	retval.CancelReason = v.ScriptRunFields.CancelReason
+	retval.RequestedBy = v.ScriptRunFields.RequestedBy
+	retval.CreatedAt = v.ScriptRunFields.CreatedAt
+	retval.StartedAt = v.ScriptRunFields.StartedAt
+	retval.EndedAt = v.ScriptRunFields.EndedAt
+	retval.Duration = v.ScriptRunFields.Duration
+	return &retval, nil
+}
+
+// CancelScriptRunMutationResponse is returned by CancelScriptRunMutation on success.
+type CancelScriptRunMutationResponse struct {
+	// Has a running script ended; its deployments are canceled then.
+	CancelScriptRun CancelScriptRunMutationCancelScriptRunCancelScriptRunPayload `json:"cancelScriptRun"`
+}
+
+// GetCancelScriptRun returns CancelScriptRunMutationResponse.CancelScriptRun, and is useful for accessing the field via an interface.
+func (v *CancelScriptRunMutationResponse) GetCancelScriptRun() CancelScriptRunMutationCancelScriptRunCancelScriptRunPayload {
+	return v.CancelScriptRun
+}
+
+// ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayload includes the requested fields of the GraphQL type ClearScriptMarkerPayload.
+// The GraphQL type's documentation follows.
+//
+// Answer to `clearScriptMarker`.
+type ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayload struct {
+	// The marker as it is now.
+	Marker *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker `json:"marker"`
+	// Empty when it is gone.
+	Errors []ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError `json:"errors"`
+}
+
+// GetMarker returns ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayload.Marker, and is useful for accessing the field via an interface.
+func (v *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayload) GetMarker() *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker {
+	return v.Marker
+}
+
+// GetErrors returns ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayload.Errors, and is useful for accessing the field via an interface.
+func (v *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayload) GetErrors() []ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError {
+	return v.Errors
+}
+
+// ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError includes the requested fields of the GraphQL type UserError.
+// The GraphQL type's documentation follows.
+//
+// Something about the input or the state of things that a caller can act on.
+type ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError struct {
+	ProblemFields `json:"-"`
+}
+
+// GetCode returns ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError.Code, and is useful for accessing the field via an interface.
+func (v *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError) GetCode() ErrorCode {
+	return v.ProblemFields.Code
+}
+
+// GetMessage returns ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError.Message, and is useful for accessing the field via an interface.
+func (v *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError) GetMessage() string {
+	return v.ProblemFields.Message
+}
+
+// GetField returns ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError.Field, and is useful for accessing the field via an interface.
+func (v *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError) GetField() []string {
+	return v.ProblemFields.Field
+}
+
+// GetElementIndex returns ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError.ElementIndex, and is useful for accessing the field via an interface.
+func (v *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError) GetElementIndex() *int {
+	return v.ProblemFields.ElementIndex
+}
+
+// GetRetryable returns ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError.Retryable, and is useful for accessing the field via an interface.
+func (v *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError) GetRetryable() bool {
+	return v.ProblemFields.Retryable
+}
+
+func (v *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.ProblemFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError struct {
+	Code ErrorCode `json:"code"`
+
+	Message string `json:"message"`
+
+	Field []string `json:"field"`
+
+	ElementIndex *int `json:"elementIndex"`
+
+	Retryable bool `json:"retryable"`
+}
+
+func (v *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError) __premarshalJSON() (*__premarshalClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError, error) {
+	var retval __premarshalClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadErrorsUserError
+
+	retval.Code = v.ProblemFields.Code
+	retval.Message = v.ProblemFields.Message
+	retval.Field = v.ProblemFields.Field
+	retval.ElementIndex = v.ProblemFields.ElementIndex
+	retval.Retryable = v.ProblemFields.Retryable
+	return &retval, nil
+}
+
+// ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker includes the requested fields of the GraphQL type ScriptMarker.
+// The GraphQL type's documentation follows.
+//
+// The file that says that a run is in progress.
+type ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker struct {
+	ScriptMarkerFields `json:"-"`
+}
+
+// GetPath returns ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker.Path, and is useful for accessing the field via an interface.
+func (v *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker) GetPath() string {
+	return v.ScriptMarkerFields.Path
+}
+
+// GetPresent returns ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker.Present, and is useful for accessing the field via an interface.
+func (v *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker) GetPresent() bool {
+	return v.ScriptMarkerFields.Present
+}
+
+// GetSince returns ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker.Since, and is useful for accessing the field via an interface.
+func (v *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker) GetSince() *time.Time {
+	return v.ScriptMarkerFields.Since
+}
+
+// GetStale returns ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker.Stale, and is useful for accessing the field via an interface.
+func (v *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker) GetStale() bool {
+	return v.ScriptMarkerFields.Stale
+}
+
+func (v *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.ScriptMarkerFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker struct {
+	Path string `json:"path"`
+
+	Present bool `json:"present"`
+
+	Since *time.Time `json:"since"`
+
+	Stale bool `json:"stale"`
+}
+
+func (v *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker) __premarshalJSON() (*__premarshalClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker, error) {
+	var retval __premarshalClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayloadMarkerScriptMarker
+
+	retval.Path = v.ScriptMarkerFields.Path
+	retval.Present = v.ScriptMarkerFields.Present
+	retval.Since = v.ScriptMarkerFields.Since
+	retval.Stale = v.ScriptMarkerFields.Stale
+	return &retval, nil
+}
+
+// ClearScriptMarkerMutationResponse is returned by ClearScriptMarkerMutation on success.
+type ClearScriptMarkerMutationResponse struct {
+	// Removes the marker of a run in progress that no living script has made.
+	ClearScriptMarker ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayload `json:"clearScriptMarker"`
+}
+
+// GetClearScriptMarker returns ClearScriptMarkerMutationResponse.ClearScriptMarker, and is useful for accessing the field via an interface.
+func (v *ClearScriptMarkerMutationResponse) GetClearScriptMarker() ClearScriptMarkerMutationClearScriptMarkerClearScriptMarkerPayload {
+	return v.ClearScriptMarker
+}
 
 // A machine to deploy.
 type DeployNodeInput struct {
@@ -444,6 +980,8 @@ type DeploySpec struct {
 	IbmVpc *IbmVpcSpec `json:"ibmVpc"`
 	// Own hardware that boots from the network.
 	Rack *RackSpec `json:"rack"`
+	// A host that a deployment script configures.
+	Script *ScriptSpec `json:"script"`
 }
 
 // GetIbmVpc returns DeploySpec.IbmVpc, and is useful for accessing the field via an interface.
@@ -451,6 +989,9 @@ func (v *DeploySpec) GetIbmVpc() *IbmVpcSpec { return v.IbmVpc }
 
 // GetRack returns DeploySpec.Rack, and is useful for accessing the field via an interface.
 func (v *DeploySpec) GetRack() *RackSpec { return v.Rack }
+
+// GetScript returns DeploySpec.Script, and is useful for accessing the field via an interface.
+func (v *DeploySpec) GetScript() *ScriptSpec { return v.Script }
 
 // The state of a deployment. QUEUED, RUNNING, CANCELING and CLEANING_UP are active: at most one such deployment a machine.
 type DeploymentState string
@@ -1080,6 +1621,339 @@ var AllPhase = []Phase{
 	PhaseCustom,
 }
 
+// PollingQueryNodesBareMetalNode includes the requested fields of the GraphQL type BareMetalNode.
+// The GraphQL type's documentation follows.
+//
+// A bare metal machine that Slipway manages.
+type PollingQueryNodesBareMetalNode struct {
+	Typename *string `json:"__typename"`
+}
+
+// GetTypename returns PollingQueryNodesBareMetalNode.Typename, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesBareMetalNode) GetTypename() *string { return v.Typename }
+
+// PollingQueryNodesDeployment includes the requested fields of the GraphQL type Deployment.
+// The GraphQL type's documentation follows.
+//
+// One run that takes a machine from ordered to deployed.
+type PollingQueryNodesDeployment struct {
+	Typename *string `json:"__typename"`
+	// Global id, opaque.
+	Id string `json:"id"`
+	// Its state.
+	State DeploymentState `json:"state"`
+	// Its phase in the spelling of scripts and REST.
+	PhaseKey string `json:"phaseKey"`
+	// Grows with every retry and every new boot of the machine, from 1.
+	Attempt int `json:"attempt"`
+	// Where the polling of its host stands; null unless a host is being waited for, or was.
+	SshProbe *PollingQueryNodesDeploymentSshProbe `json:"sshProbe"`
+}
+
+// GetTypename returns PollingQueryNodesDeployment.Typename, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesDeployment) GetTypename() *string { return v.Typename }
+
+// GetId returns PollingQueryNodesDeployment.Id, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesDeployment) GetId() string { return v.Id }
+
+// GetState returns PollingQueryNodesDeployment.State, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesDeployment) GetState() DeploymentState { return v.State }
+
+// GetPhaseKey returns PollingQueryNodesDeployment.PhaseKey, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesDeployment) GetPhaseKey() string { return v.PhaseKey }
+
+// GetAttempt returns PollingQueryNodesDeployment.Attempt, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesDeployment) GetAttempt() int { return v.Attempt }
+
+// GetSshProbe returns PollingQueryNodesDeployment.SshProbe, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesDeployment) GetSshProbe() *PollingQueryNodesDeploymentSshProbe {
+	return v.SshProbe
+}
+
+// PollingQueryNodesDeploymentBatch includes the requested fields of the GraphQL type DeploymentBatch.
+// The GraphQL type's documentation follows.
+//
+// Deployments that were ordered together.
+type PollingQueryNodesDeploymentBatch struct {
+	Typename *string `json:"__typename"`
+}
+
+// GetTypename returns PollingQueryNodesDeploymentBatch.Typename, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesDeploymentBatch) GetTypename() *string { return v.Typename }
+
+// PollingQueryNodesDeploymentEvent includes the requested fields of the GraphQL type DeploymentEvent.
+// The GraphQL type's documentation follows.
+//
+// One row of the deployment history: an accepted report or transition, a step, or a refused report. Never changed, never removed by hand.
+type PollingQueryNodesDeploymentEvent struct {
+	Typename *string `json:"__typename"`
+}
+
+// GetTypename returns PollingQueryNodesDeploymentEvent.Typename, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesDeploymentEvent) GetTypename() *string { return v.Typename }
+
+// PollingQueryNodesDeploymentSshProbe includes the requested fields of the GraphQL type SshProbe.
+// The GraphQL type's documentation follows.
+//
+// Where the polling of a host stands.
+type PollingQueryNodesDeploymentSshProbe struct {
+	// Address and port.
+	Target string `json:"target"`
+	// Attempts made.
+	Attempt int `json:"attempt"`
+	// Attempts after which it is given up.
+	MaxAttempts int `json:"maxAttempts"`
+	// When the next one begins; null if there is none.
+	NextAttemptAt *time.Time `json:"nextAttemptAt"`
+	// How the last one ended: ok, refused, unreachable, timeout, protocol_error, auth_failed, wrong_host, not_restarted, command_failed.
+	LastErrorClass *string `json:"lastErrorClass"`
+	// The same for people.
+	LastMessage *string `json:"lastMessage"`
+	// Its SHA-256 fingerprint, as OpenSSH prints it.
+	OfferedFingerprint *string `json:"offeredFingerprint"`
+	// The fingerprint of the known one.
+	KnownFingerprint *string `json:"knownFingerprint"`
+}
+
+// GetTarget returns PollingQueryNodesDeploymentSshProbe.Target, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesDeploymentSshProbe) GetTarget() string { return v.Target }
+
+// GetAttempt returns PollingQueryNodesDeploymentSshProbe.Attempt, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesDeploymentSshProbe) GetAttempt() int { return v.Attempt }
+
+// GetMaxAttempts returns PollingQueryNodesDeploymentSshProbe.MaxAttempts, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesDeploymentSshProbe) GetMaxAttempts() int { return v.MaxAttempts }
+
+// GetNextAttemptAt returns PollingQueryNodesDeploymentSshProbe.NextAttemptAt, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesDeploymentSshProbe) GetNextAttemptAt() *time.Time { return v.NextAttemptAt }
+
+// GetLastErrorClass returns PollingQueryNodesDeploymentSshProbe.LastErrorClass, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesDeploymentSshProbe) GetLastErrorClass() *string { return v.LastErrorClass }
+
+// GetLastMessage returns PollingQueryNodesDeploymentSshProbe.LastMessage, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesDeploymentSshProbe) GetLastMessage() *string { return v.LastMessage }
+
+// GetOfferedFingerprint returns PollingQueryNodesDeploymentSshProbe.OfferedFingerprint, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesDeploymentSshProbe) GetOfferedFingerprint() *string {
+	return v.OfferedFingerprint
+}
+
+// GetKnownFingerprint returns PollingQueryNodesDeploymentSshProbe.KnownFingerprint, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesDeploymentSshProbe) GetKnownFingerprint() *string {
+	return v.KnownFingerprint
+}
+
+// PollingQueryNodesNode includes the requested fields of the GraphQL interface Node.
+//
+// PollingQueryNodesNode is implemented by the following types:
+// PollingQueryNodesBareMetalNode
+// PollingQueryNodesDeployment
+// PollingQueryNodesDeploymentBatch
+// PollingQueryNodesDeploymentEvent
+// PollingQueryNodesScriptRun
+// The GraphQL type's documentation follows.
+//
+// Something with a global id (Relay's object identification). Machines are `BareMetalNode`.
+type PollingQueryNodesNode interface {
+	implementsGraphQLInterfacePollingQueryNodesNode()
+	// GetTypename returns the receiver's concrete GraphQL type-name (see interface doc for possible values).
+	GetTypename() *string
+}
+
+func (v *PollingQueryNodesBareMetalNode) implementsGraphQLInterfacePollingQueryNodesNode()   {}
+func (v *PollingQueryNodesDeployment) implementsGraphQLInterfacePollingQueryNodesNode()      {}
+func (v *PollingQueryNodesDeploymentBatch) implementsGraphQLInterfacePollingQueryNodesNode() {}
+func (v *PollingQueryNodesDeploymentEvent) implementsGraphQLInterfacePollingQueryNodesNode() {}
+func (v *PollingQueryNodesScriptRun) implementsGraphQLInterfacePollingQueryNodesNode()       {}
+
+func __unmarshalPollingQueryNodesNode(b []byte, v *PollingQueryNodesNode) error {
+	if string(b) == "null" {
+		return nil
+	}
+
+	var tn struct {
+		TypeName string `json:"__typename"`
+	}
+	err := json.Unmarshal(b, &tn)
+	if err != nil {
+		return err
+	}
+
+	switch tn.TypeName {
+	case "BareMetalNode":
+		*v = new(PollingQueryNodesBareMetalNode)
+		return json.Unmarshal(b, *v)
+	case "Deployment":
+		*v = new(PollingQueryNodesDeployment)
+		return json.Unmarshal(b, *v)
+	case "DeploymentBatch":
+		*v = new(PollingQueryNodesDeploymentBatch)
+		return json.Unmarshal(b, *v)
+	case "DeploymentEvent":
+		*v = new(PollingQueryNodesDeploymentEvent)
+		return json.Unmarshal(b, *v)
+	case "ScriptRun":
+		*v = new(PollingQueryNodesScriptRun)
+		return json.Unmarshal(b, *v)
+	case "":
+		return fmt.Errorf(
+			"response was missing Node.__typename")
+	default:
+		return fmt.Errorf(
+			`unexpected concrete type for PollingQueryNodesNode: "%v"`, tn.TypeName)
+	}
+}
+
+func __marshalPollingQueryNodesNode(v *PollingQueryNodesNode) ([]byte, error) {
+
+	var typename string
+	switch v := (*v).(type) {
+	case *PollingQueryNodesBareMetalNode:
+		typename = "BareMetalNode"
+
+		result := struct {
+			TypeName string `json:"__typename"`
+			*PollingQueryNodesBareMetalNode
+		}{typename, v}
+		return json.Marshal(result)
+	case *PollingQueryNodesDeployment:
+		typename = "Deployment"
+
+		result := struct {
+			TypeName string `json:"__typename"`
+			*PollingQueryNodesDeployment
+		}{typename, v}
+		return json.Marshal(result)
+	case *PollingQueryNodesDeploymentBatch:
+		typename = "DeploymentBatch"
+
+		result := struct {
+			TypeName string `json:"__typename"`
+			*PollingQueryNodesDeploymentBatch
+		}{typename, v}
+		return json.Marshal(result)
+	case *PollingQueryNodesDeploymentEvent:
+		typename = "DeploymentEvent"
+
+		result := struct {
+			TypeName string `json:"__typename"`
+			*PollingQueryNodesDeploymentEvent
+		}{typename, v}
+		return json.Marshal(result)
+	case *PollingQueryNodesScriptRun:
+		typename = "ScriptRun"
+
+		result := struct {
+			TypeName string `json:"__typename"`
+			*PollingQueryNodesScriptRun
+		}{typename, v}
+		return json.Marshal(result)
+	case nil:
+		return []byte("null"), nil
+	default:
+		return nil, fmt.Errorf(
+			`unexpected concrete type for PollingQueryNodesNode: "%T"`, v)
+	}
+}
+
+// PollingQueryNodesScriptRun includes the requested fields of the GraphQL type ScriptRun.
+// The GraphQL type's documentation follows.
+//
+// One execution of the deployment script on one host. It covers several nodes.
+type PollingQueryNodesScriptRun struct {
+	Typename *string `json:"__typename"`
+}
+
+// GetTypename returns PollingQueryNodesScriptRun.Typename, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesScriptRun) GetTypename() *string { return v.Typename }
+
+// PollingQueryResponse is returned by PollingQuery on success.
+type PollingQueryResponse struct {
+	// Several things by their global ids, in the same order, null where there is none. At most 200.
+	Nodes []*PollingQueryNodesNode `json:"-"`
+}
+
+// GetNodes returns PollingQueryResponse.Nodes, and is useful for accessing the field via an interface.
+func (v *PollingQueryResponse) GetNodes() []*PollingQueryNodesNode { return v.Nodes }
+
+func (v *PollingQueryResponse) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*PollingQueryResponse
+		Nodes []json.RawMessage `json:"nodes"`
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.PollingQueryResponse = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	{
+		dst := &v.Nodes
+		src := firstPass.Nodes
+		*dst = make(
+			[]*PollingQueryNodesNode,
+			len(src))
+		for i, src := range src {
+			dst := &(*dst)[i]
+			if len(src) != 0 && string(src) != "null" {
+				*dst = new(PollingQueryNodesNode)
+				err = __unmarshalPollingQueryNodesNode(
+					src, *dst)
+				if err != nil {
+					return fmt.Errorf(
+						"unable to unmarshal PollingQueryResponse.Nodes: %w", err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+type __premarshalPollingQueryResponse struct {
+	Nodes []json.RawMessage `json:"nodes"`
+}
+
+func (v *PollingQueryResponse) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *PollingQueryResponse) __premarshalJSON() (*__premarshalPollingQueryResponse, error) {
+	var retval __premarshalPollingQueryResponse
+
+	{
+
+		dst := &retval.Nodes
+		src := v.Nodes
+		*dst = make(
+			[]json.RawMessage,
+			len(src))
+		for i, src := range src {
+			dst := &(*dst)[i]
+			if src != nil {
+				var err error
+				*dst, err = __marshalPollingQueryNodesNode(
+					src)
+				if err != nil {
+					return nil, fmt.Errorf(
+						"unable to marshal PollingQueryResponse.Nodes: %w", err)
+				}
+			}
+		}
+	}
+	return &retval, nil
+}
+
 // ProblemFields includes the GraphQL fields of UserError requested by the fragment ProblemFields.
 // The GraphQL type's documentation follows.
 //
@@ -1281,6 +2155,1037 @@ func (v *RackSpec) GetDnsServers() []string { return v.DnsServers }
 // GetPower returns RackSpec.Power, and is useful for accessing the field via an interface.
 func (v *RackSpec) GetPower() *RackPowerInput { return v.Power }
 
+// ScriptHostQueryResponse is returned by ScriptHostQuery on success.
+type ScriptHostQueryResponse struct {
+	// The host on which this server runs the deployment script; null if it runs none.
+	ScriptHost *ScriptHostQueryScriptHost `json:"scriptHost"`
+}
+
+// GetScriptHost returns ScriptHostQueryResponse.ScriptHost, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryResponse) GetScriptHost() *ScriptHostQueryScriptHost { return v.ScriptHost }
+
+// ScriptHostQueryScriptHost includes the requested fields of the GraphQL type ScriptHost.
+// The GraphQL type's documentation follows.
+//
+// The host on which the deployment script runs.
+type ScriptHostQueryScriptHost struct {
+	// Its name.
+	Name string `json:"name"`
+	// The run that has not ended; null if there is none.
+	ActiveRun *ScriptHostQueryScriptHostActiveRunScriptRun `json:"activeRun"`
+	// Why no run could begin now; null if one could.
+	Obstacle *ScriptHostQueryScriptHostObstacleUserError `json:"obstacle"`
+	// The marker of a run in progress.
+	Marker ScriptHostQueryScriptHostMarkerScriptMarker `json:"marker"`
+}
+
+// GetName returns ScriptHostQueryScriptHost.Name, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHost) GetName() string { return v.Name }
+
+// GetActiveRun returns ScriptHostQueryScriptHost.ActiveRun, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHost) GetActiveRun() *ScriptHostQueryScriptHostActiveRunScriptRun {
+	return v.ActiveRun
+}
+
+// GetObstacle returns ScriptHostQueryScriptHost.Obstacle, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHost) GetObstacle() *ScriptHostQueryScriptHostObstacleUserError {
+	return v.Obstacle
+}
+
+// GetMarker returns ScriptHostQueryScriptHost.Marker, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHost) GetMarker() ScriptHostQueryScriptHostMarkerScriptMarker {
+	return v.Marker
+}
+
+// ScriptHostQueryScriptHostActiveRunScriptRun includes the requested fields of the GraphQL type ScriptRun.
+// The GraphQL type's documentation follows.
+//
+// One execution of the deployment script on one host. It covers several nodes.
+type ScriptHostQueryScriptHostActiveRunScriptRun struct {
+	ScriptRunFields `json:"-"`
+}
+
+// GetId returns ScriptHostQueryScriptHostActiveRunScriptRun.Id, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) GetId() string { return v.ScriptRunFields.Id }
+
+// GetHost returns ScriptHostQueryScriptHostActiveRunScriptRun.Host, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) GetHost() string { return v.ScriptRunFields.Host }
+
+// GetState returns ScriptHostQueryScriptHostActiveRunScriptRun.State, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) GetState() ScriptRunState {
+	return v.ScriptRunFields.State
+}
+
+// GetNodeCount returns ScriptHostQueryScriptHostActiveRunScriptRun.NodeCount, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) GetNodeCount() int {
+	return v.ScriptRunFields.NodeCount
+}
+
+// GetPid returns ScriptHostQueryScriptHostActiveRunScriptRun.Pid, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) GetPid() *int { return v.ScriptRunFields.Pid }
+
+// GetExitCode returns ScriptHostQueryScriptHostActiveRunScriptRun.ExitCode, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) GetExitCode() *int {
+	return v.ScriptRunFields.ExitCode
+}
+
+// GetSignal returns ScriptHostQueryScriptHostActiveRunScriptRun.Signal, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) GetSignal() *string {
+	return v.ScriptRunFields.Signal
+}
+
+// GetProblem returns ScriptHostQueryScriptHostActiveRunScriptRun.Problem, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) GetProblem() *string {
+	return v.ScriptRunFields.Problem
+}
+
+// GetLogBytes returns ScriptHostQueryScriptHostActiveRunScriptRun.LogBytes, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) GetLogBytes() int64 {
+	return v.ScriptRunFields.LogBytes
+}
+
+// GetLogCut returns ScriptHostQueryScriptHostActiveRunScriptRun.LogCut, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) GetLogCut() bool {
+	return v.ScriptRunFields.LogCut
+}
+
+// GetCancelRequestedAt returns ScriptHostQueryScriptHostActiveRunScriptRun.CancelRequestedAt, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) GetCancelRequestedAt() *time.Time {
+	return v.ScriptRunFields.CancelRequestedAt
+}
+
+// GetCancelRequestedBy returns ScriptHostQueryScriptHostActiveRunScriptRun.CancelRequestedBy, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) GetCancelRequestedBy() *string {
+	return v.ScriptRunFields.CancelRequestedBy
+}
+
+// GetCancelReason returns ScriptHostQueryScriptHostActiveRunScriptRun.CancelReason, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) GetCancelReason() *string {
+	return v.ScriptRunFields.CancelReason
+}
+
+// GetRequestedBy returns ScriptHostQueryScriptHostActiveRunScriptRun.RequestedBy, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) GetRequestedBy() ScriptRunFieldsRequestedByActor {
+	return v.ScriptRunFields.RequestedBy
+}
+
+// GetCreatedAt returns ScriptHostQueryScriptHostActiveRunScriptRun.CreatedAt, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) GetCreatedAt() time.Time {
+	return v.ScriptRunFields.CreatedAt
+}
+
+// GetStartedAt returns ScriptHostQueryScriptHostActiveRunScriptRun.StartedAt, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) GetStartedAt() *time.Time {
+	return v.ScriptRunFields.StartedAt
+}
+
+// GetEndedAt returns ScriptHostQueryScriptHostActiveRunScriptRun.EndedAt, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) GetEndedAt() *time.Time {
+	return v.ScriptRunFields.EndedAt
+}
+
+// GetDuration returns ScriptHostQueryScriptHostActiveRunScriptRun.Duration, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) GetDuration() *int64 {
+	return v.ScriptRunFields.Duration
+}
+
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ScriptHostQueryScriptHostActiveRunScriptRun
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ScriptHostQueryScriptHostActiveRunScriptRun = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.ScriptRunFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalScriptHostQueryScriptHostActiveRunScriptRun struct {
+	Id string `json:"id"`
+
+	Host string `json:"host"`
+
+	State ScriptRunState `json:"state"`
+
+	NodeCount int `json:"nodeCount"`
+
+	Pid *int `json:"pid"`
+
+	ExitCode *int `json:"exitCode"`
+
+	Signal *string `json:"signal"`
+
+	Problem *string `json:"problem"`
+
+	LogBytes int64 `json:"logBytes"`
+
+	LogCut bool `json:"logCut"`
+
+	CancelRequestedAt *time.Time `json:"cancelRequestedAt"`
+
+	CancelRequestedBy *string `json:"cancelRequestedBy"`
+
+	CancelReason *string `json:"cancelReason"`
+
+	RequestedBy ScriptRunFieldsRequestedByActor `json:"requestedBy"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	StartedAt *time.Time `json:"startedAt"`
+
+	EndedAt *time.Time `json:"endedAt"`
+
+	Duration *int64 `json:"duration"`
+}
+
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ScriptHostQueryScriptHostActiveRunScriptRun) __premarshalJSON() (*__premarshalScriptHostQueryScriptHostActiveRunScriptRun, error) {
+	var retval __premarshalScriptHostQueryScriptHostActiveRunScriptRun
+
+	retval.Id = v.ScriptRunFields.Id
+	retval.Host = v.ScriptRunFields.Host
+	retval.State = v.ScriptRunFields.State
+	retval.NodeCount = v.ScriptRunFields.NodeCount
+	retval.Pid = v.ScriptRunFields.Pid
+	retval.ExitCode = v.ScriptRunFields.ExitCode
+	retval.Signal = v.ScriptRunFields.Signal
+	retval.Problem = v.ScriptRunFields.Problem
+	retval.LogBytes = v.ScriptRunFields.LogBytes
+	retval.LogCut = v.ScriptRunFields.LogCut
+	retval.CancelRequestedAt = v.ScriptRunFields.CancelRequestedAt
+	retval.CancelRequestedBy = v.ScriptRunFields.CancelRequestedBy
+	retval.CancelReason = v.ScriptRunFields.CancelReason
+	retval.RequestedBy = v.ScriptRunFields.RequestedBy
+	retval.CreatedAt = v.ScriptRunFields.CreatedAt
+	retval.StartedAt = v.ScriptRunFields.StartedAt
+	retval.EndedAt = v.ScriptRunFields.EndedAt
+	retval.Duration = v.ScriptRunFields.Duration
+	return &retval, nil
+}
+
+// ScriptHostQueryScriptHostMarkerScriptMarker includes the requested fields of the GraphQL type ScriptMarker.
+// The GraphQL type's documentation follows.
+//
+// The file that says that a run is in progress.
+type ScriptHostQueryScriptHostMarkerScriptMarker struct {
+	ScriptMarkerFields `json:"-"`
+}
+
+// GetPath returns ScriptHostQueryScriptHostMarkerScriptMarker.Path, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostMarkerScriptMarker) GetPath() string {
+	return v.ScriptMarkerFields.Path
+}
+
+// GetPresent returns ScriptHostQueryScriptHostMarkerScriptMarker.Present, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostMarkerScriptMarker) GetPresent() bool {
+	return v.ScriptMarkerFields.Present
+}
+
+// GetSince returns ScriptHostQueryScriptHostMarkerScriptMarker.Since, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostMarkerScriptMarker) GetSince() *time.Time {
+	return v.ScriptMarkerFields.Since
+}
+
+// GetStale returns ScriptHostQueryScriptHostMarkerScriptMarker.Stale, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostMarkerScriptMarker) GetStale() bool {
+	return v.ScriptMarkerFields.Stale
+}
+
+func (v *ScriptHostQueryScriptHostMarkerScriptMarker) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ScriptHostQueryScriptHostMarkerScriptMarker
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ScriptHostQueryScriptHostMarkerScriptMarker = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.ScriptMarkerFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalScriptHostQueryScriptHostMarkerScriptMarker struct {
+	Path string `json:"path"`
+
+	Present bool `json:"present"`
+
+	Since *time.Time `json:"since"`
+
+	Stale bool `json:"stale"`
+}
+
+func (v *ScriptHostQueryScriptHostMarkerScriptMarker) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ScriptHostQueryScriptHostMarkerScriptMarker) __premarshalJSON() (*__premarshalScriptHostQueryScriptHostMarkerScriptMarker, error) {
+	var retval __premarshalScriptHostQueryScriptHostMarkerScriptMarker
+
+	retval.Path = v.ScriptMarkerFields.Path
+	retval.Present = v.ScriptMarkerFields.Present
+	retval.Since = v.ScriptMarkerFields.Since
+	retval.Stale = v.ScriptMarkerFields.Stale
+	return &retval, nil
+}
+
+// ScriptHostQueryScriptHostObstacleUserError includes the requested fields of the GraphQL type UserError.
+// The GraphQL type's documentation follows.
+//
+// Something about the input or the state of things that a caller can act on.
+type ScriptHostQueryScriptHostObstacleUserError struct {
+	ProblemFields `json:"-"`
+}
+
+// GetCode returns ScriptHostQueryScriptHostObstacleUserError.Code, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostObstacleUserError) GetCode() ErrorCode { return v.ProblemFields.Code }
+
+// GetMessage returns ScriptHostQueryScriptHostObstacleUserError.Message, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostObstacleUserError) GetMessage() string {
+	return v.ProblemFields.Message
+}
+
+// GetField returns ScriptHostQueryScriptHostObstacleUserError.Field, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostObstacleUserError) GetField() []string {
+	return v.ProblemFields.Field
+}
+
+// GetElementIndex returns ScriptHostQueryScriptHostObstacleUserError.ElementIndex, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostObstacleUserError) GetElementIndex() *int {
+	return v.ProblemFields.ElementIndex
+}
+
+// GetRetryable returns ScriptHostQueryScriptHostObstacleUserError.Retryable, and is useful for accessing the field via an interface.
+func (v *ScriptHostQueryScriptHostObstacleUserError) GetRetryable() bool {
+	return v.ProblemFields.Retryable
+}
+
+func (v *ScriptHostQueryScriptHostObstacleUserError) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ScriptHostQueryScriptHostObstacleUserError
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ScriptHostQueryScriptHostObstacleUserError = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.ProblemFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalScriptHostQueryScriptHostObstacleUserError struct {
+	Code ErrorCode `json:"code"`
+
+	Message string `json:"message"`
+
+	Field []string `json:"field"`
+
+	ElementIndex *int `json:"elementIndex"`
+
+	Retryable bool `json:"retryable"`
+}
+
+func (v *ScriptHostQueryScriptHostObstacleUserError) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ScriptHostQueryScriptHostObstacleUserError) __premarshalJSON() (*__premarshalScriptHostQueryScriptHostObstacleUserError, error) {
+	var retval __premarshalScriptHostQueryScriptHostObstacleUserError
+
+	retval.Code = v.ProblemFields.Code
+	retval.Message = v.ProblemFields.Message
+	retval.Field = v.ProblemFields.Field
+	retval.ElementIndex = v.ProblemFields.ElementIndex
+	retval.Retryable = v.ProblemFields.Retryable
+	return &retval, nil
+}
+
+// ScriptMarkerFields includes the GraphQL fields of ScriptMarker requested by the fragment ScriptMarkerFields.
+// The GraphQL type's documentation follows.
+//
+// The file that says that a run is in progress.
+type ScriptMarkerFields struct {
+	// Where it is.
+	Path string `json:"path"`
+	// It is there.
+	Present bool `json:"present"`
+	// Since when it is there.
+	Since *time.Time `json:"since"`
+	// It is there, but no script of ours that is alive has made it.
+	Stale bool `json:"stale"`
+}
+
+// GetPath returns ScriptMarkerFields.Path, and is useful for accessing the field via an interface.
+func (v *ScriptMarkerFields) GetPath() string { return v.Path }
+
+// GetPresent returns ScriptMarkerFields.Present, and is useful for accessing the field via an interface.
+func (v *ScriptMarkerFields) GetPresent() bool { return v.Present }
+
+// GetSince returns ScriptMarkerFields.Since, and is useful for accessing the field via an interface.
+func (v *ScriptMarkerFields) GetSince() *time.Time { return v.Since }
+
+// GetStale returns ScriptMarkerFields.Stale, and is useful for accessing the field via an interface.
+func (v *ScriptMarkerFields) GetStale() bool { return v.Stale }
+
+// ScriptRunFields includes the GraphQL fields of ScriptRun requested by the fragment ScriptRunFields.
+// The GraphQL type's documentation follows.
+//
+// One execution of the deployment script on one host. It covers several nodes.
+type ScriptRunFields struct {
+	// Global id, opaque.
+	Id string `json:"id"`
+	// The host.
+	Host string `json:"host"`
+	// Its state.
+	State ScriptRunState `json:"state"`
+	// How many nodes it covers.
+	NodeCount int `json:"nodeCount"`
+	// Process id of the script; null if it was never started.
+	Pid *int `json:"pid"`
+	// Exit code; null unless it ended by itself.
+	ExitCode *int `json:"exitCode"`
+	// Signal that ended it, "SIGTERM"; null if none did.
+	Signal *string `json:"signal"`
+	// Why it failed, or what was odd; null if nothing was.
+	Problem *string `json:"problem"`
+	// Output written so far.
+	LogBytes int64 `json:"logBytes"`
+	// The output is longer than the log may be: its middle is missing.
+	LogCut bool `json:"logCut"`
+	// When its end was asked for; null if it was not.
+	CancelRequestedAt *time.Time `json:"cancelRequestedAt"`
+	// Who asked for its end.
+	CancelRequestedBy *string `json:"cancelRequestedBy"`
+	// Why.
+	CancelReason *string `json:"cancelReason"`
+	// Who asked for it.
+	RequestedBy ScriptRunFieldsRequestedByActor `json:"requestedBy"`
+	// When it was accepted.
+	CreatedAt time.Time `json:"createdAt"`
+	// When the script was started, by its host's clock.
+	StartedAt *time.Time `json:"startedAt"`
+	// When it ended, by its host's clock.
+	EndedAt *time.Time `json:"endedAt"`
+	// From start to end; null while it runs.
+	Duration *int64 `json:"duration"`
+}
+
+// GetId returns ScriptRunFields.Id, and is useful for accessing the field via an interface.
+func (v *ScriptRunFields) GetId() string { return v.Id }
+
+// GetHost returns ScriptRunFields.Host, and is useful for accessing the field via an interface.
+func (v *ScriptRunFields) GetHost() string { return v.Host }
+
+// GetState returns ScriptRunFields.State, and is useful for accessing the field via an interface.
+func (v *ScriptRunFields) GetState() ScriptRunState { return v.State }
+
+// GetNodeCount returns ScriptRunFields.NodeCount, and is useful for accessing the field via an interface.
+func (v *ScriptRunFields) GetNodeCount() int { return v.NodeCount }
+
+// GetPid returns ScriptRunFields.Pid, and is useful for accessing the field via an interface.
+func (v *ScriptRunFields) GetPid() *int { return v.Pid }
+
+// GetExitCode returns ScriptRunFields.ExitCode, and is useful for accessing the field via an interface.
+func (v *ScriptRunFields) GetExitCode() *int { return v.ExitCode }
+
+// GetSignal returns ScriptRunFields.Signal, and is useful for accessing the field via an interface.
+func (v *ScriptRunFields) GetSignal() *string { return v.Signal }
+
+// GetProblem returns ScriptRunFields.Problem, and is useful for accessing the field via an interface.
+func (v *ScriptRunFields) GetProblem() *string { return v.Problem }
+
+// GetLogBytes returns ScriptRunFields.LogBytes, and is useful for accessing the field via an interface.
+func (v *ScriptRunFields) GetLogBytes() int64 { return v.LogBytes }
+
+// GetLogCut returns ScriptRunFields.LogCut, and is useful for accessing the field via an interface.
+func (v *ScriptRunFields) GetLogCut() bool { return v.LogCut }
+
+// GetCancelRequestedAt returns ScriptRunFields.CancelRequestedAt, and is useful for accessing the field via an interface.
+func (v *ScriptRunFields) GetCancelRequestedAt() *time.Time { return v.CancelRequestedAt }
+
+// GetCancelRequestedBy returns ScriptRunFields.CancelRequestedBy, and is useful for accessing the field via an interface.
+func (v *ScriptRunFields) GetCancelRequestedBy() *string { return v.CancelRequestedBy }
+
+// GetCancelReason returns ScriptRunFields.CancelReason, and is useful for accessing the field via an interface.
+func (v *ScriptRunFields) GetCancelReason() *string { return v.CancelReason }
+
+// GetRequestedBy returns ScriptRunFields.RequestedBy, and is useful for accessing the field via an interface.
+func (v *ScriptRunFields) GetRequestedBy() ScriptRunFieldsRequestedByActor { return v.RequestedBy }
+
+// GetCreatedAt returns ScriptRunFields.CreatedAt, and is useful for accessing the field via an interface.
+func (v *ScriptRunFields) GetCreatedAt() time.Time { return v.CreatedAt }
+
+// GetStartedAt returns ScriptRunFields.StartedAt, and is useful for accessing the field via an interface.
+func (v *ScriptRunFields) GetStartedAt() *time.Time { return v.StartedAt }
+
+// GetEndedAt returns ScriptRunFields.EndedAt, and is useful for accessing the field via an interface.
+func (v *ScriptRunFields) GetEndedAt() *time.Time { return v.EndedAt }
+
+// GetDuration returns ScriptRunFields.Duration, and is useful for accessing the field via an interface.
+func (v *ScriptRunFields) GetDuration() *int64 { return v.Duration }
+
+// ScriptRunFieldsRequestedByActor includes the requested fields of the GraphQL type Actor.
+// The GraphQL type's documentation follows.
+//
+// Who did something.
+type ScriptRunFieldsRequestedByActor struct {
+	// Its name.
+	Name string `json:"name"`
+}
+
+// GetName returns ScriptRunFieldsRequestedByActor.Name, and is useful for accessing the field via an interface.
+func (v *ScriptRunFieldsRequestedByActor) GetName() string { return v.Name }
+
+// ScriptRunQueryResponse is returned by ScriptRunQuery on success.
+type ScriptRunQueryResponse struct {
+	// A run of the deployment script; null if there is none of that id.
+	ScriptRun *ScriptRunQueryScriptRun `json:"scriptRun"`
+}
+
+// GetScriptRun returns ScriptRunQueryResponse.ScriptRun, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryResponse) GetScriptRun() *ScriptRunQueryScriptRun { return v.ScriptRun }
+
+// ScriptRunQueryScriptRun includes the requested fields of the GraphQL type ScriptRun.
+// The GraphQL type's documentation follows.
+//
+// One execution of the deployment script on one host. It covers several nodes.
+type ScriptRunQueryScriptRun struct {
+	ScriptRunFields `json:"-"`
+	// What it stored, in the order of the request.
+	Documents []ScriptRunQueryScriptRunDocumentsNodeDocument `json:"documents"`
+}
+
+// GetDocuments returns ScriptRunQueryScriptRun.Documents, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetDocuments() []ScriptRunQueryScriptRunDocumentsNodeDocument {
+	return v.Documents
+}
+
+// GetId returns ScriptRunQueryScriptRun.Id, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetId() string { return v.ScriptRunFields.Id }
+
+// GetHost returns ScriptRunQueryScriptRun.Host, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetHost() string { return v.ScriptRunFields.Host }
+
+// GetState returns ScriptRunQueryScriptRun.State, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetState() ScriptRunState { return v.ScriptRunFields.State }
+
+// GetNodeCount returns ScriptRunQueryScriptRun.NodeCount, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetNodeCount() int { return v.ScriptRunFields.NodeCount }
+
+// GetPid returns ScriptRunQueryScriptRun.Pid, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetPid() *int { return v.ScriptRunFields.Pid }
+
+// GetExitCode returns ScriptRunQueryScriptRun.ExitCode, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetExitCode() *int { return v.ScriptRunFields.ExitCode }
+
+// GetSignal returns ScriptRunQueryScriptRun.Signal, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetSignal() *string { return v.ScriptRunFields.Signal }
+
+// GetProblem returns ScriptRunQueryScriptRun.Problem, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetProblem() *string { return v.ScriptRunFields.Problem }
+
+// GetLogBytes returns ScriptRunQueryScriptRun.LogBytes, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetLogBytes() int64 { return v.ScriptRunFields.LogBytes }
+
+// GetLogCut returns ScriptRunQueryScriptRun.LogCut, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetLogCut() bool { return v.ScriptRunFields.LogCut }
+
+// GetCancelRequestedAt returns ScriptRunQueryScriptRun.CancelRequestedAt, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetCancelRequestedAt() *time.Time {
+	return v.ScriptRunFields.CancelRequestedAt
+}
+
+// GetCancelRequestedBy returns ScriptRunQueryScriptRun.CancelRequestedBy, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetCancelRequestedBy() *string {
+	return v.ScriptRunFields.CancelRequestedBy
+}
+
+// GetCancelReason returns ScriptRunQueryScriptRun.CancelReason, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetCancelReason() *string { return v.ScriptRunFields.CancelReason }
+
+// GetRequestedBy returns ScriptRunQueryScriptRun.RequestedBy, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetRequestedBy() ScriptRunFieldsRequestedByActor {
+	return v.ScriptRunFields.RequestedBy
+}
+
+// GetCreatedAt returns ScriptRunQueryScriptRun.CreatedAt, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetCreatedAt() time.Time { return v.ScriptRunFields.CreatedAt }
+
+// GetStartedAt returns ScriptRunQueryScriptRun.StartedAt, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetStartedAt() *time.Time { return v.ScriptRunFields.StartedAt }
+
+// GetEndedAt returns ScriptRunQueryScriptRun.EndedAt, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetEndedAt() *time.Time { return v.ScriptRunFields.EndedAt }
+
+// GetDuration returns ScriptRunQueryScriptRun.Duration, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRun) GetDuration() *int64 { return v.ScriptRunFields.Duration }
+
+func (v *ScriptRunQueryScriptRun) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ScriptRunQueryScriptRun
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ScriptRunQueryScriptRun = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.ScriptRunFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalScriptRunQueryScriptRun struct {
+	Documents []ScriptRunQueryScriptRunDocumentsNodeDocument `json:"documents"`
+
+	Id string `json:"id"`
+
+	Host string `json:"host"`
+
+	State ScriptRunState `json:"state"`
+
+	NodeCount int `json:"nodeCount"`
+
+	Pid *int `json:"pid"`
+
+	ExitCode *int `json:"exitCode"`
+
+	Signal *string `json:"signal"`
+
+	Problem *string `json:"problem"`
+
+	LogBytes int64 `json:"logBytes"`
+
+	LogCut bool `json:"logCut"`
+
+	CancelRequestedAt *time.Time `json:"cancelRequestedAt"`
+
+	CancelRequestedBy *string `json:"cancelRequestedBy"`
+
+	CancelReason *string `json:"cancelReason"`
+
+	RequestedBy ScriptRunFieldsRequestedByActor `json:"requestedBy"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	StartedAt *time.Time `json:"startedAt"`
+
+	EndedAt *time.Time `json:"endedAt"`
+
+	Duration *int64 `json:"duration"`
+}
+
+func (v *ScriptRunQueryScriptRun) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ScriptRunQueryScriptRun) __premarshalJSON() (*__premarshalScriptRunQueryScriptRun, error) {
+	var retval __premarshalScriptRunQueryScriptRun
+
+	retval.Documents = v.Documents
+	retval.Id = v.ScriptRunFields.Id
+	retval.Host = v.ScriptRunFields.Host
+	retval.State = v.ScriptRunFields.State
+	retval.NodeCount = v.ScriptRunFields.NodeCount
+	retval.Pid = v.ScriptRunFields.Pid
+	retval.ExitCode = v.ScriptRunFields.ExitCode
+	retval.Signal = v.ScriptRunFields.Signal
+	retval.Problem = v.ScriptRunFields.Problem
+	retval.LogBytes = v.ScriptRunFields.LogBytes
+	retval.LogCut = v.ScriptRunFields.LogCut
+	retval.CancelRequestedAt = v.ScriptRunFields.CancelRequestedAt
+	retval.CancelRequestedBy = v.ScriptRunFields.CancelRequestedBy
+	retval.CancelReason = v.ScriptRunFields.CancelReason
+	retval.RequestedBy = v.ScriptRunFields.RequestedBy
+	retval.CreatedAt = v.ScriptRunFields.CreatedAt
+	retval.StartedAt = v.ScriptRunFields.StartedAt
+	retval.EndedAt = v.ScriptRunFields.EndedAt
+	retval.Duration = v.ScriptRunFields.Duration
+	return &retval, nil
+}
+
+// ScriptRunQueryScriptRunDocumentsNodeDocument includes the requested fields of the GraphQL type NodeDocument.
+// The GraphQL type's documentation follows.
+//
+// A configuration as it was stored.
+type ScriptRunQueryScriptRunDocumentsNodeDocument struct {
+	// Name of the node.
+	NodeName string `json:"nodeName"`
+	// Global id of the deployment that it is of.
+	DeploymentId string `json:"deploymentId"`
+	// Attempt of the deployment.
+	Attempt int `json:"attempt"`
+	// Name of the file.
+	File string `json:"file"`
+	// SHA-256 of the content, hexadecimal.
+	Sha256 string `json:"sha256"`
+}
+
+// GetNodeName returns ScriptRunQueryScriptRunDocumentsNodeDocument.NodeName, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRunDocumentsNodeDocument) GetNodeName() string { return v.NodeName }
+
+// GetDeploymentId returns ScriptRunQueryScriptRunDocumentsNodeDocument.DeploymentId, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRunDocumentsNodeDocument) GetDeploymentId() string {
+	return v.DeploymentId
+}
+
+// GetAttempt returns ScriptRunQueryScriptRunDocumentsNodeDocument.Attempt, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRunDocumentsNodeDocument) GetAttempt() int { return v.Attempt }
+
+// GetFile returns ScriptRunQueryScriptRunDocumentsNodeDocument.File, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRunDocumentsNodeDocument) GetFile() string { return v.File }
+
+// GetSha256 returns ScriptRunQueryScriptRunDocumentsNodeDocument.Sha256, and is useful for accessing the field via an interface.
+func (v *ScriptRunQueryScriptRunDocumentsNodeDocument) GetSha256() string { return v.Sha256 }
+
+// How a run of the deployment script stands.
+type ScriptRunState string
+
+const (
+	// Accepted; its files are being written.
+	ScriptRunStateStoring ScriptRunState = "STORING"
+	// The script runs.
+	ScriptRunStateRunning ScriptRunState = "RUNNING"
+	// It exited with 0.
+	ScriptRunStateSucceeded ScriptRunState = "SUCCEEDED"
+	// It could not start, exited with another code, or was ended by a signal.
+	ScriptRunStateFailed ScriptRunState = "FAILED"
+	// It was ended because an operator asked for it.
+	ScriptRunStateCanceled ScriptRunState = "CANCELED"
+	// It ran, and nobody can tell how it ended.
+	ScriptRunStateLost ScriptRunState = "LOST"
+)
+
+var AllScriptRunState = []ScriptRunState{
+	ScriptRunStateStoring,
+	ScriptRunStateRunning,
+	ScriptRunStateSucceeded,
+	ScriptRunStateFailed,
+	ScriptRunStateCanceled,
+	ScriptRunStateLost,
+}
+
+// ScriptRunsQueryResponse is returned by ScriptRunsQuery on success.
+type ScriptRunsQueryResponse struct {
+	// Runs of the deployment script, the newest first.
+	ScriptRuns ScriptRunsQueryScriptRunsScriptRunConnection `json:"scriptRuns"`
+}
+
+// GetScriptRuns returns ScriptRunsQueryResponse.ScriptRuns, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryResponse) GetScriptRuns() ScriptRunsQueryScriptRunsScriptRunConnection {
+	return v.ScriptRuns
+}
+
+// ScriptRunsQueryScriptRunsScriptRunConnection includes the requested fields of the GraphQL type ScriptRunConnection.
+// The GraphQL type's documentation follows.
+//
+// A page of runs.
+type ScriptRunsQueryScriptRunsScriptRunConnection struct {
+	// Without.
+	Nodes []ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun `json:"nodes"`
+	// Whether there are more.
+	PageInfo ScriptRunsQueryScriptRunsScriptRunConnectionPageInfo `json:"pageInfo"`
+}
+
+// GetNodes returns ScriptRunsQueryScriptRunsScriptRunConnection.Nodes, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnection) GetNodes() []ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun {
+	return v.Nodes
+}
+
+// GetPageInfo returns ScriptRunsQueryScriptRunsScriptRunConnection.PageInfo, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnection) GetPageInfo() ScriptRunsQueryScriptRunsScriptRunConnectionPageInfo {
+	return v.PageInfo
+}
+
+// ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun includes the requested fields of the GraphQL type ScriptRun.
+// The GraphQL type's documentation follows.
+//
+// One execution of the deployment script on one host. It covers several nodes.
+type ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun struct {
+	ScriptRunFields `json:"-"`
+}
+
+// GetId returns ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun.Id, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) GetId() string {
+	return v.ScriptRunFields.Id
+}
+
+// GetHost returns ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun.Host, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) GetHost() string {
+	return v.ScriptRunFields.Host
+}
+
+// GetState returns ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun.State, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) GetState() ScriptRunState {
+	return v.ScriptRunFields.State
+}
+
+// GetNodeCount returns ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun.NodeCount, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) GetNodeCount() int {
+	return v.ScriptRunFields.NodeCount
+}
+
+// GetPid returns ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun.Pid, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) GetPid() *int {
+	return v.ScriptRunFields.Pid
+}
+
+// GetExitCode returns ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun.ExitCode, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) GetExitCode() *int {
+	return v.ScriptRunFields.ExitCode
+}
+
+// GetSignal returns ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun.Signal, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) GetSignal() *string {
+	return v.ScriptRunFields.Signal
+}
+
+// GetProblem returns ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun.Problem, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) GetProblem() *string {
+	return v.ScriptRunFields.Problem
+}
+
+// GetLogBytes returns ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun.LogBytes, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) GetLogBytes() int64 {
+	return v.ScriptRunFields.LogBytes
+}
+
+// GetLogCut returns ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun.LogCut, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) GetLogCut() bool {
+	return v.ScriptRunFields.LogCut
+}
+
+// GetCancelRequestedAt returns ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun.CancelRequestedAt, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) GetCancelRequestedAt() *time.Time {
+	return v.ScriptRunFields.CancelRequestedAt
+}
+
+// GetCancelRequestedBy returns ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun.CancelRequestedBy, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) GetCancelRequestedBy() *string {
+	return v.ScriptRunFields.CancelRequestedBy
+}
+
+// GetCancelReason returns ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun.CancelReason, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) GetCancelReason() *string {
+	return v.ScriptRunFields.CancelReason
+}
+
+// GetRequestedBy returns ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun.RequestedBy, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) GetRequestedBy() ScriptRunFieldsRequestedByActor {
+	return v.ScriptRunFields.RequestedBy
+}
+
+// GetCreatedAt returns ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun.CreatedAt, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) GetCreatedAt() time.Time {
+	return v.ScriptRunFields.CreatedAt
+}
+
+// GetStartedAt returns ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun.StartedAt, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) GetStartedAt() *time.Time {
+	return v.ScriptRunFields.StartedAt
+}
+
+// GetEndedAt returns ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun.EndedAt, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) GetEndedAt() *time.Time {
+	return v.ScriptRunFields.EndedAt
+}
+
+// GetDuration returns ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun.Duration, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) GetDuration() *int64 {
+	return v.ScriptRunFields.Duration
+}
+
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) UnmarshalJSON(b []byte) error {
+
+	if string(b) == "null" {
+		return nil
+	}
+
+	var firstPass struct {
+		*ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun
+		graphql.NoUnmarshalJSON
+	}
+	firstPass.ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun = v
+
+	err := json.Unmarshal(b, &firstPass)
+	if err != nil {
+		return err
+	}
+
+	err = json.Unmarshal(
+		b, &v.ScriptRunFields)
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+type __premarshalScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun struct {
+	Id string `json:"id"`
+
+	Host string `json:"host"`
+
+	State ScriptRunState `json:"state"`
+
+	NodeCount int `json:"nodeCount"`
+
+	Pid *int `json:"pid"`
+
+	ExitCode *int `json:"exitCode"`
+
+	Signal *string `json:"signal"`
+
+	Problem *string `json:"problem"`
+
+	LogBytes int64 `json:"logBytes"`
+
+	LogCut bool `json:"logCut"`
+
+	CancelRequestedAt *time.Time `json:"cancelRequestedAt"`
+
+	CancelRequestedBy *string `json:"cancelRequestedBy"`
+
+	CancelReason *string `json:"cancelReason"`
+
+	RequestedBy ScriptRunFieldsRequestedByActor `json:"requestedBy"`
+
+	CreatedAt time.Time `json:"createdAt"`
+
+	StartedAt *time.Time `json:"startedAt"`
+
+	EndedAt *time.Time `json:"endedAt"`
+
+	Duration *int64 `json:"duration"`
+}
+
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) MarshalJSON() ([]byte, error) {
+	premarshaled, err := v.__premarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(premarshaled)
+}
+
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun) __premarshalJSON() (*__premarshalScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun, error) {
+	var retval __premarshalScriptRunsQueryScriptRunsScriptRunConnectionNodesScriptRun
+
+	retval.Id = v.ScriptRunFields.Id
+	retval.Host = v.ScriptRunFields.Host
+	retval.State = v.ScriptRunFields.State
+	retval.NodeCount = v.ScriptRunFields.NodeCount
+	retval.Pid = v.ScriptRunFields.Pid
+	retval.ExitCode = v.ScriptRunFields.ExitCode
+	retval.Signal = v.ScriptRunFields.Signal
+	retval.Problem = v.ScriptRunFields.Problem
+	retval.LogBytes = v.ScriptRunFields.LogBytes
+	retval.LogCut = v.ScriptRunFields.LogCut
+	retval.CancelRequestedAt = v.ScriptRunFields.CancelRequestedAt
+	retval.CancelRequestedBy = v.ScriptRunFields.CancelRequestedBy
+	retval.CancelReason = v.ScriptRunFields.CancelReason
+	retval.RequestedBy = v.ScriptRunFields.RequestedBy
+	retval.CreatedAt = v.ScriptRunFields.CreatedAt
+	retval.StartedAt = v.ScriptRunFields.StartedAt
+	retval.EndedAt = v.ScriptRunFields.EndedAt
+	retval.Duration = v.ScriptRunFields.Duration
+	return &retval, nil
+}
+
+// ScriptRunsQueryScriptRunsScriptRunConnectionPageInfo includes the requested fields of the GraphQL type PageInfo.
+// The GraphQL type's documentation follows.
+//
+// Where a page lies in its list (Relay's connection specification).
+type ScriptRunsQueryScriptRunsScriptRunConnectionPageInfo struct {
+	// There are items after this page. When paging backward: `before` was given.
+	HasNextPage bool `json:"hasNextPage"`
+	// Cursor of the last item of the page, null when the page is empty.
+	EndCursor *string `json:"endCursor"`
+}
+
+// GetHasNextPage returns ScriptRunsQueryScriptRunsScriptRunConnectionPageInfo.HasNextPage, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionPageInfo) GetHasNextPage() bool {
+	return v.HasNextPage
+}
+
+// GetEndCursor returns ScriptRunsQueryScriptRunsScriptRunConnectionPageInfo.EndCursor, and is useful for accessing the field via an interface.
+func (v *ScriptRunsQueryScriptRunsScriptRunConnectionPageInfo) GetEndCursor() *string {
+	return v.EndCursor
+}
+
+// A host that a deployment script configures. It gets a run of the script of its own, as soon as no other has the host.
+type ScriptSpec struct {
+	// Its configuration: one document, as `applyNodeConfigs` takes it.
+	Document json.RawMessage `json:"document"`
+}
+
+// GetDocument returns ScriptSpec.Document, and is useful for accessing the field via an interface.
+func (v *ScriptSpec) GetDocument() json.RawMessage { return v.Document }
+
 // A network that a machine reaches over a VLAN.
 type VlanInput struct {
 	// The VLAN, 1 to 4094 (IEEE 802.1Q).
@@ -1299,6 +3204,14 @@ func (v *VlanInput) GetSubnet() string { return v.Subnet }
 
 // GetFloat returns VlanInput.Float, and is useful for accessing the field via an interface.
 func (v *VlanInput) GetFloat() *bool { return v.Float }
+
+// __CancelScriptRunMutationInput is used internally by genqlient
+type __CancelScriptRunMutationInput struct {
+	Input CancelScriptRunInput `json:"input"`
+}
+
+// GetInput returns __CancelScriptRunMutationInput.Input, and is useful for accessing the field via an interface.
+func (v *__CancelScriptRunMutationInput) GetInput() CancelScriptRunInput { return v.Input }
 
 // __DeployNodesInput is used internally by genqlient
 type __DeployNodesInput struct {
@@ -1339,6 +3252,150 @@ func (v *__NodesInput) GetAfter() *string { return v.After }
 
 // GetFilter returns __NodesInput.Filter, and is useful for accessing the field via an interface.
 func (v *__NodesInput) GetFilter() *BareMetalNodeFilter { return v.Filter }
+
+// __PollingQueryInput is used internally by genqlient
+type __PollingQueryInput struct {
+	Ids []string `json:"ids"`
+}
+
+// GetIds returns __PollingQueryInput.Ids, and is useful for accessing the field via an interface.
+func (v *__PollingQueryInput) GetIds() []string { return v.Ids }
+
+// __ScriptRunQueryInput is used internally by genqlient
+type __ScriptRunQueryInput struct {
+	Id string `json:"id"`
+}
+
+// GetId returns __ScriptRunQueryInput.Id, and is useful for accessing the field via an interface.
+func (v *__ScriptRunQueryInput) GetId() string { return v.Id }
+
+// __ScriptRunsQueryInput is used internally by genqlient
+type __ScriptRunsQueryInput struct {
+	First *int    `json:"first"`
+	After *string `json:"after"`
+}
+
+// GetFirst returns __ScriptRunsQueryInput.First, and is useful for accessing the field via an interface.
+func (v *__ScriptRunsQueryInput) GetFirst() *int { return v.First }
+
+// GetAfter returns __ScriptRunsQueryInput.After, and is useful for accessing the field via an interface.
+func (v *__ScriptRunsQueryInput) GetAfter() *string { return v.After }
+
+// The mutation executed by CancelScriptRunMutation.
+const CancelScriptRunMutation_Operation = `
+mutation CancelScriptRunMutation ($input: CancelScriptRunInput!) {
+	cancelScriptRun(input: $input) {
+		run {
+			... ScriptRunFields
+		}
+		errors {
+			... ProblemFields
+		}
+	}
+}
+fragment ScriptRunFields on ScriptRun {
+	id
+	host
+	state
+	nodeCount
+	pid
+	exitCode
+	signal
+	problem
+	logBytes
+	logCut
+	cancelRequestedAt
+	cancelRequestedBy
+	cancelReason
+	requestedBy {
+		name
+	}
+	createdAt
+	startedAt
+	endedAt
+	duration
+}
+fragment ProblemFields on UserError {
+	code
+	message
+	field
+	elementIndex
+	retryable
+}
+`
+
+func CancelScriptRunMutation(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input CancelScriptRunInput,
+) (data_ *CancelScriptRunMutationResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "CancelScriptRunMutation",
+		Query:  CancelScriptRunMutation_Operation,
+		Variables: &__CancelScriptRunMutationInput{
+			Input: input,
+		},
+	}
+
+	data_ = &CancelScriptRunMutationResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by ClearScriptMarkerMutation.
+const ClearScriptMarkerMutation_Operation = `
+mutation ClearScriptMarkerMutation {
+	clearScriptMarker {
+		marker {
+			... ScriptMarkerFields
+		}
+		errors {
+			... ProblemFields
+		}
+	}
+}
+fragment ScriptMarkerFields on ScriptMarker {
+	path
+	present
+	since
+	stale
+}
+fragment ProblemFields on UserError {
+	code
+	message
+	field
+	elementIndex
+	retryable
+}
+`
+
+func ClearScriptMarkerMutation(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *ClearScriptMarkerMutationResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ClearScriptMarkerMutation",
+		Query:  ClearScriptMarkerMutation_Operation,
+	}
+
+	data_ = &ClearScriptMarkerMutationResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
 
 // The mutation executed by DeployNodes.
 const DeployNodes_Operation = `
@@ -1544,6 +3601,257 @@ func Nodes(
 	}
 
 	data_ = &NodesResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by PollingQuery.
+const PollingQuery_Operation = `
+query PollingQuery ($ids: [ID!]!) {
+	nodes(ids: $ids) {
+		__typename
+		... on Deployment {
+			id
+			state
+			phaseKey
+			attempt
+			sshProbe {
+				target
+				attempt
+				maxAttempts
+				nextAttemptAt
+				lastErrorClass
+				lastMessage
+				offeredFingerprint
+				knownFingerprint
+			}
+		}
+	}
+}
+`
+
+func PollingQuery(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	ids []string,
+) (data_ *PollingQueryResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "PollingQuery",
+		Query:  PollingQuery_Operation,
+		Variables: &__PollingQueryInput{
+			Ids: ids,
+		},
+	}
+
+	data_ = &PollingQueryResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by ScriptHostQuery.
+const ScriptHostQuery_Operation = `
+query ScriptHostQuery {
+	scriptHost {
+		name
+		activeRun {
+			... ScriptRunFields
+		}
+		obstacle {
+			... ProblemFields
+		}
+		marker {
+			... ScriptMarkerFields
+		}
+	}
+}
+fragment ScriptRunFields on ScriptRun {
+	id
+	host
+	state
+	nodeCount
+	pid
+	exitCode
+	signal
+	problem
+	logBytes
+	logCut
+	cancelRequestedAt
+	cancelRequestedBy
+	cancelReason
+	requestedBy {
+		name
+	}
+	createdAt
+	startedAt
+	endedAt
+	duration
+}
+fragment ProblemFields on UserError {
+	code
+	message
+	field
+	elementIndex
+	retryable
+}
+fragment ScriptMarkerFields on ScriptMarker {
+	path
+	present
+	since
+	stale
+}
+`
+
+func ScriptHostQuery(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *ScriptHostQueryResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ScriptHostQuery",
+		Query:  ScriptHostQuery_Operation,
+	}
+
+	data_ = &ScriptHostQueryResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by ScriptRunQuery.
+const ScriptRunQuery_Operation = `
+query ScriptRunQuery ($id: ID!) {
+	scriptRun(id: $id) {
+		... ScriptRunFields
+		documents {
+			nodeName
+			deploymentId
+			attempt
+			file
+			sha256
+		}
+	}
+}
+fragment ScriptRunFields on ScriptRun {
+	id
+	host
+	state
+	nodeCount
+	pid
+	exitCode
+	signal
+	problem
+	logBytes
+	logCut
+	cancelRequestedAt
+	cancelRequestedBy
+	cancelReason
+	requestedBy {
+		name
+	}
+	createdAt
+	startedAt
+	endedAt
+	duration
+}
+`
+
+func ScriptRunQuery(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+) (data_ *ScriptRunQueryResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ScriptRunQuery",
+		Query:  ScriptRunQuery_Operation,
+		Variables: &__ScriptRunQueryInput{
+			Id: id,
+		},
+	}
+
+	data_ = &ScriptRunQueryResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by ScriptRunsQuery.
+const ScriptRunsQuery_Operation = `
+query ScriptRunsQuery ($first: Int, $after: Cursor) {
+	scriptRuns(first: $first, after: $after) {
+		nodes {
+			... ScriptRunFields
+		}
+		pageInfo {
+			hasNextPage
+			endCursor
+		}
+	}
+}
+fragment ScriptRunFields on ScriptRun {
+	id
+	host
+	state
+	nodeCount
+	pid
+	exitCode
+	signal
+	problem
+	logBytes
+	logCut
+	cancelRequestedAt
+	cancelRequestedBy
+	cancelReason
+	requestedBy {
+		name
+	}
+	createdAt
+	startedAt
+	endedAt
+	duration
+}
+`
+
+func ScriptRunsQuery(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	first *int,
+	after *string,
+) (data_ *ScriptRunsQueryResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "ScriptRunsQuery",
+		Query:  ScriptRunsQuery_Operation,
+		Variables: &__ScriptRunsQueryInput{
+			First: first,
+			After: after,
+		},
+	}
+
+	data_ = &ScriptRunsQueryResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(

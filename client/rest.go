@@ -24,7 +24,7 @@ type APIError struct {
 	RequestID string `json:"request_id"`
 	Retryable bool   `json:"retryable"`
 	Fields    []struct {
-		Field, Code, Message string
+		Field, Code, Key, Message string
 	} `json:"fields"`
 }
 
@@ -44,23 +44,33 @@ func (e *APIError) Error() string {
 // rest calls the REST face: in and out are JSON documents, nil for none. A
 // refusal is an *APIError.
 func (c *Client) rest(ctx context.Context, method, path string, in, out any) (status int, err error) {
+	var raw []byte
+	if in != nil {
+		if raw, err = json.Marshal(in); err != nil {
+			return 0, fmt.Errorf("%s %s: %w", method, path, err)
+		}
+	}
+	return c.send(ctx, method, path, raw, nil, out)
+}
+
+// send is rest with a body as it is to be sent, and more headers; nil = none.
+func (c *Client) send(ctx context.Context, method, path string, raw []byte, header http.Header, out any) (status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
 	var body io.Reader
-	if in != nil {
-		raw, err := json.Marshal(in)
-		if err != nil {
-			return 0, fmt.Errorf("%s %s: %w", method, path, err)
-		}
+	if raw != nil {
 		body = bytes.NewReader(raw)
 	}
 	r, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return 0, fmt.Errorf("%s %s: %w", method, path, err)
 	}
+	for name, values := range header {
+		r.Header[name] = values
+	}
 	r.Header.Set("Accept", "application/json")
 	r.Header.Set("Authorization", "Bearer "+c.token)
-	if in != nil {
+	if raw != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := c.http.Do(r)
@@ -68,7 +78,7 @@ func (c *Client) rest(ctx context.Context, method, path string, in, out any) (st
 		return 0, fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	defer resp.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	raw, err = io.ReadAll(io.LimitReader(resp.Body, 64<<20))
 	if err != nil {
 		return 0, fmt.Errorf("%s %s: %w", method, path, err)
 	}
