@@ -37,6 +37,8 @@ type cli struct {
 	Vpcsim       vpcsimCmd       `cmd:"" help:"Run the simulator of IBM Cloud VPC with simulated machines."`
 	Deploy       deployCmd       `cmd:"" help:"Deploy nodes."`
 	Plan         planCmd         `cmd:"" help:"Show what would become of a deployment, and do nothing."`
+	Apply        applyCmd        `cmd:"" help:"Write configurations of nodes and run the deployment script over them."`
+	Script       scriptCmd       `cmd:"" help:"Runs of the deployment script: list, show, log, cancel, marker."`
 	Watch        watchCmd        `cmd:"" help:"Follow deployments to their end."`
 	Retry        retryCmd        `cmd:"" help:"Begin another attempt of a failed deployment."`
 	Cancel       cancelCmd       `cmd:"" help:"End a deployment; what was made for it stays."`

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +24,8 @@ import (
 type progress interface {
 	// event shows a change of the deployment that is followed as name.
 	event(name string, e client.Event)
+	// polled shows where the polling of the host of one that is followed stands.
+	polled(name string, p client.Polling)
 	note(text string)
 	// warn tells what must not be lost where the rest of the output goes.
 	warn(text string)
@@ -45,6 +48,61 @@ type lines struct {
 	mu         sync.Mutex
 	out        io.Writer
 	complaints io.Writer
+	probes     map[string]probeShown // what was shown of the polling of a host
+}
+
+// probeShown is an attempt to reach a host that was shown.
+type probeShown struct {
+	of      int // attempt of the deployment
+	attempt int
+	class   string
+}
+
+// probeLines is how many attempts that ended alike are told of in one line.
+const probeLines = 12
+
+// polled prints the first attempt, every one that ended otherwise than the one
+// before, and some of the others.
+func (l *lines) polled(name string, p client.Polling) {
+	probe := p.SshProbe
+	if probe == nil || probe.Attempt == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := probeShown{p.Attempt, probe.Attempt, value(probe.LastErrorClass)}
+	was, shown := l.probes[name]
+	if shown && was.of == now.of && (was.attempt == now.attempt || was.class == now.class && now.attempt < was.attempt+probeLines) {
+		return
+	}
+	if l.probes == nil {
+		l.probes = map[string]probeShown{}
+	}
+	l.probes[name] = now
+	fmt.Fprintf(l.out, "%s  %-12s  %-18s %-12s %s\n", time.Now().UTC().Format("15:04:05"), name, p.PhaseKey, "polling", probeText(probe))
+}
+
+// probeText says how the last attempt to reach a host ended.
+func probeText(p *client.PollingQueryNodesDeploymentSshProbe) string {
+	text := fmt.Sprintf("%s attempt %d/%d", p.Target, p.Attempt, p.MaxAttempts)
+	if class := value(p.LastErrorClass); class != "" {
+		text += ": " + class
+	}
+	if m := value(p.LastMessage); m != "" {
+		text += ": " + oneLine(m)
+	}
+	if offered := value(p.OfferedFingerprint); offered != "" {
+		text += fmt.Sprintf(" (offered %s, known %s)", offered, value(p.KnownFingerprint))
+	}
+	return text
+}
+
+// value is the empty text for nil.
+func value(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 func (l *lines) event(name string, e client.Event) {
@@ -100,6 +158,8 @@ type barRow struct {
 	bar         *mpb.Bar
 	mu          sync.Mutex
 	phase, text string
+	provider    string
+	next        *time.Time // when the next attempt to reach the host begins
 }
 
 const barSteps = 1000
@@ -111,7 +171,7 @@ func newBars(out io.Writer, names []string) *bars {
 		width = max(width, len(n))
 	}
 	for _, n := range names {
-		row := &barRow{phase: "pending"}
+		row := &barRow{phase: "pending", provider: deploy.ProviderIBMVPC}
 		row.bar = b.p.AddBar(barSteps,
 			mpb.PrependDecorators(decor.Name(n, decor.WC{W: width + 1, C: decor.DindentRight}), decor.Elapsed(decor.ET_STYLE_MMSS, decor.WC{W: 6})),
 			mpb.AppendDecorators(decor.Any(row.label)))
@@ -125,9 +185,18 @@ func (r *barRow) label(decor.Statistics) string {
 	defer r.mu.Unlock()
 	text := r.text
 	if len(text) > 60 {
-		text = text[:57] + "..."
+		text = strings.ToValidUTF8(text[:57], "") + "..."
+	}
+	if r.next != nil {
+		if left := time.Until(*r.next); left > 0 {
+			text = fmt.Sprintf("next in %ds  %s", int(left.Seconds())+1, text)
+		}
 	}
 	return fmt.Sprintf("%-18s %s", r.phase, text)
+}
+
+func hasPhase(provider string, key phase.Key) bool {
+	return slices.ContainsFunc(phase.Catalogue(provider), func(d phase.Definition) bool { return d.Key == key })
 }
 
 func (b *bars) event(name string, e client.Event) {
@@ -138,7 +207,11 @@ func (b *bars) event(name string, e client.Event) {
 		return
 	}
 	row.mu.Lock()
-	row.phase, row.text = e.Phase, oneLine(e.Message)
+	row.phase, row.text, row.next = e.Phase, oneLine(e.Message), nil
+	if !hasPhase(row.provider, e.Phase) && hasPhase(deploy.ProviderScript, e.Phase) {
+		row.provider = deploy.ProviderScript
+	}
+	provider := row.provider
 	if e.Ended() && e.State != "succeeded" {
 		row.phase = e.State
 	}
@@ -150,7 +223,7 @@ func (b *bars) event(name string, e client.Event) {
 	if e.Status == "success" {
 		share = 1
 	}
-	done := phase.Progress(phase.Facts{Provider: deploy.ProviderIBMVPC, State: e.State, Open: e.Phase, Skip: []phase.Key{phase.ClusterFormation}}, share, nil)
+	done := phase.Progress(phase.Facts{Provider: provider, State: e.State, Open: e.Phase, Skip: []phase.Key{phase.ClusterFormation}}, share, nil)
 	if known, ok := phase.Lookup(e.Phase); ok && known.Ordinal < 100 {
 		row.bar.SetCurrent(min(int64(done*barSteps), barSteps-1))
 	}
@@ -162,6 +235,21 @@ func (b *bars) event(name string, e client.Event) {
 			return
 		}
 		row.bar.Abort(false)
+	}
+}
+
+func (b *bars) polled(name string, p client.Polling) {
+	b.mu.Lock()
+	row := b.rows[name]
+	b.mu.Unlock()
+	if row == nil || p.SshProbe == nil || !phase.Polls(p.PhaseKey) {
+		return
+	}
+	row.mu.Lock()
+	defer row.mu.Unlock()
+	row.next = p.SshProbe.NextAttemptAt
+	if p.SshProbe.Attempt > 0 {
+		row.text = probeText(p.SshProbe)
 	}
 }
 
