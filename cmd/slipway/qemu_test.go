@@ -90,6 +90,7 @@ func TestVirtualMachineFromOrderToDeployed(t *testing.T) {
 	} {
 		require.Contains(t, console, said)
 	}
+	require.NotContains(t, console, "slr_", "a token is on the console")
 }
 
 // TestVirtualMachineThatLosesPower: a machine that is cut off in the middle of
