@@ -49,7 +49,6 @@ type house struct {
 	host   *applytest.Host
 	kept   *keeper
 	*apply.Service
-	now time.Time
 }
 
 func open(t *testing.T, st *store.Store, change ...func(*apply.Deps)) *house {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -86,7 +87,7 @@ func (tx *Tx) LastProbe(deploymentID int64, key phase.Key) (*deploy.Probe, error
 	}
 	var raw []byte
 	err = tx.sql.QueryRowContext(tx.ctx, `SELECT probe FROM phase_runs WHERE deployment_id = $1 AND attempt = $2 AND phase = $3`, d.id, d.attempt, key).Scan(&raw)
-	if err == sql.ErrNoRows || err == nil && len(raw) == 0 {
+	if errors.Is(err, sql.ErrNoRows) || err == nil && len(raw) == 0 {
 		return nil, nil
 	}
 	if err != nil {
@@ -126,7 +127,7 @@ func (w *Writer) PinHostKey(ctx context.Context, c PinHostKey) error {
 		}
 		var raw []byte
 		err = tx.sql.QueryRowContext(tx.ctx, `SELECT probe FROM phase_runs WHERE deployment_id = $1 AND probe IS NOT NULL ORDER BY attempt DESC, id DESC LIMIT 1`, d.id).Scan(&raw)
-		if err != nil && err != sql.ErrNoRows {
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("lifecycle: reading a probe: %w", err)
 		}
 		var p deploy.Probe

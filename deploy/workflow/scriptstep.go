@@ -270,7 +270,7 @@ func (s *step) polled(ctx context.Context, result health.Result, probe deploy.Pr
 		return 0, err
 	case !over:
 		// Hosts of one run would all be asked in the same instant otherwise.
-		jitter := time.Duration(rand.Int64N(int64(s.engine.opts.Polling.Every)/10 + 1))
+		jitter := time.Duration(rand.Int64N(int64(s.engine.opts.Polling.Every)/10 + 1)) //nolint:gosec // nothing is kept secret by it
 		return max(next.Sub(s.engine.opts.Now())+jitter, 10*time.Millisecond), nil
 	case result.OK():
 		r := s.report(phase.Success, fmt.Sprintf("%s answered at attempt %d; boot id %s", probe.Target, probe.Attempt, firstNonEmpty(result.BootID, "not readable")))
@@ -286,7 +286,7 @@ func (s *step) polled(ctx context.Context, result health.Result, probe deploy.Pr
 
 // scriptHint is what to do about a host that the script configured.
 func scriptHint(r health.Result) string {
-	switch r.Class {
+	switch r.Class { //nolint:exhaustive // the others have hints that hold for every machine
 	case health.ClassAuthFailed:
 		return "The host does not accept the key for this user: see the settings --script-ssh-key and --script-ssh-user, and the host's authorized keys."
 	case health.ClassNotRestarted:
