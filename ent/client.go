@@ -15,6 +15,8 @@ import (
 	"entgo.io/ent/dialect"
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"
+	"github.com/slipwayhq/slipway/ent/bulkitem"
+	"github.com/slipwayhq/slipway/ent/bulkoperation"
 	"github.com/slipwayhq/slipway/ent/deployment"
 	"github.com/slipwayhq/slipway/ent/deploymentbatch"
 	"github.com/slipwayhq/slipway/ent/deploymentevent"
@@ -39,6 +41,10 @@ type Client struct {
 	config
 	// Schema is the client for creating, migrating and dropping schema.
 	Schema *migrate.Schema
+	// BulkItem is the client for interacting with the BulkItem builders.
+	BulkItem *BulkItemClient
+	// BulkOperation is the client for interacting with the BulkOperation builders.
+	BulkOperation *BulkOperationClient
 	// Deployment is the client for interacting with the Deployment builders.
 	Deployment *DeploymentClient
 	// DeploymentBatch is the client for interacting with the DeploymentBatch builders.
@@ -80,6 +86,8 @@ func NewClient(opts ...Option) *Client {
 
 func (c *Client) init() {
 	c.Schema = migrate.NewSchema(c.driver)
+	c.BulkItem = NewBulkItemClient(c.config)
+	c.BulkOperation = NewBulkOperationClient(c.config)
 	c.Deployment = NewDeploymentClient(c.config)
 	c.DeploymentBatch = NewDeploymentBatchClient(c.config)
 	c.DeploymentEvent = NewDeploymentEventClient(c.config)
@@ -187,6 +195,8 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 	return &Tx{
 		ctx:             ctx,
 		config:          cfg,
+		BulkItem:        NewBulkItemClient(cfg),
+		BulkOperation:   NewBulkOperationClient(cfg),
 		Deployment:      NewDeploymentClient(cfg),
 		DeploymentBatch: NewDeploymentBatchClient(cfg),
 		DeploymentEvent: NewDeploymentEventClient(cfg),
@@ -221,6 +231,8 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 	return &Tx{
 		ctx:             ctx,
 		config:          cfg,
+		BulkItem:        NewBulkItemClient(cfg),
+		BulkOperation:   NewBulkOperationClient(cfg),
 		Deployment:      NewDeploymentClient(cfg),
 		DeploymentBatch: NewDeploymentBatchClient(cfg),
 		DeploymentEvent: NewDeploymentEventClient(cfg),
@@ -242,7 +254,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 // Debug returns a new debug-client. It's used to get verbose logging on specific operations.
 //
 //	client.Debug().
-//		Deployment.
+//		BulkItem.
 //		Query().
 //		Count(ctx)
 func (c *Client) Debug() *Client {
@@ -265,9 +277,10 @@ func (c *Client) Close() error {
 // In order to add hooks to a specific client, call: `client.Node.Use(...)`.
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
-		c.Deployment, c.DeploymentBatch, c.DeploymentEvent, c.Node, c.NodeTombstone,
-		c.PhaseRun, c.PhaseStat, c.Replica, c.Resource, c.ScriptDocument, c.ScriptRun,
-		c.Setting, c.StrangerReport, c.StreamCounter, c.Token,
+		c.BulkItem, c.BulkOperation, c.Deployment, c.DeploymentBatch, c.DeploymentEvent,
+		c.Node, c.NodeTombstone, c.PhaseRun, c.PhaseStat, c.Replica, c.Resource,
+		c.ScriptDocument, c.ScriptRun, c.Setting, c.StrangerReport, c.StreamCounter,
+		c.Token,
 	} {
 		n.Use(hooks...)
 	}
@@ -277,9 +290,10 @@ func (c *Client) Use(hooks ...Hook) {
 // In order to add interceptors to a specific client, call: `client.Node.Intercept(...)`.
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
-		c.Deployment, c.DeploymentBatch, c.DeploymentEvent, c.Node, c.NodeTombstone,
-		c.PhaseRun, c.PhaseStat, c.Replica, c.Resource, c.ScriptDocument, c.ScriptRun,
-		c.Setting, c.StrangerReport, c.StreamCounter, c.Token,
+		c.BulkItem, c.BulkOperation, c.Deployment, c.DeploymentBatch, c.DeploymentEvent,
+		c.Node, c.NodeTombstone, c.PhaseRun, c.PhaseStat, c.Replica, c.Resource,
+		c.ScriptDocument, c.ScriptRun, c.Setting, c.StrangerReport, c.StreamCounter,
+		c.Token,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -288,6 +302,10 @@ func (c *Client) Intercept(interceptors ...Interceptor) {
 // Mutate implements the ent.Mutator interface.
 func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 	switch m := m.(type) {
+	case *BulkItemMutation:
+		return c.BulkItem.mutate(ctx, m)
+	case *BulkOperationMutation:
+		return c.BulkOperation.mutate(ctx, m)
 	case *DeploymentMutation:
 		return c.Deployment.mutate(ctx, m)
 	case *DeploymentBatchMutation:
@@ -320,6 +338,304 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.Token.mutate(ctx, m)
 	default:
 		return nil, fmt.Errorf("ent: unknown mutation type %T", m)
+	}
+}
+
+// BulkItemClient is a client for the BulkItem schema.
+type BulkItemClient struct {
+	config
+}
+
+// NewBulkItemClient returns a client for the BulkItem from the given config.
+func NewBulkItemClient(c config) *BulkItemClient {
+	return &BulkItemClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `bulkitem.Hooks(f(g(h())))`.
+func (c *BulkItemClient) Use(hooks ...Hook) {
+	c.hooks.BulkItem = append(c.hooks.BulkItem, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `bulkitem.Intercept(f(g(h())))`.
+func (c *BulkItemClient) Intercept(interceptors ...Interceptor) {
+	c.inters.BulkItem = append(c.inters.BulkItem, interceptors...)
+}
+
+// Create returns a builder for creating a BulkItem entity.
+func (c *BulkItemClient) Create() *BulkItemCreate {
+	mutation := newBulkItemMutation(c.config, OpCreate)
+	return &BulkItemCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of BulkItem entities.
+func (c *BulkItemClient) CreateBulk(builders ...*BulkItemCreate) *BulkItemCreateBulk {
+	return &BulkItemCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *BulkItemClient) MapCreateBulk(slice any, setFunc func(*BulkItemCreate, int)) *BulkItemCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &BulkItemCreateBulk{err: fmt.Errorf("calling to BulkItemClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*BulkItemCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &BulkItemCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for BulkItem.
+func (c *BulkItemClient) Update() *BulkItemUpdate {
+	mutation := newBulkItemMutation(c.config, OpUpdate)
+	return &BulkItemUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *BulkItemClient) UpdateOne(_m *BulkItem) *BulkItemUpdateOne {
+	mutation := newBulkItemMutation(c.config, OpUpdateOne, withBulkItem(_m))
+	return &BulkItemUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *BulkItemClient) UpdateOneID(id int64) *BulkItemUpdateOne {
+	mutation := newBulkItemMutation(c.config, OpUpdateOne, withBulkItemID(id))
+	return &BulkItemUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for BulkItem.
+func (c *BulkItemClient) Delete() *BulkItemDelete {
+	mutation := newBulkItemMutation(c.config, OpDelete)
+	return &BulkItemDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *BulkItemClient) DeleteOne(_m *BulkItem) *BulkItemDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *BulkItemClient) DeleteOneID(id int64) *BulkItemDeleteOne {
+	builder := c.Delete().Where(bulkitem.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &BulkItemDeleteOne{builder}
+}
+
+// Query returns a query builder for BulkItem.
+func (c *BulkItemClient) Query() *BulkItemQuery {
+	return &BulkItemQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeBulkItem},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a BulkItem entity by its id.
+func (c *BulkItemClient) Get(ctx context.Context, id int64) (*BulkItem, error) {
+	return c.Query().Where(bulkitem.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *BulkItemClient) GetX(ctx context.Context, id int64) *BulkItem {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryOperation queries the operation edge of a BulkItem.
+func (c *BulkItemClient) QueryOperation(_m *BulkItem) *BulkOperationQuery {
+	query := (&BulkOperationClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(bulkitem.Table, bulkitem.FieldID, id),
+			sqlgraph.To(bulkoperation.Table, bulkoperation.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, true, bulkitem.OperationTable, bulkitem.OperationColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *BulkItemClient) Hooks() []Hook {
+	return c.hooks.BulkItem
+}
+
+// Interceptors returns the client interceptors.
+func (c *BulkItemClient) Interceptors() []Interceptor {
+	return c.inters.BulkItem
+}
+
+func (c *BulkItemClient) mutate(ctx context.Context, m *BulkItemMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&BulkItemCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&BulkItemUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&BulkItemUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&BulkItemDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown BulkItem mutation op: %q", m.Op())
+	}
+}
+
+// BulkOperationClient is a client for the BulkOperation schema.
+type BulkOperationClient struct {
+	config
+}
+
+// NewBulkOperationClient returns a client for the BulkOperation from the given config.
+func NewBulkOperationClient(c config) *BulkOperationClient {
+	return &BulkOperationClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `bulkoperation.Hooks(f(g(h())))`.
+func (c *BulkOperationClient) Use(hooks ...Hook) {
+	c.hooks.BulkOperation = append(c.hooks.BulkOperation, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `bulkoperation.Intercept(f(g(h())))`.
+func (c *BulkOperationClient) Intercept(interceptors ...Interceptor) {
+	c.inters.BulkOperation = append(c.inters.BulkOperation, interceptors...)
+}
+
+// Create returns a builder for creating a BulkOperation entity.
+func (c *BulkOperationClient) Create() *BulkOperationCreate {
+	mutation := newBulkOperationMutation(c.config, OpCreate)
+	return &BulkOperationCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of BulkOperation entities.
+func (c *BulkOperationClient) CreateBulk(builders ...*BulkOperationCreate) *BulkOperationCreateBulk {
+	return &BulkOperationCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *BulkOperationClient) MapCreateBulk(slice any, setFunc func(*BulkOperationCreate, int)) *BulkOperationCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &BulkOperationCreateBulk{err: fmt.Errorf("calling to BulkOperationClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*BulkOperationCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &BulkOperationCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for BulkOperation.
+func (c *BulkOperationClient) Update() *BulkOperationUpdate {
+	mutation := newBulkOperationMutation(c.config, OpUpdate)
+	return &BulkOperationUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *BulkOperationClient) UpdateOne(_m *BulkOperation) *BulkOperationUpdateOne {
+	mutation := newBulkOperationMutation(c.config, OpUpdateOne, withBulkOperation(_m))
+	return &BulkOperationUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *BulkOperationClient) UpdateOneID(id int64) *BulkOperationUpdateOne {
+	mutation := newBulkOperationMutation(c.config, OpUpdateOne, withBulkOperationID(id))
+	return &BulkOperationUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for BulkOperation.
+func (c *BulkOperationClient) Delete() *BulkOperationDelete {
+	mutation := newBulkOperationMutation(c.config, OpDelete)
+	return &BulkOperationDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *BulkOperationClient) DeleteOne(_m *BulkOperation) *BulkOperationDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *BulkOperationClient) DeleteOneID(id int64) *BulkOperationDeleteOne {
+	builder := c.Delete().Where(bulkoperation.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &BulkOperationDeleteOne{builder}
+}
+
+// Query returns a query builder for BulkOperation.
+func (c *BulkOperationClient) Query() *BulkOperationQuery {
+	return &BulkOperationQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeBulkOperation},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a BulkOperation entity by its id.
+func (c *BulkOperationClient) Get(ctx context.Context, id int64) (*BulkOperation, error) {
+	return c.Query().Where(bulkoperation.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *BulkOperationClient) GetX(ctx context.Context, id int64) *BulkOperation {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryItems queries the items edge of a BulkOperation.
+func (c *BulkOperationClient) QueryItems(_m *BulkOperation) *BulkItemQuery {
+	query := (&BulkItemClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(bulkoperation.Table, bulkoperation.FieldID, id),
+			sqlgraph.To(bulkitem.Table, bulkitem.FieldID),
+			sqlgraph.Edge(sqlgraph.O2M, false, bulkoperation.ItemsTable, bulkoperation.ItemsColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *BulkOperationClient) Hooks() []Hook {
+	return c.hooks.BulkOperation
+}
+
+// Interceptors returns the client interceptors.
+func (c *BulkOperationClient) Interceptors() []Interceptor {
+	return c.inters.BulkOperation
+}
+
+func (c *BulkOperationClient) mutate(ctx context.Context, m *BulkOperationMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&BulkOperationCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&BulkOperationUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&BulkOperationUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&BulkOperationDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown BulkOperation mutation op: %q", m.Op())
 	}
 }
 
@@ -2513,14 +2829,14 @@ func (c *TokenClient) mutate(ctx context.Context, m *TokenMutation) (Value, erro
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		Deployment, DeploymentBatch, DeploymentEvent, Node, NodeTombstone, PhaseRun,
-		PhaseStat, Replica, Resource, ScriptDocument, ScriptRun, Setting,
-		StrangerReport, StreamCounter, Token []ent.Hook
+		BulkItem, BulkOperation, Deployment, DeploymentBatch, DeploymentEvent, Node,
+		NodeTombstone, PhaseRun, PhaseStat, Replica, Resource, ScriptDocument,
+		ScriptRun, Setting, StrangerReport, StreamCounter, Token []ent.Hook
 	}
 	inters struct {
-		Deployment, DeploymentBatch, DeploymentEvent, Node, NodeTombstone, PhaseRun,
-		PhaseStat, Replica, Resource, ScriptDocument, ScriptRun, Setting,
-		StrangerReport, StreamCounter, Token []ent.Interceptor
+		BulkItem, BulkOperation, Deployment, DeploymentBatch, DeploymentEvent, Node,
+		NodeTombstone, PhaseRun, PhaseStat, Replica, Resource, ScriptDocument,
+		ScriptRun, Setting, StrangerReport, StreamCounter, Token []ent.Interceptor
 	}
 )
 

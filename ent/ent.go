@@ -12,6 +12,8 @@ import (
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"
+	"github.com/slipwayhq/slipway/ent/bulkitem"
+	"github.com/slipwayhq/slipway/ent/bulkoperation"
 	"github.com/slipwayhq/slipway/ent/deployment"
 	"github.com/slipwayhq/slipway/ent/deploymentbatch"
 	"github.com/slipwayhq/slipway/ent/deploymentevent"
@@ -87,6 +89,8 @@ var (
 func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
+			bulkitem.Table:        bulkitem.ValidColumn,
+			bulkoperation.Table:   bulkoperation.ValidColumn,
 			deployment.Table:      deployment.ValidColumn,
 			deploymentbatch.Table: deploymentbatch.ValidColumn,
 			deploymentevent.Table: deploymentevent.ValidColumn,

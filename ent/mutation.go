@@ -12,6 +12,8 @@ import (
 
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/sql"
+	"github.com/slipwayhq/slipway/ent/bulkitem"
+	"github.com/slipwayhq/slipway/ent/bulkoperation"
 	"github.com/slipwayhq/slipway/ent/deployment"
 	"github.com/slipwayhq/slipway/ent/deploymentbatch"
 	"github.com/slipwayhq/slipway/ent/deploymentevent"
@@ -39,6 +41,8 @@ const (
 	OpUpdateOne = ent.OpUpdateOne
 
 	// Node types.
+	TypeBulkItem        = "BulkItem"
+	TypeBulkOperation   = "BulkOperation"
 	TypeDeployment      = "Deployment"
 	TypeDeploymentBatch = "DeploymentBatch"
 	TypeDeploymentEvent = "DeploymentEvent"
@@ -55,6 +59,2595 @@ const (
 	TypeStreamCounter   = "StreamCounter"
 	TypeToken           = "Token"
 )
+
+// BulkItemMutation represents an operation that mutates the BulkItem nodes in the graph.
+type BulkItemMutation struct {
+	config
+	op               Op
+	typ              string
+	id               *int64
+	number           *int
+	addnumber        *int
+	deployment_id    *int64
+	adddeployment_id *int64
+	node_id          *int64
+	addnode_id       *int64
+	result_id        *int64
+	addresult_id     *int64
+	state            *string
+	code             *string
+	message          *string
+	started_at       *time.Time
+	finished_at      *time.Time
+	clearedFields    map[string]struct{}
+	operation        *int64
+	clearedoperation bool
+	done             bool
+	oldValue         func(context.Context) (*BulkItem, error)
+	predicates       []predicate.BulkItem
+}
+
+var _ ent.Mutation = (*BulkItemMutation)(nil)
+
+// bulkitemOption allows management of the mutation configuration using functional options.
+type bulkitemOption func(*BulkItemMutation)
+
+// newBulkItemMutation creates new mutation for the BulkItem entity.
+func newBulkItemMutation(c config, op Op, opts ...bulkitemOption) *BulkItemMutation {
+	m := &BulkItemMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeBulkItem,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withBulkItemID sets the ID field of the mutation.
+func withBulkItemID(id int64) bulkitemOption {
+	return func(m *BulkItemMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *BulkItem
+		)
+		m.oldValue = func(ctx context.Context) (*BulkItem, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().BulkItem.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withBulkItem sets the old BulkItem of the mutation.
+func withBulkItem(node *BulkItem) bulkitemOption {
+	return func(m *BulkItemMutation) {
+		m.oldValue = func(context.Context) (*BulkItem, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m BulkItemMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m BulkItemMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of BulkItem entities.
+func (m *BulkItemMutation) SetID(id int64) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *BulkItemMutation) ID() (id int64, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *BulkItemMutation) IDs(ctx context.Context) ([]int64, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []int64{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().BulkItem.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetOperationID sets the "operation_id" field.
+func (m *BulkItemMutation) SetOperationID(i int64) {
+	m.operation = &i
+}
+
+// OperationID returns the value of the "operation_id" field in the mutation.
+func (m *BulkItemMutation) OperationID() (r int64, exists bool) {
+	v := m.operation
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldOperationID returns the old "operation_id" field's value of the BulkItem entity.
+// If the BulkItem object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkItemMutation) OldOperationID(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldOperationID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldOperationID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldOperationID: %w", err)
+	}
+	return oldValue.OperationID, nil
+}
+
+// ResetOperationID resets all changes to the "operation_id" field.
+func (m *BulkItemMutation) ResetOperationID() {
+	m.operation = nil
+}
+
+// SetNumber sets the "number" field.
+func (m *BulkItemMutation) SetNumber(i int) {
+	m.number = &i
+	m.addnumber = nil
+}
+
+// Number returns the value of the "number" field in the mutation.
+func (m *BulkItemMutation) Number() (r int, exists bool) {
+	v := m.number
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNumber returns the old "number" field's value of the BulkItem entity.
+// If the BulkItem object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkItemMutation) OldNumber(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNumber is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNumber requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNumber: %w", err)
+	}
+	return oldValue.Number, nil
+}
+
+// AddNumber adds i to the "number" field.
+func (m *BulkItemMutation) AddNumber(i int) {
+	if m.addnumber != nil {
+		*m.addnumber += i
+	} else {
+		m.addnumber = &i
+	}
+}
+
+// AddedNumber returns the value that was added to the "number" field in this mutation.
+func (m *BulkItemMutation) AddedNumber() (r int, exists bool) {
+	v := m.addnumber
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetNumber resets all changes to the "number" field.
+func (m *BulkItemMutation) ResetNumber() {
+	m.number = nil
+	m.addnumber = nil
+}
+
+// SetDeploymentID sets the "deployment_id" field.
+func (m *BulkItemMutation) SetDeploymentID(i int64) {
+	m.deployment_id = &i
+	m.adddeployment_id = nil
+}
+
+// DeploymentID returns the value of the "deployment_id" field in the mutation.
+func (m *BulkItemMutation) DeploymentID() (r int64, exists bool) {
+	v := m.deployment_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDeploymentID returns the old "deployment_id" field's value of the BulkItem entity.
+// If the BulkItem object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkItemMutation) OldDeploymentID(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDeploymentID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDeploymentID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDeploymentID: %w", err)
+	}
+	return oldValue.DeploymentID, nil
+}
+
+// AddDeploymentID adds i to the "deployment_id" field.
+func (m *BulkItemMutation) AddDeploymentID(i int64) {
+	if m.adddeployment_id != nil {
+		*m.adddeployment_id += i
+	} else {
+		m.adddeployment_id = &i
+	}
+}
+
+// AddedDeploymentID returns the value that was added to the "deployment_id" field in this mutation.
+func (m *BulkItemMutation) AddedDeploymentID() (r int64, exists bool) {
+	v := m.adddeployment_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetDeploymentID resets all changes to the "deployment_id" field.
+func (m *BulkItemMutation) ResetDeploymentID() {
+	m.deployment_id = nil
+	m.adddeployment_id = nil
+}
+
+// SetNodeID sets the "node_id" field.
+func (m *BulkItemMutation) SetNodeID(i int64) {
+	m.node_id = &i
+	m.addnode_id = nil
+}
+
+// NodeID returns the value of the "node_id" field in the mutation.
+func (m *BulkItemMutation) NodeID() (r int64, exists bool) {
+	v := m.node_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNodeID returns the old "node_id" field's value of the BulkItem entity.
+// If the BulkItem object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkItemMutation) OldNodeID(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNodeID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNodeID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNodeID: %w", err)
+	}
+	return oldValue.NodeID, nil
+}
+
+// AddNodeID adds i to the "node_id" field.
+func (m *BulkItemMutation) AddNodeID(i int64) {
+	if m.addnode_id != nil {
+		*m.addnode_id += i
+	} else {
+		m.addnode_id = &i
+	}
+}
+
+// AddedNodeID returns the value that was added to the "node_id" field in this mutation.
+func (m *BulkItemMutation) AddedNodeID() (r int64, exists bool) {
+	v := m.addnode_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetNodeID resets all changes to the "node_id" field.
+func (m *BulkItemMutation) ResetNodeID() {
+	m.node_id = nil
+	m.addnode_id = nil
+}
+
+// SetResultID sets the "result_id" field.
+func (m *BulkItemMutation) SetResultID(i int64) {
+	m.result_id = &i
+	m.addresult_id = nil
+}
+
+// ResultID returns the value of the "result_id" field in the mutation.
+func (m *BulkItemMutation) ResultID() (r int64, exists bool) {
+	v := m.result_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldResultID returns the old "result_id" field's value of the BulkItem entity.
+// If the BulkItem object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkItemMutation) OldResultID(ctx context.Context) (v *int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldResultID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldResultID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldResultID: %w", err)
+	}
+	return oldValue.ResultID, nil
+}
+
+// AddResultID adds i to the "result_id" field.
+func (m *BulkItemMutation) AddResultID(i int64) {
+	if m.addresult_id != nil {
+		*m.addresult_id += i
+	} else {
+		m.addresult_id = &i
+	}
+}
+
+// AddedResultID returns the value that was added to the "result_id" field in this mutation.
+func (m *BulkItemMutation) AddedResultID() (r int64, exists bool) {
+	v := m.addresult_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ClearResultID clears the value of the "result_id" field.
+func (m *BulkItemMutation) ClearResultID() {
+	m.result_id = nil
+	m.addresult_id = nil
+	m.clearedFields[bulkitem.FieldResultID] = struct{}{}
+}
+
+// ResultIDCleared returns if the "result_id" field was cleared in this mutation.
+func (m *BulkItemMutation) ResultIDCleared() bool {
+	_, ok := m.clearedFields[bulkitem.FieldResultID]
+	return ok
+}
+
+// ResetResultID resets all changes to the "result_id" field.
+func (m *BulkItemMutation) ResetResultID() {
+	m.result_id = nil
+	m.addresult_id = nil
+	delete(m.clearedFields, bulkitem.FieldResultID)
+}
+
+// SetState sets the "state" field.
+func (m *BulkItemMutation) SetState(s string) {
+	m.state = &s
+}
+
+// State returns the value of the "state" field in the mutation.
+func (m *BulkItemMutation) State() (r string, exists bool) {
+	v := m.state
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldState returns the old "state" field's value of the BulkItem entity.
+// If the BulkItem object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkItemMutation) OldState(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldState is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldState requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldState: %w", err)
+	}
+	return oldValue.State, nil
+}
+
+// ResetState resets all changes to the "state" field.
+func (m *BulkItemMutation) ResetState() {
+	m.state = nil
+}
+
+// SetCode sets the "code" field.
+func (m *BulkItemMutation) SetCode(s string) {
+	m.code = &s
+}
+
+// Code returns the value of the "code" field in the mutation.
+func (m *BulkItemMutation) Code() (r string, exists bool) {
+	v := m.code
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCode returns the old "code" field's value of the BulkItem entity.
+// If the BulkItem object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkItemMutation) OldCode(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCode is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCode requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCode: %w", err)
+	}
+	return oldValue.Code, nil
+}
+
+// ResetCode resets all changes to the "code" field.
+func (m *BulkItemMutation) ResetCode() {
+	m.code = nil
+}
+
+// SetMessage sets the "message" field.
+func (m *BulkItemMutation) SetMessage(s string) {
+	m.message = &s
+}
+
+// Message returns the value of the "message" field in the mutation.
+func (m *BulkItemMutation) Message() (r string, exists bool) {
+	v := m.message
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldMessage returns the old "message" field's value of the BulkItem entity.
+// If the BulkItem object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkItemMutation) OldMessage(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldMessage is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldMessage requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldMessage: %w", err)
+	}
+	return oldValue.Message, nil
+}
+
+// ResetMessage resets all changes to the "message" field.
+func (m *BulkItemMutation) ResetMessage() {
+	m.message = nil
+}
+
+// SetStartedAt sets the "started_at" field.
+func (m *BulkItemMutation) SetStartedAt(t time.Time) {
+	m.started_at = &t
+}
+
+// StartedAt returns the value of the "started_at" field in the mutation.
+func (m *BulkItemMutation) StartedAt() (r time.Time, exists bool) {
+	v := m.started_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldStartedAt returns the old "started_at" field's value of the BulkItem entity.
+// If the BulkItem object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkItemMutation) OldStartedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldStartedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldStartedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldStartedAt: %w", err)
+	}
+	return oldValue.StartedAt, nil
+}
+
+// ClearStartedAt clears the value of the "started_at" field.
+func (m *BulkItemMutation) ClearStartedAt() {
+	m.started_at = nil
+	m.clearedFields[bulkitem.FieldStartedAt] = struct{}{}
+}
+
+// StartedAtCleared returns if the "started_at" field was cleared in this mutation.
+func (m *BulkItemMutation) StartedAtCleared() bool {
+	_, ok := m.clearedFields[bulkitem.FieldStartedAt]
+	return ok
+}
+
+// ResetStartedAt resets all changes to the "started_at" field.
+func (m *BulkItemMutation) ResetStartedAt() {
+	m.started_at = nil
+	delete(m.clearedFields, bulkitem.FieldStartedAt)
+}
+
+// SetFinishedAt sets the "finished_at" field.
+func (m *BulkItemMutation) SetFinishedAt(t time.Time) {
+	m.finished_at = &t
+}
+
+// FinishedAt returns the value of the "finished_at" field in the mutation.
+func (m *BulkItemMutation) FinishedAt() (r time.Time, exists bool) {
+	v := m.finished_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFinishedAt returns the old "finished_at" field's value of the BulkItem entity.
+// If the BulkItem object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkItemMutation) OldFinishedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFinishedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFinishedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFinishedAt: %w", err)
+	}
+	return oldValue.FinishedAt, nil
+}
+
+// ClearFinishedAt clears the value of the "finished_at" field.
+func (m *BulkItemMutation) ClearFinishedAt() {
+	m.finished_at = nil
+	m.clearedFields[bulkitem.FieldFinishedAt] = struct{}{}
+}
+
+// FinishedAtCleared returns if the "finished_at" field was cleared in this mutation.
+func (m *BulkItemMutation) FinishedAtCleared() bool {
+	_, ok := m.clearedFields[bulkitem.FieldFinishedAt]
+	return ok
+}
+
+// ResetFinishedAt resets all changes to the "finished_at" field.
+func (m *BulkItemMutation) ResetFinishedAt() {
+	m.finished_at = nil
+	delete(m.clearedFields, bulkitem.FieldFinishedAt)
+}
+
+// ClearOperation clears the "operation" edge to the BulkOperation entity.
+func (m *BulkItemMutation) ClearOperation() {
+	m.clearedoperation = true
+	m.clearedFields[bulkitem.FieldOperationID] = struct{}{}
+}
+
+// OperationCleared reports if the "operation" edge to the BulkOperation entity was cleared.
+func (m *BulkItemMutation) OperationCleared() bool {
+	return m.clearedoperation
+}
+
+// OperationIDs returns the "operation" edge IDs in the mutation.
+// Note that IDs always returns len(IDs) <= 1 for unique edges, and you should use
+// OperationID instead. It exists only for internal usage by the builders.
+func (m *BulkItemMutation) OperationIDs() (ids []int64) {
+	if id := m.operation; id != nil {
+		ids = append(ids, *id)
+	}
+	return
+}
+
+// ResetOperation resets all changes to the "operation" edge.
+func (m *BulkItemMutation) ResetOperation() {
+	m.operation = nil
+	m.clearedoperation = false
+}
+
+// Where appends a list predicates to the BulkItemMutation builder.
+func (m *BulkItemMutation) Where(ps ...predicate.BulkItem) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the BulkItemMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *BulkItemMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.BulkItem, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *BulkItemMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *BulkItemMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (BulkItem).
+func (m *BulkItemMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *BulkItemMutation) Fields() []string {
+	fields := make([]string, 0, 10)
+	if m.operation != nil {
+		fields = append(fields, bulkitem.FieldOperationID)
+	}
+	if m.number != nil {
+		fields = append(fields, bulkitem.FieldNumber)
+	}
+	if m.deployment_id != nil {
+		fields = append(fields, bulkitem.FieldDeploymentID)
+	}
+	if m.node_id != nil {
+		fields = append(fields, bulkitem.FieldNodeID)
+	}
+	if m.result_id != nil {
+		fields = append(fields, bulkitem.FieldResultID)
+	}
+	if m.state != nil {
+		fields = append(fields, bulkitem.FieldState)
+	}
+	if m.code != nil {
+		fields = append(fields, bulkitem.FieldCode)
+	}
+	if m.message != nil {
+		fields = append(fields, bulkitem.FieldMessage)
+	}
+	if m.started_at != nil {
+		fields = append(fields, bulkitem.FieldStartedAt)
+	}
+	if m.finished_at != nil {
+		fields = append(fields, bulkitem.FieldFinishedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *BulkItemMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case bulkitem.FieldOperationID:
+		return m.OperationID()
+	case bulkitem.FieldNumber:
+		return m.Number()
+	case bulkitem.FieldDeploymentID:
+		return m.DeploymentID()
+	case bulkitem.FieldNodeID:
+		return m.NodeID()
+	case bulkitem.FieldResultID:
+		return m.ResultID()
+	case bulkitem.FieldState:
+		return m.State()
+	case bulkitem.FieldCode:
+		return m.Code()
+	case bulkitem.FieldMessage:
+		return m.Message()
+	case bulkitem.FieldStartedAt:
+		return m.StartedAt()
+	case bulkitem.FieldFinishedAt:
+		return m.FinishedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *BulkItemMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case bulkitem.FieldOperationID:
+		return m.OldOperationID(ctx)
+	case bulkitem.FieldNumber:
+		return m.OldNumber(ctx)
+	case bulkitem.FieldDeploymentID:
+		return m.OldDeploymentID(ctx)
+	case bulkitem.FieldNodeID:
+		return m.OldNodeID(ctx)
+	case bulkitem.FieldResultID:
+		return m.OldResultID(ctx)
+	case bulkitem.FieldState:
+		return m.OldState(ctx)
+	case bulkitem.FieldCode:
+		return m.OldCode(ctx)
+	case bulkitem.FieldMessage:
+		return m.OldMessage(ctx)
+	case bulkitem.FieldStartedAt:
+		return m.OldStartedAt(ctx)
+	case bulkitem.FieldFinishedAt:
+		return m.OldFinishedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown BulkItem field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *BulkItemMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case bulkitem.FieldOperationID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetOperationID(v)
+		return nil
+	case bulkitem.FieldNumber:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNumber(v)
+		return nil
+	case bulkitem.FieldDeploymentID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDeploymentID(v)
+		return nil
+	case bulkitem.FieldNodeID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNodeID(v)
+		return nil
+	case bulkitem.FieldResultID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetResultID(v)
+		return nil
+	case bulkitem.FieldState:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetState(v)
+		return nil
+	case bulkitem.FieldCode:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCode(v)
+		return nil
+	case bulkitem.FieldMessage:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetMessage(v)
+		return nil
+	case bulkitem.FieldStartedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetStartedAt(v)
+		return nil
+	case bulkitem.FieldFinishedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFinishedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown BulkItem field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *BulkItemMutation) AddedFields() []string {
+	var fields []string
+	if m.addnumber != nil {
+		fields = append(fields, bulkitem.FieldNumber)
+	}
+	if m.adddeployment_id != nil {
+		fields = append(fields, bulkitem.FieldDeploymentID)
+	}
+	if m.addnode_id != nil {
+		fields = append(fields, bulkitem.FieldNodeID)
+	}
+	if m.addresult_id != nil {
+		fields = append(fields, bulkitem.FieldResultID)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *BulkItemMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case bulkitem.FieldNumber:
+		return m.AddedNumber()
+	case bulkitem.FieldDeploymentID:
+		return m.AddedDeploymentID()
+	case bulkitem.FieldNodeID:
+		return m.AddedNodeID()
+	case bulkitem.FieldResultID:
+		return m.AddedResultID()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *BulkItemMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case bulkitem.FieldNumber:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddNumber(v)
+		return nil
+	case bulkitem.FieldDeploymentID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddDeploymentID(v)
+		return nil
+	case bulkitem.FieldNodeID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddNodeID(v)
+		return nil
+	case bulkitem.FieldResultID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddResultID(v)
+		return nil
+	}
+	return fmt.Errorf("unknown BulkItem numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *BulkItemMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(bulkitem.FieldResultID) {
+		fields = append(fields, bulkitem.FieldResultID)
+	}
+	if m.FieldCleared(bulkitem.FieldStartedAt) {
+		fields = append(fields, bulkitem.FieldStartedAt)
+	}
+	if m.FieldCleared(bulkitem.FieldFinishedAt) {
+		fields = append(fields, bulkitem.FieldFinishedAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *BulkItemMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *BulkItemMutation) ClearField(name string) error {
+	switch name {
+	case bulkitem.FieldResultID:
+		m.ClearResultID()
+		return nil
+	case bulkitem.FieldStartedAt:
+		m.ClearStartedAt()
+		return nil
+	case bulkitem.FieldFinishedAt:
+		m.ClearFinishedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown BulkItem nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *BulkItemMutation) ResetField(name string) error {
+	switch name {
+	case bulkitem.FieldOperationID:
+		m.ResetOperationID()
+		return nil
+	case bulkitem.FieldNumber:
+		m.ResetNumber()
+		return nil
+	case bulkitem.FieldDeploymentID:
+		m.ResetDeploymentID()
+		return nil
+	case bulkitem.FieldNodeID:
+		m.ResetNodeID()
+		return nil
+	case bulkitem.FieldResultID:
+		m.ResetResultID()
+		return nil
+	case bulkitem.FieldState:
+		m.ResetState()
+		return nil
+	case bulkitem.FieldCode:
+		m.ResetCode()
+		return nil
+	case bulkitem.FieldMessage:
+		m.ResetMessage()
+		return nil
+	case bulkitem.FieldStartedAt:
+		m.ResetStartedAt()
+		return nil
+	case bulkitem.FieldFinishedAt:
+		m.ResetFinishedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown BulkItem field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *BulkItemMutation) AddedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.operation != nil {
+		edges = append(edges, bulkitem.EdgeOperation)
+	}
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *BulkItemMutation) AddedIDs(name string) []ent.Value {
+	switch name {
+	case bulkitem.EdgeOperation:
+		if id := m.operation; id != nil {
+			return []ent.Value{*id}
+		}
+	}
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *BulkItemMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 1)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *BulkItemMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *BulkItemMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.clearedoperation {
+		edges = append(edges, bulkitem.EdgeOperation)
+	}
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *BulkItemMutation) EdgeCleared(name string) bool {
+	switch name {
+	case bulkitem.EdgeOperation:
+		return m.clearedoperation
+	}
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *BulkItemMutation) ClearEdge(name string) error {
+	switch name {
+	case bulkitem.EdgeOperation:
+		m.ClearOperation()
+		return nil
+	}
+	return fmt.Errorf("unknown BulkItem unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *BulkItemMutation) ResetEdge(name string) error {
+	switch name {
+	case bulkitem.EdgeOperation:
+		m.ResetOperation()
+		return nil
+	}
+	return fmt.Errorf("unknown BulkItem edge %s", name)
+}
+
+// BulkOperationMutation represents an operation that mutates the BulkOperation nodes in the graph.
+type BulkOperationMutation struct {
+	config
+	op                     Op
+	typ                    string
+	id                     *int64
+	action                 *string
+	immediate              *bool
+	reason                 *string
+	selection              *json.RawMessage
+	appendselection        json.RawMessage
+	total                  *int
+	addtotal               *int
+	max_parallel           *int
+	addmax_parallel        *int
+	stop_after_failures    *int
+	addstop_after_failures *int
+	state                  *string
+	canceled_by            *string
+	requested_by_kind      *string
+	requested_by           *string
+	idempotency_key        *string
+	request_hash           *string
+	version                *int
+	addversion             *int
+	created_at             *time.Time
+	updated_at             *time.Time
+	finished_at            *time.Time
+	clearedFields          map[string]struct{}
+	items                  map[int64]struct{}
+	removeditems           map[int64]struct{}
+	cleareditems           bool
+	done                   bool
+	oldValue               func(context.Context) (*BulkOperation, error)
+	predicates             []predicate.BulkOperation
+}
+
+var _ ent.Mutation = (*BulkOperationMutation)(nil)
+
+// bulkoperationOption allows management of the mutation configuration using functional options.
+type bulkoperationOption func(*BulkOperationMutation)
+
+// newBulkOperationMutation creates new mutation for the BulkOperation entity.
+func newBulkOperationMutation(c config, op Op, opts ...bulkoperationOption) *BulkOperationMutation {
+	m := &BulkOperationMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeBulkOperation,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withBulkOperationID sets the ID field of the mutation.
+func withBulkOperationID(id int64) bulkoperationOption {
+	return func(m *BulkOperationMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *BulkOperation
+		)
+		m.oldValue = func(ctx context.Context) (*BulkOperation, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().BulkOperation.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withBulkOperation sets the old BulkOperation of the mutation.
+func withBulkOperation(node *BulkOperation) bulkoperationOption {
+	return func(m *BulkOperationMutation) {
+		m.oldValue = func(context.Context) (*BulkOperation, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m BulkOperationMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m BulkOperationMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of BulkOperation entities.
+func (m *BulkOperationMutation) SetID(id int64) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *BulkOperationMutation) ID() (id int64, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *BulkOperationMutation) IDs(ctx context.Context) ([]int64, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []int64{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().BulkOperation.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetAction sets the "action" field.
+func (m *BulkOperationMutation) SetAction(s string) {
+	m.action = &s
+}
+
+// Action returns the value of the "action" field in the mutation.
+func (m *BulkOperationMutation) Action() (r string, exists bool) {
+	v := m.action
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAction returns the old "action" field's value of the BulkOperation entity.
+// If the BulkOperation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkOperationMutation) OldAction(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAction is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAction requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAction: %w", err)
+	}
+	return oldValue.Action, nil
+}
+
+// ResetAction resets all changes to the "action" field.
+func (m *BulkOperationMutation) ResetAction() {
+	m.action = nil
+}
+
+// SetImmediate sets the "immediate" field.
+func (m *BulkOperationMutation) SetImmediate(b bool) {
+	m.immediate = &b
+}
+
+// Immediate returns the value of the "immediate" field in the mutation.
+func (m *BulkOperationMutation) Immediate() (r bool, exists bool) {
+	v := m.immediate
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldImmediate returns the old "immediate" field's value of the BulkOperation entity.
+// If the BulkOperation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkOperationMutation) OldImmediate(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldImmediate is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldImmediate requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldImmediate: %w", err)
+	}
+	return oldValue.Immediate, nil
+}
+
+// ResetImmediate resets all changes to the "immediate" field.
+func (m *BulkOperationMutation) ResetImmediate() {
+	m.immediate = nil
+}
+
+// SetReason sets the "reason" field.
+func (m *BulkOperationMutation) SetReason(s string) {
+	m.reason = &s
+}
+
+// Reason returns the value of the "reason" field in the mutation.
+func (m *BulkOperationMutation) Reason() (r string, exists bool) {
+	v := m.reason
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReason returns the old "reason" field's value of the BulkOperation entity.
+// If the BulkOperation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkOperationMutation) OldReason(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReason is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReason requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReason: %w", err)
+	}
+	return oldValue.Reason, nil
+}
+
+// ResetReason resets all changes to the "reason" field.
+func (m *BulkOperationMutation) ResetReason() {
+	m.reason = nil
+}
+
+// SetSelection sets the "selection" field.
+func (m *BulkOperationMutation) SetSelection(jm json.RawMessage) {
+	m.selection = &jm
+	m.appendselection = nil
+}
+
+// Selection returns the value of the "selection" field in the mutation.
+func (m *BulkOperationMutation) Selection() (r json.RawMessage, exists bool) {
+	v := m.selection
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSelection returns the old "selection" field's value of the BulkOperation entity.
+// If the BulkOperation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkOperationMutation) OldSelection(ctx context.Context) (v json.RawMessage, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSelection is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSelection requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSelection: %w", err)
+	}
+	return oldValue.Selection, nil
+}
+
+// AppendSelection adds jm to the "selection" field.
+func (m *BulkOperationMutation) AppendSelection(jm json.RawMessage) {
+	m.appendselection = append(m.appendselection, jm...)
+}
+
+// AppendedSelection returns the list of values that were appended to the "selection" field in this mutation.
+func (m *BulkOperationMutation) AppendedSelection() (json.RawMessage, bool) {
+	if len(m.appendselection) == 0 {
+		return nil, false
+	}
+	return m.appendselection, true
+}
+
+// ClearSelection clears the value of the "selection" field.
+func (m *BulkOperationMutation) ClearSelection() {
+	m.selection = nil
+	m.appendselection = nil
+	m.clearedFields[bulkoperation.FieldSelection] = struct{}{}
+}
+
+// SelectionCleared returns if the "selection" field was cleared in this mutation.
+func (m *BulkOperationMutation) SelectionCleared() bool {
+	_, ok := m.clearedFields[bulkoperation.FieldSelection]
+	return ok
+}
+
+// ResetSelection resets all changes to the "selection" field.
+func (m *BulkOperationMutation) ResetSelection() {
+	m.selection = nil
+	m.appendselection = nil
+	delete(m.clearedFields, bulkoperation.FieldSelection)
+}
+
+// SetTotal sets the "total" field.
+func (m *BulkOperationMutation) SetTotal(i int) {
+	m.total = &i
+	m.addtotal = nil
+}
+
+// Total returns the value of the "total" field in the mutation.
+func (m *BulkOperationMutation) Total() (r int, exists bool) {
+	v := m.total
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTotal returns the old "total" field's value of the BulkOperation entity.
+// If the BulkOperation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkOperationMutation) OldTotal(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTotal is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTotal requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTotal: %w", err)
+	}
+	return oldValue.Total, nil
+}
+
+// AddTotal adds i to the "total" field.
+func (m *BulkOperationMutation) AddTotal(i int) {
+	if m.addtotal != nil {
+		*m.addtotal += i
+	} else {
+		m.addtotal = &i
+	}
+}
+
+// AddedTotal returns the value that was added to the "total" field in this mutation.
+func (m *BulkOperationMutation) AddedTotal() (r int, exists bool) {
+	v := m.addtotal
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetTotal resets all changes to the "total" field.
+func (m *BulkOperationMutation) ResetTotal() {
+	m.total = nil
+	m.addtotal = nil
+}
+
+// SetMaxParallel sets the "max_parallel" field.
+func (m *BulkOperationMutation) SetMaxParallel(i int) {
+	m.max_parallel = &i
+	m.addmax_parallel = nil
+}
+
+// MaxParallel returns the value of the "max_parallel" field in the mutation.
+func (m *BulkOperationMutation) MaxParallel() (r int, exists bool) {
+	v := m.max_parallel
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldMaxParallel returns the old "max_parallel" field's value of the BulkOperation entity.
+// If the BulkOperation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkOperationMutation) OldMaxParallel(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldMaxParallel is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldMaxParallel requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldMaxParallel: %w", err)
+	}
+	return oldValue.MaxParallel, nil
+}
+
+// AddMaxParallel adds i to the "max_parallel" field.
+func (m *BulkOperationMutation) AddMaxParallel(i int) {
+	if m.addmax_parallel != nil {
+		*m.addmax_parallel += i
+	} else {
+		m.addmax_parallel = &i
+	}
+}
+
+// AddedMaxParallel returns the value that was added to the "max_parallel" field in this mutation.
+func (m *BulkOperationMutation) AddedMaxParallel() (r int, exists bool) {
+	v := m.addmax_parallel
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetMaxParallel resets all changes to the "max_parallel" field.
+func (m *BulkOperationMutation) ResetMaxParallel() {
+	m.max_parallel = nil
+	m.addmax_parallel = nil
+}
+
+// SetStopAfterFailures sets the "stop_after_failures" field.
+func (m *BulkOperationMutation) SetStopAfterFailures(i int) {
+	m.stop_after_failures = &i
+	m.addstop_after_failures = nil
+}
+
+// StopAfterFailures returns the value of the "stop_after_failures" field in the mutation.
+func (m *BulkOperationMutation) StopAfterFailures() (r int, exists bool) {
+	v := m.stop_after_failures
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldStopAfterFailures returns the old "stop_after_failures" field's value of the BulkOperation entity.
+// If the BulkOperation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkOperationMutation) OldStopAfterFailures(ctx context.Context) (v *int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldStopAfterFailures is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldStopAfterFailures requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldStopAfterFailures: %w", err)
+	}
+	return oldValue.StopAfterFailures, nil
+}
+
+// AddStopAfterFailures adds i to the "stop_after_failures" field.
+func (m *BulkOperationMutation) AddStopAfterFailures(i int) {
+	if m.addstop_after_failures != nil {
+		*m.addstop_after_failures += i
+	} else {
+		m.addstop_after_failures = &i
+	}
+}
+
+// AddedStopAfterFailures returns the value that was added to the "stop_after_failures" field in this mutation.
+func (m *BulkOperationMutation) AddedStopAfterFailures() (r int, exists bool) {
+	v := m.addstop_after_failures
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ClearStopAfterFailures clears the value of the "stop_after_failures" field.
+func (m *BulkOperationMutation) ClearStopAfterFailures() {
+	m.stop_after_failures = nil
+	m.addstop_after_failures = nil
+	m.clearedFields[bulkoperation.FieldStopAfterFailures] = struct{}{}
+}
+
+// StopAfterFailuresCleared returns if the "stop_after_failures" field was cleared in this mutation.
+func (m *BulkOperationMutation) StopAfterFailuresCleared() bool {
+	_, ok := m.clearedFields[bulkoperation.FieldStopAfterFailures]
+	return ok
+}
+
+// ResetStopAfterFailures resets all changes to the "stop_after_failures" field.
+func (m *BulkOperationMutation) ResetStopAfterFailures() {
+	m.stop_after_failures = nil
+	m.addstop_after_failures = nil
+	delete(m.clearedFields, bulkoperation.FieldStopAfterFailures)
+}
+
+// SetState sets the "state" field.
+func (m *BulkOperationMutation) SetState(s string) {
+	m.state = &s
+}
+
+// State returns the value of the "state" field in the mutation.
+func (m *BulkOperationMutation) State() (r string, exists bool) {
+	v := m.state
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldState returns the old "state" field's value of the BulkOperation entity.
+// If the BulkOperation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkOperationMutation) OldState(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldState is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldState requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldState: %w", err)
+	}
+	return oldValue.State, nil
+}
+
+// ResetState resets all changes to the "state" field.
+func (m *BulkOperationMutation) ResetState() {
+	m.state = nil
+}
+
+// SetCanceledBy sets the "canceled_by" field.
+func (m *BulkOperationMutation) SetCanceledBy(s string) {
+	m.canceled_by = &s
+}
+
+// CanceledBy returns the value of the "canceled_by" field in the mutation.
+func (m *BulkOperationMutation) CanceledBy() (r string, exists bool) {
+	v := m.canceled_by
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCanceledBy returns the old "canceled_by" field's value of the BulkOperation entity.
+// If the BulkOperation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkOperationMutation) OldCanceledBy(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCanceledBy is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCanceledBy requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCanceledBy: %w", err)
+	}
+	return oldValue.CanceledBy, nil
+}
+
+// ResetCanceledBy resets all changes to the "canceled_by" field.
+func (m *BulkOperationMutation) ResetCanceledBy() {
+	m.canceled_by = nil
+}
+
+// SetRequestedByKind sets the "requested_by_kind" field.
+func (m *BulkOperationMutation) SetRequestedByKind(s string) {
+	m.requested_by_kind = &s
+}
+
+// RequestedByKind returns the value of the "requested_by_kind" field in the mutation.
+func (m *BulkOperationMutation) RequestedByKind() (r string, exists bool) {
+	v := m.requested_by_kind
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRequestedByKind returns the old "requested_by_kind" field's value of the BulkOperation entity.
+// If the BulkOperation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkOperationMutation) OldRequestedByKind(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRequestedByKind is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRequestedByKind requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRequestedByKind: %w", err)
+	}
+	return oldValue.RequestedByKind, nil
+}
+
+// ResetRequestedByKind resets all changes to the "requested_by_kind" field.
+func (m *BulkOperationMutation) ResetRequestedByKind() {
+	m.requested_by_kind = nil
+}
+
+// SetRequestedBy sets the "requested_by" field.
+func (m *BulkOperationMutation) SetRequestedBy(s string) {
+	m.requested_by = &s
+}
+
+// RequestedBy returns the value of the "requested_by" field in the mutation.
+func (m *BulkOperationMutation) RequestedBy() (r string, exists bool) {
+	v := m.requested_by
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRequestedBy returns the old "requested_by" field's value of the BulkOperation entity.
+// If the BulkOperation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkOperationMutation) OldRequestedBy(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRequestedBy is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRequestedBy requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRequestedBy: %w", err)
+	}
+	return oldValue.RequestedBy, nil
+}
+
+// ResetRequestedBy resets all changes to the "requested_by" field.
+func (m *BulkOperationMutation) ResetRequestedBy() {
+	m.requested_by = nil
+}
+
+// SetIdempotencyKey sets the "idempotency_key" field.
+func (m *BulkOperationMutation) SetIdempotencyKey(s string) {
+	m.idempotency_key = &s
+}
+
+// IdempotencyKey returns the value of the "idempotency_key" field in the mutation.
+func (m *BulkOperationMutation) IdempotencyKey() (r string, exists bool) {
+	v := m.idempotency_key
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldIdempotencyKey returns the old "idempotency_key" field's value of the BulkOperation entity.
+// If the BulkOperation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkOperationMutation) OldIdempotencyKey(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldIdempotencyKey is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldIdempotencyKey requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldIdempotencyKey: %w", err)
+	}
+	return oldValue.IdempotencyKey, nil
+}
+
+// ClearIdempotencyKey clears the value of the "idempotency_key" field.
+func (m *BulkOperationMutation) ClearIdempotencyKey() {
+	m.idempotency_key = nil
+	m.clearedFields[bulkoperation.FieldIdempotencyKey] = struct{}{}
+}
+
+// IdempotencyKeyCleared returns if the "idempotency_key" field was cleared in this mutation.
+func (m *BulkOperationMutation) IdempotencyKeyCleared() bool {
+	_, ok := m.clearedFields[bulkoperation.FieldIdempotencyKey]
+	return ok
+}
+
+// ResetIdempotencyKey resets all changes to the "idempotency_key" field.
+func (m *BulkOperationMutation) ResetIdempotencyKey() {
+	m.idempotency_key = nil
+	delete(m.clearedFields, bulkoperation.FieldIdempotencyKey)
+}
+
+// SetRequestHash sets the "request_hash" field.
+func (m *BulkOperationMutation) SetRequestHash(s string) {
+	m.request_hash = &s
+}
+
+// RequestHash returns the value of the "request_hash" field in the mutation.
+func (m *BulkOperationMutation) RequestHash() (r string, exists bool) {
+	v := m.request_hash
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRequestHash returns the old "request_hash" field's value of the BulkOperation entity.
+// If the BulkOperation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkOperationMutation) OldRequestHash(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRequestHash is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRequestHash requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRequestHash: %w", err)
+	}
+	return oldValue.RequestHash, nil
+}
+
+// ResetRequestHash resets all changes to the "request_hash" field.
+func (m *BulkOperationMutation) ResetRequestHash() {
+	m.request_hash = nil
+}
+
+// SetVersion sets the "version" field.
+func (m *BulkOperationMutation) SetVersion(i int) {
+	m.version = &i
+	m.addversion = nil
+}
+
+// Version returns the value of the "version" field in the mutation.
+func (m *BulkOperationMutation) Version() (r int, exists bool) {
+	v := m.version
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldVersion returns the old "version" field's value of the BulkOperation entity.
+// If the BulkOperation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkOperationMutation) OldVersion(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldVersion is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldVersion requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldVersion: %w", err)
+	}
+	return oldValue.Version, nil
+}
+
+// AddVersion adds i to the "version" field.
+func (m *BulkOperationMutation) AddVersion(i int) {
+	if m.addversion != nil {
+		*m.addversion += i
+	} else {
+		m.addversion = &i
+	}
+}
+
+// AddedVersion returns the value that was added to the "version" field in this mutation.
+func (m *BulkOperationMutation) AddedVersion() (r int, exists bool) {
+	v := m.addversion
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetVersion resets all changes to the "version" field.
+func (m *BulkOperationMutation) ResetVersion() {
+	m.version = nil
+	m.addversion = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *BulkOperationMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *BulkOperationMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the BulkOperation entity.
+// If the BulkOperation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkOperationMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *BulkOperationMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetUpdatedAt sets the "updated_at" field.
+func (m *BulkOperationMutation) SetUpdatedAt(t time.Time) {
+	m.updated_at = &t
+}
+
+// UpdatedAt returns the value of the "updated_at" field in the mutation.
+func (m *BulkOperationMutation) UpdatedAt() (r time.Time, exists bool) {
+	v := m.updated_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUpdatedAt returns the old "updated_at" field's value of the BulkOperation entity.
+// If the BulkOperation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkOperationMutation) OldUpdatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUpdatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUpdatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUpdatedAt: %w", err)
+	}
+	return oldValue.UpdatedAt, nil
+}
+
+// ResetUpdatedAt resets all changes to the "updated_at" field.
+func (m *BulkOperationMutation) ResetUpdatedAt() {
+	m.updated_at = nil
+}
+
+// SetFinishedAt sets the "finished_at" field.
+func (m *BulkOperationMutation) SetFinishedAt(t time.Time) {
+	m.finished_at = &t
+}
+
+// FinishedAt returns the value of the "finished_at" field in the mutation.
+func (m *BulkOperationMutation) FinishedAt() (r time.Time, exists bool) {
+	v := m.finished_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFinishedAt returns the old "finished_at" field's value of the BulkOperation entity.
+// If the BulkOperation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BulkOperationMutation) OldFinishedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFinishedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFinishedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFinishedAt: %w", err)
+	}
+	return oldValue.FinishedAt, nil
+}
+
+// ClearFinishedAt clears the value of the "finished_at" field.
+func (m *BulkOperationMutation) ClearFinishedAt() {
+	m.finished_at = nil
+	m.clearedFields[bulkoperation.FieldFinishedAt] = struct{}{}
+}
+
+// FinishedAtCleared returns if the "finished_at" field was cleared in this mutation.
+func (m *BulkOperationMutation) FinishedAtCleared() bool {
+	_, ok := m.clearedFields[bulkoperation.FieldFinishedAt]
+	return ok
+}
+
+// ResetFinishedAt resets all changes to the "finished_at" field.
+func (m *BulkOperationMutation) ResetFinishedAt() {
+	m.finished_at = nil
+	delete(m.clearedFields, bulkoperation.FieldFinishedAt)
+}
+
+// AddItemIDs adds the "items" edge to the BulkItem entity by ids.
+func (m *BulkOperationMutation) AddItemIDs(ids ...int64) {
+	if m.items == nil {
+		m.items = make(map[int64]struct{})
+	}
+	for i := range ids {
+		m.items[ids[i]] = struct{}{}
+	}
+}
+
+// ClearItems clears the "items" edge to the BulkItem entity.
+func (m *BulkOperationMutation) ClearItems() {
+	m.cleareditems = true
+}
+
+// ItemsCleared reports if the "items" edge to the BulkItem entity was cleared.
+func (m *BulkOperationMutation) ItemsCleared() bool {
+	return m.cleareditems
+}
+
+// RemoveItemIDs removes the "items" edge to the BulkItem entity by IDs.
+func (m *BulkOperationMutation) RemoveItemIDs(ids ...int64) {
+	if m.removeditems == nil {
+		m.removeditems = make(map[int64]struct{})
+	}
+	for i := range ids {
+		delete(m.items, ids[i])
+		m.removeditems[ids[i]] = struct{}{}
+	}
+}
+
+// RemovedItems returns the removed IDs of the "items" edge to the BulkItem entity.
+func (m *BulkOperationMutation) RemovedItemsIDs() (ids []int64) {
+	for id := range m.removeditems {
+		ids = append(ids, id)
+	}
+	return
+}
+
+// ItemsIDs returns the "items" edge IDs in the mutation.
+func (m *BulkOperationMutation) ItemsIDs() (ids []int64) {
+	for id := range m.items {
+		ids = append(ids, id)
+	}
+	return
+}
+
+// ResetItems resets all changes to the "items" edge.
+func (m *BulkOperationMutation) ResetItems() {
+	m.items = nil
+	m.cleareditems = false
+	m.removeditems = nil
+}
+
+// Where appends a list predicates to the BulkOperationMutation builder.
+func (m *BulkOperationMutation) Where(ps ...predicate.BulkOperation) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the BulkOperationMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *BulkOperationMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.BulkOperation, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *BulkOperationMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *BulkOperationMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (BulkOperation).
+func (m *BulkOperationMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *BulkOperationMutation) Fields() []string {
+	fields := make([]string, 0, 17)
+	if m.action != nil {
+		fields = append(fields, bulkoperation.FieldAction)
+	}
+	if m.immediate != nil {
+		fields = append(fields, bulkoperation.FieldImmediate)
+	}
+	if m.reason != nil {
+		fields = append(fields, bulkoperation.FieldReason)
+	}
+	if m.selection != nil {
+		fields = append(fields, bulkoperation.FieldSelection)
+	}
+	if m.total != nil {
+		fields = append(fields, bulkoperation.FieldTotal)
+	}
+	if m.max_parallel != nil {
+		fields = append(fields, bulkoperation.FieldMaxParallel)
+	}
+	if m.stop_after_failures != nil {
+		fields = append(fields, bulkoperation.FieldStopAfterFailures)
+	}
+	if m.state != nil {
+		fields = append(fields, bulkoperation.FieldState)
+	}
+	if m.canceled_by != nil {
+		fields = append(fields, bulkoperation.FieldCanceledBy)
+	}
+	if m.requested_by_kind != nil {
+		fields = append(fields, bulkoperation.FieldRequestedByKind)
+	}
+	if m.requested_by != nil {
+		fields = append(fields, bulkoperation.FieldRequestedBy)
+	}
+	if m.idempotency_key != nil {
+		fields = append(fields, bulkoperation.FieldIdempotencyKey)
+	}
+	if m.request_hash != nil {
+		fields = append(fields, bulkoperation.FieldRequestHash)
+	}
+	if m.version != nil {
+		fields = append(fields, bulkoperation.FieldVersion)
+	}
+	if m.created_at != nil {
+		fields = append(fields, bulkoperation.FieldCreatedAt)
+	}
+	if m.updated_at != nil {
+		fields = append(fields, bulkoperation.FieldUpdatedAt)
+	}
+	if m.finished_at != nil {
+		fields = append(fields, bulkoperation.FieldFinishedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *BulkOperationMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case bulkoperation.FieldAction:
+		return m.Action()
+	case bulkoperation.FieldImmediate:
+		return m.Immediate()
+	case bulkoperation.FieldReason:
+		return m.Reason()
+	case bulkoperation.FieldSelection:
+		return m.Selection()
+	case bulkoperation.FieldTotal:
+		return m.Total()
+	case bulkoperation.FieldMaxParallel:
+		return m.MaxParallel()
+	case bulkoperation.FieldStopAfterFailures:
+		return m.StopAfterFailures()
+	case bulkoperation.FieldState:
+		return m.State()
+	case bulkoperation.FieldCanceledBy:
+		return m.CanceledBy()
+	case bulkoperation.FieldRequestedByKind:
+		return m.RequestedByKind()
+	case bulkoperation.FieldRequestedBy:
+		return m.RequestedBy()
+	case bulkoperation.FieldIdempotencyKey:
+		return m.IdempotencyKey()
+	case bulkoperation.FieldRequestHash:
+		return m.RequestHash()
+	case bulkoperation.FieldVersion:
+		return m.Version()
+	case bulkoperation.FieldCreatedAt:
+		return m.CreatedAt()
+	case bulkoperation.FieldUpdatedAt:
+		return m.UpdatedAt()
+	case bulkoperation.FieldFinishedAt:
+		return m.FinishedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *BulkOperationMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case bulkoperation.FieldAction:
+		return m.OldAction(ctx)
+	case bulkoperation.FieldImmediate:
+		return m.OldImmediate(ctx)
+	case bulkoperation.FieldReason:
+		return m.OldReason(ctx)
+	case bulkoperation.FieldSelection:
+		return m.OldSelection(ctx)
+	case bulkoperation.FieldTotal:
+		return m.OldTotal(ctx)
+	case bulkoperation.FieldMaxParallel:
+		return m.OldMaxParallel(ctx)
+	case bulkoperation.FieldStopAfterFailures:
+		return m.OldStopAfterFailures(ctx)
+	case bulkoperation.FieldState:
+		return m.OldState(ctx)
+	case bulkoperation.FieldCanceledBy:
+		return m.OldCanceledBy(ctx)
+	case bulkoperation.FieldRequestedByKind:
+		return m.OldRequestedByKind(ctx)
+	case bulkoperation.FieldRequestedBy:
+		return m.OldRequestedBy(ctx)
+	case bulkoperation.FieldIdempotencyKey:
+		return m.OldIdempotencyKey(ctx)
+	case bulkoperation.FieldRequestHash:
+		return m.OldRequestHash(ctx)
+	case bulkoperation.FieldVersion:
+		return m.OldVersion(ctx)
+	case bulkoperation.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case bulkoperation.FieldUpdatedAt:
+		return m.OldUpdatedAt(ctx)
+	case bulkoperation.FieldFinishedAt:
+		return m.OldFinishedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown BulkOperation field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *BulkOperationMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case bulkoperation.FieldAction:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAction(v)
+		return nil
+	case bulkoperation.FieldImmediate:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetImmediate(v)
+		return nil
+	case bulkoperation.FieldReason:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReason(v)
+		return nil
+	case bulkoperation.FieldSelection:
+		v, ok := value.(json.RawMessage)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSelection(v)
+		return nil
+	case bulkoperation.FieldTotal:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTotal(v)
+		return nil
+	case bulkoperation.FieldMaxParallel:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetMaxParallel(v)
+		return nil
+	case bulkoperation.FieldStopAfterFailures:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetStopAfterFailures(v)
+		return nil
+	case bulkoperation.FieldState:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetState(v)
+		return nil
+	case bulkoperation.FieldCanceledBy:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCanceledBy(v)
+		return nil
+	case bulkoperation.FieldRequestedByKind:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRequestedByKind(v)
+		return nil
+	case bulkoperation.FieldRequestedBy:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRequestedBy(v)
+		return nil
+	case bulkoperation.FieldIdempotencyKey:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetIdempotencyKey(v)
+		return nil
+	case bulkoperation.FieldRequestHash:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRequestHash(v)
+		return nil
+	case bulkoperation.FieldVersion:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetVersion(v)
+		return nil
+	case bulkoperation.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case bulkoperation.FieldUpdatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUpdatedAt(v)
+		return nil
+	case bulkoperation.FieldFinishedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFinishedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown BulkOperation field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *BulkOperationMutation) AddedFields() []string {
+	var fields []string
+	if m.addtotal != nil {
+		fields = append(fields, bulkoperation.FieldTotal)
+	}
+	if m.addmax_parallel != nil {
+		fields = append(fields, bulkoperation.FieldMaxParallel)
+	}
+	if m.addstop_after_failures != nil {
+		fields = append(fields, bulkoperation.FieldStopAfterFailures)
+	}
+	if m.addversion != nil {
+		fields = append(fields, bulkoperation.FieldVersion)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *BulkOperationMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case bulkoperation.FieldTotal:
+		return m.AddedTotal()
+	case bulkoperation.FieldMaxParallel:
+		return m.AddedMaxParallel()
+	case bulkoperation.FieldStopAfterFailures:
+		return m.AddedStopAfterFailures()
+	case bulkoperation.FieldVersion:
+		return m.AddedVersion()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *BulkOperationMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case bulkoperation.FieldTotal:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddTotal(v)
+		return nil
+	case bulkoperation.FieldMaxParallel:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddMaxParallel(v)
+		return nil
+	case bulkoperation.FieldStopAfterFailures:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddStopAfterFailures(v)
+		return nil
+	case bulkoperation.FieldVersion:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddVersion(v)
+		return nil
+	}
+	return fmt.Errorf("unknown BulkOperation numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *BulkOperationMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(bulkoperation.FieldSelection) {
+		fields = append(fields, bulkoperation.FieldSelection)
+	}
+	if m.FieldCleared(bulkoperation.FieldStopAfterFailures) {
+		fields = append(fields, bulkoperation.FieldStopAfterFailures)
+	}
+	if m.FieldCleared(bulkoperation.FieldIdempotencyKey) {
+		fields = append(fields, bulkoperation.FieldIdempotencyKey)
+	}
+	if m.FieldCleared(bulkoperation.FieldFinishedAt) {
+		fields = append(fields, bulkoperation.FieldFinishedAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *BulkOperationMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *BulkOperationMutation) ClearField(name string) error {
+	switch name {
+	case bulkoperation.FieldSelection:
+		m.ClearSelection()
+		return nil
+	case bulkoperation.FieldStopAfterFailures:
+		m.ClearStopAfterFailures()
+		return nil
+	case bulkoperation.FieldIdempotencyKey:
+		m.ClearIdempotencyKey()
+		return nil
+	case bulkoperation.FieldFinishedAt:
+		m.ClearFinishedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown BulkOperation nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *BulkOperationMutation) ResetField(name string) error {
+	switch name {
+	case bulkoperation.FieldAction:
+		m.ResetAction()
+		return nil
+	case bulkoperation.FieldImmediate:
+		m.ResetImmediate()
+		return nil
+	case bulkoperation.FieldReason:
+		m.ResetReason()
+		return nil
+	case bulkoperation.FieldSelection:
+		m.ResetSelection()
+		return nil
+	case bulkoperation.FieldTotal:
+		m.ResetTotal()
+		return nil
+	case bulkoperation.FieldMaxParallel:
+		m.ResetMaxParallel()
+		return nil
+	case bulkoperation.FieldStopAfterFailures:
+		m.ResetStopAfterFailures()
+		return nil
+	case bulkoperation.FieldState:
+		m.ResetState()
+		return nil
+	case bulkoperation.FieldCanceledBy:
+		m.ResetCanceledBy()
+		return nil
+	case bulkoperation.FieldRequestedByKind:
+		m.ResetRequestedByKind()
+		return nil
+	case bulkoperation.FieldRequestedBy:
+		m.ResetRequestedBy()
+		return nil
+	case bulkoperation.FieldIdempotencyKey:
+		m.ResetIdempotencyKey()
+		return nil
+	case bulkoperation.FieldRequestHash:
+		m.ResetRequestHash()
+		return nil
+	case bulkoperation.FieldVersion:
+		m.ResetVersion()
+		return nil
+	case bulkoperation.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case bulkoperation.FieldUpdatedAt:
+		m.ResetUpdatedAt()
+		return nil
+	case bulkoperation.FieldFinishedAt:
+		m.ResetFinishedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown BulkOperation field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *BulkOperationMutation) AddedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.items != nil {
+		edges = append(edges, bulkoperation.EdgeItems)
+	}
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *BulkOperationMutation) AddedIDs(name string) []ent.Value {
+	switch name {
+	case bulkoperation.EdgeItems:
+		ids := make([]ent.Value, 0, len(m.items))
+		for id := range m.items {
+			ids = append(ids, id)
+		}
+		return ids
+	}
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *BulkOperationMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.removeditems != nil {
+		edges = append(edges, bulkoperation.EdgeItems)
+	}
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *BulkOperationMutation) RemovedIDs(name string) []ent.Value {
+	switch name {
+	case bulkoperation.EdgeItems:
+		ids := make([]ent.Value, 0, len(m.removeditems))
+		for id := range m.removeditems {
+			ids = append(ids, id)
+		}
+		return ids
+	}
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *BulkOperationMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.cleareditems {
+		edges = append(edges, bulkoperation.EdgeItems)
+	}
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *BulkOperationMutation) EdgeCleared(name string) bool {
+	switch name {
+	case bulkoperation.EdgeItems:
+		return m.cleareditems
+	}
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *BulkOperationMutation) ClearEdge(name string) error {
+	switch name {
+	}
+	return fmt.Errorf("unknown BulkOperation unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *BulkOperationMutation) ResetEdge(name string) error {
+	switch name {
+	case bulkoperation.EdgeItems:
+		m.ResetItems()
+		return nil
+	}
+	return fmt.Errorf("unknown BulkOperation edge %s", name)
+}
 
 // DeploymentMutation represents an operation that mutates the Deployment nodes in the graph.
 type DeploymentMutation struct {

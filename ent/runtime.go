@@ -5,6 +5,8 @@ package ent
 import (
 	"time"
 
+	"github.com/slipwayhq/slipway/ent/bulkitem"
+	"github.com/slipwayhq/slipway/ent/bulkoperation"
 	"github.com/slipwayhq/slipway/ent/deployment"
 	"github.com/slipwayhq/slipway/ent/deploymentbatch"
 	"github.com/slipwayhq/slipway/ent/deploymentevent"
@@ -27,6 +29,50 @@ import (
 // (default values, validators, hooks and policies) and stitches it
 // to their package variables.
 func init() {
+	bulkitemFields := schema.BulkItem{}.Fields()
+	_ = bulkitemFields
+	// bulkitemDescState is the schema descriptor for state field.
+	bulkitemDescState := bulkitemFields[6].Descriptor()
+	// bulkitem.DefaultState holds the default value on creation for the state field.
+	bulkitem.DefaultState = bulkitemDescState.Default.(string)
+	// bulkitemDescCode is the schema descriptor for code field.
+	bulkitemDescCode := bulkitemFields[7].Descriptor()
+	// bulkitem.DefaultCode holds the default value on creation for the code field.
+	bulkitem.DefaultCode = bulkitemDescCode.Default.(string)
+	// bulkitemDescMessage is the schema descriptor for message field.
+	bulkitemDescMessage := bulkitemFields[8].Descriptor()
+	// bulkitem.DefaultMessage holds the default value on creation for the message field.
+	bulkitem.DefaultMessage = bulkitemDescMessage.Default.(string)
+	bulkoperationFields := schema.BulkOperation{}.Fields()
+	_ = bulkoperationFields
+	// bulkoperationDescImmediate is the schema descriptor for immediate field.
+	bulkoperationDescImmediate := bulkoperationFields[2].Descriptor()
+	// bulkoperation.DefaultImmediate holds the default value on creation for the immediate field.
+	bulkoperation.DefaultImmediate = bulkoperationDescImmediate.Default.(bool)
+	// bulkoperationDescReason is the schema descriptor for reason field.
+	bulkoperationDescReason := bulkoperationFields[3].Descriptor()
+	// bulkoperation.DefaultReason holds the default value on creation for the reason field.
+	bulkoperation.DefaultReason = bulkoperationDescReason.Default.(string)
+	// bulkoperationDescCanceledBy is the schema descriptor for canceled_by field.
+	bulkoperationDescCanceledBy := bulkoperationFields[9].Descriptor()
+	// bulkoperation.DefaultCanceledBy holds the default value on creation for the canceled_by field.
+	bulkoperation.DefaultCanceledBy = bulkoperationDescCanceledBy.Default.(string)
+	// bulkoperationDescRequestHash is the schema descriptor for request_hash field.
+	bulkoperationDescRequestHash := bulkoperationFields[13].Descriptor()
+	// bulkoperation.DefaultRequestHash holds the default value on creation for the request_hash field.
+	bulkoperation.DefaultRequestHash = bulkoperationDescRequestHash.Default.(string)
+	// bulkoperationDescVersion is the schema descriptor for version field.
+	bulkoperationDescVersion := bulkoperationFields[14].Descriptor()
+	// bulkoperation.DefaultVersion holds the default value on creation for the version field.
+	bulkoperation.DefaultVersion = bulkoperationDescVersion.Default.(int)
+	// bulkoperationDescCreatedAt is the schema descriptor for created_at field.
+	bulkoperationDescCreatedAt := bulkoperationFields[15].Descriptor()
+	// bulkoperation.DefaultCreatedAt holds the default value on creation for the created_at field.
+	bulkoperation.DefaultCreatedAt = bulkoperationDescCreatedAt.Default.(func() time.Time)
+	// bulkoperationDescUpdatedAt is the schema descriptor for updated_at field.
+	bulkoperationDescUpdatedAt := bulkoperationFields[16].Descriptor()
+	// bulkoperation.DefaultUpdatedAt holds the default value on creation for the updated_at field.
+	bulkoperation.DefaultUpdatedAt = bulkoperationDescUpdatedAt.Default.(func() time.Time)
 	deploymentFields := schema.Deployment{}.Fields()
 	_ = deploymentFields
 	// deploymentDescAttempt is the schema descriptor for attempt field.

@@ -14,6 +14,10 @@ import (
 // Tx is a transactional client that is created by calling Client.Tx().
 type Tx struct {
 	config
+	// BulkItem is the client for interacting with the BulkItem builders.
+	BulkItem *BulkItemClient
+	// BulkOperation is the client for interacting with the BulkOperation builders.
+	BulkOperation *BulkOperationClient
 	// Deployment is the client for interacting with the Deployment builders.
 	Deployment *DeploymentClient
 	// DeploymentBatch is the client for interacting with the DeploymentBatch builders.
@@ -175,6 +179,8 @@ func (tx *Tx) Client() *Client {
 }
 
 func (tx *Tx) init() {
+	tx.BulkItem = NewBulkItemClient(tx.config)
+	tx.BulkOperation = NewBulkOperationClient(tx.config)
 	tx.Deployment = NewDeploymentClient(tx.config)
 	tx.DeploymentBatch = NewDeploymentBatchClient(tx.config)
 	tx.DeploymentEvent = NewDeploymentEventClient(tx.config)
@@ -199,7 +205,7 @@ func (tx *Tx) init() {
 // of them in order to commit or rollback the transaction.
 //
 // If a closed transaction is embedded in one of the generated entities, and the entity
-// applies a query, for example: Deployment.QueryXXX(), the query will be executed
+// applies a query, for example: BulkItem.QueryXXX(), the query will be executed
 // through the driver which created this transaction.
 //
 // Note that txDriver is not goroutine safe.

@@ -9,6 +9,30 @@ import (
 	"github.com/slipwayhq/slipway/ent"
 )
 
+// The BulkItemFunc type is an adapter to allow the use of ordinary
+// function as BulkItem mutator.
+type BulkItemFunc func(context.Context, *ent.BulkItemMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f BulkItemFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.BulkItemMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.BulkItemMutation", m)
+}
+
+// The BulkOperationFunc type is an adapter to allow the use of ordinary
+// function as BulkOperation mutator.
+type BulkOperationFunc func(context.Context, *ent.BulkOperationMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f BulkOperationFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.BulkOperationMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.BulkOperationMutation", m)
+}
+
 // The DeploymentFunc type is an adapter to allow the use of ordinary
 // function as Deployment mutator.
 type DeploymentFunc func(context.Context, *ent.DeploymentMutation) (ent.Value, error)

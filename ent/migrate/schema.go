@@ -9,6 +9,88 @@ import (
 )
 
 var (
+	// BulkItemsColumns holds the columns for the "bulk_items" table.
+	BulkItemsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeInt64, Increment: true},
+		{Name: "number", Type: field.TypeInt},
+		{Name: "deployment_id", Type: field.TypeInt64},
+		{Name: "node_id", Type: field.TypeInt64},
+		{Name: "result_id", Type: field.TypeInt64, Nullable: true},
+		{Name: "state", Type: field.TypeString, Default: "waiting"},
+		{Name: "code", Type: field.TypeString, Default: ""},
+		{Name: "message", Type: field.TypeString, Size: 2147483647, Default: ""},
+		{Name: "started_at", Type: field.TypeTime, Nullable: true},
+		{Name: "finished_at", Type: field.TypeTime, Nullable: true},
+		{Name: "operation_id", Type: field.TypeInt64},
+	}
+	// BulkItemsTable holds the schema information for the "bulk_items" table.
+	BulkItemsTable = &schema.Table{
+		Name:       "bulk_items",
+		Columns:    BulkItemsColumns,
+		PrimaryKey: []*schema.Column{BulkItemsColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "bulk_items_bulk_operations_items",
+				Columns:    []*schema.Column{BulkItemsColumns[10]},
+				RefColumns: []*schema.Column{BulkOperationsColumns[0]},
+				OnDelete:   schema.NoAction,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "bulkitem_operation_id_number",
+				Unique:  true,
+				Columns: []*schema.Column{BulkItemsColumns[10], BulkItemsColumns[1]},
+			},
+			{
+				Name:    "bulkitem_operation_id_state_number",
+				Unique:  false,
+				Columns: []*schema.Column{BulkItemsColumns[10], BulkItemsColumns[5], BulkItemsColumns[1]},
+			},
+		},
+	}
+	// BulkOperationsColumns holds the columns for the "bulk_operations" table.
+	BulkOperationsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeInt64, Increment: true},
+		{Name: "action", Type: field.TypeString},
+		{Name: "immediate", Type: field.TypeBool, Default: false},
+		{Name: "reason", Type: field.TypeString, Default: ""},
+		{Name: "selection", Type: field.TypeJSON, Nullable: true},
+		{Name: "total", Type: field.TypeInt},
+		{Name: "max_parallel", Type: field.TypeInt},
+		{Name: "stop_after_failures", Type: field.TypeInt, Nullable: true},
+		{Name: "state", Type: field.TypeString},
+		{Name: "canceled_by", Type: field.TypeString, Default: ""},
+		{Name: "requested_by_kind", Type: field.TypeString},
+		{Name: "requested_by", Type: field.TypeString},
+		{Name: "idempotency_key", Type: field.TypeString, Nullable: true},
+		{Name: "request_hash", Type: field.TypeString, Default: ""},
+		{Name: "version", Type: field.TypeInt, Default: 1},
+		{Name: "created_at", Type: field.TypeTime},
+		{Name: "updated_at", Type: field.TypeTime},
+		{Name: "finished_at", Type: field.TypeTime, Nullable: true},
+	}
+	// BulkOperationsTable holds the schema information for the "bulk_operations" table.
+	BulkOperationsTable = &schema.Table{
+		Name:       "bulk_operations",
+		Columns:    BulkOperationsColumns,
+		PrimaryKey: []*schema.Column{BulkOperationsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "bulkoperation_requested_by_idempotency_key",
+				Unique:  true,
+				Columns: []*schema.Column{BulkOperationsColumns[11], BulkOperationsColumns[12]},
+			},
+			{
+				Name:    "bulk_operations_open",
+				Unique:  false,
+				Columns: []*schema.Column{BulkOperationsColumns[0]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "finished_at IS NULL",
+				},
+			},
+		},
+	}
 	// DeploymentsColumns holds the columns for the "deployments" table.
 	DeploymentsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeInt64, Increment: true},
@@ -389,6 +471,14 @@ var (
 					Where: "status = 'success'",
 				},
 			},
+			{
+				Name:    "phase_runs_broken",
+				Unique:  false,
+				Columns: []*schema.Column{PhaseRunsColumns[20]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "status IN ('failed', 'timed_out', 'canceled')",
+				},
+			},
 		},
 	}
 	// PhaseStatsColumns holds the columns for the "phase_stats" table.
@@ -660,6 +750,8 @@ var (
 	}
 	// Tables holds all the tables in the schema.
 	Tables = []*schema.Table{
+		BulkItemsTable,
+		BulkOperationsTable,
 		DeploymentsTable,
 		DeploymentBatchesTable,
 		DeploymentHistoryTable,
@@ -679,6 +771,13 @@ var (
 )
 
 func init() {
+	BulkItemsTable.ForeignKeys[0].RefTable = BulkOperationsTable
+	BulkItemsTable.Annotation = &entsql.Annotation{
+		Table: "bulk_items",
+	}
+	BulkOperationsTable.Annotation = &entsql.Annotation{
+		Table: "bulk_operations",
+	}
 	DeploymentsTable.ForeignKeys[0].RefTable = DeploymentBatchesTable
 	DeploymentsTable.ForeignKeys[1].RefTable = NodesTable
 	DeploymentsTable.Annotation = &entsql.Annotation{

@@ -47,6 +47,14 @@ var checks = map[string]map[string]string{
 	"resources": {
 		"resources_state": "state IN ('intent', 'doubtful', 'present', 'releasing', 'gone')",
 	},
+	"bulk_operations": {
+		"bulk_operations_action": "action IN ('cancel', 'retry', 'cleanup', 'reinitialize')",
+		"bulk_operations_state":  "state IN ('running', 'stopping', 'canceling', 'done', 'stopped', 'canceled')",
+		"bulk_operations_sizes":  "total >= 0 AND max_parallel >= 1 AND version >= 1",
+	},
+	"bulk_items": {
+		"bulk_items_state": "state IN ('waiting', 'running', 'succeeded', 'failed', 'refused', 'skipped')",
+	},
 	"script_runs": {
 		"script_runs_state": "state IN ('storing', 'running', 'succeeded', 'failed', 'canceled', 'lost')",
 	},

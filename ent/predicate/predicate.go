@@ -6,6 +6,12 @@ import (
 	"entgo.io/ent/dialect/sql"
 )
 
+// BulkItem is the predicate function for bulkitem builders.
+type BulkItem func(*sql.Selector)
+
+// BulkOperation is the predicate function for bulkoperation builders.
+type BulkOperation func(*sql.Selector)
+
 // Deployment is the predicate function for deployment builders.
 type Deployment func(*sql.Selector)
 

@@ -14,6 +14,9 @@ import (
 // succeededRuns is the SQL of "this run counts in statistics".
 const succeededRuns = "status = 'success'"
 
+// brokenRuns is the SQL of "this run ended its attempt without success".
+const brokenRuns = "status IN ('failed', 'timed_out', 'canceled')"
+
 // PhaseRun is one visit of a phase: entered, left, duration, deadline,
 // outcome. A deployment that is not final has exactly one open. It is also
 // the row of the workflow's step: what is awaited, since when, until when.
@@ -71,5 +74,7 @@ func (PhaseRun) Indexes() []ent.Index {
 		// What statistics read: the newest runs of a phase, of one profile and of all.
 		index.Fields("provider", "phase", "finished_at").StorageKey("phase_runs_stats").Annotations(entsql.IndexWhere(succeededRuns)),
 		index.Fields("provider", "server_profile", "phase", "finished_at").StorageKey("phase_runs_profile_stats").Annotations(entsql.IndexWhere(succeededRuns)),
+		// The runs that ended an attempt before its end, by time: what went wrong when.
+		index.Fields("finished_at").StorageKey("phase_runs_broken").Annotations(entsql.IndexWhere(brokenRuns)),
 	}
 }
