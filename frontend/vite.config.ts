@@ -42,6 +42,8 @@ export default defineConfig({
   },
   server: {
     port: 5173,
+    // The tests hold the form against the server's own golden documents.
+    fs: { allow: ['.', '../deploy/hostconfig/testdata'] },
     proxy: {
       '/api': backend,
       '/graphql': { target: backend, ws: true },

@@ -8,4 +8,5 @@ export { Stream } from './stream';
 export type { Fleet, FleetSnapshot } from './fleet';
 export type { NodeListener } from './nodeChannel';
 export type { LogPiece, RunListener } from './runChannel';
+export { readWholeLog } from './wholeLog';
 export { isBehind, type StreamMode, type StreamStatus } from './status';

@@ -1,5 +1,3 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { addRow, copyOf, gatewayRow, newCard, newRow, nextName, noCloud, withBonds, withMode, withRow, withType, type Card } from './card';
@@ -8,8 +6,8 @@ import { readRequest } from './read';
 import { asFile, identityOf, mergeErrors, placeErrors, requestOf } from './request';
 import { addedRoles, addressless, check, mtus, roles, types } from './schema';
 
-const folder = join(import.meta.dirname, '../../../../../deploy/hostconfig/testdata/golden');
-const goldens = readdirSync(folder).map((file) => ({ file, text: readFileSync(join(folder, file), 'utf8') }));
+const files = import.meta.glob<string>('../../../../../deploy/hostconfig/testdata/golden/*.json', { query: '?raw', import: 'default', eager: true });
+const goldens = Object.entries(files).map(([path, text]) => ({ file: path.slice(path.lastIndexOf('/') + 1), text }));
 const shapes = ['default', 'default-single', 'default-bond', 'default-bond-single', 'segregated', 'segregated-bond'];
 
 const only = (text: string): Card => {

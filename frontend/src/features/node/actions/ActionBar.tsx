@@ -7,12 +7,12 @@ import { useVerb } from '@/gql/client/ask';
 import { CancelDocument, CleanupDocument, ProtectDocument, ReinitializeDocument, RetryDocument, type DeploymentAction } from '@/gql/generated/graphql';
 import { Button, Problems } from '@/ui';
 import type { DeploymentDetails, NodeDetails } from '../useNode';
-import classes from './actions.module.css';
-import { CancelDialog } from './CancelDialog';
+import classes from '@/verbs/verbs.module.css';
+import { CancelDialog } from '@/verbs/CancelDialog';
 import { CleanupDialog } from './CleanupDialog';
 import { ProtectDialog } from './ProtectDialog';
 import { ReinitializeDialog } from './ReinitializeDialog';
-import { RetryDialog } from './RetryDialog';
+import { RetryDialog } from '@/verbs/RetryDialog';
 
 type Opened = DeploymentAction | 'PROTECT';
 

@@ -6,8 +6,8 @@ import { plural } from '@/lib/format';
 import { Button, Problems } from '@/ui';
 import { StepList } from '../StepList';
 import type { DeploymentDetails, NodeDetails } from '../useNode';
-import classes from './actions.module.css';
-import { ActionDialog, useConfirmation, type Asking } from './shared';
+import classes from '@/verbs/verbs.module.css';
+import { ActionDialog, useConfirmation, type Asking } from '@/verbs/shared';
 
 export interface CleanupDialogProps {
   node: NodeDetails;

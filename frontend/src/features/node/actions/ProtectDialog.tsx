@@ -3,8 +3,8 @@ import { useState } from 'react';
 import type { SetNodeProtectionInput } from '@/gql/generated/graphql';
 import { TextInput } from '@/ui';
 import type { NodeDetails } from '../useNode';
-import classes from './actions.module.css';
-import { ActionDialog, Effects, type Asking } from './shared';
+import classes from '@/verbs/verbs.module.css';
+import { ActionDialog, Effects, type Asking } from '@/verbs/shared';
 
 export interface ProtectDialogProps {
   node: NodeDetails;

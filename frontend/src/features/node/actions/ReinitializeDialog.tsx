@@ -3,7 +3,7 @@ import { useState } from 'react';
 import type { ReinitializeNodeInput } from '@/gql/generated/graphql';
 import { uniqueKey } from '@/lib/key';
 import type { DeploymentDetails, NodeDetails } from '../useNode';
-import { ActionDialog, Effects, useConfirmation, type Asking } from './shared';
+import { ActionDialog, Effects, useConfirmation, type Asking } from '@/verbs/shared';
 
 export interface ReinitializeDialogProps {
   node: NodeDetails;

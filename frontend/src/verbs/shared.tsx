@@ -2,7 +2,7 @@ import { useState, type ReactNode } from 'react';
 
 import type { Problem } from '@/gql/client/ask';
 import { Button, Dialog, DialogButtons, Problems, TextInput } from '@/ui';
-import classes from './actions.module.css';
+import classes from './verbs.module.css';
 
 /** As much of a verb as a dialog looks at. */
 export interface Asking {

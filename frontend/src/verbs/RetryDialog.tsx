@@ -1,13 +1,12 @@
 import { useState } from 'react';
 
-import type { Phase, RetryDeploymentInput } from '@/gql/generated/graphql';
+import type { DeploymentLiveFragment, Phase, RetryDeploymentInput } from '@/gql/generated/graphql';
 import { phaseLabel } from '@/lib/phases';
 import { Choices } from '@/ui';
-import type { DeploymentDetails } from '../useNode';
 import { ActionDialog, Effects, type Asking } from './shared';
 
 export interface RetryDialogProps {
-  deployment: DeploymentDetails;
+  deployment: DeploymentLiveFragment;
   /** Ask from which phase; else it begins where it failed. */
   choose: boolean;
   verb: Asking;

@@ -1,14 +1,13 @@
 import { useState } from 'react';
 
-import type { CancelDeploymentInput, CancelMode } from '@/gql/generated/graphql';
+import type { CancelDeploymentInput, CancelMode, DeploymentLiveFragment } from '@/gql/generated/graphql';
 import { phaseLabel } from '@/lib/phases';
 import { Choices, TextInput } from '@/ui';
-import type { DeploymentDetails } from '../useNode';
-import classes from './actions.module.css';
+import classes from './verbs.module.css';
 import { ActionDialog, Effects, type Asking } from './shared';
 
 export interface CancelDialogProps {
-  deployment: DeploymentDetails;
+  deployment: DeploymentLiveFragment;
   verb: Asking;
   run: (input: CancelDeploymentInput) => void;
   onClose: () => void;
