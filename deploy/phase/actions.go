@@ -31,12 +31,12 @@ const CodeWrongHost = "wrong_host"
 type ActionFacts struct {
 	Provider     string
 	State        State
-	FailurePhase Key  // of a failed deployment
+	FailurePhase Key // of a failed deployment
 	FailureCode  string
 	Open         Key    // the open phase
 	ProbeClass   string // how the last attempt to reach the host ended, as far as it is known
-	Current      bool // the deployment is its node's current one
-	Protected    bool // the node is held: it is neither released nor installed anew
+	Current      bool   // the deployment is its node's current one
+	Protected    bool   // the node is held: it is neither released nor installed anew
 }
 
 // AllowedActions lists what may be asked of a deployment now. The list is
