@@ -170,6 +170,19 @@ func TestLifeOfAMachine(t *testing.T) {
 	require.Empty(t, h.machines)
 }
 
+// A port of the machine's own that is in use when it comes up is waited for.
+func TestTheSSHPortIsWaitedFor(t *testing.T) {
+	s := newSlipway(t)
+	taken, err := net.Listen("tcp", fmt.Sprintf("%s:%d", testIP, s.port))
+	require.NoError(t, err)
+	h := New(Options{Retry: time.Millisecond})
+	t.Cleanup(h.Close)
+	h.PowerOn(vpcsim.Spec{ServerID: "srv", Name: "node-1", IP: testIP, UserData: s.URL + "/boot/d/x"})
+	<-s.done
+	require.NoError(t, taken.Close())
+	s.bootID(t)
+}
+
 func TestAScriptThatStops(t *testing.T) {
 	b := parse("#!ipxe\necho no\n:wait\nsleep 15\nchain --replace http://x/boot/d/x || goto wait\n")
 	require.Equal(t, bootScript{args: map[string]string{}, sums: map[string]string{}, chains: true, pause: 15 * time.Second}, b)

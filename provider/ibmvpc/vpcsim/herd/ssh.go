@@ -6,11 +6,13 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -54,8 +56,7 @@ func (s *system) publicKey() string {
 // the power goes.
 func (c *cycle) serve(ctx context.Context) error {
 	sys := c.installed
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort(c.spec.IP, strconv.Itoa(sys.port)))
+	listener, err := c.listen(ctx, net.JoinHostPort(c.spec.IP, strconv.Itoa(sys.port)))
 	if err != nil {
 		return fmt.Errorf("sshd: %w", err)
 	}
@@ -77,6 +78,21 @@ func (c *cycle) serve(ctx context.Context) error {
 			return ctx.Err()
 		}
 		wg.Go(func() { c.connection(ctx, raw, server) })
+	}
+}
+
+// listen waits while the port is in use: a call that this machine has just made
+// may still have it as its own end, by chance.
+func (c *cycle) listen(ctx context.Context, address string) (net.Listener, error) {
+	var config net.ListenConfig
+	for {
+		listener, err := config.Listen(ctx, "tcp", address)
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return listener, err
+		}
+		if err := sleep(ctx, c.opts.Retry); err != nil {
+			return nil, err
+		}
 	}
 }
 
