@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"slices"
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/apply"
@@ -200,6 +201,9 @@ func (s *Server) refuseApply(w http.ResponseWriter, r *http.Request, err error, 
 		unable.Code = deploy.CodeUpstreamUnavailable
 		script, err = "error: "+e.Message, &unable
 	}
+	if told && ofDocuments(e.Fields) { // all of one code or not: the documents are wrong, and nothing is in their way
+		err = &statusError{err: e, status: http.StatusUnprocessableEntity}
+	}
 	out := ApplyRefusal{ErrorDocument: s.refused(w, r, err), Script: script}
 	if done.Run != nil {
 		out.RunID = &done.Run.ID
@@ -214,4 +218,10 @@ func (s *Server) refuseApply(w http.ResponseWriter, r *http.Request, err error, 
 		}
 	}
 	answer(w, r, out.status, &out)
+}
+
+// ofDocuments tells the errors of documents, each of which names its rule, from
+// refusals of something that only points to a card.
+func ofDocuments(fields []deploy.FieldError) bool {
+	return len(fields) > 0 && !slices.ContainsFunc(fields, func(f deploy.FieldError) bool { return f.Key == "" })
 }

@@ -16,6 +16,8 @@ import (
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/access"
+	"github.com/slipwayhq/slipway/deploy/apply"
+	"github.com/slipwayhq/slipway/deploy/apply/applytest"
 	"github.com/slipwayhq/slipway/deploy/feed"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
 	"github.com/slipwayhq/slipway/deploy/operation"
@@ -35,6 +37,8 @@ type rig struct {
 	access *access.Service
 	srv    *server.Server
 	cloud  *fakeCloud
+	host   *applytest.Host // of the deployment script
+	nudged []int64         // deployments whose host was to be asked at once
 	web    *httptest.Server
 
 	viewer, operator, admin string // API tokens
@@ -49,11 +53,19 @@ func newRig(t testing.TB, st *store.Store, opts ...option) *rig {
 	r.cloud = &fakeCloud{t: t}
 	metrics := server.NewMetrics()
 	r.writer = lifecycle.New(st, lifecycle.Options{OnCommit: r.feed.Wake, OnOutcome: metrics.Report})
-	done := make(chan struct{}, 2)
+	done := make(chan struct{}, 3)
 	go func() { r.writer.Run(ctx); done <- struct{}{} }()
 	go func() { _ = r.feed.Run(ctx); done <- struct{}{} }()
 	statuses := query.NewStatuses(st.Ent(), nil)
+	r.host = applytest.New("lab")
+	scripts := apply.New(apply.Deps{Host: r.host, Provider: ordering{}, Store: st, Writer: r.writer, LookEvery: 5 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+	go func() { scripts.Run(ctx); done <- struct{}{} }()
 	p := server.Parts{
+		Scripts: scripts, Settings: server.Settings{ScriptLogEvery: 5 * time.Millisecond},
+		Nudge: func(_ context.Context, deploymentID int64, _ deploy.Actor) error {
+			r.nudged = append(r.nudged, deploymentID)
+			return nil
+		},
 		Store: st, Access: r.access, Lifecycle: r.writer, Statuses: statuses, Feed: r.feed, Metrics: metrics,
 		Operations: operation.New(operation.Deps{
 			Providers: map[string]deploy.Provider{deploy.ProviderIBMVPC: r.cloud, deploy.ProviderRack: bareProvider{}}, Store: st, Writer: r.writer,
@@ -62,8 +74,10 @@ func newRig(t testing.TB, st *store.Store, opts ...option) *rig {
 		Strangers: access.NewStrangers(r.writer.Stranger, nil, nil),
 		GraphQL:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"data":{}}`) }),
 		Boot:      http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "boot "+r.URL.Path) }),
-		Artifacts: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Method+" "+r.PathValue("name")) }),
-		Log:       slog.New(slog.DiscardHandler),
+		Artifacts: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, r.Method+" "+r.PathValue("name"))
+		}),
+		Log: slog.New(slog.DiscardHandler),
 	}
 	for _, o := range opts {
 		o(&p)
@@ -76,12 +90,20 @@ func newRig(t testing.TB, st *store.Store, opts ...option) *rig {
 		r.srv.Drain()
 		r.web.Close()
 		cancel()
-		<-done
-		<-done
+		for range cap(done) {
+			<-done
+		}
 	})
 	<-r.feed.Ready()
 	r.viewer, r.operator, r.admin = r.token(access.RoleViewer), r.token(access.RoleOperator), r.token(access.RoleAdmin)
 	return r
+}
+
+// ordering is a provider that takes every order.
+type ordering struct{ deploy.Provider }
+
+func (ordering) Order(context.Context, deploy.Order) (deploy.Machine, error) {
+	return deploy.Machine{}, nil
 }
 
 func each(t *testing.T, fn func(t *testing.T, r *rig)) {

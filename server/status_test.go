@@ -25,6 +25,7 @@ var scrubs = []struct {
 	to string
 }{
 	{regexp.MustCompile(`"\d{4}-\d\d-\d\dT[0-9:.]+Z"`), `"<time>"`},
+	{regexp.MustCompile(`since \d{4}-\d\d-\d\dT[0-9:.]+Z`), `since <time>`},
 	{regexp.MustCompile(`"(cursor|next_cursor)":"[A-Za-z0-9_-]{20,}"`), `"$1":"<cursor>"`},
 	{regexp.MustCompile(`"request_id":"[0-9a-f]{24}"`), `"request_id":"<id>"`},
 	{regexp.MustCompile(`"(elapsed_time_seconds|duration_seconds)":[0-9.]+`), `"$1":0`},
