@@ -145,6 +145,21 @@ func (p *Provider) records(ctx context.Context, zone, recordType string) ([]dnss
 	})
 }
 
+// namesOf are the names, bare, that have a record of a type.
+func (p *Provider) namesOf(ctx context.Context, zone, recordType string) (map[string]bool, error) {
+	all, err := p.records(ctx, zone, recordType)
+	if err != nil {
+		return nil, err
+	}
+	names := make(map[string]bool, len(all))
+	for _, rr := range all {
+		if value(rr.Type) == recordType {
+			names[bare(value(rr.Name))] = true
+		}
+	}
+	return names, nil
+}
+
 func (p *Provider) getRecord(ctx context.Context, zone, recordType, id string) (*dnssvcsv1.ResourceRecord, error) {
 	return get(ctx, p, "reading the "+recordType+" record", func(ctx context.Context) (*dnssvcsv1.ResourceRecord, *core.DetailedResponse, error) {
 		return p.dns.GetResourceRecordWithContext(ctx, p.dns.NewGetResourceRecordOptions(p.cfg.DNSInstance, zone, id))
@@ -173,12 +188,12 @@ const (
 )
 
 func (r *registration) findA(ctx context.Context, row string) (*dnssvcsv1.ResourceRecord, error) {
-	return r.findRecord(ctx, row, sought{kindA, "ip", r.address.String(), "name", adviceA, func(name string) bool { return name == r.host }})
+	return r.findRecord(ctx, row, sought{kindA, "ip", r.address.String(), "name", adviceA, []string{r.host}})
 }
 
 func (r *registration) findPTR(ctx context.Context, row string) (*dnssvcsv1.ResourceRecord, error) {
 	plain, reversed := r.address.String(), reverse(r.address)
-	return r.findRecord(ctx, row, sought{kindPTR, "ptrdname", r.host, "address", advicePTR, func(name string) bool { return name == plain || name == reversed }})
+	return r.findRecord(ctx, row, sought{kindPTR, "ptrdname", r.host, "address", advicePTR, []string{plain, reversed}})
 }
 
 // sought is a record that is looked for.
@@ -187,7 +202,7 @@ type sought struct {
 	field, data string // what its data are, and where they are
 	what        string // its name, for people
 	advice      string // on one that is in the way
-	named       func(name string) bool
+	names       []string // what it may be called, bare
 }
 
 // findRecord finds the record of a row that is as ours would be. Names of A
@@ -198,7 +213,7 @@ type sought struct {
 func (r *registration) findRecord(ctx context.Context, row string, s sought) (*dnssvcsv1.ResourceRecord, error) {
 	recordType := recordTypes[s.kind]
 	matches := func(rr dnssvcsv1.ResourceRecord) bool {
-		return value(rr.Type) == recordType && s.named(bare(value(rr.Name)))
+		return value(rr.Type) == recordType && slices.Contains(s.names, bare(value(rr.Name)))
 	}
 	never, err := r.neverAsked(ctx, s.kind, row)
 	if err != nil {
@@ -207,10 +222,10 @@ func (r *registration) findRecord(ctx context.Context, row string, s sought) (*d
 	if never {
 		// Many nodes that register at once share one look at the zone. What it
 		// shows of this one may be of yesterday: that is looked at anew.
-		all, err := remembered(ctx, r.Provider, "records/"+r.zone.id+"/"+recordType, func() ([]dnssvcsv1.ResourceRecord, error) {
-			return r.records(ctx, r.zone.id, recordType)
+		known, err := remembered(ctx, r.Provider, "names/"+r.zone.id+"/"+recordType, func() (map[string]bool, error) {
+			return r.namesOf(ctx, r.zone.id, recordType)
 		})
-		if err != nil || !slices.ContainsFunc(all, matches) {
+		if err != nil || !slices.ContainsFunc(s.names, func(name string) bool { return known[name] }) {
 			return nil, err
 		}
 	}
