@@ -285,6 +285,9 @@ func (a *app) faces(cfg appConfig, providers map[string]deploy.Provider, key hea
 	if a.artifacts, err = artifact.Open(filepath.Join(cfg.Data.DataDir, "artifacts"), artifact.WithLogger(cfg.Logger)); err != nil {
 		return err
 	}
+	if err := serveEnvironment(context.Background(), a.artifacts, cfg.Install, cfg.Logger); err != nil {
+		return err
+	}
 	storage, err := cfg.Install.storage()
 	if err != nil {
 		return err

@@ -79,6 +79,7 @@ func (f ibmFlags) config() (ibmvpc.Config, error) {
 type installFlags struct {
 	Kernel           string            `help:"Artifact: kernel of the install environment." default:"vmlinuz" env:"SLIPWAY_KERNEL"`
 	Initrd           string            `help:"Artifact: initial ramdisk of the install environment." default:"initrd.img" env:"SLIPWAY_INITRD"`
+	Environment      string            `name:"install-environment" help:"Directory with an install environment as make installer builds it; it is served unless there are artifacts of one's own under its names." default:"/usr/share/slipway/installer" env:"SLIPWAY_INSTALL_ENVIRONMENT" type:"path"`
 	KernelArgs       []string          `help:"More kernel arguments." default:"console=tty0,console=ttyS0" env:"SLIPWAY_KERNEL_ARGS"`
 	Installer        string            `help:"Artifact: the installer of nodes that name none." default:"installer.sh" env:"SLIPWAY_INSTALLER"`
 	InstallerTimeout time.Duration     `help:"Longest run of the installer." default:"55m" env:"SLIPWAY_INSTALLER_TIMEOUT"`
