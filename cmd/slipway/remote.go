@@ -207,7 +207,7 @@ func results(ctx context.Context, api *client.Client, list []client.Deployment) 
 			code = exitFailed
 			fmt.Printf("%s: failed in %s: %s (%s)\n", d.Node.Name, d.Failure.PhaseKey, oneLine(d.Failure.Message), d.Failure.Code)
 			if d.Failure.Hint != nil && *d.Failure.Hint != "" {
-				fmt.Printf("%s: %s\n", strings.Repeat(" ", len(d.Node.Name)), *d.Failure.Hint)
+				fmt.Printf("%s  -> %s\n", strings.Repeat(" ", len(d.Node.Name)), oneLine(*d.Failure.Hint))
 			}
 		default:
 			if code == exitOK {

@@ -289,6 +289,8 @@ func scriptHint(r health.Result) string {
 	switch r.Class { //nolint:exhaustive // the others have hints that hold for every machine
 	case health.ClassAuthFailed:
 		return "The host does not accept the key for this user: see the settings --script-ssh-key and --script-ssh-user, and the host's authorized keys."
+	case health.ClassTimeout, health.ClassUnreachable:
+		return "The host may still be restarting, or it has not got the address that its document gives it: look at its console, and at the routes and firewalls between it and Slipway. Then retry from here."
 	case health.ClassNotRestarted:
 		return "The host answers, but has not restarted since the script ran: see what the script did, or restart the host and retry from here."
 	case health.ClassWrongHost:
