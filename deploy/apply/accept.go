@@ -61,6 +61,10 @@ func (s *Service) Apply(ctx context.Context, in Request) (Applied, error) {
 	}
 	// What is accepted is begun, whether or not the caller still listens.
 	out.Run, err = s.drive(context.WithoutCancel(ctx), out.Run.ID)
+	if err == nil && !out.Run.Active() && out.Run.StartedAt == nil {
+		// Service.Run, which drives it too, was told so before.
+		err = &deploy.ProviderError{Code: deploy.CodeUpstreamUnavailable, Message: out.Run.Problem}
+	}
 	return out, refusal(err)
 }
 
