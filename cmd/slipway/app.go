@@ -170,6 +170,8 @@ func (a *app) build(cfg appConfig) error {
 	if err != nil {
 		return err
 	}
+	deadlines.allow(phase.RebootWait, cfg.Script.PollWait+time.Minute)
+	deadlines.allow(phase.SSHPolling, time.Duration(cfg.Script.Attempts)*cfg.Script.PollEvery+cfg.Script.Connect+cfg.Script.Banner+cfg.Script.Auth+time.Minute)
 	a.Access = access.New(a.Store, access.WithLogger(cfg.Logger))
 	if a.scriptHost, err = cfg.Script.host(cfg); err != nil {
 		return err

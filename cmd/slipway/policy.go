@@ -72,6 +72,15 @@ func (f installFlags) deadlines() (deadlines, error) {
 	return out, nil
 }
 
+// allow gives a phase at least so long, unless an operator has said how long it
+// has: a deadline must not cut short what the settings ask for.
+func (o deadlines) allow(key phase.Key, least time.Duration) {
+	def, _ := phase.Lookup(key)
+	if _, said := o[[2]string{"", key}]; !said && least > def.Deadline {
+		o[[2]string{"", key}] = least
+	}
+}
+
 // of gives a phase's deadline for a profile: its own override, that of all
 // profiles, or the table's.
 func (o deadlines) of(_, profile string, d phase.Definition) time.Duration {

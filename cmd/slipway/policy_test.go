@@ -57,6 +57,11 @@ func TestDeadlineOverrides(t *testing.T) {
 		return d.of(deploy.ProviderIBMVPC, profile, def)
 	}
 	require.Equal(t, 3*time.Hour, of("bx2d-metal-96x384", phase.Installation), "the profile's own")
+	d.allow(phase.Installation, 5*time.Hour)
+	d.allow(phase.RebootWait, time.Minute)
+	d.allow(phase.SSHPolling, time.Hour)
+	require.Equal(t, 5*time.Minute, of("other", phase.RebootWait), "the table has more")
+	require.Equal(t, time.Hour, of("other", phase.SSHPolling))
 	require.Equal(t, 2*time.Hour, of("other", phase.Installation), "that of all profiles")
 	require.Equal(t, time.Minute, of("a/b", phase.ImageDownload), "a profile's name may have a slash")
 	require.Equal(t, 45*time.Minute, of("other", phase.ImageDownload), "the table's")
