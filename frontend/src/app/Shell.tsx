@@ -64,6 +64,9 @@ function Places() {
       <Link to="/deploy" className={classes.place} activeProps={{ className: classes.here }}>
         Deploy
       </Link>
+      <Link to="/apply" className={classes.place} activeProps={{ className: classes.here }}>
+        Apply
+      </Link>
       {removes ? (
         <Link to="/resources" className={classes.place} activeProps={{ className: classes.here }}>
           Orphans

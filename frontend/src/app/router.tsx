@@ -1,5 +1,6 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router';
 
+import { parseApplySearch } from '@/features/apply/search';
 import { FleetPage } from '@/features/fleet/FleetPage';
 import { parseSearch } from '@/features/fleet/filters';
 import { parseDeploySearch } from '@/features/deploy/search';
@@ -37,8 +38,27 @@ const resources = createRoute({
   component: lazyRouteComponent(() => import('@/features/drift/DriftPage'), 'DriftPage'),
 });
 
+const apply = createRoute({
+  getParentRoute: () => root,
+  path: '/apply',
+  validateSearch: parseApplySearch,
+  component: lazyRouteComponent(() => import('@/features/apply/ApplyPage'), 'ApplyPage'),
+});
+
+const applyRuns = createRoute({
+  getParentRoute: () => root,
+  path: '/apply/runs',
+  component: lazyRouteComponent(() => import('@/features/apply/RunsPage'), 'RunsPage'),
+});
+
+const applyRun = createRoute({
+  getParentRoute: () => root,
+  path: '/apply/runs/$runId',
+  component: lazyRouteComponent(() => import('@/features/apply/RunPage'), 'RunPage'),
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([fleet, node, deploy, resources]),
+  routeTree: root.addChildren([fleet, node, deploy, apply, applyRuns, applyRun, resources]),
   basepath: '/monitoring',
   defaultPreload: 'intent',
   scrollRestoration: true,
