@@ -6,6 +6,7 @@ import (
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
+	"github.com/slipwayhq/slipway/deploy/phase"
 	"github.com/slipwayhq/slipway/deploy/query"
 )
 
@@ -79,7 +80,11 @@ func (s *Server) retry(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
-	answer(w, r, http.StatusAccepted, verbAnswer(got, fmt.Sprintf("attempt %d begins at %s", got.Attempt, got.Phase)))
+	message := fmt.Sprintf("attempt %d begins at %s", got.Attempt, got.Phase)
+	if got.Phase == phase.Pending {
+		message = fmt.Sprintf("attempt %d begins once it has a slot", got.Attempt)
+	}
+	answer(w, r, http.StatusAccepted, verbAnswer(got, message))
 }
 
 // cancel answers POST /api/deployments/{id}/cancel.
