@@ -25,6 +25,10 @@ type NodeFilter struct {
 	Labels         map[string]string // all of them
 	Stale          *bool
 	Late           *bool
+	// FailurePhases and FailureCodes choose nodes whose current deployment has
+	// failed so.
+	FailurePhases []string
+	FailureCodes  []string
 }
 
 // Empty reports whether the filter chooses every node.
@@ -73,6 +77,9 @@ func (f NodeFilter) predicates() []predicate.Node {
 	}
 	if f.Late != nil {
 		out = append(out, node.Late(*f.Late))
+	}
+	if len(f.FailurePhases)+len(f.FailureCodes) > 0 {
+		out = append(out, failedWith(f.FailurePhases, f.FailureCodes))
 	}
 	return out
 }
