@@ -128,6 +128,9 @@ func refusedApply(complaints io.Writer, name string, raw []byte, err error) erro
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("showing errors: %w", err)
 	}
+	if refused.Hint != "" {
+		fmt.Fprintf(complaints, "  -> %s\n", oneLine(refused.Hint))
+	}
 	return exit{code: exitFailed}
 }
 

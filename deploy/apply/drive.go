@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
@@ -194,7 +195,7 @@ func (s *Service) settle(ctx context.Context, r *Run, p deploy.RunProcess) error
 	if p.State == deploy.ProcessEnded && p.Signal == "" {
 		code = p.ExitCode
 	}
-	ended := p.EndedAt.UTC()
+	ended := p.EndedAt.UTC().Truncate(time.Microsecond)
 	if p.EndedAt.IsZero() {
 		ended = s.now()
 	}
@@ -208,7 +209,7 @@ func started(p deploy.RunProcess, s *Service) any {
 	if p.StartedAt.IsZero() {
 		return s.now()
 	}
-	return p.StartedAt.UTC()
+	return p.StartedAt.UTC().Truncate(time.Microsecond)
 }
 
 // outcome says what the state of a process means for its run.
