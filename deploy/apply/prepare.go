@@ -66,14 +66,14 @@ func (s *Service) Validate(ctx context.Context, body []byte) (Preview, error) {
 
 // obstacle tells why no run could begin now; nil if one could.
 func (s *Service) obstacle(ctx context.Context) (obstacle, err error) {
-	if err := s.deps.Host.Ready(ctx); err != nil {
-		return refusal(err), nil
-	}
 	active, err := s.activeRun(ctx, s.deps.Store.Read)
-	if err != nil || active == nil {
+	if err != nil {
 		return nil, err
 	}
-	return active.busy(), nil
+	if active != nil { // said first: it tells who runs what, and the marker does not
+		return active.busy(), nil
+	}
+	return refusal(s.deps.Host.Ready(ctx)), nil
 }
 
 // prepare reads a request beside what is there.

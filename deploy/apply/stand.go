@@ -49,6 +49,10 @@ func (s *Service) alone(ctx context.Context, deploymentID int64, attempt int) (S
 		return Stand{}, err
 	}
 	if err := s.deps.Host.Ready(ctx); err != nil {
+		// A script that is just ending, or somebody else's: it is waited for.
+		if e, ok := deploy.AsError(refusal(err)); ok && e.Code == deploy.CodeRunActive {
+			return Stand{Busy: e}, nil
+		}
 		return Stand{}, err
 	}
 	seen := s.look(ctx, []Plan{p})

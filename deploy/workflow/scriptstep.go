@@ -76,18 +76,11 @@ func (s *step) storeConfig(ctx context.Context) (time.Duration, error) {
 		return s.settle(ctx, err, "script_host")
 	}
 	if at.Busy != nil {
-		return 2 * lookAgain, s.write(ctx, "await", func(tx *lifecycle.Tx) error {
-			return tx.Hold(s.DeploymentID, s.Phase, "script_run", at.Busy.Error())
-		})
+		return s.awaitHost(ctx, at.Busy)
 	}
 	r := at.Run
-	if s.status == phase.Waiting {
-		if err := s.write(ctx, "begin", func(tx *lifecycle.Tx) error { return tx.GoOn(s.DeploymentID, s.Phase) }); err != nil {
-			return 0, err
-		}
-		if err := s.tell(ctx, s.report(phase.InProgress, fmt.Sprintf("%s is being written (run %d)", at.Document.File, r.ID))); err != nil {
-			return 0, err
-		}
+	if err := s.goesOn(ctx, fmt.Sprintf("%s is being written (run %d)", at.Document.File, r.ID)); err != nil {
+		return 0, err
 	}
 	switch {
 	case r.StoredAt != nil:
@@ -100,23 +93,45 @@ func (s *step) storeConfig(ctx context.Context) (time.Duration, error) {
 	return lookAgain, nil
 }
 
+// awaitHost waits until the host is free for a run of this deployment; the
+// phase's clock stands still meanwhile.
+func (s *step) awaitHost(ctx context.Context, busy error) (time.Duration, error) {
+	return 2 * lookAgain, s.write(ctx, "await", func(tx *lifecycle.Tx) error {
+		return tx.Hold(s.DeploymentID, s.Phase, "script_run", busy.Error())
+	})
+}
+
+// goesOn says that what the phase is for has begun, if it was not said before.
+func (s *step) goesOn(ctx context.Context, message string) error {
+	if s.status != phase.Waiting {
+		return nil
+	}
+	if err := s.write(ctx, "begin", func(tx *lifecycle.Tx) error { return tx.GoOn(s.DeploymentID, s.Phase) }); err != nil {
+		return err
+	}
+	return s.tell(ctx, s.report(phase.InProgress, message))
+}
+
 // runScript waits for the end of the script.
 func (s *step) runScript(ctx context.Context) (time.Duration, error) {
 	at, err := s.engine.opts.Polling.Scripts.Stand(ctx, s.DeploymentID, s.Attempt)
 	if err != nil {
 		return s.settle(ctx, err, "script_host")
 	}
+	if at.Busy != nil {
+		return s.awaitHost(ctx, at.Busy)
+	}
 	r := at.Run
+	message := fmt.Sprintf("the script runs as process %d on %s (run %d)", r.PID, r.Host, r.ID)
+	if r.StartedAt != nil { // it may have ended since
+		if err := s.goesOn(ctx, message); err != nil {
+			return 0, err
+		}
+	}
 	switch {
-	case at.Busy != nil || r.State == deploy.RunStoring:
+	case r.State == deploy.RunStoring:
 		return lookAgain, s.await(ctx, "script_run", "the script is being started")
 	case r.State == deploy.RunRunning:
-		message := fmt.Sprintf("the script runs as process %d on %s (run %d)", r.PID, r.Host, r.ID)
-		if s.status == phase.Waiting {
-			if err := s.tell(ctx, s.report(phase.InProgress, message)); err != nil {
-				return 0, err
-			}
-		}
 		if r.CancelAt != nil {
 			message = fmt.Sprintf("the script was asked to end by %s", r.CancelBy)
 		}
