@@ -2,7 +2,6 @@ package apply
 
 import (
 	"context"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -12,7 +11,7 @@ const LogMax = 64 << 10
 // Piece is a part of a run's output.
 type Piece struct {
 	Run *Run
-	// Text is UTF-8: what is none in the output is replaced by U+FFFD.
+	// Text is UTF-8: a byte that is none in the output is replaced by U+FFFD.
 	Text   string
 	Offset int64 // where it begins, in bytes
 	Next   int64 // where the next one begins
@@ -39,7 +38,7 @@ func (s *Service) Read(ctx context.Context, id, offset int64, limit int) (Piece,
 		}
 		out.Next = offset + int64(len(raw))
 	}
-	out.Text = strings.ToValidUTF8(string(raw), "\uFFFD")
+	out.Text = string([]rune(string(raw))) // byte by byte, so that it is the same wherever a piece begins
 	out.End = !run.Active() && out.Next == offset && len(raw) == 0
 	return out, nil
 }
