@@ -73,6 +73,7 @@ if [ "$goal" = test ]; then
 	need ip iproute2
 	need chromium chromium fonts-dejavu-core
 	need nginx nginx-light # the event stream is read through it; the yardstick of HTTP
+	need sshd openssh-server # plays the hosts that the deployment script restarts
 	# Network boot: another's DHCP server, another's client, the yardsticks of TFTP.
 	need dnsmasq dnsmasq-base
 	need tftp tftp-hpa
