@@ -17,7 +17,11 @@ import (
 func (r *queryResolver) Viewer(ctx context.Context) (*model.Viewer, error) {
 	p := access.FromContext(ctx)
 	a := p.Actor()
-	return &model.Viewer{Actor: actorModel(string(a.Kind), a.Name), Role: model.Role(strings.ToUpper(string(p.Role)))}, nil
+	v := &model.Viewer{Actor: actorModel(string(a.Kind), a.Name), Role: model.Role(strings.ToUpper(string(p.Role)))}
+	if !p.ExpiresAt.IsZero() {
+		v.ExpiresAt = &p.ExpiresAt
+	}
+	return v, nil
 }
 
 func (r *Resolver) Query() generated.QueryResolver { return &queryResolver{r} }

@@ -264,7 +264,7 @@ func eventModel(e *feed.Event, cursor string) *model.DeploymentEvent {
 		ID: ident.Format(ident.Event, e.ID), Sequence: e.Sequence, Cursor: cursor,
 		Phase: phaseOf(e.Phase), PhaseKey: e.Phase, Status: statusOf(e.Status), State: stateOf(e.State), Message: e.Message,
 		Progress: fraction(e.Progress), Outcome: model.ReportOutcome(strings.ToUpper(e.Outcome)),
-		Source: model.EventSource(strings.ToUpper(e.Source)), Attempt: e.Attempt, ServerStatus: text(e.ServerStatus),
+		Source: model.EventSource(strings.ToUpper(e.Source)), Attempt: e.Attempt, Actor: text(e.Actor), ServerStatus: text(e.ServerStatus),
 		OccurredAt: e.OccurredAt, RecordedAt: e.RecordedAt, Details: e.Details, LogTail: text(e.LogTail),
 	}
 	if e.RefusedCode != "" {

@@ -51,6 +51,13 @@ type Deps struct {
 	Commands Commands
 	// Operations are what needs a provider; nil = no provider is set up.
 	Operations Operations
+	// Bulk asks one verb of many deployments; nil = that is refused.
+	Bulk Bulk
+	// BulkEvery is the pause between looks at a bulk operation that somebody
+	// follows; 0 = 500 ms.
+	BulkEvery time.Duration
+	// Keys manages API tokens and sessions; nil = that is refused.
+	Keys Keys
 	// Scripts are the runs of the deployment script; nil = there are none.
 	Scripts Scripts
 	// ScriptLogEvery is the pause between looks at the output of a running script
@@ -97,6 +104,9 @@ func NewHandler(d Deps) *Handler {
 	}
 	if d.Timeout <= 0 {
 		d.Timeout = 30 * time.Second
+	}
+	if d.BulkEvery <= 0 {
+		d.BulkEvery = 500 * time.Millisecond
 	}
 	if d.ScriptLogEvery <= 0 {
 		d.ScriptLogEvery = 300 * time.Millisecond

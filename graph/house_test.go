@@ -24,6 +24,7 @@ import (
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/access"
+	"github.com/slipwayhq/slipway/deploy/bulk"
 	"github.com/slipwayhq/slipway/deploy/feed"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
 	ops "github.com/slipwayhq/slipway/deploy/operation"
@@ -47,6 +48,7 @@ type house struct {
 	queries atomic.Int64 // statements on the read pool
 	cloud   *cloud       // provider ibm_vpc
 	deps    graph.Deps   // what the handler was made with
+	bulk    *bulk.Service
 	log     *lockedBuffer
 }
 
@@ -93,6 +95,8 @@ func build(t *testing.T, st *store.Store, tune ...func(*graph.Deps, *feed.Option
 	wg.Go(func() { _ = h.feed.Run(ctx) })
 	<-h.feed.Ready()
 	d.Feed, d.Commands = h.feed, h.writer
+	h.bulk = bulk.New(bulk.Deps{Store: st, Writer: h.writer, Fleet: d.Fleet, Logger: d.Logger})
+	d.Bulk, d.Keys, d.BulkEvery = h.bulk, access.New(st), 5*time.Millisecond
 	d.Operations = ops.New(ops.Deps{
 		Providers: map[string]deploy.Provider{deploy.ProviderIBMVPC: h.cloud}, Store: st, Writer: h.writer,
 		Typical: query.NewStatuses(read, nil), BaseURL: "http://slipway.test", Slots: 1, Logger: d.Logger,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler/lru"
@@ -220,6 +221,9 @@ func costs() generated.ComplexityRoot {
 	c.Query.DeploymentEvents = func(child int, first *int, _ *string, _ *model.DeploymentEventFilter) int {
 		return list(child, first, nil)
 	}
+	c.Query.RecentEvents = func(child int, first *int, _ *string, _ *model.DeploymentEventFilter) int {
+		return list(child, first, nil)
+	}
 	c.Query.Nodes = func(child int, ids []string) int {
 		n := len(ids)
 		return list(child, &n, nil)
@@ -246,6 +250,17 @@ func costs() generated.ComplexityRoot {
 	c.Query.ProviderOffer = func(child int, _ model.Provider) int { return 500 + 20*child }
 	c.Query.DriftReport = func(child int, _ model.Provider) int { return 5000 + 50*child }
 	c.Query.ValidateDeployment = func(child int, _ model.DeployNodeInput) int { return 2000 + 20*child }
+	c.Query.FailureGroups = func(child int, _ *model.BareMetalNodeFilter) int { return 200 + 10*child }
+	c.FailureGroup.Nodes = func(child int, first *int, _ *string) int { return list(child, first, nil) }
+	c.Query.DurationSeries = func(child int, _ *model.Provider, _ *string, _ *model.Phase, _, _ time.Time, _ time.Duration) int {
+		return 1000 + 100*child
+	}
+	c.Query.SuccessSeries = func(child int, _ *model.Provider, _ *string, _, _ time.Time, _ time.Duration) int {
+		return 1000 + 200*child
+	}
+	c.Query.BulkPreview = func(child int, _ model.BulkSelectionInput) int { return 1000 + child }
+	c.Query.BulkOperations = func(child int, first *int, _ *string) int { return list(child, first, nil) }
+	c.BulkOperation.Items = func(child int, first *int, _ *string, _ []model.BulkItemState) int { return list(child, first, nil) }
 	c.Query.FleetSummary = func(child int, _ *model.BareMetalNodeFilter) int { return 100 + child }
 	return c
 }

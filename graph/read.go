@@ -101,6 +101,15 @@ func (r *Resolver) readAll(ctx context.Context, global []string, sel selection) 
 	for _, one := range runs {
 		found[one.ID] = one
 	}
+	for _, id := range wanted[ident.Bulk] {
+		o, err := r.readBulk(ctx, ident.Format(ident.Bulk, id))
+		if err != nil {
+			return nil, err
+		}
+		if o != nil {
+			found[o.ID] = o
+		}
+	}
 	rows, err := r.Fleet.EventsByID(ctx, wanted[ident.Event])
 	if err != nil {
 		return nil, err
@@ -210,6 +219,28 @@ func (l loader) eventConnection(ctx context.Context, rows []*feed.Event, info *m
 		}
 	}
 	return out, nil
+}
+
+// recent reads the fleet's events backwards from a place in the stream.
+func (r *Resolver) recent(ctx context.Context, first *int, before *string, in *model.DeploymentEventFilter, sel selection) (*model.DeploymentEventConnection, error) {
+	p, err := page(first, nil, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	position, err := r.position("before", before)
+	if err != nil {
+		return nil, err
+	}
+	filter, err := eventFilter(in)
+	if err != nil {
+		return nil, err
+	}
+	l := r.load()
+	rows, more, err := r.Fleet.RecentEvents(ctx, filter, position, p.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return l.eventConnection(ctx, rows, &model.PageInfo{HasNextPage: more, HasPreviousPage: before != nil}, sel)
 }
 
 // poll is the polling twin of the stream of events.

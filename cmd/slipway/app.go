@@ -21,6 +21,7 @@ import (
 	"github.com/slipwayhq/slipway/deploy/access"
 	"github.com/slipwayhq/slipway/deploy/admission"
 	"github.com/slipwayhq/slipway/deploy/apply"
+	"github.com/slipwayhq/slipway/deploy/bulk"
 	"github.com/slipwayhq/slipway/deploy/feed"
 	"github.com/slipwayhq/slipway/deploy/health"
 	"github.com/slipwayhq/slipway/deploy/journal"
@@ -82,6 +83,7 @@ type app struct {
 	downloads *admission.Service
 	netboot   *netboot
 	apply     *apply.Service
+	bulk      *bulk.Service
 	// nudge has the next attempt to reach a deployment's host begin now.
 	nudge      func(ctx context.Context, deploymentID int64, actor deploy.Actor) error
 	scriptHost *script.Host // nil = the deployment script does not run here
@@ -304,8 +306,10 @@ func (a *app) faces(cfg appConfig, providers map[string]deploy.Provider, key hea
 	if keeper.Active() {
 		kept = time.Duration(cfg.Retention.KeepEvents)
 	}
+	fleet := query.NewFleet(a.Store.Ent(), statuses, cfg.Now)
+	a.bulk = bulk.New(bulk.Deps{Store: a.Store, Writer: a.Writer, Fleet: fleet, Now: cfg.Now, Logger: cfg.Logger})
 	a.graph = graph.NewHandler(graph.Deps{
-		Fleet: query.NewFleet(a.Store.Ent(), statuses, cfg.Now), Feed: a.Feed, Commands: a.Writer, Operations: operations, Scripts: a.apply, Nudge: a.nudge,
+		Fleet: fleet, Bulk: a.bulk, Keys: a.Access, Feed: a.Feed, Commands: a.Writer, Operations: operations, Scripts: a.apply, Nudge: a.nudge,
 		Authenticate: func(r *http.Request, secret string) (*access.Principal, error) {
 			return a.server.Authenticate(r, secret)
 		},
@@ -387,6 +391,7 @@ func (a *app) start(engine *workflow.Engine, keeper *retention.Keeper, usual *st
 	part("downloads", a.downloads.Run)
 	a.netboot.run(part)
 	part("deployment script", func(ctx context.Context) error { a.apply.Run(ctx); return nil })
+	part("bulk operations", func(ctx context.Context) error { a.bulk.Run(ctx); return nil })
 	part("workflow", func(ctx context.Context) error { return engine.Run(ctx, a.Writer) })
 	select {
 	case <-a.Feed.Ready():

@@ -1114,7 +1114,7 @@ func (ec *executionContext) unmarshalInputBareMetalNodeFilter(ctx context.Contex
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"text", "states", "phases", "clusterNames", "serverProfiles", "labels", "stale", "late"}
+	fieldsInOrder := [...]string{"text", "states", "phases", "clusterNames", "serverProfiles", "labels", "stale", "late", "failurePhases", "failureCodes"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1177,6 +1177,20 @@ func (ec *executionContext) unmarshalInputBareMetalNodeFilter(ctx context.Contex
 				return it, err
 			}
 			it.Late = data
+		case "failurePhases":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("failurePhases"))
+			data, err := ec.unmarshalOPhase2ᚕgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐPhaseᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.FailurePhases = data
+		case "failureCodes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("failureCodes"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.FailureCodes = data
 		}
 	}
 	return it, nil

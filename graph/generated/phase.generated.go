@@ -1070,4 +1070,20 @@ func (ec *executionContext) marshalOPhaseStatus2ᚕgithubᚗcomᚋslipwayhqᚋsl
 	return ret
 }
 
+func (ec *executionContext) unmarshalOProvider2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐProvider(ctx context.Context, v any) (*model.Provider, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(model.Provider)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOProvider2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐProvider(ctx context.Context, sel ast.SelectionSet, v *model.Provider) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
+}
+
 // endregion ***************************** type.gotpl *****************************

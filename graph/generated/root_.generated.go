@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/slipwayhq/slipway/graph/model"
@@ -23,8 +24,10 @@ type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
 	BareMetalNode() BareMetalNodeResolver
+	BulkOperation() BulkOperationResolver
 	Deployment() DeploymentResolver
 	DeploymentBatch() DeploymentBatchResolver
+	FailureGroup() FailureGroupResolver
 	Mutation() MutationResolver
 	Query() QueryResolver
 	Subscription() SubscriptionResolver
@@ -48,6 +51,19 @@ type ComplexityRoot struct {
 		BareMetalNode func(childComplexity int) int
 		Errors        func(childComplexity int) int
 		Found         func(childComplexity int) int
+	}
+
+	ApiToken struct {
+		Active     func(childComplexity int) int
+		CreatedAt  func(childComplexity int) int
+		CreatedBy  func(childComplexity int) int
+		Current    func(childComplexity int) int
+		ExpiresAt  func(childComplexity int) int
+		ID         func(childComplexity int) int
+		LastUsedAt func(childComplexity int) int
+		Name       func(childComplexity int) int
+		RevokedAt  func(childComplexity int) int
+		Role       func(childComplexity int) int
 	}
 
 	ApplyNodeConfigsPayload struct {
@@ -114,6 +130,94 @@ type ComplexityRoot struct {
 		Node   func(childComplexity int) int
 	}
 
+	BulkDeploymentActionPayload struct {
+		Errors    func(childComplexity int) int
+		Matched   func(childComplexity int) int
+		Operation func(childComplexity int) int
+	}
+
+	BulkItem struct {
+		BareMetalNode func(childComplexity int) int
+		Code          func(childComplexity int) int
+		Deployment    func(childComplexity int) int
+		FinishedAt    func(childComplexity int) int
+		Message       func(childComplexity int) int
+		NewDeployment func(childComplexity int) int
+		Number        func(childComplexity int) int
+		StartedAt     func(childComplexity int) int
+		State         func(childComplexity int) int
+	}
+
+	BulkItemConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	BulkItemCount struct {
+		Count func(childComplexity int) int
+		State func(childComplexity int) int
+	}
+
+	BulkItemEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	BulkLeftOut struct {
+		Count  func(childComplexity int) int
+		Reason func(childComplexity int) int
+	}
+
+	BulkOperation struct {
+		Action            func(childComplexity int) int
+		CanceledBy        func(childComplexity int) int
+		Counts            func(childComplexity int) int
+		CreatedAt         func(childComplexity int) int
+		FinishedAt        func(childComplexity int) int
+		ID                func(childComplexity int) int
+		Items             func(childComplexity int, first *int, after *string, states []model.BulkItemState) int
+		MaxParallel       func(childComplexity int) int
+		Mode              func(childComplexity int) int
+		Reason            func(childComplexity int) int
+		RequestedBy       func(childComplexity int) int
+		Selection         func(childComplexity int) int
+		State             func(childComplexity int) int
+		StopAfterFailures func(childComplexity int) int
+		Total             func(childComplexity int) int
+		UpdatedAt         func(childComplexity int) int
+		Version           func(childComplexity int) int
+	}
+
+	BulkOperationConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	BulkOperationEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	BulkOperationMessage struct {
+		At        func(childComplexity int) int
+		Operation func(childComplexity int) int
+	}
+
+	BulkPreview struct {
+		Chosen       func(childComplexity int) int
+		Confirmation func(childComplexity int) int
+		Errors       func(childComplexity int) int
+		LeftOut      func(childComplexity int) int
+		Matched      func(childComplexity int) int
+	}
+
+	CancelBulkOperationPayload struct {
+		Errors    func(childComplexity int) int
+		Operation func(childComplexity int) int
+	}
+
 	CancelDeploymentPayload struct {
 		Deployment func(childComplexity int) int
 		Errors     func(childComplexity int) int
@@ -151,6 +255,17 @@ type ComplexityRoot struct {
 		Forced    func(childComplexity int) int
 		Type      func(childComplexity int) int
 		URL       func(childComplexity int) int
+	}
+
+	CreateApiTokenPayload struct {
+		Errors func(childComplexity int) int
+		Secret func(childComplexity int) int
+		Token  func(childComplexity int) int
+	}
+
+	CreateSignInPayload struct {
+		Code   func(childComplexity int) int
+		Errors func(childComplexity int) int
 	}
 
 	DeployNodePayload struct {
@@ -232,6 +347,7 @@ type ComplexityRoot struct {
 	}
 
 	DeploymentEvent struct {
+		Actor         func(childComplexity int) int
 		Attempt       func(childComplexity int) int
 		BareMetalNode func(childComplexity int) int
 		Cursor        func(childComplexity int) int
@@ -313,6 +429,30 @@ type ComplexityRoot struct {
 		Zone          func(childComplexity int) int
 	}
 
+	DurationBucket struct {
+		Count func(childComplexity int) int
+		P50   func(childComplexity int) int
+		P95   func(childComplexity int) int
+		Start func(childComplexity int) int
+	}
+
+	EndSessionPayload struct {
+		Errors func(childComplexity int) int
+	}
+
+	FailureGroup struct {
+		Code      func(childComplexity int) int
+		Count     func(childComplexity int) int
+		Hint      func(childComplexity int) int
+		Message   func(childComplexity int) int
+		NewestAt  func(childComplexity int) int
+		Nodes     func(childComplexity int, first *int, after *string) int
+		OldestAt  func(childComplexity int) int
+		Phase     func(childComplexity int) int
+		PhaseKey  func(childComplexity int) int
+		Retryable func(childComplexity int) int
+	}
+
 	FleetDelta struct {
 		At         func(childComplexity int) int
 		Changed    func(childComplexity int) int
@@ -367,26 +507,32 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
-		AcceptHostKey     func(childComplexity int, input model.AcceptHostKeyInput) int
-		AdoptServer       func(childComplexity int, input model.AdoptServerInput) int
-		ApplyNodeConfigs  func(childComplexity int, input model.ApplyNodeConfigsInput) int
-		CancelDeployment  func(childComplexity int, input model.CancelDeploymentInput) int
-		CancelScriptRun   func(childComplexity int, input model.CancelScriptRunInput) int
-		CleanupDeployment func(childComplexity int, input model.CleanupDeploymentInput) int
-		ClearScriptMarker func(childComplexity int) int
-		DeployNode        func(childComplexity int, input model.DeployNodeInput) int
-		DeployNodes       func(childComplexity int, input model.DeployNodesInput) int
-		OpenConsole       func(childComplexity int, input model.OpenConsoleInput) int
-		ProbeNow          func(childComplexity int, input model.ProbeNowInput) int
-		RegisterNode      func(childComplexity int, input model.RegisterNodeInput) int
-		ReinitializeNode  func(childComplexity int, input model.ReinitializeNodeInput) int
-		RemoveOrphan      func(childComplexity int, input model.RemoveOrphanInput) int
-		ReportPhase       func(childComplexity int, input model.ReportPhaseInput) int
-		RetryDeployment   func(childComplexity int, input model.RetryDeploymentInput) int
-		SetMaintenance    func(childComplexity int, input model.SetMaintenanceInput) int
-		SetNodeProtection func(childComplexity int, input model.SetNodeProtectionInput) int
-		SkipPolling       func(childComplexity int, input model.SkipPollingInput) int
-		UpdateNode        func(childComplexity int, input model.UpdateNodeInput) int
+		AcceptHostKey        func(childComplexity int, input model.AcceptHostKeyInput) int
+		AdoptServer          func(childComplexity int, input model.AdoptServerInput) int
+		ApplyNodeConfigs     func(childComplexity int, input model.ApplyNodeConfigsInput) int
+		BulkDeploymentAction func(childComplexity int, input model.BulkDeploymentActionInput) int
+		CancelBulkOperation  func(childComplexity int, input model.CancelBulkOperationInput) int
+		CancelDeployment     func(childComplexity int, input model.CancelDeploymentInput) int
+		CancelScriptRun      func(childComplexity int, input model.CancelScriptRunInput) int
+		CleanupDeployment    func(childComplexity int, input model.CleanupDeploymentInput) int
+		ClearScriptMarker    func(childComplexity int) int
+		CreateAPIToken       func(childComplexity int, input model.CreateAPITokenInput) int
+		CreateSignIn         func(childComplexity int, input model.CreateSignInInput) int
+		DeployNode           func(childComplexity int, input model.DeployNodeInput) int
+		DeployNodes          func(childComplexity int, input model.DeployNodesInput) int
+		EndSession           func(childComplexity int, input model.EndSessionInput) int
+		OpenConsole          func(childComplexity int, input model.OpenConsoleInput) int
+		ProbeNow             func(childComplexity int, input model.ProbeNowInput) int
+		RegisterNode         func(childComplexity int, input model.RegisterNodeInput) int
+		ReinitializeNode     func(childComplexity int, input model.ReinitializeNodeInput) int
+		RemoveOrphan         func(childComplexity int, input model.RemoveOrphanInput) int
+		ReportPhase          func(childComplexity int, input model.ReportPhaseInput) int
+		RetryDeployment      func(childComplexity int, input model.RetryDeploymentInput) int
+		RevokeAPIToken       func(childComplexity int, input model.RevokeAPITokenInput) int
+		SetMaintenance       func(childComplexity int, input model.SetMaintenanceInput) int
+		SetNodeProtection    func(childComplexity int, input model.SetNodeProtectionInput) int
+		SkipPolling          func(childComplexity int, input model.SkipPollingInput) int
+		UpdateNode           func(childComplexity int, input model.UpdateNodeInput) int
 	}
 
 	NodeConfigPlan struct {
@@ -518,23 +664,32 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
+		APITokens           func(childComplexity int) int
 		Artifacts           func(childComplexity int) int
 		BareMetalNode       func(childComplexity int, by model.BareMetalNodeBy) int
 		BareMetalNodes      func(childComplexity int, first *int, after *string, last *int, before *string, filter *model.BareMetalNodeFilter, orderBy *model.BareMetalNodeOrder) int
+		BulkOperation       func(childComplexity int, id string) int
+		BulkOperations      func(childComplexity int, first *int, after *string) int
+		BulkPreview         func(childComplexity int, input model.BulkSelectionInput) int
 		Deployment          func(childComplexity int, id string) int
 		DeploymentBatch     func(childComplexity int, id string) int
 		DeploymentEvents    func(childComplexity int, first *int, after *string, filter *model.DeploymentEventFilter) int
 		Deployments         func(childComplexity int, first *int, after *string, last *int, before *string, filter *model.DeploymentFilter, orderBy *model.DeploymentOrder) int
 		DriftReport         func(childComplexity int, provider model.Provider) int
+		DurationSeries      func(childComplexity int, provider *model.Provider, serverProfile *string, phase *model.Phase, from time.Time, to time.Time, bucket time.Duration) int
+		FailureGroups       func(childComplexity int, filter *model.BareMetalNodeFilter) int
 		FleetSummary        func(childComplexity int, filter *model.BareMetalNodeFilter) int
 		Node                func(childComplexity int, id string) int
 		Nodes               func(childComplexity int, ids []string) int
 		PhaseCatalog        func(childComplexity int, provider model.Provider) int
 		ProviderOffer       func(childComplexity int, provider model.Provider) int
+		RecentEvents        func(childComplexity int, first *int, before *string, filter *model.DeploymentEventFilter) int
 		ScriptHost          func(childComplexity int) int
 		ScriptRun           func(childComplexity int, id string) int
 		ScriptRuns          func(childComplexity int, first *int, after *string) int
 		ServerInfo          func(childComplexity int) int
+		Sessions            func(childComplexity int) int
+		SuccessSeries       func(childComplexity int, provider *model.Provider, serverProfile *string, from time.Time, to time.Time, bucket time.Duration) int
 		ValidateDeployment  func(childComplexity int, input model.DeployNodeInput) int
 		ValidateNodeConfigs func(childComplexity int, input model.ApplyNodeConfigsInput) int
 		Viewer              func(childComplexity int) int
@@ -591,6 +746,11 @@ type ComplexityRoot struct {
 		Label    func(childComplexity int) int
 		Phase    func(childComplexity int) int
 		PhaseKey func(childComplexity int) int
+	}
+
+	RevokeApiTokenPayload struct {
+		Errors func(childComplexity int) int
+		Token  func(childComplexity int) int
 	}
 
 	ScriptHost struct {
@@ -657,6 +817,17 @@ type ComplexityRoot struct {
 		Version         func(childComplexity int) int
 	}
 
+	Session struct {
+		CreatedAt  func(childComplexity int) int
+		CreatedBy  func(childComplexity int) int
+		Current    func(childComplexity int) int
+		ExpiresAt  func(childComplexity int) int
+		ID         func(childComplexity int) int
+		LastUsedAt func(childComplexity int) int
+		Name       func(childComplexity int) int
+		Role       func(childComplexity int) int
+	}
+
 	SetMaintenancePayload struct {
 		Deployment func(childComplexity int) int
 		Errors     func(childComplexity int) int
@@ -712,9 +883,23 @@ type ComplexityRoot struct {
 	}
 
 	Subscription struct {
-		DeploymentEvents func(childComplexity int, filter *model.DeploymentEventFilter, after *string, heartbeatSeconds *int) int
-		FleetChanges     func(childComplexity int, filter *model.BareMetalNodeFilter, after *string, heartbeatSeconds *int) int
-		ScriptRunLog     func(childComplexity int, id string, fromOffset *int64, heartbeatSeconds *int) int
+		BulkOperationChanges func(childComplexity int, id string, heartbeatSeconds *int) int
+		DeploymentEvents     func(childComplexity int, filter *model.DeploymentEventFilter, after *string, heartbeatSeconds *int) int
+		FleetChanges         func(childComplexity int, filter *model.BareMetalNodeFilter, after *string, heartbeatSeconds *int) int
+		ScriptRunLog         func(childComplexity int, id string, fromOffset *int64, heartbeatSeconds *int) int
+	}
+
+	SuccessBucket struct {
+		Canceled  func(childComplexity int) int
+		Failed    func(childComplexity int) int
+		Start     func(childComplexity int) int
+		Succeeded func(childComplexity int) int
+	}
+
+	SuccessSeries struct {
+		Buckets       func(childComplexity int) int
+		Provider      func(childComplexity int) int
+		ServerProfile func(childComplexity int) int
 	}
 
 	UpdateNodePayload struct {
@@ -742,8 +927,9 @@ type ComplexityRoot struct {
 	}
 
 	Viewer struct {
-		Actor func(childComplexity int) int
-		Role  func(childComplexity int) int
+		Actor     func(childComplexity int) int
+		ExpiresAt func(childComplexity int) int
+		Role      func(childComplexity int) int
 	}
 }
 
@@ -805,6 +991,67 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AdoptServerPayload.Found(childComplexity), true
+
+	case "ApiToken.active":
+		if e.ComplexityRoot.ApiToken.Active == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.Active(childComplexity), true
+	case "ApiToken.createdAt":
+		if e.ComplexityRoot.ApiToken.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.CreatedAt(childComplexity), true
+	case "ApiToken.createdBy":
+		if e.ComplexityRoot.ApiToken.CreatedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.CreatedBy(childComplexity), true
+	case "ApiToken.current":
+		if e.ComplexityRoot.ApiToken.Current == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.Current(childComplexity), true
+	case "ApiToken.expiresAt":
+		if e.ComplexityRoot.ApiToken.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.ExpiresAt(childComplexity), true
+	case "ApiToken.id":
+		if e.ComplexityRoot.ApiToken.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.ID(childComplexity), true
+	case "ApiToken.lastUsedAt":
+		if e.ComplexityRoot.ApiToken.LastUsedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.LastUsedAt(childComplexity), true
+	case "ApiToken.name":
+		if e.ComplexityRoot.ApiToken.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.Name(childComplexity), true
+	case "ApiToken.revokedAt":
+		if e.ComplexityRoot.ApiToken.RevokedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.RevokedAt(childComplexity), true
+	case "ApiToken.role":
+		if e.ComplexityRoot.ApiToken.Role == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.Role(childComplexity), true
 
 	case "ApplyNodeConfigsPayload.deployments":
 		if e.ComplexityRoot.ApplyNodeConfigsPayload.Deployments == nil {
@@ -1115,6 +1362,335 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.BareMetalNodeEdge.Node(childComplexity), true
 
+	case "BulkDeploymentActionPayload.errors":
+		if e.ComplexityRoot.BulkDeploymentActionPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkDeploymentActionPayload.Errors(childComplexity), true
+	case "BulkDeploymentActionPayload.matched":
+		if e.ComplexityRoot.BulkDeploymentActionPayload.Matched == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkDeploymentActionPayload.Matched(childComplexity), true
+	case "BulkDeploymentActionPayload.operation":
+		if e.ComplexityRoot.BulkDeploymentActionPayload.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkDeploymentActionPayload.Operation(childComplexity), true
+
+	case "BulkItem.bareMetalNode":
+		if e.ComplexityRoot.BulkItem.BareMetalNode == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkItem.BareMetalNode(childComplexity), true
+	case "BulkItem.code":
+		if e.ComplexityRoot.BulkItem.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkItem.Code(childComplexity), true
+	case "BulkItem.deployment":
+		if e.ComplexityRoot.BulkItem.Deployment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkItem.Deployment(childComplexity), true
+	case "BulkItem.finishedAt":
+		if e.ComplexityRoot.BulkItem.FinishedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkItem.FinishedAt(childComplexity), true
+	case "BulkItem.message":
+		if e.ComplexityRoot.BulkItem.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkItem.Message(childComplexity), true
+	case "BulkItem.newDeployment":
+		if e.ComplexityRoot.BulkItem.NewDeployment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkItem.NewDeployment(childComplexity), true
+	case "BulkItem.number":
+		if e.ComplexityRoot.BulkItem.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkItem.Number(childComplexity), true
+	case "BulkItem.startedAt":
+		if e.ComplexityRoot.BulkItem.StartedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkItem.StartedAt(childComplexity), true
+	case "BulkItem.state":
+		if e.ComplexityRoot.BulkItem.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkItem.State(childComplexity), true
+
+	case "BulkItemConnection.edges":
+		if e.ComplexityRoot.BulkItemConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkItemConnection.Edges(childComplexity), true
+	case "BulkItemConnection.nodes":
+		if e.ComplexityRoot.BulkItemConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkItemConnection.Nodes(childComplexity), true
+	case "BulkItemConnection.pageInfo":
+		if e.ComplexityRoot.BulkItemConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkItemConnection.PageInfo(childComplexity), true
+
+	case "BulkItemCount.count":
+		if e.ComplexityRoot.BulkItemCount.Count == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkItemCount.Count(childComplexity), true
+	case "BulkItemCount.state":
+		if e.ComplexityRoot.BulkItemCount.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkItemCount.State(childComplexity), true
+
+	case "BulkItemEdge.cursor":
+		if e.ComplexityRoot.BulkItemEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkItemEdge.Cursor(childComplexity), true
+	case "BulkItemEdge.node":
+		if e.ComplexityRoot.BulkItemEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkItemEdge.Node(childComplexity), true
+
+	case "BulkLeftOut.count":
+		if e.ComplexityRoot.BulkLeftOut.Count == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkLeftOut.Count(childComplexity), true
+	case "BulkLeftOut.reason":
+		if e.ComplexityRoot.BulkLeftOut.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkLeftOut.Reason(childComplexity), true
+
+	case "BulkOperation.action":
+		if e.ComplexityRoot.BulkOperation.Action == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.Action(childComplexity), true
+	case "BulkOperation.canceledBy":
+		if e.ComplexityRoot.BulkOperation.CanceledBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.CanceledBy(childComplexity), true
+	case "BulkOperation.counts":
+		if e.ComplexityRoot.BulkOperation.Counts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.Counts(childComplexity), true
+	case "BulkOperation.createdAt":
+		if e.ComplexityRoot.BulkOperation.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.CreatedAt(childComplexity), true
+	case "BulkOperation.finishedAt":
+		if e.ComplexityRoot.BulkOperation.FinishedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.FinishedAt(childComplexity), true
+	case "BulkOperation.id":
+		if e.ComplexityRoot.BulkOperation.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.ID(childComplexity), true
+	case "BulkOperation.items":
+		if e.ComplexityRoot.BulkOperation.Items == nil {
+			break
+		}
+
+		args, err := ec.field_BulkOperation_items_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.BulkOperation.Items(childComplexity, args["first"].(*int), args["after"].(*string), args["states"].([]model.BulkItemState)), true
+	case "BulkOperation.maxParallel":
+		if e.ComplexityRoot.BulkOperation.MaxParallel == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.MaxParallel(childComplexity), true
+	case "BulkOperation.mode":
+		if e.ComplexityRoot.BulkOperation.Mode == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.Mode(childComplexity), true
+	case "BulkOperation.reason":
+		if e.ComplexityRoot.BulkOperation.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.Reason(childComplexity), true
+	case "BulkOperation.requestedBy":
+		if e.ComplexityRoot.BulkOperation.RequestedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.RequestedBy(childComplexity), true
+	case "BulkOperation.selection":
+		if e.ComplexityRoot.BulkOperation.Selection == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.Selection(childComplexity), true
+	case "BulkOperation.state":
+		if e.ComplexityRoot.BulkOperation.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.State(childComplexity), true
+	case "BulkOperation.stopAfterFailures":
+		if e.ComplexityRoot.BulkOperation.StopAfterFailures == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.StopAfterFailures(childComplexity), true
+	case "BulkOperation.total":
+		if e.ComplexityRoot.BulkOperation.Total == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.Total(childComplexity), true
+	case "BulkOperation.updatedAt":
+		if e.ComplexityRoot.BulkOperation.UpdatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.UpdatedAt(childComplexity), true
+	case "BulkOperation.version":
+		if e.ComplexityRoot.BulkOperation.Version == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperation.Version(childComplexity), true
+
+	case "BulkOperationConnection.edges":
+		if e.ComplexityRoot.BulkOperationConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperationConnection.Edges(childComplexity), true
+	case "BulkOperationConnection.nodes":
+		if e.ComplexityRoot.BulkOperationConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperationConnection.Nodes(childComplexity), true
+	case "BulkOperationConnection.pageInfo":
+		if e.ComplexityRoot.BulkOperationConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperationConnection.PageInfo(childComplexity), true
+
+	case "BulkOperationEdge.cursor":
+		if e.ComplexityRoot.BulkOperationEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperationEdge.Cursor(childComplexity), true
+	case "BulkOperationEdge.node":
+		if e.ComplexityRoot.BulkOperationEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperationEdge.Node(childComplexity), true
+
+	case "BulkOperationMessage.at":
+		if e.ComplexityRoot.BulkOperationMessage.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperationMessage.At(childComplexity), true
+	case "BulkOperationMessage.operation":
+		if e.ComplexityRoot.BulkOperationMessage.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkOperationMessage.Operation(childComplexity), true
+
+	case "BulkPreview.chosen":
+		if e.ComplexityRoot.BulkPreview.Chosen == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkPreview.Chosen(childComplexity), true
+	case "BulkPreview.confirmation":
+		if e.ComplexityRoot.BulkPreview.Confirmation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkPreview.Confirmation(childComplexity), true
+	case "BulkPreview.errors":
+		if e.ComplexityRoot.BulkPreview.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkPreview.Errors(childComplexity), true
+	case "BulkPreview.leftOut":
+		if e.ComplexityRoot.BulkPreview.LeftOut == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkPreview.LeftOut(childComplexity), true
+	case "BulkPreview.matched":
+		if e.ComplexityRoot.BulkPreview.Matched == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BulkPreview.Matched(childComplexity), true
+
+	case "CancelBulkOperationPayload.errors":
+		if e.ComplexityRoot.CancelBulkOperationPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CancelBulkOperationPayload.Errors(childComplexity), true
+	case "CancelBulkOperationPayload.operation":
+		if e.ComplexityRoot.CancelBulkOperationPayload.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CancelBulkOperationPayload.Operation(childComplexity), true
+
 	case "CancelDeploymentPayload.deployment":
 		if e.ComplexityRoot.CancelDeploymentPayload.Deployment == nil {
 			break
@@ -1246,6 +1822,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ConsoleAccess.URL(childComplexity), true
+
+	case "CreateApiTokenPayload.errors":
+		if e.ComplexityRoot.CreateApiTokenPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateApiTokenPayload.Errors(childComplexity), true
+	case "CreateApiTokenPayload.secret":
+		if e.ComplexityRoot.CreateApiTokenPayload.Secret == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateApiTokenPayload.Secret(childComplexity), true
+	case "CreateApiTokenPayload.token":
+		if e.ComplexityRoot.CreateApiTokenPayload.Token == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateApiTokenPayload.Token(childComplexity), true
+
+	case "CreateSignInPayload.code":
+		if e.ComplexityRoot.CreateSignInPayload.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateSignInPayload.Code(childComplexity), true
+	case "CreateSignInPayload.errors":
+		if e.ComplexityRoot.CreateSignInPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateSignInPayload.Errors(childComplexity), true
 
 	case "DeployNodePayload.deployment":
 		if e.ComplexityRoot.DeployNodePayload.Deployment == nil {
@@ -1606,6 +2214,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.DeploymentEdge.Node(childComplexity), true
 
+	case "DeploymentEvent.actor":
+		if e.ComplexityRoot.DeploymentEvent.Actor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentEvent.Actor(childComplexity), true
 	case "DeploymentEvent.attempt":
 		if e.ComplexityRoot.DeploymentEvent.Attempt == nil {
 			break
@@ -1962,6 +2576,104 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Drift.Zone(childComplexity), true
 
+	case "DurationBucket.count":
+		if e.ComplexityRoot.DurationBucket.Count == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DurationBucket.Count(childComplexity), true
+	case "DurationBucket.p50":
+		if e.ComplexityRoot.DurationBucket.P50 == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DurationBucket.P50(childComplexity), true
+	case "DurationBucket.p95":
+		if e.ComplexityRoot.DurationBucket.P95 == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DurationBucket.P95(childComplexity), true
+	case "DurationBucket.start":
+		if e.ComplexityRoot.DurationBucket.Start == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DurationBucket.Start(childComplexity), true
+
+	case "EndSessionPayload.errors":
+		if e.ComplexityRoot.EndSessionPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EndSessionPayload.Errors(childComplexity), true
+
+	case "FailureGroup.code":
+		if e.ComplexityRoot.FailureGroup.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FailureGroup.Code(childComplexity), true
+	case "FailureGroup.count":
+		if e.ComplexityRoot.FailureGroup.Count == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FailureGroup.Count(childComplexity), true
+	case "FailureGroup.hint":
+		if e.ComplexityRoot.FailureGroup.Hint == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FailureGroup.Hint(childComplexity), true
+	case "FailureGroup.message":
+		if e.ComplexityRoot.FailureGroup.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FailureGroup.Message(childComplexity), true
+	case "FailureGroup.newestAt":
+		if e.ComplexityRoot.FailureGroup.NewestAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FailureGroup.NewestAt(childComplexity), true
+	case "FailureGroup.nodes":
+		if e.ComplexityRoot.FailureGroup.Nodes == nil {
+			break
+		}
+
+		args, err := ec.field_FailureGroup_nodes_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.FailureGroup.Nodes(childComplexity, args["first"].(*int), args["after"].(*string)), true
+	case "FailureGroup.oldestAt":
+		if e.ComplexityRoot.FailureGroup.OldestAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FailureGroup.OldestAt(childComplexity), true
+	case "FailureGroup.phase":
+		if e.ComplexityRoot.FailureGroup.Phase == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FailureGroup.Phase(childComplexity), true
+	case "FailureGroup.phaseKey":
+		if e.ComplexityRoot.FailureGroup.PhaseKey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FailureGroup.PhaseKey(childComplexity), true
+	case "FailureGroup.retryable":
+		if e.ComplexityRoot.FailureGroup.Retryable == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FailureGroup.Retryable(childComplexity), true
+
 	case "FleetDelta.at":
 		if e.ComplexityRoot.FleetDelta.At == nil {
 			break
@@ -2211,6 +2923,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ApplyNodeConfigs(childComplexity, args["input"].(model.ApplyNodeConfigsInput)), true
+	case "Mutation.bulkDeploymentAction":
+		if e.ComplexityRoot.Mutation.BulkDeploymentAction == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_bulkDeploymentAction_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.BulkDeploymentAction(childComplexity, args["input"].(model.BulkDeploymentActionInput)), true
+	case "Mutation.cancelBulkOperation":
+		if e.ComplexityRoot.Mutation.CancelBulkOperation == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_cancelBulkOperation_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CancelBulkOperation(childComplexity, args["input"].(model.CancelBulkOperationInput)), true
 	case "Mutation.cancelDeployment":
 		if e.ComplexityRoot.Mutation.CancelDeployment == nil {
 			break
@@ -2250,6 +2984,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ClearScriptMarker(childComplexity), true
+	case "Mutation.createApiToken":
+		if e.ComplexityRoot.Mutation.CreateAPIToken == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createApiToken_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateAPIToken(childComplexity, args["input"].(model.CreateAPITokenInput)), true
+	case "Mutation.createSignIn":
+		if e.ComplexityRoot.Mutation.CreateSignIn == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createSignIn_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateSignIn(childComplexity, args["input"].(model.CreateSignInInput)), true
 	case "Mutation.deployNode":
 		if e.ComplexityRoot.Mutation.DeployNode == nil {
 			break
@@ -2272,6 +3028,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DeployNodes(childComplexity, args["input"].(model.DeployNodesInput)), true
+	case "Mutation.endSession":
+		if e.ComplexityRoot.Mutation.EndSession == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_endSession_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.EndSession(childComplexity, args["input"].(model.EndSessionInput)), true
 	case "Mutation.openConsole":
 		if e.ComplexityRoot.Mutation.OpenConsole == nil {
 			break
@@ -2349,6 +3116,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RetryDeployment(childComplexity, args["input"].(model.RetryDeploymentInput)), true
+	case "Mutation.revokeApiToken":
+		if e.ComplexityRoot.Mutation.RevokeAPIToken == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_revokeApiToken_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RevokeAPIToken(childComplexity, args["input"].(model.RevokeAPITokenInput)), true
 	case "Mutation.setMaintenance":
 		if e.ComplexityRoot.Mutation.SetMaintenance == nil {
 			break
@@ -2941,6 +3719,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ProviderOffer.Zones(childComplexity), true
 
+	case "Query.apiTokens":
+		if e.ComplexityRoot.Query.APITokens == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.APITokens(childComplexity), true
 	case "Query.artifacts":
 		if e.ComplexityRoot.Query.Artifacts == nil {
 			break
@@ -2969,6 +3753,39 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.BareMetalNodes(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*model.BareMetalNodeFilter), args["orderBy"].(*model.BareMetalNodeOrder)), true
+	case "Query.bulkOperation":
+		if e.ComplexityRoot.Query.BulkOperation == nil {
+			break
+		}
+
+		args, err := ec.field_Query_bulkOperation_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.BulkOperation(childComplexity, args["id"].(string)), true
+	case "Query.bulkOperations":
+		if e.ComplexityRoot.Query.BulkOperations == nil {
+			break
+		}
+
+		args, err := ec.field_Query_bulkOperations_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.BulkOperations(childComplexity, args["first"].(*int), args["after"].(*string)), true
+	case "Query.bulkPreview":
+		if e.ComplexityRoot.Query.BulkPreview == nil {
+			break
+		}
+
+		args, err := ec.field_Query_bulkPreview_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.BulkPreview(childComplexity, args["input"].(model.BulkSelectionInput)), true
 	case "Query.deployment":
 		if e.ComplexityRoot.Query.Deployment == nil {
 			break
@@ -3024,6 +3841,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.DriftReport(childComplexity, args["provider"].(model.Provider)), true
+	case "Query.durationSeries":
+		if e.ComplexityRoot.Query.DurationSeries == nil {
+			break
+		}
+
+		args, err := ec.field_Query_durationSeries_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.DurationSeries(childComplexity, args["provider"].(*model.Provider), args["serverProfile"].(*string), args["phase"].(*model.Phase), args["from"].(time.Time), args["to"].(time.Time), args["bucket"].(time.Duration)), true
+	case "Query.failureGroups":
+		if e.ComplexityRoot.Query.FailureGroups == nil {
+			break
+		}
+
+		args, err := ec.field_Query_failureGroups_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.FailureGroups(childComplexity, args["filter"].(*model.BareMetalNodeFilter)), true
 	case "Query.fleetSummary":
 		if e.ComplexityRoot.Query.FleetSummary == nil {
 			break
@@ -3080,6 +3919,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.ProviderOffer(childComplexity, args["provider"].(model.Provider)), true
+	case "Query.recentEvents":
+		if e.ComplexityRoot.Query.RecentEvents == nil {
+			break
+		}
+
+		args, err := ec.field_Query_recentEvents_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.RecentEvents(childComplexity, args["first"].(*int), args["before"].(*string), args["filter"].(*model.DeploymentEventFilter)), true
 	case "Query.scriptHost":
 		if e.ComplexityRoot.Query.ScriptHost == nil {
 			break
@@ -3114,6 +3964,23 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.ServerInfo(childComplexity), true
+	case "Query.sessions":
+		if e.ComplexityRoot.Query.Sessions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Sessions(childComplexity), true
+	case "Query.successSeries":
+		if e.ComplexityRoot.Query.SuccessSeries == nil {
+			break
+		}
+
+		args, err := ec.field_Query_successSeries_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.SuccessSeries(childComplexity, args["provider"].(*model.Provider), args["serverProfile"].(*string), args["from"].(time.Time), args["to"].(time.Time), args["bucket"].(time.Duration)), true
 	case "Query.validateDeployment":
 		if e.ComplexityRoot.Query.ValidateDeployment == nil {
 			break
@@ -3341,6 +4208,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RetryPhase.PhaseKey(childComplexity), true
+
+	case "RevokeApiTokenPayload.errors":
+		if e.ComplexityRoot.RevokeApiTokenPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevokeApiTokenPayload.Errors(childComplexity), true
+	case "RevokeApiTokenPayload.token":
+		if e.ComplexityRoot.RevokeApiTokenPayload.Token == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevokeApiTokenPayload.Token(childComplexity), true
 
 	case "ScriptHost.activeRun":
 		if e.ComplexityRoot.ScriptHost.ActiveRun == nil {
@@ -3607,6 +4487,55 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ServerInfo.Version(childComplexity), true
 
+	case "Session.createdAt":
+		if e.ComplexityRoot.Session.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.CreatedAt(childComplexity), true
+	case "Session.createdBy":
+		if e.ComplexityRoot.Session.CreatedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.CreatedBy(childComplexity), true
+	case "Session.current":
+		if e.ComplexityRoot.Session.Current == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.Current(childComplexity), true
+	case "Session.expiresAt":
+		if e.ComplexityRoot.Session.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.ExpiresAt(childComplexity), true
+	case "Session.id":
+		if e.ComplexityRoot.Session.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.ID(childComplexity), true
+	case "Session.lastUsedAt":
+		if e.ComplexityRoot.Session.LastUsedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.LastUsedAt(childComplexity), true
+	case "Session.name":
+		if e.ComplexityRoot.Session.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.Name(childComplexity), true
+	case "Session.role":
+		if e.ComplexityRoot.Session.Role == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.Role(childComplexity), true
+
 	case "SetMaintenancePayload.deployment":
 		if e.ComplexityRoot.SetMaintenancePayload.Deployment == nil {
 			break
@@ -3795,6 +4724,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.StuckReason.Since(childComplexity), true
 
+	case "Subscription.bulkOperationChanges":
+		if e.ComplexityRoot.Subscription.BulkOperationChanges == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_bulkOperationChanges_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.BulkOperationChanges(childComplexity, args["id"].(string), args["heartbeatSeconds"].(*int)), true
 	case "Subscription.deploymentEvents":
 		if e.ComplexityRoot.Subscription.DeploymentEvents == nil {
 			break
@@ -3828,6 +4768,50 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.ScriptRunLog(childComplexity, args["id"].(string), args["fromOffset"].(*int64), args["heartbeatSeconds"].(*int)), true
+
+	case "SuccessBucket.canceled":
+		if e.ComplexityRoot.SuccessBucket.Canceled == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SuccessBucket.Canceled(childComplexity), true
+	case "SuccessBucket.failed":
+		if e.ComplexityRoot.SuccessBucket.Failed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SuccessBucket.Failed(childComplexity), true
+	case "SuccessBucket.start":
+		if e.ComplexityRoot.SuccessBucket.Start == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SuccessBucket.Start(childComplexity), true
+	case "SuccessBucket.succeeded":
+		if e.ComplexityRoot.SuccessBucket.Succeeded == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SuccessBucket.Succeeded(childComplexity), true
+
+	case "SuccessSeries.buckets":
+		if e.ComplexityRoot.SuccessSeries.Buckets == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SuccessSeries.Buckets(childComplexity), true
+	case "SuccessSeries.provider":
+		if e.ComplexityRoot.SuccessSeries.Provider == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SuccessSeries.Provider(childComplexity), true
+	case "SuccessSeries.serverProfile":
+		if e.ComplexityRoot.SuccessSeries.ServerProfile == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SuccessSeries.ServerProfile(childComplexity), true
 
 	case "UpdateNodePayload.bareMetalNode":
 		if e.ComplexityRoot.UpdateNodePayload.BareMetalNode == nil {
@@ -3928,6 +4912,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Viewer.Actor(childComplexity), true
+	case "Viewer.expiresAt":
+		if e.ComplexityRoot.Viewer.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Viewer.ExpiresAt(childComplexity), true
 	case "Viewer.role":
 		if e.ComplexityRoot.Viewer.Role == nil {
 			break
@@ -3949,15 +4939,21 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputBareMetalNodeBy,
 		ec.unmarshalInputBareMetalNodeFilter,
 		ec.unmarshalInputBareMetalNodeOrder,
+		ec.unmarshalInputBulkDeploymentActionInput,
+		ec.unmarshalInputBulkSelectionInput,
+		ec.unmarshalInputCancelBulkOperationInput,
 		ec.unmarshalInputCancelDeploymentInput,
 		ec.unmarshalInputCancelScriptRunInput,
 		ec.unmarshalInputCleanupDeploymentInput,
+		ec.unmarshalInputCreateApiTokenInput,
+		ec.unmarshalInputCreateSignInInput,
 		ec.unmarshalInputDeployNodeInput,
 		ec.unmarshalInputDeployNodesInput,
 		ec.unmarshalInputDeploySpec,
 		ec.unmarshalInputDeploymentEventFilter,
 		ec.unmarshalInputDeploymentFilter,
 		ec.unmarshalInputDeploymentOrder,
+		ec.unmarshalInputEndSessionInput,
 		ec.unmarshalInputIbmVpcSpec,
 		ec.unmarshalInputLabelInput,
 		ec.unmarshalInputNetworkInput,
@@ -3970,6 +4966,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRemoveOrphanInput,
 		ec.unmarshalInputReportPhaseInput,
 		ec.unmarshalInputRetryDeploymentInput,
+		ec.unmarshalInputRevokeApiTokenInput,
 		ec.unmarshalInputScriptSpec,
 		ec.unmarshalInputSetMaintenanceInput,
 		ec.unmarshalInputSetNodeProtectionInput,
@@ -5540,6 +6537,937 @@ extend type Query {
     first: Int = 100
     "Only events after this place in the stream."
     after: Cursor
+    "Only events that match."
+    filter: DeploymentEventFilter
+  ): DeploymentEventConnection! @hasRole(role: VIEWER)
+}
+`, BuiltIn: false},
+	{Name: "../schema/fleet.graphqls", Input: `extend input BareMetalNodeFilter {
+  """
+  The current deployment has failed in one of these phases.
+  """
+  failurePhases: [Phase!]
+  """
+  The current deployment has failed with one of these codes (` + "`" + `DeploymentFailure.code` + "`" + `).
+  """
+  failureCodes: [String!]
+}
+
+extend type DeploymentEvent {
+  """
+  Name of who or what did it or reported it: a person, an API token, a machine, or a part of Slipway. Null when it is not known.
+  """
+  actor: String
+}
+
+"""
+Machines whose current deployments failed in the same phase with the same code.
+"""
+type FailureGroup {
+  """
+  The phase they failed in.
+  """
+  phase: Phase!
+  """
+  The same in the spelling of scripts and REST.
+  """
+  phaseKey: String!
+  """
+  Short name of the cause for programs, the same as ` + "`" + `DeploymentFailure.code` + "`" + `.
+  """
+  code: String!
+  """
+  How many, at least 1.
+  """
+  count: Int!
+  """
+  When the last of them failed.
+  """
+  newestAt: Time!
+  """
+  When the first of them failed.
+  """
+  oldestAt: Time!
+  """
+  What the newest of them says.
+  """
+  message: String!
+  """
+  What to do about it, as the newest of them says.
+  """
+  hint: String
+  """
+  For the newest of them, trying again without changing anything may help.
+  """
+  retryable: Boolean!
+  """
+  The machines, by name. The same as ` + "`" + `bareMetalNodes` + "`" + ` with ` + "`" + `failurePhases` + "`" + ` and ` + "`" + `failureCodes` + "`" + `.
+  """
+  nodes(
+    "Page size, 1 to 200."
+    first: Int = 20
+    "Only machines after this cursor."
+    after: Cursor
+  ): BareMetalNodeConnection!
+}
+
+"""
+A span of time and how long what ended in it took.
+"""
+type DurationBucket {
+  """
+  Its beginning; it lasts as long as was asked for.
+  """
+  start: Time!
+  """
+  How many ended in it.
+  """
+  count: Int!
+  """
+  Median; null when none ended.
+  """
+  p50: Duration
+  """
+  95th percentile; null when none ended.
+  """
+  p95: Duration
+}
+
+"""
+How attempts of one server profile ended over time.
+"""
+type SuccessSeries {
+  """
+  The provider.
+  """
+  provider: Provider!
+  """
+  The server profile; empty for machines without one.
+  """
+  serverProfile: String!
+  """
+  Every span of the time that was asked for, the oldest first.
+  """
+  buckets: [SuccessBucket!]!
+}
+
+"""
+A span of time and how many attempts ended in it.
+"""
+type SuccessBucket {
+  """
+  Its beginning; it lasts as long as was asked for.
+  """
+  start: Time!
+  """
+  Deployed.
+  """
+  succeeded: Int!
+  """
+  Failed, or past a deadline.
+  """
+  failed: Int!
+  """
+  Canceled.
+  """
+  canceled: Int!
+}
+
+"""
+Where a bulk operation stands.
+"""
+enum BulkState {
+  """
+  The next deployments have their turn as places become free.
+  """
+  RUNNING
+  """
+  Too many failed: no further one is begun, those under way are awaited.
+  """
+  STOPPING
+  """
+  Somebody ended it: no further one is begun, those under way are awaited.
+  """
+  CANCELING
+  """
+  Over: every deployment had its turn. They may have failed all the same; see the counts.
+  """
+  DONE
+  """
+  Over: ended after too many failures.
+  """
+  STOPPED
+  """
+  Over: ended by somebody.
+  """
+  CANCELED
+}
+
+"""
+Where one deployment of a bulk operation stands.
+"""
+enum BulkItemState {
+  """
+  Its turn has not come.
+  """
+  WAITING
+  """
+  It was asked; the end of what was asked is awaited.
+  """
+  RUNNING
+  """
+  What was asked came about: canceled, deployed, or cleaned up.
+  """
+  SUCCEEDED
+  """
+  It was begun, and ended otherwise.
+  """
+  FAILED
+  """
+  It was not possible any more when its turn came; nothing was done.
+  """
+  REFUSED
+  """
+  The operation ended before its turn; nothing was done.
+  """
+  SKIPPED
+}
+
+"""
+One action that was asked of many deployments. It is kept, goes on over restarts of Slipway, and each deployment is
+decided anew when its turn comes.
+"""
+type BulkOperation implements Node {
+  """
+  Global id, opaque.
+  """
+  id: ID!
+  """
+  What was asked.
+  """
+  action: DeploymentAction!
+  """
+  When a cancellation takes effect; null for other actions.
+  """
+  mode: CancelMode
+  """
+  Why, as its asker said.
+  """
+  reason: String
+  """
+  ` + "`" + `filter` + "`" + ` or ` + "`" + `nodeFilter` + "`" + ` as it was sent; null when deployments were named.
+  """
+  selection: JSONObject
+  """
+  Where it stands.
+  """
+  state: BulkState!
+  """
+  Number of its deployments.
+  """
+  total: Int!
+  """
+  How many of them stand where; states without any are left out.
+  """
+  counts: [BulkItemCount!]!
+  """
+  How many of them may be under way at the same time.
+  """
+  maxParallel: Int!
+  """
+  No further one is begun once this many failed or were refused; null: never stops for that.
+  """
+  stopAfterFailures: Int
+  """
+  Who asked for it.
+  """
+  requestedBy: Actor!
+  """
+  Name of who ended it; null unless somebody did.
+  """
+  canceledBy: String
+  """
+  When it was asked for.
+  """
+  createdAt: Time!
+  """
+  When it last changed.
+  """
+  updatedAt: Time!
+  """
+  When it was over; null until then.
+  """
+  finishedAt: Time
+  """
+  Grows with every change of it or its deployments; a client drops anything older than it has.
+  """
+  version: Int!
+  """
+  Its deployments, in the order in which they have their turn.
+  """
+  items(
+    "Page size, 1 to 200."
+    first: Int = 50
+    "Only items after this cursor."
+    after: Cursor
+    "Only items in one of these states."
+    states: [BulkItemState!]
+  ): BulkItemConnection!
+}
+
+"""
+A number of deployments of a bulk operation in one state.
+"""
+type BulkItemCount {
+  """
+  The state.
+  """
+  state: BulkItemState!
+  """
+  How many, at least 1.
+  """
+  count: Int!
+}
+
+"""
+One deployment of a bulk operation.
+"""
+type BulkItem {
+  """
+  1, 2, 3 …: its place in the order.
+  """
+  number: Int!
+  """
+  The machine; null when it was removed.
+  """
+  bareMetalNode: BareMetalNode
+  """
+  The deployment that the action was asked of; null when it was removed.
+  """
+  deployment: Deployment
+  """
+  The deployment that REINITIALIZE made; null for other actions and before its turn.
+  """
+  newDeployment: Deployment
+  """
+  Where it stands.
+  """
+  state: BulkItemState!
+  """
+  Why it failed, was refused or skipped, for programs: an error code, the code of a failure, or "stopped" or "canceled".
+  """
+  code: String
+  """
+  The same in words.
+  """
+  message: String
+  """
+  When its turn came.
+  """
+  startedAt: Time
+  """
+  When it was over.
+  """
+  finishedAt: Time
+}
+
+"""
+An item in a list, with its place.
+"""
+type BulkItemEdge {
+  """
+  Its place in the list.
+  """
+  cursor: Cursor!
+  """
+  The item.
+  """
+  node: BulkItem!
+}
+
+"""
+A page of items.
+"""
+type BulkItemConnection {
+  """
+  The items with their cursors.
+  """
+  edges: [BulkItemEdge!]!
+  """
+  The items alone.
+  """
+  nodes: [BulkItem!]!
+  """
+  Where the page lies.
+  """
+  pageInfo: PageInfo!
+}
+
+"""
+A bulk operation in a list, with its place.
+"""
+type BulkOperationEdge {
+  """
+  Its place in the list.
+  """
+  cursor: Cursor!
+  """
+  The operation.
+  """
+  node: BulkOperation!
+}
+
+"""
+A page of bulk operations.
+"""
+type BulkOperationConnection {
+  """
+  The operations with their cursors.
+  """
+  edges: [BulkOperationEdge!]!
+  """
+  The operations alone.
+  """
+  nodes: [BulkOperation!]!
+  """
+  Where the page lies.
+  """
+  pageInfo: PageInfo!
+}
+
+"""
+Which deployments an action is asked of: exactly one of ` + "`" + `ids` + "`" + `, ` + "`" + `filter` + "`" + ` and ` + "`" + `nodeFilter` + "`" + `. Of what is chosen, the
+action is asked only of deployments that are their machine's newest, in whose state it is possible, and whose machine is
+not protected where that matters.
+"""
+input BulkSelectionInput {
+  """
+  CANCEL, RETRY, CLEANUP or REINITIALIZE.
+  """
+  action: DeploymentAction!
+  """
+  Global ids of deployments, at most 10,000.
+  """
+  ids: [ID!]
+  """
+  All deployments that match; at most 10,000.
+  """
+  filter: DeploymentFilter
+  """
+  The newest deployments of all machines that match; at most 10,000.
+  """
+  nodeFilter: BareMetalNodeFilter
+}
+
+"""
+What an action would be asked of.
+"""
+type BulkPreview {
+  """
+  Deployments that the selection chooses.
+  """
+  chosen: Int!
+  """
+  Those that the action would be asked of: send it as ` + "`" + `expectedCount` + "`" + `.
+  """
+  matched: Int!
+  """
+  Why the others are left out.
+  """
+  leftOut: [BulkLeftOut!]!
+  """
+  What must be sent as ` + "`" + `confirm` + "`" + `; null for an action that destroys nothing.
+  """
+  confirmation: String
+  """
+  What is wrong with the selection; empty when nothing is.
+  """
+  errors: [UserError!]!
+}
+
+"""
+Deployments that are chosen, but left out for one reason.
+"""
+type BulkLeftOut {
+  """
+  The reason.
+  """
+  reason: BulkLeftOutReason!
+  """
+  How many, at least 1.
+  """
+  count: Int!
+}
+
+"""
+Reasons for which a chosen deployment is left out.
+"""
+enum BulkLeftOutReason {
+  """
+  Its machine has a newer deployment.
+  """
+  NOT_CURRENT
+  """
+  Its machine is protected.
+  """
+  PROTECTED
+  """
+  The action is not possible in its state.
+  """
+  WRONG_STATE
+}
+
+"""
+An action for many deployments; see ` + "`" + `BulkSelectionInput` + "`" + ` for which.
+"""
+input BulkDeploymentActionInput {
+  """
+  CANCEL, RETRY, CLEANUP or REINITIALIZE.
+  """
+  action: DeploymentAction!
+  """
+  Global ids of deployments, at most 10,000.
+  """
+  ids: [ID!]
+  """
+  All deployments that match; at most 10,000.
+  """
+  filter: DeploymentFilter
+  """
+  The newest deployments of all machines that match; at most 10,000.
+  """
+  nodeFilter: BareMetalNodeFilter
+  """
+  ` + "`" + `BulkPreview.matched` + "`" + ` as its asker saw it. Refused with VERSION_MISMATCH, and nothing is done, when another number
+  of deployments matches by now; the message has the true one.
+  """
+  expectedCount: Int!
+  """
+  Must be "clean up <expectedCount>" for CLEANUP and "reinitialize <expectedCount>" for REINITIALIZE, else
+  CONFIRMATION_MISMATCH; not looked at for other actions.
+  """
+  confirm: String
+  """
+  When a cancellation takes effect.
+  """
+  mode: CancelMode = AFTER_CURRENT_PHASE
+  """
+  Why; at most 500 bytes. For CANCEL it goes into the history of each deployment.
+  """
+  reason: String
+  """
+  How many may be under way at the same time, 1 to 500. A retry is under way until that attempt is over, a cleanup
+  until everything is gone.
+  """
+  maxParallel: Int = 10
+  """
+  Begins no further one once this many failed or were refused.
+  """
+  stopAfterFailures: Int
+  """
+  The same key with the same input twice is one operation.
+  """
+  idempotencyKey: String
+}
+
+"""
+Answer of ` + "`" + `bulkDeploymentAction` + "`" + `.
+"""
+type BulkDeploymentActionPayload implements MutationPayload {
+  """
+  The operation; null when there are errors. Follow it with ` + "`" + `bulkOperationChanges` + "`" + `.
+  """
+  operation: BulkOperation
+  """
+  How many deployments it is asked of; 0 when there are errors.
+  """
+  matched: Int!
+  """
+  Empty when it was taken.
+  """
+  errors: [UserError!]!
+}
+
+"""
+A bulk operation to end.
+"""
+input CancelBulkOperationInput {
+  """
+  The operation's global id.
+  """
+  id: ID!
+}
+
+"""
+Answer of ` + "`" + `cancelBulkOperation` + "`" + `.
+"""
+type CancelBulkOperationPayload implements MutationPayload {
+  """
+  The operation after it; null when there are errors.
+  """
+  operation: BulkOperation
+  """
+  Empty when it was done.
+  """
+  errors: [UserError!]!
+}
+
+"""
+How a bulk operation stands at a time.
+"""
+type BulkOperationMessage {
+  """
+  The operation.
+  """
+  operation: BulkOperation!
+  """
+  Slipway's clock when the message was made.
+  """
+  at: Time!
+}
+
+"""
+A secret that a program identifies itself with. The secret itself is shown once, when it is made.
+"""
+type ApiToken {
+  """
+  Opaque id.
+  """
+  id: ID!
+  """
+  Its name; history names who uses it so.
+  """
+  name: String!
+  """
+  What its holder may do.
+  """
+  role: Role!
+  """
+  Who made it.
+  """
+  createdBy: String!
+  """
+  When it was made.
+  """
+  createdAt: Time!
+  """
+  When it ends by itself; null: never.
+  """
+  expiresAt: Time
+  """
+  When it was last used, up to ten seconds late; null: never.
+  """
+  lastUsedAt: Time
+  """
+  When it was revoked; null unless it was.
+  """
+  revokedAt: Time
+  """
+  It identifies its holder: it was not revoked and has not expired.
+  """
+  active: Boolean!
+  """
+  It is the one that this request was made with.
+  """
+  current: Boolean!
+}
+
+"""
+A browser that somebody is signed in with.
+"""
+type Session {
+  """
+  Opaque id.
+  """
+  id: ID!
+  """
+  Who is signed in.
+  """
+  name: String!
+  """
+  What they may do.
+  """
+  role: Role!
+  """
+  Who made the sign-in link.
+  """
+  createdBy: String!
+  """
+  When they signed in.
+  """
+  createdAt: Time!
+  """
+  When it ends if it is not used.
+  """
+  expiresAt: Time
+  """
+  When it was last used, up to ten seconds late.
+  """
+  lastUsedAt: Time
+  """
+  It is the one that this request was made with.
+  """
+  current: Boolean!
+}
+
+extend type Viewer {
+  """
+  When what the caller identified itself with ends; null: never. A session moves on with its use.
+  """
+  expiresAt: Time
+}
+
+"""
+An API token to make.
+"""
+input CreateApiTokenInput {
+  """
+  Its name: 1 to 100 printable bytes.
+  """
+  name: String!
+  """
+  What its holder may do.
+  """
+  role: Role!
+  """
+  How many days it holds, 1 to 3650; left out: until it is revoked.
+  """
+  days: Int
+}
+
+"""
+Answer of ` + "`" + `createApiToken` + "`" + `.
+"""
+type CreateApiTokenPayload implements MutationPayload {
+  """
+  The token; null when there are errors.
+  """
+  token: ApiToken
+  """
+  The secret, ` + "`" + `slw_…` + "`" + `. It is stored as a hash only: nobody can show it again.
+  """
+  secret: String
+  """
+  Empty when it was done.
+  """
+  errors: [UserError!]!
+}
+
+"""
+An API token to revoke.
+"""
+input RevokeApiTokenInput {
+  """
+  Its id.
+  """
+  id: ID!
+}
+
+"""
+Answer of ` + "`" + `revokeApiToken` + "`" + `.
+"""
+type RevokeApiTokenPayload implements MutationPayload {
+  """
+  The token after it; null when there are errors.
+  """
+  token: ApiToken
+  """
+  Empty when it was done.
+  """
+  errors: [UserError!]!
+}
+
+"""
+A sign-in link to make.
+"""
+input CreateSignInInput {
+  """
+  Who will be signed in: 1 to 100 printable bytes. History names them so.
+  """
+  name: String!
+  """
+  What they may do.
+  """
+  role: Role!
+}
+
+"""
+Answer of ` + "`" + `createSignIn` + "`" + `.
+"""
+type CreateSignInPayload implements MutationPayload {
+  """
+  The code, ` + "`" + `slc_…` + "`" + `: good once and for ten minutes. Hand it over as ` + "`" + `<server>/monitoring#signin=<code>` + "`" + `; null when there are errors.
+  """
+  code: String
+  """
+  Empty when it was done.
+  """
+  errors: [UserError!]!
+}
+
+"""
+A session to end.
+"""
+input EndSessionInput {
+  """
+  Its id.
+  """
+  id: ID!
+}
+
+"""
+Answer of ` + "`" + `endSession` + "`" + `.
+"""
+type EndSessionPayload implements MutationPayload {
+  """
+  Empty when it was done.
+  """
+  errors: [UserError!]!
+}
+
+extend type Query {
+  """
+  Why current deployments have failed, the largest group first; at most 100 groups.
+  """
+  failureGroups(
+    "Only machines that match."
+    filter: BareMetalNodeFilter
+  ): [FailureGroup!]! @hasRole(role: VIEWER)
+  """
+  How long deployments that succeeded took, by the time of their end: every bucket of the time, the oldest first. Time in
+  the queue and time that clocks stood do not count. At most 400 buckets and 100,000 ends, else OUT_OF_RANGE.
+  """
+  durationSeries(
+    "Only of this provider."
+    provider: Provider
+    "Only of this server profile."
+    serverProfile: String
+    "Of this phase, one that takes time; left out: of whole deployments."
+    phase: Phase
+    "The beginning of the time and of the first bucket."
+    from: Time!
+    "The end of the time, itself not included."
+    to: Time!
+    "How long a bucket is, at least a minute."
+    bucket: Duration!
+  ): [DurationBucket!]! @hasRole(role: VIEWER)
+  """
+  How attempts ended over time, for each server profile, the one with the most ends first; at most 50. A deployment that
+  failed and was retried counts for each attempt; cleanups do not count. Bounded as ` + "`" + `durationSeries` + "`" + `.
+  """
+  successSeries(
+    "Only of this provider."
+    provider: Provider
+    "Only of this server profile."
+    serverProfile: String
+    "The beginning of the time and of the first bucket."
+    from: Time!
+    "The end of the time, itself not included."
+    to: Time!
+    "How long a bucket is, at least a minute."
+    bucket: Duration!
+  ): [SuccessSeries!]! @hasRole(role: VIEWER)
+  """
+  What an action would be asked of now: the same decision that ` + "`" + `bulkDeploymentAction` + "`" + ` makes, without its effect.
+  """
+  bulkPreview(
+    "The selection."
+    input: BulkSelectionInput!
+  ): BulkPreview! @hasRole(role: VIEWER)
+  """
+  One bulk operation; null when there is none. The polling twin of ` + "`" + `bulkOperationChanges` + "`" + `.
+  """
+  bulkOperation(
+    "Its global id."
+    id: ID!
+  ): BulkOperation @hasRole(role: VIEWER)
+  """
+  Bulk operations, the newest first.
+  """
+  bulkOperations(
+    "Page size, 1 to 200."
+    first: Int = 20
+    "Only operations after this cursor."
+    after: Cursor
+  ): BulkOperationConnection! @hasRole(role: VIEWER)
+  """
+  API tokens, the newest first, those that were revoked or have expired too.
+  """
+  apiTokens: [ApiToken!]! @hasRole(role: ADMIN)
+  """
+  Who is signed in, the newest first.
+  """
+  sessions: [Session!]! @hasRole(role: ADMIN)
+}
+
+extend type Mutation {
+  """
+  Asks one action of many deployments. Answers as soon as the operation is on disk; it is then worked off a few at a time,
+  also over a restart.
+  """
+  bulkDeploymentAction(
+    "The action."
+    input: BulkDeploymentActionInput!
+  ): BulkDeploymentActionPayload! @hasRole(role: OPERATOR)
+  """
+  Begins no further deployment of a bulk operation. What is under way goes on. WRONG_STATE when it is over.
+  """
+  cancelBulkOperation(
+    "What to end."
+    input: CancelBulkOperationInput!
+  ): CancelBulkOperationPayload! @hasRole(role: OPERATOR)
+  """
+  Makes an API token.
+  """
+  createApiToken(
+    "The token."
+    input: CreateApiTokenInput!
+  ): CreateApiTokenPayload! @hasRole(role: ADMIN)
+  """
+  Revokes an API token for good; its open sockets end. Doing so again changes nothing.
+  """
+  revokeApiToken(
+    "The token."
+    input: RevokeApiTokenInput!
+  ): RevokeApiTokenPayload! @hasRole(role: ADMIN)
+  """
+  Makes a code with which somebody signs in to the app.
+  """
+  createSignIn(
+    "Who."
+    input: CreateSignInInput!
+  ): CreateSignInPayload! @hasRole(role: ADMIN)
+  """
+  Ends a session; its open sockets end. Doing so again changes nothing.
+  """
+  endSession(
+    "The session."
+    input: EndSessionInput!
+  ): EndSessionPayload! @hasRole(role: ADMIN)
+}
+
+extend type Subscription {
+  """
+  A bulk operation whenever it changes, at first as it is. Completes when it is over. Not resumed: whoever comes back gets
+  it as it is then.
+  """
+  bulkOperationChanges(
+    "Its global id."
+    id: ID!
+    "It is sent again without a change after this many seconds, 1 to 60."
+    heartbeatSeconds: Int = 15
+  ): BulkOperationMessage! @hasRole(role: VIEWER)
+}
+`, BuiltIn: false},
+	{Name: "../schema/history.graphqls", Input: `extend type Query {
+  """
+  The history of the fleet, the newest event first: of every machine and every deployment, as far back as it is kept.
+  """
+  recentEvents(
+    "Page size, 1 to 200."
+    first: Int = 50
+    "Only events before this place in the stream: older ones."
+    before: Cursor
     "Only events that match."
     filter: DeploymentEventFilter
   ): DeploymentEventConnection! @hasRole(role: VIEWER)
@@ -8341,6 +10269,32 @@ func (ec *executionContext) childFields_AdoptServerPayload(ctx context.Context, 
 	return nil, fmt.Errorf("no field named %q was found under type AdoptServerPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ApiToken(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ApiToken_id(ctx, field)
+	case "name":
+		return ec.fieldContext_ApiToken_name(ctx, field)
+	case "role":
+		return ec.fieldContext_ApiToken_role(ctx, field)
+	case "createdBy":
+		return ec.fieldContext_ApiToken_createdBy(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_ApiToken_createdAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_ApiToken_expiresAt(ctx, field)
+	case "lastUsedAt":
+		return ec.fieldContext_ApiToken_lastUsedAt(ctx, field)
+	case "revokedAt":
+		return ec.fieldContext_ApiToken_revokedAt(ctx, field)
+	case "active":
+		return ec.fieldContext_ApiToken_active(ctx, field)
+	case "current":
+		return ec.fieldContext_ApiToken_current(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApiToken", field.Name)
+}
+
 func (ec *executionContext) childFields_ApplyNodeConfigsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "run":
@@ -8469,6 +10423,182 @@ func (ec *executionContext) childFields_BareMetalNodeEdge(ctx context.Context, f
 	return nil, fmt.Errorf("no field named %q was found under type BareMetalNodeEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_BulkDeploymentActionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "operation":
+		return ec.fieldContext_BulkDeploymentActionPayload_operation(ctx, field)
+	case "matched":
+		return ec.fieldContext_BulkDeploymentActionPayload_matched(ctx, field)
+	case "errors":
+		return ec.fieldContext_BulkDeploymentActionPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkDeploymentActionPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_BulkItem(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "number":
+		return ec.fieldContext_BulkItem_number(ctx, field)
+	case "bareMetalNode":
+		return ec.fieldContext_BulkItem_bareMetalNode(ctx, field)
+	case "deployment":
+		return ec.fieldContext_BulkItem_deployment(ctx, field)
+	case "newDeployment":
+		return ec.fieldContext_BulkItem_newDeployment(ctx, field)
+	case "state":
+		return ec.fieldContext_BulkItem_state(ctx, field)
+	case "code":
+		return ec.fieldContext_BulkItem_code(ctx, field)
+	case "message":
+		return ec.fieldContext_BulkItem_message(ctx, field)
+	case "startedAt":
+		return ec.fieldContext_BulkItem_startedAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_BulkItem_finishedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkItem", field.Name)
+}
+
+func (ec *executionContext) childFields_BulkItemConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_BulkItemConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_BulkItemConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_BulkItemConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkItemConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_BulkItemCount(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "state":
+		return ec.fieldContext_BulkItemCount_state(ctx, field)
+	case "count":
+		return ec.fieldContext_BulkItemCount_count(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkItemCount", field.Name)
+}
+
+func (ec *executionContext) childFields_BulkItemEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_BulkItemEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_BulkItemEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkItemEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_BulkLeftOut(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "reason":
+		return ec.fieldContext_BulkLeftOut_reason(ctx, field)
+	case "count":
+		return ec.fieldContext_BulkLeftOut_count(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkLeftOut", field.Name)
+}
+
+func (ec *executionContext) childFields_BulkOperation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_BulkOperation_id(ctx, field)
+	case "action":
+		return ec.fieldContext_BulkOperation_action(ctx, field)
+	case "mode":
+		return ec.fieldContext_BulkOperation_mode(ctx, field)
+	case "reason":
+		return ec.fieldContext_BulkOperation_reason(ctx, field)
+	case "selection":
+		return ec.fieldContext_BulkOperation_selection(ctx, field)
+	case "state":
+		return ec.fieldContext_BulkOperation_state(ctx, field)
+	case "total":
+		return ec.fieldContext_BulkOperation_total(ctx, field)
+	case "counts":
+		return ec.fieldContext_BulkOperation_counts(ctx, field)
+	case "maxParallel":
+		return ec.fieldContext_BulkOperation_maxParallel(ctx, field)
+	case "stopAfterFailures":
+		return ec.fieldContext_BulkOperation_stopAfterFailures(ctx, field)
+	case "requestedBy":
+		return ec.fieldContext_BulkOperation_requestedBy(ctx, field)
+	case "canceledBy":
+		return ec.fieldContext_BulkOperation_canceledBy(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_BulkOperation_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_BulkOperation_updatedAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_BulkOperation_finishedAt(ctx, field)
+	case "version":
+		return ec.fieldContext_BulkOperation_version(ctx, field)
+	case "items":
+		return ec.fieldContext_BulkOperation_items(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkOperation", field.Name)
+}
+
+func (ec *executionContext) childFields_BulkOperationConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_BulkOperationConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_BulkOperationConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_BulkOperationConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkOperationConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_BulkOperationEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_BulkOperationEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_BulkOperationEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkOperationEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_BulkOperationMessage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "operation":
+		return ec.fieldContext_BulkOperationMessage_operation(ctx, field)
+	case "at":
+		return ec.fieldContext_BulkOperationMessage_at(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkOperationMessage", field.Name)
+}
+
+func (ec *executionContext) childFields_BulkPreview(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "chosen":
+		return ec.fieldContext_BulkPreview_chosen(ctx, field)
+	case "matched":
+		return ec.fieldContext_BulkPreview_matched(ctx, field)
+	case "leftOut":
+		return ec.fieldContext_BulkPreview_leftOut(ctx, field)
+	case "confirmation":
+		return ec.fieldContext_BulkPreview_confirmation(ctx, field)
+	case "errors":
+		return ec.fieldContext_BulkPreview_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BulkPreview", field.Name)
+}
+
+func (ec *executionContext) childFields_CancelBulkOperationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "operation":
+		return ec.fieldContext_CancelBulkOperationPayload_operation(ctx, field)
+	case "errors":
+		return ec.fieldContext_CancelBulkOperationPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CancelBulkOperationPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_CancelDeploymentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "deployment":
@@ -8545,6 +10675,28 @@ func (ec *executionContext) childFields_ConsoleAccess(ctx context.Context, field
 		return ec.fieldContext_ConsoleAccess_forced(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ConsoleAccess", field.Name)
+}
+
+func (ec *executionContext) childFields_CreateApiTokenPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "token":
+		return ec.fieldContext_CreateApiTokenPayload_token(ctx, field)
+	case "secret":
+		return ec.fieldContext_CreateApiTokenPayload_secret(ctx, field)
+	case "errors":
+		return ec.fieldContext_CreateApiTokenPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateApiTokenPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CreateSignInPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "code":
+		return ec.fieldContext_CreateSignInPayload_code(ctx, field)
+	case "errors":
+		return ec.fieldContext_CreateSignInPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateSignInPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_DeployNodePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8745,6 +10897,8 @@ func (ec *executionContext) childFields_DeploymentEvent(ctx context.Context, fie
 		return ec.fieldContext_DeploymentEvent_details(ctx, field)
 	case "logTail":
 		return ec.fieldContext_DeploymentEvent_logTail(ctx, field)
+	case "actor":
+		return ec.fieldContext_DeploymentEvent_actor(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DeploymentEvent", field.Name)
 }
@@ -8851,6 +11005,54 @@ func (ec *executionContext) childFields_Drift(ctx context.Context, field graphql
 		return ec.fieldContext_Drift_message(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Drift", field.Name)
+}
+
+func (ec *executionContext) childFields_DurationBucket(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "start":
+		return ec.fieldContext_DurationBucket_start(ctx, field)
+	case "count":
+		return ec.fieldContext_DurationBucket_count(ctx, field)
+	case "p50":
+		return ec.fieldContext_DurationBucket_p50(ctx, field)
+	case "p95":
+		return ec.fieldContext_DurationBucket_p95(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DurationBucket", field.Name)
+}
+
+func (ec *executionContext) childFields_EndSessionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "errors":
+		return ec.fieldContext_EndSessionPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EndSessionPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_FailureGroup(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "phase":
+		return ec.fieldContext_FailureGroup_phase(ctx, field)
+	case "phaseKey":
+		return ec.fieldContext_FailureGroup_phaseKey(ctx, field)
+	case "code":
+		return ec.fieldContext_FailureGroup_code(ctx, field)
+	case "count":
+		return ec.fieldContext_FailureGroup_count(ctx, field)
+	case "newestAt":
+		return ec.fieldContext_FailureGroup_newestAt(ctx, field)
+	case "oldestAt":
+		return ec.fieldContext_FailureGroup_oldestAt(ctx, field)
+	case "message":
+		return ec.fieldContext_FailureGroup_message(ctx, field)
+	case "hint":
+		return ec.fieldContext_FailureGroup_hint(ctx, field)
+	case "retryable":
+		return ec.fieldContext_FailureGroup_retryable(ctx, field)
+	case "nodes":
+		return ec.fieldContext_FailureGroup_nodes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FailureGroup", field.Name)
 }
 
 func (ec *executionContext) childFields_FleetSummary(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -9291,6 +11493,16 @@ func (ec *executionContext) childFields_RetryPhase(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type RetryPhase", field.Name)
 }
 
+func (ec *executionContext) childFields_RevokeApiTokenPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "token":
+		return ec.fieldContext_RevokeApiTokenPayload_token(ctx, field)
+	case "errors":
+		return ec.fieldContext_RevokeApiTokenPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RevokeApiTokenPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_ScriptHost(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -9419,6 +11631,28 @@ func (ec *executionContext) childFields_ServerInfo(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type ServerInfo", field.Name)
 }
 
+func (ec *executionContext) childFields_Session(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Session_id(ctx, field)
+	case "name":
+		return ec.fieldContext_Session_name(ctx, field)
+	case "role":
+		return ec.fieldContext_Session_role(ctx, field)
+	case "createdBy":
+		return ec.fieldContext_Session_createdBy(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Session_createdAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_Session_expiresAt(ctx, field)
+	case "lastUsedAt":
+		return ec.fieldContext_Session_lastUsedAt(ctx, field)
+	case "current":
+		return ec.fieldContext_Session_current(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Session", field.Name)
+}
+
 func (ec *executionContext) childFields_SetMaintenancePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "deployment":
@@ -9503,6 +11737,32 @@ func (ec *executionContext) childFields_StuckReason(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type StuckReason", field.Name)
 }
 
+func (ec *executionContext) childFields_SuccessBucket(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "start":
+		return ec.fieldContext_SuccessBucket_start(ctx, field)
+	case "succeeded":
+		return ec.fieldContext_SuccessBucket_succeeded(ctx, field)
+	case "failed":
+		return ec.fieldContext_SuccessBucket_failed(ctx, field)
+	case "canceled":
+		return ec.fieldContext_SuccessBucket_canceled(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SuccessBucket", field.Name)
+}
+
+func (ec *executionContext) childFields_SuccessSeries(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "provider":
+		return ec.fieldContext_SuccessSeries_provider(ctx, field)
+	case "serverProfile":
+		return ec.fieldContext_SuccessSeries_serverProfile(ctx, field)
+	case "buckets":
+		return ec.fieldContext_SuccessSeries_buckets(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SuccessSeries", field.Name)
+}
+
 func (ec *executionContext) childFields_UpdateNodePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "bareMetalNode":
@@ -9557,6 +11817,8 @@ func (ec *executionContext) childFields_Viewer(ctx context.Context, field graphq
 		return ec.fieldContext_Viewer_actor(ctx, field)
 	case "role":
 		return ec.fieldContext_Viewer_role(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_Viewer_expiresAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Viewer", field.Name)
 }

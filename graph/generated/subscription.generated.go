@@ -22,11 +22,34 @@ type SubscriptionResolver interface {
 	DeploymentEvents(ctx context.Context, filter *model.DeploymentEventFilter, after *string, heartbeatSeconds *int) (<-chan model.DeploymentEventMessage, error)
 	FleetChanges(ctx context.Context, filter *model.BareMetalNodeFilter, after *string, heartbeatSeconds *int) (<-chan model.FleetMessage, error)
 	ScriptRunLog(ctx context.Context, id string, fromOffset *int64, heartbeatSeconds *int) (<-chan *model.ScriptRunLogMessage, error)
+	BulkOperationChanges(ctx context.Context, id string, heartbeatSeconds *int) (<-chan *model.BulkOperationMessage, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
 
 // region    ***************************** args.gotpl *****************************
+
+func (ec *executionContext) field_Subscription_bulkOperationChanges_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "heartbeatSeconds",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["heartbeatSeconds"] = arg1
+	return args, nil
+}
 
 func (ec *executionContext) field_Subscription_deploymentEvents_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
@@ -727,6 +750,50 @@ func (ec *executionContext) fieldContext_Subscription_scriptRunLog(ctx context.C
 	return fc, nil
 }
 
+func (ec *executionContext) _Subscription_bulkOperationChanges(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_bulkOperationChanges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().BulkOperationChanges(ctx, fc.Args["id"].(string), fc.Args["heartbeatSeconds"].(*int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.BulkOperationMessage) graphql.Marshaler {
+			return ec.marshalNBulkOperationMessage2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐBulkOperationMessage(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_bulkOperationChanges(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BulkOperationMessage(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_bulkOperationChanges_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 // endregion **************************** field.gotpl *****************************
 
 // region    **************************** input.gotpl *****************************
@@ -1141,6 +1208,8 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 		return ec._Subscription_fleetChanges(ctx, fields[0])
 	case "scriptRunLog":
 		return ec._Subscription_scriptRunLog(ctx, fields[0])
+	case "bulkOperationChanges":
+		return ec._Subscription_bulkOperationChanges(ctx, fields[0])
 	default:
 		panic("unknown field " + strconv.Quote(fields[0].Name))
 	}

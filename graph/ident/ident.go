@@ -15,6 +15,9 @@ const (
 	Event      Kind = "evt"
 	Batch      Kind = "bat"
 	Run        Kind = "run" // of the deployment script
+	Bulk       Kind = "bulk"
+	Token      Kind = "tok" // API token
+	Session    Kind = "ses"
 )
 
 // Format gives the global id of a thing.
@@ -28,7 +31,7 @@ func Parse(s string) (k Kind, id int64, ok bool) {
 		return "", 0, false
 	}
 	switch k = Kind(tag); k {
-	case Node, Deployment, Event, Batch, Run:
+	case Node, Deployment, Event, Batch, Run, Bulk, Token, Session:
 	default:
 		return "", 0, false
 	}

@@ -90,6 +90,30 @@ type AdoptServerPayload struct {
 
 func (AdoptServerPayload) IsMutationPayload() {}
 
+// A secret that a program identifies itself with. The secret itself is shown once, when it is made.
+type APIToken struct {
+	// Opaque id.
+	ID string `json:"id"`
+	// Its name; history names who uses it so.
+	Name string `json:"name"`
+	// What its holder may do.
+	Role Role `json:"role"`
+	// Who made it.
+	CreatedBy string `json:"createdBy"`
+	// When it was made.
+	CreatedAt time.Time `json:"createdAt"`
+	// When it ends by itself; null: never.
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+	// When it was last used, up to ten seconds late; null: never.
+	LastUsedAt *time.Time `json:"lastUsedAt,omitempty"`
+	// When it was revoked; null unless it was.
+	RevokedAt *time.Time `json:"revokedAt,omitempty"`
+	// It identifies its holder: it was not revoked and has not expired.
+	Active bool `json:"active"`
+	// It is the one that this request was made with.
+	Current bool `json:"current"`
+}
+
 // Configurations of nodes to apply.
 type ApplyNodeConfigsInput struct {
 	// An object of documents by address or name, or a list of documents, as `POST /store-deployment-configs` takes it.
@@ -236,6 +260,10 @@ type BareMetalNodeFilter struct {
 	Stale *bool `json:"stale,omitempty"`
 	// Only machines that are (true) or are not (false) late.
 	Late *bool `json:"late,omitempty"`
+	// The current deployment has failed in one of these phases.
+	FailurePhases []Phase `json:"failurePhases,omitempty"`
+	// The current deployment has failed with one of these codes (`DeploymentFailure.code`).
+	FailureCodes []string `json:"failureCodes,omitempty"`
 }
 
 // The order of a list of machines. Equal items are ordered by age.
@@ -245,6 +273,214 @@ type BareMetalNodeOrder struct {
 	// In which direction.
 	Direction OrderDirection `json:"direction"`
 }
+
+// An action for many deployments; see `BulkSelectionInput` for which.
+type BulkDeploymentActionInput struct {
+	// CANCEL, RETRY, CLEANUP or REINITIALIZE.
+	Action DeploymentAction `json:"action"`
+	// Global ids of deployments, at most 10,000.
+	Ids []string `json:"ids,omitempty"`
+	// All deployments that match; at most 10,000.
+	Filter *DeploymentFilter `json:"filter,omitempty"`
+	// The newest deployments of all machines that match; at most 10,000.
+	NodeFilter *BareMetalNodeFilter `json:"nodeFilter,omitempty"`
+	// `BulkPreview.matched` as its asker saw it. Refused with VERSION_MISMATCH, and nothing is done, when another number
+	// of deployments matches by now; the message has the true one.
+	ExpectedCount int `json:"expectedCount"`
+	// Must be "clean up <expectedCount>" for CLEANUP and "reinitialize <expectedCount>" for REINITIALIZE, else
+	// CONFIRMATION_MISMATCH; not looked at for other actions.
+	Confirm *string `json:"confirm,omitempty"`
+	// When a cancellation takes effect.
+	Mode *CancelMode `json:"mode,omitempty"`
+	// Why; at most 500 bytes. For CANCEL it goes into the history of each deployment.
+	Reason *string `json:"reason,omitempty"`
+	// How many may be under way at the same time, 1 to 500. A retry is under way until that attempt is over, a cleanup
+	// until everything is gone.
+	MaxParallel *int `json:"maxParallel,omitempty"`
+	// Begins no further one once this many failed or were refused.
+	StopAfterFailures *int `json:"stopAfterFailures,omitempty"`
+	// The same key with the same input twice is one operation.
+	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
+}
+
+// Answer of `bulkDeploymentAction`.
+type BulkDeploymentActionPayload struct {
+	// The operation; null when there are errors. Follow it with `bulkOperationChanges`.
+	Operation *BulkOperation `json:"operation,omitempty"`
+	// How many deployments it is asked of; 0 when there are errors.
+	Matched int `json:"matched"`
+	// Empty when it was taken.
+	Errors []*UserError `json:"errors"`
+}
+
+func (BulkDeploymentActionPayload) IsMutationPayload() {}
+
+// One deployment of a bulk operation.
+type BulkItem struct {
+	// 1, 2, 3 …: its place in the order.
+	Number int `json:"number"`
+	// The machine; null when it was removed.
+	BareMetalNode *BareMetalNode `json:"bareMetalNode,omitempty"`
+	// The deployment that the action was asked of; null when it was removed.
+	Deployment *Deployment `json:"deployment,omitempty"`
+	// The deployment that REINITIALIZE made; null for other actions and before its turn.
+	NewDeployment *Deployment `json:"newDeployment,omitempty"`
+	// Where it stands.
+	State BulkItemState `json:"state"`
+	// Why it failed, was refused or skipped, for programs: an error code, the code of a failure, or "stopped" or "canceled".
+	Code *string `json:"code,omitempty"`
+	// The same in words.
+	Message *string `json:"message,omitempty"`
+	// When its turn came.
+	StartedAt *time.Time `json:"startedAt,omitempty"`
+	// When it was over.
+	FinishedAt *time.Time `json:"finishedAt,omitempty"`
+}
+
+// A page of items.
+type BulkItemConnection struct {
+	// The items with their cursors.
+	Edges []*BulkItemEdge `json:"edges"`
+	// The items alone.
+	Nodes []*BulkItem `json:"nodes"`
+	// Where the page lies.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A number of deployments of a bulk operation in one state.
+type BulkItemCount struct {
+	// The state.
+	State BulkItemState `json:"state"`
+	// How many, at least 1.
+	Count int `json:"count"`
+}
+
+// An item in a list, with its place.
+type BulkItemEdge struct {
+	// Its place in the list.
+	Cursor string `json:"cursor"`
+	// The item.
+	Node *BulkItem `json:"node"`
+}
+
+// Deployments that are chosen, but left out for one reason.
+type BulkLeftOut struct {
+	// The reason.
+	Reason BulkLeftOutReason `json:"reason"`
+	// How many, at least 1.
+	Count int `json:"count"`
+}
+
+// One action that was asked of many deployments. It is kept, goes on over restarts of Slipway, and each deployment is
+// decided anew when its turn comes.
+type BulkOperation struct {
+	// Global id, opaque.
+	ID string `json:"id"`
+	// What was asked.
+	Action DeploymentAction `json:"action"`
+	// When a cancellation takes effect; null for other actions.
+	Mode *CancelMode `json:"mode,omitempty"`
+	// Why, as its asker said.
+	Reason *string `json:"reason,omitempty"`
+	// `filter` or `nodeFilter` as it was sent; null when deployments were named.
+	Selection json.RawMessage `json:"selection,omitempty"`
+	// Where it stands.
+	State BulkState `json:"state"`
+	// Number of its deployments.
+	Total int `json:"total"`
+	// How many of them stand where; states without any are left out.
+	Counts []*BulkItemCount `json:"counts"`
+	// How many of them may be under way at the same time.
+	MaxParallel int `json:"maxParallel"`
+	// No further one is begun once this many failed or were refused; null: never stops for that.
+	StopAfterFailures *int `json:"stopAfterFailures,omitempty"`
+	// Who asked for it.
+	RequestedBy *Actor `json:"requestedBy"`
+	// Name of who ended it; null unless somebody did.
+	CanceledBy *string `json:"canceledBy,omitempty"`
+	// When it was asked for.
+	CreatedAt time.Time `json:"createdAt"`
+	// When it last changed.
+	UpdatedAt time.Time `json:"updatedAt"`
+	// When it was over; null until then.
+	FinishedAt *time.Time `json:"finishedAt,omitempty"`
+	// Grows with every change of it or its deployments; a client drops anything older than it has.
+	Version int `json:"version"`
+	// Database id.
+	Key int64 `json:"-"`
+}
+
+func (BulkOperation) IsNode() {}
+
+// A page of bulk operations.
+type BulkOperationConnection struct {
+	// The operations with their cursors.
+	Edges []*BulkOperationEdge `json:"edges"`
+	// The operations alone.
+	Nodes []*BulkOperation `json:"nodes"`
+	// Where the page lies.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A bulk operation in a list, with its place.
+type BulkOperationEdge struct {
+	// Its place in the list.
+	Cursor string `json:"cursor"`
+	// The operation.
+	Node *BulkOperation `json:"node"`
+}
+
+// How a bulk operation stands at a time.
+type BulkOperationMessage struct {
+	// The operation.
+	Operation *BulkOperation `json:"operation"`
+	// Slipway's clock when the message was made.
+	At time.Time `json:"at"`
+}
+
+// What an action would be asked of.
+type BulkPreview struct {
+	// Deployments that the selection chooses.
+	Chosen int `json:"chosen"`
+	// Those that the action would be asked of: send it as `expectedCount`.
+	Matched int `json:"matched"`
+	// Why the others are left out.
+	LeftOut []*BulkLeftOut `json:"leftOut"`
+	// What must be sent as `confirm`; null for an action that destroys nothing.
+	Confirmation *string `json:"confirmation,omitempty"`
+	// What is wrong with the selection; empty when nothing is.
+	Errors []*UserError `json:"errors"`
+}
+
+// Which deployments an action is asked of: exactly one of `ids`, `filter` and `nodeFilter`. Of what is chosen, the
+// action is asked only of deployments that are their machine's newest, in whose state it is possible, and whose machine is
+// not protected where that matters.
+type BulkSelectionInput struct {
+	// CANCEL, RETRY, CLEANUP or REINITIALIZE.
+	Action DeploymentAction `json:"action"`
+	// Global ids of deployments, at most 10,000.
+	Ids []string `json:"ids,omitempty"`
+	// All deployments that match; at most 10,000.
+	Filter *DeploymentFilter `json:"filter,omitempty"`
+	// The newest deployments of all machines that match; at most 10,000.
+	NodeFilter *BareMetalNodeFilter `json:"nodeFilter,omitempty"`
+}
+
+// A bulk operation to end.
+type CancelBulkOperationInput struct {
+	// The operation's global id.
+	ID string `json:"id"`
+}
+
+// Answer of `cancelBulkOperation`.
+type CancelBulkOperationPayload struct {
+	// The operation after it; null when there are errors.
+	Operation *BulkOperation `json:"operation,omitempty"`
+	// Empty when it was done.
+	Errors []*UserError `json:"errors"`
+}
+
+func (CancelBulkOperationPayload) IsMutationPayload() {}
 
 // A deployment to cancel.
 type CancelDeploymentInput struct {
@@ -349,6 +585,46 @@ type ConsoleAccess struct {
 	// Somebody else's session was ended for it.
 	Forced bool `json:"forced"`
 }
+
+// An API token to make.
+type CreateAPITokenInput struct {
+	// Its name: 1 to 100 printable bytes.
+	Name string `json:"name"`
+	// What its holder may do.
+	Role Role `json:"role"`
+	// How many days it holds, 1 to 3650; left out: until it is revoked.
+	Days *int `json:"days,omitempty"`
+}
+
+// Answer of `createApiToken`.
+type CreateAPITokenPayload struct {
+	// The token; null when there are errors.
+	Token *APIToken `json:"token,omitempty"`
+	// The secret, `slw_…`. It is stored as a hash only: nobody can show it again.
+	Secret *string `json:"secret,omitempty"`
+	// Empty when it was done.
+	Errors []*UserError `json:"errors"`
+}
+
+func (CreateAPITokenPayload) IsMutationPayload() {}
+
+// A sign-in link to make.
+type CreateSignInInput struct {
+	// Who will be signed in: 1 to 100 printable bytes. History names them so.
+	Name string `json:"name"`
+	// What they may do.
+	Role Role `json:"role"`
+}
+
+// Answer of `createSignIn`.
+type CreateSignInPayload struct {
+	// The code, `slc_…`: good once and for ten minutes. Hand it over as `<server>/monitoring#signin=<code>`; null when there are errors.
+	Code *string `json:"code,omitempty"`
+	// Empty when it was done.
+	Errors []*UserError `json:"errors"`
+}
+
+func (CreateSignInPayload) IsMutationPayload() {}
 
 // A machine to deploy.
 type DeployNodeInput struct {
@@ -572,6 +848,8 @@ type DeploymentEvent struct {
 	Details json.RawMessage `json:"details,omitempty"`
 	// The last lines of a log, when they were sent along.
 	LogTail *string `json:"logTail,omitempty"`
+	// Name of who or what did it or reported it: a person, an API token, a machine, or a part of Slipway. Null when it is not known.
+	Actor *string `json:"actor,omitempty"`
 }
 
 func (DeploymentEvent) IsNode() {}
@@ -712,6 +990,56 @@ type Drift struct {
 	BareMetalNode *BareMetalNode `json:"bareMetalNode,omitempty"`
 	// What was found, in words.
 	Message string `json:"message"`
+}
+
+// A span of time and how long what ended in it took.
+type DurationBucket struct {
+	// Its beginning; it lasts as long as was asked for.
+	Start time.Time `json:"start"`
+	// How many ended in it.
+	Count int `json:"count"`
+	// Median; null when none ended.
+	P50 *time.Duration `json:"p50,omitempty"`
+	// 95th percentile; null when none ended.
+	P95 *time.Duration `json:"p95,omitempty"`
+}
+
+// A session to end.
+type EndSessionInput struct {
+	// Its id.
+	ID string `json:"id"`
+}
+
+// Answer of `endSession`.
+type EndSessionPayload struct {
+	// Empty when it was done.
+	Errors []*UserError `json:"errors"`
+}
+
+func (EndSessionPayload) IsMutationPayload() {}
+
+// Machines whose current deployments failed in the same phase with the same code.
+type FailureGroup struct {
+	// The phase they failed in.
+	Phase Phase `json:"phase"`
+	// The same in the spelling of scripts and REST.
+	PhaseKey string `json:"phaseKey"`
+	// Short name of the cause for programs, the same as `DeploymentFailure.code`.
+	Code string `json:"code"`
+	// How many, at least 1.
+	Count int `json:"count"`
+	// When the last of them failed.
+	NewestAt time.Time `json:"newestAt"`
+	// When the first of them failed.
+	OldestAt time.Time `json:"oldestAt"`
+	// What the newest of them says.
+	Message string `json:"message"`
+	// What to do about it, as the newest of them says.
+	Hint *string `json:"hint,omitempty"`
+	// For the newest of them, trying again without changing anything may help.
+	Retryable bool `json:"retryable"`
+	// Chooses its machines.
+	Within *BareMetalNodeFilter `json:"-"`
 }
 
 // Machines that changed. Several changes of one machine may come as one.
@@ -1336,6 +1664,22 @@ type RetryPhase struct {
 	Installs bool `json:"installs"`
 }
 
+// An API token to revoke.
+type RevokeAPITokenInput struct {
+	// Its id.
+	ID string `json:"id"`
+}
+
+// Answer of `revokeApiToken`.
+type RevokeAPITokenPayload struct {
+	// The token after it; null when there are errors.
+	Token *APIToken `json:"token,omitempty"`
+	// Empty when it was done.
+	Errors []*UserError `json:"errors"`
+}
+
+func (RevokeAPITokenPayload) IsMutationPayload() {}
+
 // The host on which the deployment script runs.
 type ScriptHost struct {
 	// Its name.
@@ -1456,6 +1800,26 @@ type ServerInfo struct {
 	MaxPageSize int `json:"maxPageSize"`
 	// For how long events of deployments that are over can be streamed again; null: for ever.
 	StreamRetention *time.Duration `json:"streamRetention,omitempty"`
+}
+
+// A browser that somebody is signed in with.
+type Session struct {
+	// Opaque id.
+	ID string `json:"id"`
+	// Who is signed in.
+	Name string `json:"name"`
+	// What they may do.
+	Role Role `json:"role"`
+	// Who made the sign-in link.
+	CreatedBy string `json:"createdBy"`
+	// When they signed in.
+	CreatedAt time.Time `json:"createdAt"`
+	// When it ends if it is not used.
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+	// When it was last used, up to ten seconds late.
+	LastUsedAt *time.Time `json:"lastUsedAt,omitempty"`
+	// It is the one that this request was made with.
+	Current bool `json:"current"`
 }
 
 // The beginning or end of a deployment's maintenance.
@@ -1600,6 +1964,28 @@ type StuckReason struct {
 	Position *int `json:"position,omitempty"`
 }
 
+// A span of time and how many attempts ended in it.
+type SuccessBucket struct {
+	// Its beginning; it lasts as long as was asked for.
+	Start time.Time `json:"start"`
+	// Deployed.
+	Succeeded int `json:"succeeded"`
+	// Failed, or past a deadline.
+	Failed int `json:"failed"`
+	// Canceled.
+	Canceled int `json:"canceled"`
+}
+
+// How attempts of one server profile ended over time.
+type SuccessSeries struct {
+	// The provider.
+	Provider Provider `json:"provider"`
+	// The server profile; empty for machines without one.
+	ServerProfile string `json:"serverProfile"`
+	// Every span of the time that was asked for, the oldest first.
+	Buckets []*SuccessBucket `json:"buckets"`
+}
+
 // A change of a machine. What is left out stays as it is.
 type UpdateNodeInput struct {
 	// The machine's global id.
@@ -1662,6 +2048,8 @@ type Viewer struct {
 	Actor *Actor `json:"actor"`
 	// What the caller may do.
 	Role Role `json:"role"`
+	// When what the caller identified itself with ends; null: never. A session moves on with its use.
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
 }
 
 // A network that a machine reaches over a VLAN.
@@ -1852,6 +2240,207 @@ func (e *BareMetalNodeOrderField) UnmarshalJSON(b []byte) error {
 }
 
 func (e BareMetalNodeOrderField) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Where one deployment of a bulk operation stands.
+type BulkItemState string
+
+const (
+	// Its turn has not come.
+	BulkItemStateWaiting BulkItemState = "WAITING"
+	// It was asked; the end of what was asked is awaited.
+	BulkItemStateRunning BulkItemState = "RUNNING"
+	// What was asked came about: canceled, deployed, or cleaned up.
+	BulkItemStateSucceeded BulkItemState = "SUCCEEDED"
+	// It was begun, and ended otherwise.
+	BulkItemStateFailed BulkItemState = "FAILED"
+	// It was not possible any more when its turn came; nothing was done.
+	BulkItemStateRefused BulkItemState = "REFUSED"
+	// The operation ended before its turn; nothing was done.
+	BulkItemStateSkipped BulkItemState = "SKIPPED"
+)
+
+var AllBulkItemState = []BulkItemState{
+	BulkItemStateWaiting,
+	BulkItemStateRunning,
+	BulkItemStateSucceeded,
+	BulkItemStateFailed,
+	BulkItemStateRefused,
+	BulkItemStateSkipped,
+}
+
+func (e BulkItemState) IsValid() bool {
+	switch e {
+	case BulkItemStateWaiting, BulkItemStateRunning, BulkItemStateSucceeded, BulkItemStateFailed, BulkItemStateRefused, BulkItemStateSkipped:
+		return true
+	}
+	return false
+}
+
+func (e BulkItemState) String() string {
+	return string(e)
+}
+
+func (e *BulkItemState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = BulkItemState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid BulkItemState", str)
+	}
+	return nil
+}
+
+func (e BulkItemState) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *BulkItemState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e BulkItemState) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Reasons for which a chosen deployment is left out.
+type BulkLeftOutReason string
+
+const (
+	// Its machine has a newer deployment.
+	BulkLeftOutReasonNotCurrent BulkLeftOutReason = "NOT_CURRENT"
+	// Its machine is protected.
+	BulkLeftOutReasonProtected BulkLeftOutReason = "PROTECTED"
+	// The action is not possible in its state.
+	BulkLeftOutReasonWrongState BulkLeftOutReason = "WRONG_STATE"
+)
+
+var AllBulkLeftOutReason = []BulkLeftOutReason{
+	BulkLeftOutReasonNotCurrent,
+	BulkLeftOutReasonProtected,
+	BulkLeftOutReasonWrongState,
+}
+
+func (e BulkLeftOutReason) IsValid() bool {
+	switch e {
+	case BulkLeftOutReasonNotCurrent, BulkLeftOutReasonProtected, BulkLeftOutReasonWrongState:
+		return true
+	}
+	return false
+}
+
+func (e BulkLeftOutReason) String() string {
+	return string(e)
+}
+
+func (e *BulkLeftOutReason) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = BulkLeftOutReason(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid BulkLeftOutReason", str)
+	}
+	return nil
+}
+
+func (e BulkLeftOutReason) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *BulkLeftOutReason) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e BulkLeftOutReason) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Where a bulk operation stands.
+type BulkState string
+
+const (
+	// The next deployments have their turn as places become free.
+	BulkStateRunning BulkState = "RUNNING"
+	// Too many failed: no further one is begun, those under way are awaited.
+	BulkStateStopping BulkState = "STOPPING"
+	// Somebody ended it: no further one is begun, those under way are awaited.
+	BulkStateCanceling BulkState = "CANCELING"
+	// Over: every deployment had its turn. They may have failed all the same; see the counts.
+	BulkStateDone BulkState = "DONE"
+	// Over: ended after too many failures.
+	BulkStateStopped BulkState = "STOPPED"
+	// Over: ended by somebody.
+	BulkStateCanceled BulkState = "CANCELED"
+)
+
+var AllBulkState = []BulkState{
+	BulkStateRunning,
+	BulkStateStopping,
+	BulkStateCanceling,
+	BulkStateDone,
+	BulkStateStopped,
+	BulkStateCanceled,
+}
+
+func (e BulkState) IsValid() bool {
+	switch e {
+	case BulkStateRunning, BulkStateStopping, BulkStateCanceling, BulkStateDone, BulkStateStopped, BulkStateCanceled:
+		return true
+	}
+	return false
+}
+
+func (e BulkState) String() string {
+	return string(e)
+}
+
+func (e *BulkState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = BulkState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid BulkState", str)
+	}
+	return nil
+}
+
+func (e BulkState) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *BulkState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e BulkState) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
