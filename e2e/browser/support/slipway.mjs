@@ -33,7 +33,7 @@ export async function freePort() {
 }
 
 /** A Slipway with simulated machines; what it made is gone after stop(). */
-class System {
+export class System {
   /** Where people and programs reach it. */
   url = '';
   processes = [];

@@ -20,7 +20,7 @@ export function useRun(id: string | undefined) {
 /** A run as the stream has it now. */
 export function useRunNow(run: RunLiveFragment): RunLiveFragment {
   const { data, dataState } = useFragment({ fragment: RunLiveFragmentDoc, fragmentName: 'RunLive', from: { __typename: 'ScriptRun', id: run.id } });
-  return dataState === 'complete' ? (data as RunLiveFragment) : run;
+  return dataState === 'complete' ? (data) : run;
 }
 
 /** The deployment of a host, with the run that covers its present attempt. */

@@ -2,7 +2,7 @@ import { Button, SegmentedControl, Tick } from '@/ui';
 import classes from './Card.module.css';
 import { CloudFields } from './CloudFields';
 import { LinesField, SelectField, TextField, useForm } from './Field';
-import { addRow, gatewayRow, hasAddress, isBonded, modeTypes, removeRow, rowLimits, withBonds, withMode, withRow, withType, type Mode, type Row } from './model/card';
+import { addRow, gatewayRow, hasAddress, isBonded, modeTypes, removeRow, rowLimits, withBonds, withMode, withRow, withType, type Row } from './model/card';
 import { fieldId, rowNames } from './model/fields';
 import { addressless, mtus, roles } from './model/schema';
 
@@ -22,7 +22,7 @@ export function CardForm() {
             size="xs"
             aria-labelledby={fieldId(card.id, 'mode')}
             value={card.mode}
-            onChange={(mode) => edit((each) => withMode(each, mode as Mode))}
+            onChange={(mode) => edit((each) => withMode(each, mode))}
             data={[
               { value: 'default', label: 'Default' },
               { value: 'segregated', label: 'Segregated' },

@@ -67,16 +67,19 @@ export const CardView = memo(function CardView({ card, index, verdict, shown, st
   const errors = useMemo(() => errorsOf(card, verdict), [card, verdict]);
   const visible = useMemo(() => errorsShown(errors, shown), [errors, shown]);
   const body = useRef<HTMLDivElement>(null);
-  const { near, height } = useNear(body);
+  const { near, height, draw } = useNear(body);
+  // What is to have the focus must be there, and stay.
+  if (focus !== null && !near) draw();
   const opened = !card.collapsed || focus !== null;
-  const drawn = opened && (near || focus !== null);
+  const drawn = opened && near;
   useLayoutEffect(() => {
-    if (focus === null || !body.current) return;
+    if (focus === null || !drawn || !body.current) return;
+    if (card.collapsed) verbs.fold([card.id], false);
     const target = document.getElementById(`${card.id}.${focus}`) ?? body.current;
     target.focus({ preventScroll: true });
     target.scrollIntoView({ block: 'center' });
     onFocused();
-  }, [card.id, focus, onFocused, drawn]);
+  }, [card.id, card.collapsed, focus, onFocused, drawn, verbs]);
   const name = nameOf(card, index);
   const address = ownAddress(card);
   const title = `${card.id}.title`;
@@ -108,7 +111,7 @@ export const CardView = memo(function CardView({ card, index, verdict, shown, st
       {stored ? (
         <div className={classes.live}>
           {/* Collapsed cards read nothing: the row of the fleet says enough. */}
-          {opened ? near || focus !== null ? <HostPanel deploymentId={stored.deploymentId} {...(runId === undefined ? {} : { runId })} /> : <div className={classes.livePlace} /> : null}
+          {opened ? near ? <HostPanel deploymentId={stored.deploymentId} {...(runId === undefined ? {} : { runId })} /> : <div className={classes.livePlace} /> : null}
         </div>
       ) : null}
       <div ref={body} className={classes.body} tabIndex={-1} hidden={!opened}>

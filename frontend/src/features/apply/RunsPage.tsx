@@ -23,7 +23,6 @@ export function RunsPage() {
   const page = end ?? { after: first?.pageInfo.endCursor ?? null, more: first?.pageInfo.hasNextPage ?? false };
   const more = async (): Promise<void> => {
     const { data: next } = await fetchMore({ variables: { first: pageSize, after: page.after }, updateQuery: (previous) => previous });
-    if (!next) return;
     setOlder((before) => [...before, ...next.scriptRuns.nodes]);
     setEnd({ after: next.scriptRuns.pageInfo.endCursor, more: next.scriptRuns.pageInfo.hasNextPage });
   };

@@ -8,7 +8,7 @@ const margin = '900px';
  * a hundred cards are drawn that one may see soon. What was drawn keeps its
  * height when it goes, and what holds the focus does not go.
  */
-export function useNear(box: RefObject<HTMLElement | null>): { near: boolean; height: number | null } {
+export function useNear(box: RefObject<HTMLElement | null>): { near: boolean; height: number | null; draw: () => void } {
   const [near, setNear] = useState(false);
   const [height, setHeight] = useState<number | null>(null);
   const drawn = useRef(false);
@@ -32,5 +32,5 @@ export function useNear(box: RefObject<HTMLElement | null>): { near: boolean; he
     observer.observe(element);
     return () => observer.disconnect();
   }, [box]);
-  return { near, height };
+  return { near, height, draw: () => setNear(true) };
 }
