@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -309,11 +310,7 @@ func TestReplicas(t *testing.T) {
 // Run does it all by itself, and wakes at once for what is new.
 func TestRun(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, st *store.Store) {
-		settled := make(chan struct{}, 100)
-		h := build(t, st, func(d *bulk.Deps) {
-			d.LookEvery = 1 << 62 // only what it is told
-			d.Boundary = func(string) { settled <- struct{}{} }
-		})
+		h := build(t, st, func(d *bulk.Deps) { d.LookEvery = 1 << 62 }) // only what it is told
 		a := h.order("a", 3)
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
@@ -321,9 +318,7 @@ func TestRun(t *testing.T) {
 		defer wg.Wait()
 		defer cancel()
 		o := h.start(bulk.Request{Action: phase.ActionCancel, Immediate: true, Choice: ids(a...), Expected: 3})
-		for !h.get(o.ID).Over() {
-			<-settled
-		}
+		require.Eventually(t, func() bool { return h.get(o.ID).Over() }, 20*time.Second, 5*time.Millisecond)
 		require.Equal(t, bulk.Done, h.get(o.ID).State)
 	})
 }
