@@ -191,6 +191,9 @@ func TestAServerWithoutAScript(t *testing.T) {
 	require.Equal(t, "WRONG_STATE", probe.get("probeNow.errors.0.code"))
 	deployed := h.ok(`mutation($d:JSONObject!){deployNode(input:{name:"beta",spec:{script:{document:$d}}}){`+wrong+`}}`, m{"d": hostDocument("beta", 12)})
 	require.Equal(t, "WRONG_STATE", deployed.get("deployNode.errors.0.code"))
+	several := h.ok(`mutation($d:JSONObject!){deployNodes(input:{nodes:[{name:"beta",spec:{script:{document:$d}}},{name:"gamma",spec:{ibmVpc:{serverProfile:"p"}}}]}){results{index deployment{node{name}} errors{code}} errors{code elementIndex}}}`, m{"d": hostDocument("beta", 12)})
+	require.Equal(t, []any{m{"code": "WRONG_STATE", "elementIndex": 0.}}, several.get("deployNodes.errors"))
+	require.Equal(t, "gamma", several.get("deployNodes.results.1.deployment.node.name"), "the other one is accepted")
 }
 
 // Host keys of nobody, in the form of RFC 8709.
@@ -423,7 +426,7 @@ func TestSignsOfLifeOfARunsOutput(t *testing.T) {
 	s := h.subscribe(`subscription{scriptRunLog(id:"run_1",heartbeatSeconds:1){text run{state cancelReason}}}`, nil)
 	require.Equal(t, "RUNNING", dig(s.next(), "run.state"))
 	quiet := s.next() // after a second without output
-	require.Equal(t, "", quiet["text"])
+	require.Empty(t, quiet["text"])
 	h.host.Set(func(x *applytest.Host) { x.IgnoresTerm = true })
 	h.ok(`mutation{cancelScriptRun(input:{id:"run_1",reason:"enough"}){errors{message}}}`, nil)
 	require.Equal(t, "enough", dig(s.next(), "run.cancelReason"), "what changes is told at once")

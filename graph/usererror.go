@@ -105,10 +105,9 @@ func specPath(provider string) func(string) string {
 }
 
 // at marks errors with the index of their element.
-func at(index int, list []*model.UserError) []*model.UserError {
+func at(index int, list []*model.UserError) {
 	for _, e := range list {
 		e.ElementIndex = &index
 		e.Field = append([]string{"nodes", fmt.Sprint(index)}, e.Field...)
 	}
-	return list
 }

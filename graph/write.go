@@ -162,11 +162,10 @@ func (r *Resolver) deployNodes(ctx context.Context, in model.DeployNodesInput) (
 	wrong := map[int][]deploy.FieldError{}
 	for i, n := range in.Nodes {
 		one, bad, err := r.newDeployment(ctx, n)
-		if err != nil {
-			if out.Errors, err = userErrors(err, same); err == nil {
-				at(i, out.Errors)
-			}
-			return out, err
+		if e, told := deploy.AsError(err); told { // it is refused by itself
+			bad = append(bad, deploy.FieldError{Code: e.Code, Message: e.Message})
+		} else if err != nil {
+			return nil, err
 		}
 		if len(bad) > 0 {
 			// It must not be accepted, and keeps its place in the list.
