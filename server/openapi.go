@@ -98,6 +98,9 @@ func (s *Server) byHand() []described {
 		{pattern: "GET /metrics", id: "metrics", summary: "Prometheus metrics", tag: "operation", answer: "", kinds: script, status: 200, errors: []int{401, 403}},
 		{pattern: "GET /api/openapi.json", id: "openapi", summary: "This document", tag: "operation", answer: map[string]any{}, status: 200, errors: []int{401, 403}},
 	}
+	if s.Fleet != nil && s.Feed != nil {
+		list = append(list, exportsByHand(events)...)
+	}
 	if s.Scripts != nil {
 		list = append(list, scriptsByHand(deployment, node, dry, refusals)...)
 	}

@@ -66,7 +66,7 @@ func newRig(t testing.TB, st *store.Store, opts ...option) *rig {
 			r.nudged = append(r.nudged, deploymentID)
 			return nil
 		},
-		Store: st, Access: r.access, Lifecycle: r.writer, Statuses: statuses, Feed: r.feed, Metrics: metrics,
+		Store: st, Access: r.access, Lifecycle: r.writer, Statuses: statuses, Fleet: query.NewFleet(st.Ent(), statuses, nil), Feed: r.feed, Metrics: metrics,
 		Operations: operation.New(operation.Deps{
 			Providers: map[string]deploy.Provider{deploy.ProviderIBMVPC: r.cloud, deploy.ProviderRack: bareProvider{}}, Store: st, Writer: r.writer,
 			Typical: statuses, BaseURL: "http://slipway.test:8080", Slots: 25, Logger: slog.New(slog.DiscardHandler),

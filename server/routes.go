@@ -32,6 +32,11 @@ var rules = map[string]rule{
 	"GET /api/status/events":                 ruleViewer,
 	"POST /api/status/phase":                 ruleReport,
 
+	"GET /api/export/nodes.csv":     ruleViewer,
+	"GET /api/export/nodes.ndjson":  ruleViewer,
+	"GET /api/export/events.csv":    ruleViewer,
+	"GET /api/export/events.ndjson": ruleViewer,
+
 	"POST /api/config/nodes":     ruleOperator,
 	"GET /api/config/nodes":      ruleViewer,
 	"GET /api/config/nodes/{id}": ruleViewer,
@@ -110,6 +115,12 @@ func (s *Server) register() error {
 	f("POST /api/deployments/{id}/retry", s.retry)
 	f("POST /api/deployments/{id}/cancel", s.cancel)
 	f("POST /api/nodes/{id}/protection", s.protection)
+	if s.Fleet != nil && s.Feed != nil {
+		for form, export := range map[string]http.HandlerFunc{"nodes": s.exportNodes, "events": s.exportEvents} {
+			add("GET /api/export/"+form+".csv", compressed(export))
+			add("GET /api/export/"+form+".ndjson", compressed(export))
+		}
+	}
 	if s.Scripts != nil {
 		f("POST /store-deployment-configs", s.storeConfigs)
 		f("GET /api/script/runs/{id}/log", s.scriptLog)

@@ -70,6 +70,8 @@ type Parts struct {
 	Strangers *access.Strangers
 	Lifecycle Lifecycle
 	Statuses  *query.Statuses
+	// Fleet reads what is exported. nil = such routes are not there.
+	Fleet *query.Fleet
 	// Operations answers what needs a provider. nil = such routes are not there.
 	Operations *operation.Service
 	// Scripts are the runs of the deployment script. nil = such routes are not
