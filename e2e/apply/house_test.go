@@ -158,6 +158,9 @@ func (h *house) vacate() {
 		}
 	}
 	defer h.gate.Close()
+	for _, m := range h.hosts {
+		m.remove()
+	}
 	if pid := h.read("child"); pid != "" {
 		if n, err := strconv.Atoi(pid); err == nil && h.isOurs(n) {
 			_ = syscall.Kill(n, syscall.SIGKILL)

@@ -96,7 +96,6 @@ UsePAM no
 UseDNS no
 MaxStartups 200
 `, port, ip, dir))
-	t.Cleanup(m.remove)
 	return m
 }
 
@@ -268,7 +267,7 @@ func (m *machine) down(ctx context.Context) {
 	})
 }
 
-// remove ends it for good.
+// remove ends it for good, with everybody who is logged in.
 func (m *machine) remove() {
 	m.mu.Lock()
 	m.gone = true
@@ -281,11 +280,26 @@ func (m *machine) remove() {
 	m.mu.Unlock()
 	_ = m.gate.Close() // a login that is held goes on
 	m.ends.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	eventually(ctx, m.t, "all who were logged in to "+m.name+" are gone", func() bool { return !inUse(m.dir) })
 	if m.t.Failed() {
 		if raw, err := os.ReadFile(m.file("sshd.log")); err == nil && len(raw) > 0 {
 			m.t.Logf("the last of %s:\n%s", m.name, raw[max(0, len(raw)-1500):])
 		}
 	}
+}
+
+// inUse tells whether a process has a file open below a directory, or is there.
+func inUse(dir string) bool {
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the pattern is right
+	at, _ := filepath.Glob("/proc/[0-9]*/cwd")
+	for _, l := range append(links, at...) {
+		if to, err := os.Readlink(l); err == nil && (to == dir || strings.HasPrefix(to, dir+"/")) {
+			return true
+		}
+	}
+	return false
 }
 
 // holdLogin has its n-th login after its next boot wait until goOn.

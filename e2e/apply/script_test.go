@@ -1,11 +1,14 @@
 package apply
 
 import (
+	"bufio"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,6 +108,7 @@ func TestMarkerOfNobody(t *testing.T) {
 	require.NoError(t, os.MkdirAll(filepath.Dir(h.marker()), 0o755))
 	require.NoError(t, os.WriteFile(h.marker(), nil, 0o644))
 	h.start()
+	h.proc.await(h.ctx, `level=WARN .*marker.*`+h.marker())
 	m := h.host()
 	var host struct {
 		Marker struct {
@@ -177,4 +181,76 @@ func TestCanceled(t *testing.T) {
 	require.False(t, h.isOurs(child), "what it started has ended too")
 	h.await(out.deployment(t, m), "canceled", canceled)
 	h.mustHaveNoMarker()
+}
+
+// TestScriptAndItsMarker: what a script does with its marker is told, and no
+// marker outlives it.
+func TestScriptAndItsMarker(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	m := h.host()
+	h.install("echo run >> %q/starts\nexit 0\n")
+	run := h.awaitRun(h.apply(m).RunID)
+	require.Equal(t, "succeeded", run.State)
+	require.Contains(t, *run.Problem, "left its marker")
+	h.mustHaveNoMarker()
+
+	h.awaitClass(1, "not_restarted", 1)
+	require.Equal(t, http.StatusAccepted, h.call(http.MethodPost, "/api/deployments/1/skip-polling", map[string]string{"reason": "this host does not restart"}, nil))
+	h.awaitDeployed(1)
+	h.install("rm .markers/deplyment_status/deployment_in_progress\nread -r _ < %q/gate\n")
+	id := h.apply(m).RunID
+	eventually(h.ctx, t, "it is noticed", func() bool { run := h.run(id); return run.Problem != nil })
+	run = h.run(id)
+	require.Equal(t, "running", run.State)
+	require.Contains(t, *run.Problem, "taken its marker away and still runs")
+	require.Equal(t, http.StatusConflict, h.post(request(m)).Status, "no marker, but a script")
+	_, err := h.gate.WriteString("\n")
+	require.NoError(t, err)
+	require.Equal(t, "succeeded", h.awaitRun(id).State)
+	h.mustHaveNoMarker()
+}
+
+// TestOutputIsSeenLive: what the script writes comes while it runs, and the end
+// of it comes last.
+func TestOutputIsSeenLive(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	m := h.host()
+	h.hold()
+	id := h.apply(m).RunID
+	r, err := http.NewRequestWithContext(h.ctx, http.MethodGet, fmt.Sprintf("http://%s/api/script/runs/%d/log", h.addr, id), nil)
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer "+h.token)
+	r.Header.Set("Accept", "text/event-stream")
+	resp, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	var all string
+	event, held := "", true
+	lines := bufio.NewScanner(resp.Body)
+	for event != "end" && lines.Scan() {
+		if name, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+			event = name
+		}
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		if !ok || event != "log" {
+			continue
+		}
+		var chunk struct {
+			Text   string
+			Offset int
+		}
+		require.NoError(t, json.Unmarshal([]byte(data), &chunk))
+		require.Equal(t, len(all), chunk.Offset)
+		if all += chunk.Text; held && strings.Contains(all, "begins\n") {
+			require.NotContains(t, all, "ends")
+			h.release()
+			held = false
+		}
+	}
+	require.NoError(t, lines.Err())
+	require.Equal(t, "end", event)
+	require.Equal(t, fmt.Sprintf("run %d begins\nrestarting %s\nends with 0\n", id, m.ip), all)
+	require.Equal(t, h.log(id), all)
 }

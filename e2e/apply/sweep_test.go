@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -60,24 +62,22 @@ func sweep(t *testing.T, random *rand.Rand) {
 			in[m.ip] = doc
 		}
 		key := fmt.Sprintf("Idempotency-Key: round-%d", round)
-		answers := make(chan struct{})
-		go func() {
-			defer close(answers)
-			_, _ = h.ask(http.MethodPost, "/store-deployment-configs", in, nil, key) // its server may be killed
-		}()
+		answer := make(chan answered, 1)
+		go func() { answer <- h.insist(in, key) }()
 		killed := ""
-		for n := range 3 {
-			moment := time.Duration(random.Int64N(int64(2 * time.Second)))
-			if n == 0 {
-				moment /= 3 // while the request is worked on
+		for _, s := range h.moments(random, round) {
+			s.await()
+			delay := time.Duration(random.Int64N(int64(time.Second)))
+			if random.IntN(3) > 0 {
+				delay /= 25
 			}
-			<-time.After(moment) // anywhere in a step
+			<-time.After(delay) // anywhere in a step
 			h.killAndGoOn(nil)
-			killed += fmt.Sprintf(" %s", moment.Round(time.Millisecond))
+			killed += fmt.Sprintf(", %s after %s", delay.Round(time.Millisecond), s.what)
 		}
-		<-answers
-		out := h.settled(in, key)
-		t.Logf("round %d: exit code %d, killed after%s; existing %v", round, code, killed, out.Existing)
+		out := <-answer
+		require.Equal(t, http.StatusAccepted, out.Status, "%+v", out)
+		t.Logf("round %d: exit code %d; killed%s; existing %v", round, code, killed, out.Existing)
 		for _, r := range out.Results {
 			if code == 0 {
 				require.Equal(t, 1, h.awaitDeployed(r.DeploymentID).Attempt)
@@ -114,19 +114,71 @@ func sweep(t *testing.T, random *rand.Rand) {
 	}
 }
 
-// settled sends a request again until it is known what became of it.
-func (h *house) settled(in any, key string) (out answered) {
+// moment is something that can be seen from outside.
+type moment struct {
+	what  string
+	await func()
+}
+
+// moments are three of those that a run passes, in their order. One that has
+// passed is not waited for.
+func (h *house) moments(random *rand.Rand, round int) (out []moment) {
+	run := filepath.Join(h.work, ".slipway", fmt.Sprintf("run-%d", round+1))
+	there := func(path string) func() bool {
+		return func() bool {
+			_, err := os.Stat(path)
+			return err == nil
+		}
+	}
+	started := func() bool { return len(h.starts()) > round }
+	boots := h.hosts[0].booted()
+	all := []struct {
+		what string
+		is   func() bool
+	}{
+		{"the request", func() bool { return true }},
+		{"the plan", there(filepath.Join(run, "plan.json"))},
+		{"the marker", func() bool { return there(h.marker())() || started() }},
+		{"the start", started},
+		{"the boot", func() bool { return h.hosts[0].booted() > boots }},
+		{"the end", there(filepath.Join(run, "ended.json"))},
+		{"the end, and no marker", func() bool { return there(filepath.Join(run, "ended.json"))() && !there(h.marker())() }},
+	}
+	for _, i := range slices.Sorted(slices.Values(random.Perm(len(all))[:3])) {
+		out = append(out, moment{all[i].what, func() { h.soon(all[i].what, all[i].is) }})
+	}
+	return out
+}
+
+// soon is eventually for what is over in a moment.
+func (h *house) soon(what string, is func() bool) {
 	h.t.Helper()
-	eventually(h.ctx, h.t, "the request is known", func() bool {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-h.ctx.Done():
+			h.t.Fatalf("this does not come: %s", what)
+		}
+	}
+}
+
+// insist sends a request again and again, whatever becomes of the server, until
+// it is accepted or refused for good.
+func (h *house) insist(in any, key string) (out answered) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
 		out = answered{}
 		var err error
-		out.Status, err = h.ask(http.MethodPost, "/store-deployment-configs", in, &out, key)
-		require.NoError(h.t, err)
-		if out.Status == http.StatusAccepted {
-			return true
+		if out.Status, err = h.ask(http.MethodPost, "/store-deployment-configs", in, &out, key); err == nil && out.Status != http.StatusConflict {
+			return out
 		}
-		require.Equal(h.t, http.StatusConflict, out.Status, "%+v", out)
-		return false
-	})
-	return out
+		select {
+		case <-tick.C:
+		case <-h.ctx.Done():
+			return out
+		}
+	}
 }
