@@ -309,3 +309,22 @@ func TestWithoutAHost(t *testing.T) {
 	refused(t, err, deploy.CodeWrongState)
 	require.Empty(t, h.Host())
 }
+
+// A host that somebody else has is waited for: it is no failure.
+func TestAloneWaitsForWhoeverHasTheHost(t *testing.T) {
+	h := open(t, storetest.SQLite(t))
+	out := h.apply(node("a", 21))
+	h.finish(out)
+	h.host.Set(func(h *H) {
+		h.NotReady = &deploy.ProviderError{Code: deploy.CodeRunActive, Message: "the marker is there"}
+	})
+	at, err := h.Stand(t.Context(), out.Items[0].DeploymentID, 2)
+	require.NoError(t, err)
+	require.Nil(t, at.Run)
+	require.Contains(t, refused(t, at.Busy, deploy.CodeRunActive).Message, "the marker is there")
+	h.host.Set(func(h *H) { h.NotReady = nil })
+	at, err = h.Stand(t.Context(), out.Items[0].DeploymentID, 2)
+	require.NoError(t, err)
+	require.NoError(t, at.Busy)
+	require.Equal(t, deploy.RunStoring, at.Run.State)
+}

@@ -88,6 +88,9 @@ func (s *Service) Run(ctx context.Context) {
 	if s.deps.Host == nil {
 		return
 	}
+	if m, err := s.MarkerState(ctx); err == nil && m.Stale {
+		s.deps.Logger.Warn("the marker of a run in progress is there, but no script of ours that is alive has made it: nothing can be applied until it is cleared", "marker", m.Path, "since", m.Since.UTC())
+	}
 	ticker := time.NewTicker(s.deps.LookEvery)
 	defer ticker.Stop()
 	for {
