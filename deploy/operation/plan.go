@@ -58,17 +58,11 @@ func (s *Service) Plan(ctx context.Context, name string, spec deploy.Spec) (Plan
 	}
 	p.own(found...)
 	p.own(s.checkProvider(ctx, name, nodeID, spec, sound)...)
-	artifacts, err := s.checkArtifacts(ctx, spec)
-	if err != nil {
-		return p, err
+	if spec.Provider != deploy.ProviderScript { // nothing is downloaded or ordered for it
+		if err := s.checkInstall(ctx, &p, spec); err != nil {
+			return p, err
+		}
 	}
-	p.own(artifacts...)
-	slots, ahead, err := s.checkSlots(ctx)
-	if err != nil {
-		return p, err
-	}
-	p.Ahead = ahead
-	p.own(slots)
 	usual, estimated, err := s.checkDuration(ctx, spec)
 	if err != nil {
 		return p, err
@@ -243,6 +237,23 @@ func (s *Service) checkProvider(ctx context.Context, name string, nodeID int64, 
 // locatorLength is that of a boot locator, in characters.
 const locatorLength = 43
 
+// checkInstall looks at what an installation needs: what it downloads, and a
+// slot.
+func (s *Service) checkInstall(ctx context.Context, p *Plan, spec deploy.Spec) error {
+	artifacts, err := s.checkArtifacts(ctx, spec)
+	if err != nil {
+		return err
+	}
+	p.own(artifacts...)
+	slots, ahead, err := s.checkSlots(ctx)
+	if err != nil {
+		return err
+	}
+	p.Ahead = ahead
+	p.own(slots)
+	return nil
+}
+
 // checkArtifacts looks for the files of the installation.
 func (s *Service) checkArtifacts(ctx context.Context, spec deploy.Spec) ([]deploy.Check, error) {
 	if s.deps.Artifacts == nil {
@@ -279,7 +290,7 @@ func (s *Service) checkArtifacts(ctx context.Context, spec deploy.Spec) ([]deplo
 // batch is full comes before nobody.
 func (s *Service) checkSlots(ctx context.Context) (deploy.Check, int, error) {
 	busy := []string{phase.Running, phase.Canceling, phase.CleaningUp}
-	running, err := s.read.Deployment.Query().Where(deployment.StateIn(busy...)).Count(ctx)
+	running, err := s.read.Deployment.Query().Where(deployment.StateIn(busy...), deployment.ProviderNEQ(deploy.ProviderScript)).Count(ctx)
 	if err != nil {
 		return deploy.Check{}, 0, fmt.Errorf("operation: counting slots: %w", err)
 	}

@@ -187,6 +187,15 @@ func TestPlanLooksForArtifacts(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, p.OK)
 	require.Equal(t, "present, with sha256: vmlinuz", by(t, p, operation.CheckArtifacts).Message)
+
+	// A host that the deployment script configures downloads nothing, and takes no slot.
+	have[0].Problem = "is not registered"
+	p, err = h.Plan(t.Context(), "web-01", deploy.Spec{Provider: deploy.ProviderScript, Document: []byte(`{}`), ManagementIP: "192.0.2.11"})
+	require.NoError(t, err)
+	for _, c := range p.Checks {
+		require.NotContains(t, []string{operation.CheckArtifacts, operation.CheckSlots}, c.Key)
+	}
+	require.NotEmpty(t, p.Checks)
 }
 
 func TestPlanTellsThePlaceInTheQueue(t *testing.T) {
