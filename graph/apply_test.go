@@ -351,6 +351,9 @@ func TestDeployingOneHost(t *testing.T) {
 		require.ElementsMatch(t, []any{"mask_not_contiguous", "unknown_field"}, []any{got.get("x.errors.0.key"), got.get("x.errors.1.key")}, got.Raw)
 		fields := []any{got.get("x.errors.0.field"), got.get("x.errors.1.field")}
 		require.ElementsMatch(t, []any{[]any{"spec", "script", "document", "using_interfaces", "interface_01", "Properties", "Netmask"}, []any{"spec", "script", "document", "colour"}}, fields)
+		plan := h.ok(`query($input:DeployNodeInput!){x:validateDeployment(input:$input){ok errors{key} checks{key passed}}}`, in(bad))
+		require.Equal(t, []any{false, 2}, []any{plan.get("x.ok"), len(plan.get("x.errors").([]any))}, plan.Raw)
+		require.Zero(t, h.count("deployments"))
 		both := in(hostDocument("alpha", 11))
 		dig(both, "input.spec").(m)["rack"] = m{"mac": "02-00-00-00-00-01", "managementIp": "10.0.0.7"}
 		require.Equal(t, []any{"spec"}, h.ok(deployDoc, both).get("x.errors.0.field"))

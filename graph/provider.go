@@ -63,12 +63,22 @@ func (r *Resolver) validateDeployment(ctx context.Context, in model.DeployNodeIn
 		out.EstimatedDuration = &plan.Estimated
 	}
 	for _, c := range plan.Checks {
+		if c.Field == "spec.document" && hasDocumentErrors(bad) { // the rules were gone through before
+			c.Passed, c.Message, c.Hint = false, "the node's document has errors", ""
+		}
 		out.Checks = append(out.Checks, &model.ValidationCheck{
 			Key: c.Key, Label: c.Label, Severity: model.CheckSeverity(strings.ToUpper(string(c.Severity))), Passed: c.Passed,
 			Message: c.Message, Hint: text(c.Hint), Field: fieldPath(path(c.Field)),
 		})
 	}
 	return out, nil
+}
+
+// hasDocumentErrors tells whether a document of a host is among what is wrong.
+func hasDocumentErrors(bad []deploy.FieldError) bool {
+	return slices.ContainsFunc(bad, func(f deploy.FieldError) bool {
+		return f.Field == "spec.document" || strings.HasPrefix(f.Field, "spec.document.")
+	})
 }
 
 func (r *Resolver) providerOffer(ctx context.Context, provider model.Provider) (*model.ProviderOffer, error) {
