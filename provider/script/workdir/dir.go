@@ -223,8 +223,46 @@ func (t tree) probe(dir string) error {
 		}
 		dir = path.Dir(dir)
 	}
-	name := path.Join(dir, tempPrefix+"probe-"+rand())
-	return errors.Join(t.put(name, make([]byte, probeSize), fileMode, time.Time{}), t.remove(name))
+	name := path.Join(dir, tempPrefix+"probe")
+	return t.do("writing", name, func() error {
+		f, err := t.nameless(name)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(make([]byte, probeSize))
+		return errors.Join(err, f.Sync(), f.Close())
+	})
+}
+
+// probesAtOnce bounds how often probes may be in each other's way.
+const probesAtOnce = 1000
+
+// nameless makes a file that is gone with its last user, whatever becomes of
+// him. It has the name for an instant: what a process that was killed in it
+// leaves there is taken away by the next one.
+func (t tree) nameless(name string) (*os.File, error) {
+	remove := func() error {
+		if err := t.root.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	for tries := 0; ; tries++ {
+		if err := remove(); err != nil {
+			return nil, err
+		}
+		f, err := t.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+		if errors.Is(err, os.ErrExist) && tries < probesAtOnce { // somebody else's, just now
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := remove(); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		return f, nil
+	}
 }
 
 // FilePath is the path of a node file.

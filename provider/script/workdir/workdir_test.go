@@ -363,6 +363,22 @@ func TestReadyLeavesNothing(t *testing.T) {
 	entries, err := os.ReadDir(w.dir)
 	require.NoError(t, err)
 	require.Len(t, entries, 1, "only the script's directory")
+
+	// What one left that was killed is taken away by the next; many at once do
+	// not disturb each other.
+	require.NoError(t, os.WriteFile(w.path(".slipway-new-probe"), []byte("half"), 0o600))
+	errs := make([]error, 50)
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() { errs[i] = w.open(nil).Ready(t.Context()) })
+	}
+	all.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+	entries, err = os.ReadDir(w.dir)
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
 }
 
 // Runs at the same time, from several processes as it were: one has the marker,

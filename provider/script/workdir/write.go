@@ -2,7 +2,6 @@ package workdir
 
 import (
 	"context"
-	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"path"
@@ -11,8 +10,6 @@ import (
 
 	"github.com/slipwayhq/slipway/deploy"
 )
-
-func rand() string { return crand.Text() }
 
 // Write puts every document of the run in its file and then makes the marker, or
 // leaves everything as it was. If it cannot even do that, or its process dies,
