@@ -99,6 +99,7 @@ func sweep(t *testing.T, random *rand.Rand) {
 		require.Len(t, h.starts(), round+1)
 		require.Regexp(t, fmt.Sprintf(`^run %d begins\n(restarting \S+\n){2}ends with %d\n$`, run.ID, code), h.log(run.ID))
 		booted++
+		require.Equal(t, http.StatusOK, h.call(http.MethodGet, "/api/script", nil, nil)) // a look clears what a killed one left
 		files := h.files()
 		require.Len(t, files, len(h.hosts))
 		for i, d := range run.Documents {
