@@ -29,6 +29,10 @@ type BareMetalNodeFilter struct {
 	Stale *bool `json:"stale"`
 	// Only machines that are (true) or are not (false) late.
 	Late *bool `json:"late"`
+	// The current deployment has failed in one of these phases.
+	FailurePhases []Phase `json:"failurePhases"`
+	// The current deployment has failed with one of these codes (`DeploymentFailure.code`).
+	FailureCodes []string `json:"failureCodes"`
 }
 
 // GetText returns BareMetalNodeFilter.Text, and is useful for accessing the field via an interface.
@@ -54,6 +58,12 @@ func (v *BareMetalNodeFilter) GetStale() *bool { return v.Stale }
 
 // GetLate returns BareMetalNodeFilter.Late, and is useful for accessing the field via an interface.
 func (v *BareMetalNodeFilter) GetLate() *bool { return v.Late }
+
+// GetFailurePhases returns BareMetalNodeFilter.FailurePhases, and is useful for accessing the field via an interface.
+func (v *BareMetalNodeFilter) GetFailurePhases() []Phase { return v.FailurePhases }
+
+// GetFailureCodes returns BareMetalNodeFilter.FailureCodes, and is useful for accessing the field via an interface.
+func (v *BareMetalNodeFilter) GetFailureCodes() []string { return v.FailureCodes }
 
 // What to cancel.
 type CancelScriptRunInput struct {
@@ -1632,6 +1642,18 @@ type PollingQueryNodesBareMetalNode struct {
 // GetTypename returns PollingQueryNodesBareMetalNode.Typename, and is useful for accessing the field via an interface.
 func (v *PollingQueryNodesBareMetalNode) GetTypename() *string { return v.Typename }
 
+// PollingQueryNodesBulkOperation includes the requested fields of the GraphQL type BulkOperation.
+// The GraphQL type's documentation follows.
+//
+// One action that was asked of many deployments. It is kept, goes on over restarts of Slipway, and each deployment is
+// decided anew when its turn comes.
+type PollingQueryNodesBulkOperation struct {
+	Typename *string `json:"__typename"`
+}
+
+// GetTypename returns PollingQueryNodesBulkOperation.Typename, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesBulkOperation) GetTypename() *string { return v.Typename }
+
 // PollingQueryNodesDeployment includes the requested fields of the GraphQL type Deployment.
 // The GraphQL type's documentation follows.
 //
@@ -1747,6 +1769,7 @@ func (v *PollingQueryNodesDeploymentSshProbe) GetKnownFingerprint() *string {
 //
 // PollingQueryNodesNode is implemented by the following types:
 // PollingQueryNodesBareMetalNode
+// PollingQueryNodesBulkOperation
 // PollingQueryNodesDeployment
 // PollingQueryNodesDeploymentBatch
 // PollingQueryNodesDeploymentEvent
@@ -1761,6 +1784,7 @@ type PollingQueryNodesNode interface {
 }
 
 func (v *PollingQueryNodesBareMetalNode) implementsGraphQLInterfacePollingQueryNodesNode()   {}
+func (v *PollingQueryNodesBulkOperation) implementsGraphQLInterfacePollingQueryNodesNode()   {}
 func (v *PollingQueryNodesDeployment) implementsGraphQLInterfacePollingQueryNodesNode()      {}
 func (v *PollingQueryNodesDeploymentBatch) implementsGraphQLInterfacePollingQueryNodesNode() {}
 func (v *PollingQueryNodesDeploymentEvent) implementsGraphQLInterfacePollingQueryNodesNode() {}
@@ -1782,6 +1806,9 @@ func __unmarshalPollingQueryNodesNode(b []byte, v *PollingQueryNodesNode) error 
 	switch tn.TypeName {
 	case "BareMetalNode":
 		*v = new(PollingQueryNodesBareMetalNode)
+		return json.Unmarshal(b, *v)
+	case "BulkOperation":
+		*v = new(PollingQueryNodesBulkOperation)
 		return json.Unmarshal(b, *v)
 	case "Deployment":
 		*v = new(PollingQueryNodesDeployment)
@@ -1814,6 +1841,14 @@ func __marshalPollingQueryNodesNode(v *PollingQueryNodesNode) ([]byte, error) {
 		result := struct {
 			TypeName string `json:"__typename"`
 			*PollingQueryNodesBareMetalNode
+		}{typename, v}
+		return json.Marshal(result)
+	case *PollingQueryNodesBulkOperation:
+		typename = "BulkOperation"
+
+		result := struct {
+			TypeName string `json:"__typename"`
+			*PollingQueryNodesBulkOperation
 		}{typename, v}
 		return json.Marshal(result)
 	case *PollingQueryNodesDeployment:
