@@ -176,7 +176,11 @@ func (f Facts) hopeless() (Decision, bool) {
 // waits tells what a conclusion has to wait for.
 func (f Facts) waits() (Decision, bool) {
 	if f.Job.Busy {
-		return wait(ReasonJobRuns, "a command of Slipway's runs on "+f.runner().String(), []netip.Addr{f.runner()}, f.Job.Tail), true
+		message := "a command of Slipway's runs on " + f.runner().String()
+		if len(f.Job.Tail) > 0 {
+			message += ": " + lastLine(f.Job.Tail)
+		}
+		return wait(ReasonJobRuns, message, []netip.Addr{f.runner()}, f.Job.Tail), true
 	}
 	if who, why := f.pick(func(m MemberFact) bool { return m.Err != nil }); len(who) > 0 {
 		return wait(ReasonUnreached, "waits for an answer of "+list(who), who, why), true

@@ -108,7 +108,8 @@ func parseRecord(text string) (Record, error) {
 		_, rest, _ = strings.Cut(rest, "\n")
 	}
 	for line := range strings.Lines(rest) {
-		if line = clean(line); line != "" {
+		line = clean(line)
+		if line != "" && (len(r.Tail) == 0 || r.Tail[len(r.Tail)-1] != line) { // it repeats what it waits for
 			r.Tail = append(r.Tail, line)
 		}
 	}

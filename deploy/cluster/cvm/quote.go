@@ -14,18 +14,21 @@ import (
 // through, and every word stands in single quotes, in which a shell gives no
 // character a meaning but the quote itself (POSIX, Shell Command Language 2.2.2).
 var (
-	allowedWord = regexp.MustCompile(`^[A-Za-z0-9 ._,:=+/@-]{1,1024}$`)
+	allowedWord = regexp.MustCompile(`^[A-Za-z0-9 ._,:=+/@-]+$`)
 	clusterName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,74}$`)
 	serverName  = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,62}\.)*[A-Za-z0-9-]{0,62}[A-Za-z0-9]$|^[A-Za-z0-9]$`)
 	tokenForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 	uuidForm    = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 )
 
-var errWord = errors.New("has a character that is not allowed in an argument")
+// maxWord is more than any argument of a cluster of a few members has.
+const maxWord = 1024
+
+var errWord = errors.New("is too long for an argument, or has a character that is not allowed in one")
 
 // quoteWord gives a word that a shell reads as s.
 func quoteWord(s string) (string, error) {
-	if !allowedWord.MatchString(s) {
+	if len(s) > maxWord || !allowedWord.MatchString(s) {
 		return "", fmt.Errorf("%q %w", s, errWord)
 	}
 	return "'" + s + "'", nil
