@@ -64,7 +64,7 @@ func TestBulkDeploymentAction(t *testing.T) {
 		a := h.ok(bulkDoc, m{"input": in})
 		require.Equal(t, []string{"VERSION_MISMATCH expectedCount"}, errs(a, "x.errors"))
 		require.Contains(t, a.get("x.errors.0.message"), "3 deployments match now, not 2")
-		require.Equal(t, m{"x": m{"matched": 0.0, "operation": nil, "errors": a.get("x.errors")}}, m(a.Data))
+		require.Equal(t, m{"x": m{"matched": 0.0, "operation": nil, "errors": a.get("x.errors")}}, a.Data)
 		clean := m{"action": "CLEANUP", "nodeFilter": in["nodeFilter"], "expectedCount": 3, "confirm": "yes"}
 		require.Equal(t, []string{"CONFIRMATION_MISMATCH confirm"}, errs(h.ok(bulkDoc, m{"input": clean}), "x.errors"))
 		none := m{"action": "RETRY", "nodeFilter": m{}, "expectedCount": 3, "maxParallel": 0}

@@ -269,6 +269,30 @@ func killed(do func()) {
 	alone.Wait()
 }
 
+func TestPrune(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		a := h.order("a", 2)
+		old := h.start(bulk.Request{Action: phase.ActionCancel, Immediate: true, Choice: ids(a[0]), Expected: 1})
+		h.tick()
+		h.fail(a[1])
+		open := h.start(bulk.Request{Action: phase.ActionRetry, Choice: ids(a[1]), Expected: 1})
+		h.tick()
+		ahead := bulk.Keep - time.Minute
+		later := h.service(func(d *bulk.Deps) { d.Now = func() time.Time { return time.Now().Add(ahead) } })
+		removed, err := later.Prune(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, removed)
+		ahead = bulk.Keep + time.Minute
+		removed, err = later.Prune(t.Context())
+		require.NoError(t, err)
+		require.EqualValues(t, 1, removed)
+		_, err = h.Get(t.Context(), old.ID)
+		require.Equal(t, deploy.CodeNotFound, code(t, err))
+		require.Empty(t, h.items(old.ID))
+		require.Equal(t, bulk.Running, h.get(open.ID).State, "what is not over stays, however old")
+	})
+}
+
 // Several replicas drive one operation: never more than allowed are under way,
 // and no verb is asked twice.
 func TestReplicas(t *testing.T) {

@@ -144,12 +144,12 @@ func (s *Service) settle(ctx context.Context, id int64) (settled int, err error)
 
 // standing is an operation's row under its lock, with what decides its course.
 type standing struct {
-	action, state, reason              string
-	immediate                          bool
-	parallel                           int
-	stop                               sql.NullInt64
-	actor                              deploy.Actor
-	waiting, running, failures, worked int
+	action, state, reason      string
+	immediate                  bool
+	parallel                   int
+	stop                       sql.NullInt64
+	actor                      deploy.Actor
+	waiting, running, failures int
 }
 
 // lock locks an operation. It is taken after deployments and nodes, and before

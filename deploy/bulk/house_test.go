@@ -2,7 +2,6 @@ package bulk_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -128,7 +127,7 @@ func (h *house) start(r bulk.Request) *bulk.Operation {
 func code(t *testing.T, err error) deploy.Code {
 	t.Helper()
 	var e *deploy.Error
-	require.True(t, errors.As(err, &e), "%v", err)
+	require.ErrorAs(t, err, &e)
 	return e.Code
 }
 

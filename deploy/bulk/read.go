@@ -67,7 +67,7 @@ func (s *Service) List(ctx context.Context, before int64, limit int) (list []*Op
 }
 
 func (s *Service) operations(ctx context.Context, where string, args ...any) ([]*Operation, error) {
-	rows, err := s.deps.Store.Read.QueryContext(ctx, `SELECT `+operationColumns+` FROM bulk_operations `+where, args...) //nolint:gosec // where is ours
+	rows, err := s.deps.Store.Read.QueryContext(ctx, `SELECT `+operationColumns+` FROM bulk_operations `+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("bulk: reading operations: %w", err)
 	}

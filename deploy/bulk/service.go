@@ -2,6 +2,7 @@ package bulk
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -176,8 +177,14 @@ func (r *Request) check() (bad []deploy.FieldError) {
 func (s *Service) Run(ctx context.Context) {
 	ticker := time.NewTicker(s.deps.LookEvery)
 	defer ticker.Stop()
+	var pruned time.Time
 	for {
-		if err := s.Tick(ctx); err != nil && ctx.Err() == nil {
+		err := s.Tick(ctx)
+		if now := s.now(); err == nil && now.Sub(pruned).Abs() >= pruneEvery {
+			pruned = now
+			_, err = s.Prune(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
 			s.deps.Logger.Warn("a look at bulk operations will be repeated", "error", err)
 		}
 		select {
@@ -187,6 +194,35 @@ func (s *Service) Run(ctx context.Context) {
 		case <-ticker.C:
 		}
 	}
+}
+
+// How long operations are kept after they were over, and how they are removed.
+const (
+	Keep       = 90 * 24 * time.Hour
+	pruneEvery = time.Hour
+	pruneMost  = 50 // operations of one pass
+)
+
+// Prune removes operations that were over before Keep, the oldest first; what
+// they did stays in the history of their deployments.
+func (s *Service) Prune(ctx context.Context) (removed int64, err error) {
+	old := s.now().Add(-Keep)
+	which := fmt.Sprintf(`(SELECT id FROM bulk_operations WHERE finished_at < $1 ORDER BY id LIMIT %d)`, pruneMost)
+	err = s.deps.Store.InTx(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM bulk_items WHERE operation_id IN `+which, old); err != nil {
+			return err
+		}
+		res, err := tx.ExecContext(ctx, `DELETE FROM bulk_operations WHERE id IN `+which, old)
+		if err != nil {
+			return err
+		}
+		removed, err = res.RowsAffected()
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("bulk: removing old operations: %w", err)
+	}
+	return removed, nil
 }
 
 // hurry has the next look come at once.
