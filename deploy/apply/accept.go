@@ -53,6 +53,9 @@ func (s *Service) Apply(ctx context.Context, in Request) (Applied, error) {
 	}
 	hash := sha256.Sum256(in.Body)
 	if out, known, err := s.sameRequest(ctx, in, hex.EncodeToString(hash[:])); known || err != nil {
+		if err == nil && out.Run.StartedAt == nil && !out.Run.Active() {
+			err = &deploy.Error{Code: deploy.CodeUpstreamUnavailable, Message: fmt.Sprintf("the same request was made before, and run %d did not begin: %s", out.Run.ID, out.Run.Problem), Hint: "see to the cause, then use a new key"}
+		}
 		return out, err
 	}
 	out, err := s.begin(ctx, in, hex.EncodeToString(hash[:]))
@@ -60,7 +63,12 @@ func (s *Service) Apply(ctx context.Context, in Request) (Applied, error) {
 		return Applied{}, err
 	}
 	// What is accepted is begun, whether or not the caller still listens.
-	out.Run, err = s.drive(context.WithoutCancel(ctx), out.Run.ID)
+	id := out.Run.ID
+	out.Run, err = s.drive(context.WithoutCancel(ctx), id)
+	if err != nil && (out.Run == nil || out.Run.Active()) {
+		s.deps.Logger.Warn("a run has not begun yet", "run", id, "error", err)
+		return out, &deploy.Error{Code: deploy.CodeUpstreamUnavailable, Message: fmt.Sprintf("run %d is accepted, and could not be begun at once; it goes on by itself", id), Hint: "look at the run; do not send the request again"}
+	}
 	if err == nil && !out.Run.Active() && out.Run.StartedAt == nil {
 		// Service.Run, which drives it too, was told so before.
 		err = &deploy.ProviderError{Code: deploy.CodeUpstreamUnavailable, Message: out.Run.Problem}

@@ -131,11 +131,15 @@ func TestWhatFailsOnTheWayIsTakenBack(t *testing.T) {
 				require.Equal(t, deploy.RunFailed, out.Run.State)
 				require.Contains(t, out.Run.Problem, "no space left")
 				require.Nil(t, out.Run.StoredAt)
+				for _, item := range out.Items {
+					state, at := h.state(item.DeploymentID)
+					require.Equal(t, []string{phase.StateFail, phase.ConfigStored}, []string{state, at}, "ended with the run, so that the next request can come at once")
+				}
 			})
 		}
 		h.host.Set(func(h *H) { h.WriteFails, h.StartFails = nil, nil })
 		next := h.apply(node("c", 40))
-		require.Equal(t, 5, next.Items[0].Number, "the numbers of the failed ones are not given again")
+		require.Equal(t, 3, next.Items[0].Number, "nothing was written under the numbers of those that failed")
 	})
 }
 
@@ -193,7 +197,7 @@ func TestARestartGoesOn(t *testing.T) {
 		h := open(t, st)
 		h.host.Set(func(h *H) { h.WriteFails = errLost })
 		_, err := h.Apply(t.Context(), apply.Request{Body: body(t, node("a", 21)), Actor: ada})
-		require.ErrorIs(t, err, errLost)
+		refused(t, err, deploy.CodeUpstreamUnavailable)
 		runs, _, err := h.List(t.Context(), 0, 1)
 		require.NoError(t, err)
 		require.Equal(t, deploy.RunFailed, runs[0].State)
@@ -277,6 +281,85 @@ func TestANodeThatIsBusyOrAnothers(t *testing.T) {
 	require.Contains(t, keys(e), "cards.0.hostname")
 	_, err = h.Apply(t.Context(), apply.Request{Body: body(t, node(strings.Repeat("x", 50), 61)), Actor: ada})
 	require.Contains(t, keys(refused(t, err, deploy.CodeOutOfRange)), "hostname_no_node_name")
+}
+
+// Each of these left a run that never ended, or lied about it.
+func TestTroubleOfARun(t *testing.T) {
+	refuse := &deploy.ProviderError{Code: deploy.CodeNotFound, Message: "the node file was removed by somebody"}
+	t.Run("the journal refuses for good", func(t *testing.T) {
+		h := open(t, storetest.SQLite(t))
+		h.kept.refuse = refuse
+		out, err := h.Apply(t.Context(), apply.Request{Body: body(t, node("a", 21)), Actor: ada})
+		refused(t, err, deploy.CodeNotFound)
+		require.Equal(t, deploy.RunFailed, out.Run.State)
+		h.kept.refuse = nil
+		h.apply(node("b", 22))
+	})
+	t.Run("the database is away for a moment", func(t *testing.T) {
+		h := open(t, storetest.SQLite(t))
+		h.kept.refuse = errLost
+		out, err := h.Apply(t.Context(), apply.Request{Body: body(t, node("a", 21)), Actor: ada})
+		require.Contains(t, refused(t, err, deploy.CodeUpstreamUnavailable).Message, "goes on by itself")
+		require.Equal(t, deploy.RunStoring, out.Run.State)
+		h.kept.refuse = nil
+		require.Equal(t, deploy.RunRunning, h.drive(out.Run.ID).State)
+	})
+	t.Run("canceled, and its start was not recorded", func(t *testing.T) {
+		h := open(t, storetest.SQLite(t))
+		out := h.apply(node("a", 21))
+		_, err := h.store.Write.Exec(`UPDATE script_runs SET state = 'storing', started_at = NULL, cancel_at = created_at, cancel_by = 'ada' WHERE id = $1`, out.Run.ID)
+		require.NoError(t, err)
+		require.Equal(t, deploy.RunRunning, h.drive(out.Run.ID).State, "it lives, so it has not ended")
+		h.drive(out.Run.ID)
+		require.Equal(t, deploy.RunCanceled, h.drive(out.Run.ID).State)
+	})
+	t.Run("the same request after a run that did not begin", func(t *testing.T) {
+		h := open(t, storetest.SQLite(t))
+		h.host.Set(func(h *H) { h.StartFails = errDisk })
+		in := apply.Request{Body: body(t, node("a", 21)), Actor: ada, IdempotencyKey: "k"}
+		_, err := h.Apply(t.Context(), in)
+		require.Error(t, err)
+		h.host.Set(func(h *H) { h.StartFails = nil })
+		again, err := h.Apply(t.Context(), in)
+		require.Contains(t, refused(t, err, deploy.CodeUpstreamUnavailable).Message, "did not begin: no space left")
+		require.True(t, again.Existing)
+	})
+	t.Run("a node keeps its number though its file is gone", func(t *testing.T) {
+		h := open(t, storetest.SQLite(t))
+		out := h.apply(node("a", 21))
+		h.host.Set(func(h *H) { h.Files = map[string][]byte{} })
+		h.host.End(out.Run.ID, 1)
+		h.drive(out.Run.ID)
+		id := out.Items[0].DeploymentID
+		_, err := h.writer.Report(t.Context(), lifecycle.Report{DeploymentID: id, Phase: phase.Failed, Status: phase.FailedRun, Message: "it failed", As: phase.ByOperator, Source: deploy.SourceUser, Actor: ada})
+		require.NoError(t, err)
+		_, err = h.writer.Retry(t.Context(), lifecycle.Retry{DeploymentID: id, Actor: ada})
+		require.NoError(t, err)
+		at, err := h.Stand(t.Context(), id, 2)
+		require.NoError(t, err)
+		require.NoError(t, at.Busy)
+		require.Equal(t, "node_01.json", at.Document.File)
+	})
+	t.Run("an address of a node that was cleaned up is free", func(t *testing.T) {
+		h := open(t, storetest.SQLite(t))
+		h.finish(h.apply(node("a", 21)))
+		_, err := h.store.Write.Exec(`UPDATE nodes SET state = 'cleaned_up', management_ip = NULL WHERE name = 'a'`)
+		require.NoError(t, err)
+		h.apply(node("b", 21))
+	})
+	t.Run("a run of a host that is gone is written off", func(t *testing.T) {
+		h := open(t, storetest.SQLite(t))
+		out := h.apply(node("a", 21))
+		_, err := h.store.Write.Exec(`UPDATE script_runs SET host = 'old'`)
+		require.NoError(t, err)
+		_, err = h.Cancel(t.Context(), apply.Cancel{RunID: out.Run.ID, Actor: ada})
+		require.Contains(t, refused(t, err, deploy.CodeWrongState).Hint, "force it")
+		r, err := h.Cancel(t.Context(), apply.Cancel{RunID: out.Run.ID, Force: true, Reason: "burnt", Actor: ada})
+		require.NoError(t, err)
+		require.Equal(t, deploy.RunLost, r.State)
+		require.Contains(t, r.Problem, "ada")
+		require.Empty(t, h.host.Signals)
+	})
 }
 
 // What the host shows before the script runs is what its restart is proven by,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
+	"github.com/slipwayhq/slipway/deploy/phase"
 )
 
 // driveAll takes the active run of this host a step further.
@@ -54,18 +55,25 @@ func (s *Service) start(ctx context.Context, r *Run) error {
 	}
 	run := files(r.ID, docs)
 	if r.CancelAt != nil {
-		return s.giveUp(ctx, r, run, deploy.RunCanceled, "canceled before the script was started")
+		// It may have been started, and Slipway killed before that was recorded.
+		switch seen, err := s.deps.Host.Look(ctx, r.ID); {
+		case err != nil:
+			return err
+		case seen.State != deploy.ProcessNone:
+			return s.settle(ctx, r, seen)
+		}
+		return s.giveUp(ctx, r, docs, deploy.RunCanceled, errCanceled)
 	}
 	if r.StoredAt == nil {
-		if err := s.journal(ctx, docs); err != nil {
-			return err
+		err := s.journal(ctx, docs)
+		if err == nil {
+			err = ofHost(s.deps.Host.Write(ctx, run))
 		}
-		err := s.deps.Host.Write(ctx, run)
 		if err == nil {
 			err = s.journal(ctx, docs)
 		}
 		if err != nil {
-			return firstOf(err, s.giveUp(ctx, r, run, deploy.RunFailed, words(err)))
+			return s.stop(ctx, r, docs, err)
 		}
 		if err := s.set(ctx, r.ID, `stored_at = $2`, s.now()); err != nil {
 			return err
@@ -77,14 +85,37 @@ func (s *Service) start(ctx context.Context, r *Run) error {
 		if seen, look := s.deps.Host.Look(ctx, r.ID); look == nil && seen.State != deploy.ProcessNone {
 			return s.settle(ctx, r, seen)
 		}
-		return firstOf(err, s.giveUp(ctx, r, run, deploy.RunFailed, words(err)))
+		return s.stop(ctx, r, docs, ofHost(err))
 	}
 	if p.State == deploy.ProcessNone {
-		err := &deploy.ProviderError{Code: deploy.CodeUpstreamUnavailable, Message: "the deployment script could not be started: " + p.Problem}
-		return firstOf(err, s.giveUp(ctx, r, run, deploy.RunFailed, err.Message))
+		return s.stop(ctx, r, docs, &deploy.ProviderError{Code: deploy.CodeUpstreamUnavailable, Message: "the deployment script could not be started: " + p.Problem})
 	}
 	s.deps.Logger.Info("the deployment script was started", "run", r.ID, "host", r.Host, "pid", p.PID, "nodes", r.Nodes)
 	return s.settle(ctx, r, p)
+}
+
+// errCanceled is why a run that was canceled early never began.
+var errCanceled = &deploy.ProviderError{Code: deploy.CodeWrongState, Message: "canceled before the script was started"}
+
+// ofHost makes whatever the host says a refusal: nothing that it says for a
+// reason of its own can be waited for, with somebody waiting for the answer.
+func ofHost(err error) error {
+	var cause *deploy.ProviderError
+	if err == nil || errors.As(err, &cause) {
+		return err
+	}
+	return &deploy.ProviderError{Code: deploy.CodeUpstreamUnavailable, Message: err.Error()}
+}
+
+// stop ends a run that cannot begin, and gives why. What is no answer of the
+// host (the database is away, Slipway is ending) leaves it as it is: it is gone
+// on with later.
+func (s *Service) stop(ctx context.Context, r *Run, docs []Document, err error) error {
+	var cause *deploy.ProviderError
+	if ctx.Err() != nil || !errors.As(err, &cause) {
+		return err
+	}
+	return firstOf(s.giveUp(ctx, r, docs, deploy.RunFailed, cause), err)
 }
 
 // words is what an error says to people.
@@ -131,14 +162,50 @@ func files(id int64, docs []Document) deploy.ScriptRun {
 	return run
 }
 
-// giveUp takes back what was written, and ends a run whose script never ran.
-func (s *Service) giveUp(ctx context.Context, r *Run, run deploy.ScriptRun, state, problem string) error {
-	if err := s.deps.Host.Undo(ctx, run); err != nil {
+// giveUp takes back what was written, and ends a run whose script never ran
+// together with its deployments. A run whose script turns out to be alive is not
+// ended.
+func (s *Service) giveUp(ctx context.Context, r *Run, docs []Document, state string, cause *deploy.ProviderError) error {
+	problem := cause.Message
+	if err := s.deps.Host.Undo(ctx, files(r.ID, docs)); err != nil {
+		if e, ok := deploy.AsError(refusal(err)); ok && e.Code == deploy.CodeRunActive {
+			return err
+		}
 		problem += "; and the files could not be put back: " + words(err)
 		s.deps.Logger.Error("the files of a run that did not begin could not be put back", "run", r.ID, "error", err)
 	}
 	s.deps.Logger.Error("the deployment script did not begin", "run", r.ID, "host", r.Host, "problem", problem)
-	return s.set(ctx, r.ID, `state = $2, problem = $3, ended_at = $4, stored_at = NULL`, state, problem, s.now())
+	var deployments []int64
+	for _, d := range docs {
+		deployments = append(deployments, d.DeploymentID)
+	}
+	return s.deps.Writer.Do(ctx, deployments, nil, func(tx *lifecycle.Tx) error {
+		if err := end(ctx, tx, r.ID, `state = $2, problem = $3, ended_at = $4, stored_at = NULL`, state, problem, s.now()); err != nil || state != deploy.RunFailed {
+			return err // of a canceled run, the deployments are canceled by their own steps
+		}
+		for _, d := range docs {
+			_, attempt, _, _, err := tx.OpenPhase(d.DeploymentID)
+			if err != nil || attempt != d.Attempt {
+				return err
+			}
+			_, err = tx.Report(lifecycle.Report{DeploymentID: d.DeploymentID, Phase: phase.Failed, Status: phase.FailedRun, Message: problem, Code: CodeNotStarted, Hint: hintNotStarted(cause),
+				As: phase.ByWorkflow, Source: deploy.SourceOrchestrator, Actor: deploy.System})
+			if _, refused := deploy.AsError(err); err != nil && !refused {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// CodeNotStarted is the failure code of a deployment whose run did not begin.
+const CodeNotStarted = "script_not_started"
+
+func hintNotStarted(cause *deploy.ProviderError) string {
+	if cause.Hint != "" {
+		return "Nothing was written. " + cause.Hint
+	}
+	return "Nothing was written. See to the cause, then retry."
 }
 
 // watch looks at a running script, and ends it if it is to be canceled.
@@ -169,7 +236,7 @@ func (s *Service) stopIfWanted(ctx context.Context, r *Run) error {
 			return nil
 		}
 		at := s.now()
-		if err := s.set(ctx, r.ID, `cancel_at = $2, cancel_by = $3, cancel_reason = $4`, at, deploy.System.Name, "all of its deployments were canceled"); err != nil {
+		if err := s.set(ctx, r.ID, `cancel_at = $2, cancel_by = $3, cancel_reason = $4`, at, deploy.System.Name, "nobody waits for it any more: all of its deployments have ended"); err != nil {
 			return err
 		}
 		r.CancelAt = &at
@@ -241,13 +308,16 @@ func firstText(a, b string) string {
 	return b
 }
 
-// set changes a run's row, through the one writer.
+// set changes the row of a run that has not ended, through the one writer.
 func (s *Service) set(ctx context.Context, id int64, columns string, args ...any) error {
-	return s.deps.Writer.Do(ctx, nil, nil, func(tx *lifecycle.Tx) error {
-		_, err := tx.SQL().ExecContext(ctx, `UPDATE script_runs SET `+columns+` WHERE id = $1`, append([]any{id}, args...)...)
-		if err != nil {
-			return fmt.Errorf("apply: recording run %d: %w", id, err)
-		}
-		return nil
-	})
+	return s.deps.Writer.Do(ctx, nil, nil, func(tx *lifecycle.Tx) error { return end(ctx, tx, id, columns, args...) })
+}
+
+// end is set in a transaction. What has ended stays as it is, whoever comes late.
+func end(ctx context.Context, tx *lifecycle.Tx, id int64, columns string, args ...any) error {
+	_, err := tx.SQL().ExecContext(ctx, `UPDATE script_runs SET `+columns+` WHERE id = $1 AND state IN ('storing', 'running')`, append([]any{id}, args...)...)
+	if err != nil {
+		return fmt.Errorf("apply: recording run %d: %w", id, err)
+	}
+	return nil
 }

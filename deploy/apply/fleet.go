@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/slipwayhq/slipway/deploy/hostconfig"
+	"github.com/slipwayhq/slipway/deploy/phase"
 )
 
 // known is a node as far as applying needs it.
@@ -17,6 +18,7 @@ type known struct {
 	provider string
 	ip       string
 	hostKey  string
+	gone     bool // cleaned up: it holds nothing any more
 	last     *version
 }
 
@@ -38,7 +40,7 @@ type fleet struct {
 // fleet reads what the database knows of nodes and of what was applied to them.
 func (s *Service) fleet(ctx context.Context) (*fleet, error) {
 	f := &fleet{byName: map[string]*known{}, byAddress: map[string]*known{}, inventory: hostconfig.Inventory{Addresses: map[netip.Addr]string{}}}
-	rows, err := s.deps.Store.Read.QueryContext(ctx, `SELECT id, name, provider, COALESCE(management_ip, ''), COALESCE(workload_ip, ''), COALESCE(ahv_ip, ''), COALESCE(cvm_ip, ''), COALESCE(ssh_host_key, '') FROM nodes`)
+	rows, err := s.deps.Store.Read.QueryContext(ctx, `SELECT id, name, provider, COALESCE(management_ip, ''), COALESCE(workload_ip, ''), COALESCE(ahv_ip, ''), COALESCE(cvm_ip, ''), COALESCE(ssh_host_key, ''), state FROM nodes`)
 	if err != nil {
 		return nil, fmt.Errorf("apply: reading nodes: %w", err)
 	}
@@ -47,9 +49,11 @@ func (s *Service) fleet(ctx context.Context) (*fleet, error) {
 	for rows.Next() {
 		n := &known{}
 		var others [3]string
-		if err := rows.Scan(&n.id, &n.name, &n.provider, &n.ip, &others[0], &others[1], &others[2], &n.hostKey); err != nil {
+		var state string
+		if err := rows.Scan(&n.id, &n.name, &n.provider, &n.ip, &others[0], &others[1], &others[2], &n.hostKey, &state); err != nil {
 			return nil, fmt.Errorf("apply: reading nodes: %w", err)
 		}
+		n.gone = state == phase.CleanedUp
 		f.byName[n.name], byID[n.id] = n, n
 		for _, ip := range append([]string{n.ip}, others[:]...) {
 			f.holds(n, ip)
@@ -86,7 +90,9 @@ func (s *Service) documents(ctx context.Context, f *fleet, byID map[int64]*known
 		}
 		if n := byID[node]; n != nil {
 			n.last = v
-			f.learn(n)
+			if !n.gone {
+				f.learn(n)
+			}
 		}
 	}
 	if err := rows.Err(); err != nil {
@@ -96,9 +102,11 @@ func (s *Service) documents(ctx context.Context, f *fleet, byID map[int64]*known
 	return err
 }
 
-// highestNumber is the highest number of a node file that was ever given out.
+// highestNumber is the highest number of a node file that was ever written, or
+// is about to be.
 func highestNumber(ctx context.Context, from reader) (highest int, err error) {
-	if err := from.QueryRowContext(ctx, `SELECT COALESCE(MAX(number), 0) FROM script_documents`).Scan(&highest); err != nil {
+	if err := from.QueryRowContext(ctx, `SELECT COALESCE(MAX(d.number), 0) FROM script_documents d JOIN script_runs r ON r.id = d.run_id
+		WHERE r.stored_at IS NOT NULL OR r.state = 'storing'`).Scan(&highest); err != nil {
 		return 0, fmt.Errorf("apply: reading the highest number of a node file: %w", err)
 	}
 	return highest, nil

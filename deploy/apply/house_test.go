@@ -28,11 +28,15 @@ type keeper struct {
 	deploy.Provider
 	mu     sync.Mutex
 	orders map[int64]int // by deployment
+	refuse error
 }
 
 func (k *keeper) Order(_ context.Context, o deploy.Order) (deploy.Machine, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.refuse != nil {
+		return deploy.Machine{}, k.refuse
+	}
 	k.orders[o.DeploymentID]++
 	return deploy.Machine{}, nil
 }

@@ -12,8 +12,9 @@ import (
 // once or, being off, not at all, and somebody waits for the answer.
 const lookLimit = 2500 * time.Millisecond
 
-// lookAtOnce is how many hosts are looked at together.
-const lookAtOnce = 64
+// lookAtOnce is how many hosts are looked at together: all of a request, for
+// those that do not answer take all the time that there is.
+const lookAtOnce = 1000
 
 // look tells what the hosts that answer now show of themselves, by card. A host
 // is asked at the address that its node is known by, or at the one that the
@@ -56,11 +57,11 @@ func (s *Service) look(ctx context.Context, plans []Plan) map[int]health.Result 
 
 // address is where a card's host is to be found before the script runs.
 func (p *Plan) address() string {
-	if p.known != nil && p.known.ip != "" {
-		return p.known.ip
-	}
 	if p.Key != "" {
 		return p.Key
+	}
+	if p.known != nil && p.known.ip != "" {
+		return p.known.ip
 	}
 	return p.Target
 }

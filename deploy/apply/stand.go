@@ -60,7 +60,7 @@ func (s *Service) alone(ctx context.Context, deploymentID int64, attempt int) (S
 		if active, err := s.activeRun(ctx, tx.SQL()); err != nil || active != nil {
 			return busyOr(err, active)
 		}
-		if now, err := highestNumber(ctx, tx.SQL()); err != nil || now >= p.Number && p.Action == ActionCreate {
+		if now, err := highestNumber(ctx, tx.SQL()); err != nil || now >= p.Number && (p.known == nil || p.known.last == nil) {
 			return orOvertaken(err)
 		}
 		id, err := s.insertRun(ctx, tx, actor, "", "", 1)

@@ -19,8 +19,9 @@ type Cancel struct {
 
 // Cancel has a running script ended: it is asked to end, and made to if it does
 // not in time. Its deployments are canceled then. A run that is being canceled
-// is left alone, unless it is to be forced now. Errors: not_found, wrong_state
-// (it has ended, or is of another host), out_of_range.
+// is left alone, unless it is to be forced now. A run of another host is only
+// written off, and only if it is forced. Errors: not_found, wrong_state (it has
+// ended, or is of another host), out_of_range.
 func (s *Service) Cancel(ctx context.Context, c Cancel) (*Run, error) {
 	if err := s.equipped(); err != nil {
 		return nil, err
@@ -34,8 +35,10 @@ func (s *Service) Cancel(ctx context.Context, c Cancel) (*Run, error) {
 		return nil, err
 	case !r.Active():
 		return r, deploy.Errorf(deploy.CodeWrongState, "run %d has ended (%s)", r.ID, r.State)
+	case r.Host != s.deps.Host.Host() && c.Force:
+		return s.writeOff(ctx, r, c)
 	case r.Host != s.deps.Host.Host():
-		return r, &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("run %d is on the host %s", r.ID, r.Host), Hint: "ask the server there"}
+		return r, &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("run %d is on the host %s", r.ID, r.Host), Hint: "ask the server there; if that host is gone for good, force it: the run is written off as lost then"}
 	}
 	if r.CancelAt == nil || c.Force {
 		at := s.now()
@@ -48,6 +51,20 @@ func (s *Service) Cancel(ctx context.Context, c Cancel) (*Run, error) {
 		s.deps.Logger.Info("audit", "verb", "cancel_run", "run", r.ID, "force", c.Force, "reason", c.Reason, "actor_kind", string(c.Actor.Kind), "actor", c.Actor.Name)
 	}
 	s.hurry()
+	return s.Get(ctx, r.ID)
+}
+
+// writeOff ends the row of a run whose host is gone, or has another name now:
+// nobody will ever tell how it ended. Nothing is done to the host.
+func (s *Service) writeOff(ctx context.Context, r *Run, c Cancel) (*Run, error) {
+	problem := fmt.Sprintf("written off by %s: its host %s does not answer for it any more", c.Actor.Name, r.Host)
+	if c.Reason != "" {
+		problem += " (" + strings.TrimSpace(c.Reason) + ")"
+	}
+	if err := s.set(ctx, r.ID, `state = $2, problem = $3, ended_at = $4`, deploy.RunLost, problem, s.now()); err != nil {
+		return r, err
+	}
+	s.deps.Logger.Warn("audit", "verb", "write_off_run", "run", r.ID, "host", r.Host, "reason", c.Reason, "actor_kind", string(c.Actor.Kind), "actor", c.Actor.Name)
 	return s.Get(ctx, r.ID)
 }
 

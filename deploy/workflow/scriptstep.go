@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -73,7 +74,7 @@ const logTail = 16 << 10
 func (s *step) storeConfig(ctx context.Context) (time.Duration, error) {
 	at, err := s.engine.opts.Polling.Scripts.Stand(ctx, s.DeploymentID, s.Attempt)
 	if err != nil {
-		return s.settle(ctx, err, "script_host")
+		return s.unsettled(ctx, err)
 	}
 	if at.Busy != nil {
 		return s.awaitHost(ctx, at.Busy)
@@ -91,6 +92,15 @@ func (s *step) storeConfig(ctx context.Context) (time.Duration, error) {
 		return 0, s.fail(ctx, &deploy.ProviderError{Code: "script_not_started", Message: r.Problem, Hint: "Nothing was written. See to the cause, then retry."})
 	}
 	return lookAgain, nil
+}
+
+// unsettled is settle for trouble of the host: the clock that stood while
+// another had the host runs again.
+func (s *step) unsettled(ctx context.Context, err error) (time.Duration, error) {
+	if err := s.write(ctx, "unsettled", func(tx *lifecycle.Tx) error { return tx.LetRun(s.DeploymentID, s.Phase, "script_run") }); err != nil {
+		return 0, err
+	}
+	return s.settle(ctx, err, "script_host")
 }
 
 // awaitHost waits until the host is free for a run of this deployment; the
@@ -116,7 +126,7 @@ func (s *step) goesOn(ctx context.Context, message string) error {
 func (s *step) runScript(ctx context.Context) (time.Duration, error) {
 	at, err := s.engine.opts.Polling.Scripts.Stand(ctx, s.DeploymentID, s.Attempt)
 	if err != nil {
-		return s.settle(ctx, err, "script_host")
+		return s.unsettled(ctx, err)
 	}
 	if at.Busy != nil {
 		return s.awaitHost(ctx, at.Busy)
@@ -158,7 +168,8 @@ func (s *step) scriptLog(ctx context.Context, r *apply.Run) string {
 		s.engine.opts.Logger.Warn("the log of a failed script could not be read", "run", r.ID, "error", err)
 		return ""
 	}
-	return string(text)
+	// A text of the database has no NUL, and the cut may be in a character.
+	return strings.ReplaceAll(strings.ToValidUTF8(string(text), "\uFFFD"), "\x00", "\uFFFD")
 }
 
 func lasted(r *apply.Run) time.Duration {
@@ -249,14 +260,18 @@ func (s *step) pollHost(ctx context.Context) (time.Duration, error) {
 	return s.polled(ctx, result, now, over, next)
 }
 
-// bootIDBefore is the boot id that the host had before the script ran; empty
-// if it did not answer then.
+// bootIDBefore is the boot id that the host had before the script ran, as it
+// said then or, if it did not answer, when it was last proven; empty if it never
+// was.
 func (s *step) bootIDBefore(ctx context.Context) (string, error) {
 	_, doc, err := s.engine.opts.Polling.Scripts.ForAttempt(ctx, s.DeploymentID, s.Attempt)
-	if err != nil || doc == nil {
+	if err != nil {
 		return "", err
 	}
-	return doc.BootIDBefore, nil
+	if doc != nil && doc.BootIDBefore != "" {
+		return doc.BootIDBefore, nil
+	}
+	return s.bootID, nil
 }
 
 func (s *step) portOr(port int) int {
@@ -343,6 +358,12 @@ func (s *step) validateHost(ctx context.Context) (time.Duration, error) {
 			return err
 		})
 	case result.Permanent():
+		at := s.engine.opts.Now().UTC()
+		probe := deploy.Probe{Target: s.target(), Attempt: 1, MaxAttempts: 1, LastAt: &at, Class: string(result.Class), Message: result.Message,
+			OfferedKey: result.HostKey, Fingerprint: result.Fingerprint, PinnedPrint: health.Fingerprint(s.hostKey)}
+		if err := s.write(ctx, "probe", func(tx *lifecycle.Tx) error { return tx.Probe(s.DeploymentID, s.Phase, probe) }); err != nil {
+			return 0, err
+		}
 		r := s.report(phase.FailedRun, result.Message)
 		r.Code, r.Hint = string(result.Class), scriptHint(result)
 		return 0, s.tell(ctx, r)
