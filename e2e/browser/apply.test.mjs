@@ -6,6 +6,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
+import { pill } from './support/app.mjs';
 import { startApply } from './support/apply.mjs';
 import { assertAccessible, launch, open, photograph } from './support/browser.mjs';
 import { eventually } from './support/eventually.mjs';
@@ -28,9 +29,12 @@ describe('a person who applies changes', () => {
   // One operator, in one browser, whose cards stay there.
   const operator = async (path) => {
     const opened = await open(browser, system.url, session ? { storageState: session } : {});
-    if (!session) await opened.page.goto(await system.signInLink('olga'));
-    await opened.page.getByRole('banner').getByText('Live').or(opened.page.getByText('Live', { exact: true })).first().waitFor();
+    if (!session) {
+      await opened.page.goto(await system.signInLink('olga'));
+      await pill(opened.page, 'Live').waitFor();
+    }
     await opened.page.goto(`${system.url}/monitoring${path}`);
+    await opened.page.getByRole('heading', { name: 'Apply changes', exact: true }).waitFor();
     return opened;
   };
   const leave = async ({ context, observed }) => {

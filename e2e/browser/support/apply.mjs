@@ -84,7 +84,8 @@ echo "deployment_service: $(ls ${work}/cluster/nodes | wc -l) configurations"
 for file in ${work}/cluster/nodes/node_*.json; do
   printf '\\033[32mapplying\\033[0m %s\\n' "$(basename "$file")"
 done
-while [ ! -e ${lab}/go ]; do read -r -t 0.1 < ${lab}/never || true; done
+exec 9<> ${lab}/never
+while [ ! -e ${lab}/go ]; do read -r -t 0.1 -u 9 || true; done
 if [ -e ${lab}/exit ]; then echo "cannot reach the switch"; exit "$(cat ${lab}/exit)"; fi
 for pid in ${lab}/*/sshd.pid; do [ -e "$pid" ] && kill "$(cat "$pid")"; done
 echo "all hosts restart"

@@ -1,6 +1,5 @@
-import { skipToken, useFragment, useQuery } from '@apollo/client/react';
-import { useApolloClient } from '@apollo/client/react';
-import { useEffect, useMemo, useRef } from 'react';
+import { skipToken, useApolloClient, useFragment, useQuery } from '@apollo/client/react';
+import { useEffect, useMemo, useRef, useState } from 'react';
 
 import { useStream } from '@/app/services';
 import { RunLiveFragmentDoc, RunPageDocument, ScriptDeploymentDocument, type FleetRowFragment, type RunLiveFragment, type RunPageQuery } from '@/gql/generated/graphql';
@@ -14,7 +13,11 @@ export type RunDetails = NonNullable<RunPageQuery['scriptRun']>;
 export function useRun(id: string | undefined) {
   const query = useQuery(RunPageDocument, id === undefined ? skipToken : { variables: { id }, fetchPolicy: 'cache-and-network', nextFetchPolicy: 'cache-first' });
   const run = query.data?.scriptRun ?? null;
-  return { run, cursor: query.data?.fleetSummary.cursor ?? null, missing: query.data !== undefined && run === null, error: query.error, refetch: query.refetch };
+  // Where the first read of this run stood: other reads of the summary move what the cache holds, and events
+  // between would be passed over.
+  const [first, setFirst] = useState<{ id: string; cursor: string } | null>(null);
+  if (query.data && run !== null && first?.id !== run.id) setFirst({ id: run.id, cursor: query.data.fleetSummary.cursor });
+  return { run, cursor: first?.id === run?.id ? (first?.cursor ?? null) : null, missing: query.data !== undefined && run === null, error: query.error, refetch: query.refetch };
 }
 
 /** A run as the stream has it now. */
@@ -67,7 +70,7 @@ export function useRunEvents(run: RunDetails | null, cursor: string | null, rows
   const client = useApolloClient();
   const nodeIds = [...rows.values()].map(({ id }) => id).sort().join(' ');
   useEffect(() => {
-    if (nodeIds === '') return;
+    if (nodeIds === '' || cursor === null) return;
     return stream.watchNodes(nodeIds.split(' '), cursor, {
       events: () => undefined,
       reset: () => void client.refetchQueries({ include: [ScriptDeploymentDocument] }),

@@ -241,8 +241,8 @@ function stateLine(cards: readonly Card[], wrong: number, { checked, fresh, prob
   if (wrong > 0) return `${plural(wrong, 'error')} to be put right`;
   if (problems.length > 0) return '';
   if (!fresh || checked === null) return 'Being looked at …';
-  if (!checked.ok) return 'Something is still missing';
   const plans = [...checked.byCard.values()].flatMap(({ plan }) => (plan ? [plan.action] : []));
+  if (plans.length === 0) return 'Something is still missing';
   const count = (action: string): number => plans.filter((each) => each === action).length;
   const parts = [[count('CREATE'), 'new'], [count('REPLACE'), 'replaced'], [count('UNCHANGED'), 'unchanged']].flatMap(([n, word]) => (n === 0 ? [] : [`${String(n)} ${String(word)}`]));
   return `${plural(plans.length, 'file')}: ${parts.join(', ')}`;
