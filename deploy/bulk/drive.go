@@ -166,7 +166,8 @@ func (s *Service) lock(ctx context.Context, tx *sql.Tx, id int64) (st standing, 
 }
 
 // stand is lock with counts; they are exact as long as the lock is held. Not
-// all items are counted: of those that wait it is enough that there are any.
+// all items are counted: of those that wait it is enough that there are any, and
+// of those that went wrong that they are too many.
 func (s *Service) stand(ctx context.Context, tx *sql.Tx, id int64) (standing, error) {
 	st, err := s.lock(ctx, tx, id)
 	if err != nil {
@@ -174,7 +175,7 @@ func (s *Service) stand(ctx context.Context, tx *sql.Tx, id int64) (standing, er
 	}
 	err = tx.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM bulk_items WHERE operation_id = $1 AND state = 'waiting' LIMIT 1) AS w),
 		(SELECT COUNT(*) FROM bulk_items WHERE operation_id = $1 AND state = 'running'),
-		(SELECT COUNT(*) FROM bulk_items WHERE operation_id = $1 AND state IN ('failed', 'refused'))`, id).Scan(&st.waiting, &st.running, &st.failures)
+		(SELECT COUNT(*) FROM (SELECT 1 FROM bulk_items WHERE operation_id = $1 AND state IN ('failed', 'refused') LIMIT $2) AS f)`, id, st.stop.Int64).Scan(&st.waiting, &st.running, &st.failures)
 	return st, err
 }
 
