@@ -41,11 +41,11 @@ func (c *Client) Destroy(ctx context.Context, r DestroyRequest) (Step, error) {
 		return Step{}, canceled(ctx, op, first.Addr)
 	}
 	step := Step{Decision: DecideDestroy(facts), Facts: facts.Facts}
-	switch step.Action {
-	case ActionStop:
+	if step.Action == ActionStop {
 		begun, err := c.StopCluster(ctx, first, r.Token)
 		return began(step, begun, err, first.Addr)
-	case ActionDestroy:
+	}
+	if step.Action == ActionDestroy {
 		begun, err := c.DestroyCluster(ctx, first, r.Token)
 		return began(step, begun, err, first.Addr)
 	}

@@ -105,7 +105,7 @@ func (c *Client) answers(ctx context.Context, at netip.AddrPort) bool {
 	if err != nil {
 		return false
 	}
-	conn.Close()
+	_ = conn.Close() // it has told what it was asked for
 	return true
 }
 

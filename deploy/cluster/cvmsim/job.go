@@ -273,7 +273,7 @@ func (s *Site) destroyStages(c *CVM, j *job, input string) []stage {
 			m.cluster, m.ready, m.up = nil, false, 0
 		}
 		if k.vipLn != nil {
-			k.vipLn.Close()
+			_ = k.vipLn.Close() // nothing was written that counts
 			delete(s.lns, k.vipLn)
 		}
 		j.log.WriteString("\n" + logf("INFO", "Success!"))

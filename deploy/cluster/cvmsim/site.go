@@ -108,10 +108,10 @@ func (s *Site) Close() {
 		s.closed = true
 		close(s.stop)
 		for l := range s.lns {
-			l.Close()
+			_ = l.Close() // nothing was written that counts
 		}
 		for c := range s.conns {
-			c.Close()
+			_ = c.Close() // nothing was written that counts
 		}
 	}
 	s.mu.Unlock()
@@ -158,7 +158,7 @@ func (s *Site) Add(addr netip.Addr, at Place) (*CVM, error) {
 	}
 	prismLn, err := s.listen(addr, at.PrismPort, c.servePrism)
 	if err != nil {
-		sshLn.Close()
+		_ = sshLn.Close() // nothing was written that counts
 		return nil, fmt.Errorf("Prism: %w", err)
 	}
 	c.sshPort, c.prismPort = portOf(sshLn), portOf(prismLn)
@@ -188,7 +188,7 @@ func (s *Site) listen(addr netip.Addr, port int, serve func(net.Conn)) (net.List
 				return
 			}
 			if !s.enter(conn) {
-				conn.Close()
+				_ = conn.Close() // nothing was written that counts
 				return
 			}
 			s.wg.Go(func() {
@@ -211,7 +211,7 @@ func (s *Site) enter(conn net.Conn) bool {
 }
 
 func (s *Site) leave(conn net.Conn) {
-	conn.Close()
+	_ = conn.Close() // nothing was written that counts
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, conn)
