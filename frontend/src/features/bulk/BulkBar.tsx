@@ -1,0 +1,44 @@
+import { useState } from 'react';
+
+import { useMay } from '@/app/session';
+import { plural } from '@/lib/format';
+import { Button } from '@/ui';
+import classes from './Bulk.module.css';
+import { BulkDialog } from './BulkDialog';
+import { mostChosen, type BulkChoice } from './request';
+import { actionWords, bulkActions, type BulkActionName } from './words';
+
+export interface BulkBarProps {
+  /** What is selected: deployments by their ids, or machines by a filter. */
+  choice: BulkChoice;
+  /** How many that is, as it is shown to whoever selected. */
+  count: number;
+  /** Nothing is selected any more. */
+  onClear: () => void;
+}
+
+/**
+ * What can be asked of what is selected. To be mounted above a table while at
+ * least one row is selected; shows nothing to those who may not.
+ */
+export function BulkBar({ choice, count, onClear }: BulkBarProps) {
+  const may = useMay('operator');
+  const [asking, setAsking] = useState<BulkActionName | null>(null);
+  if (!may || count === 0) return null;
+  const tooMany = count > mostChosen;
+  return (
+    <div className={classes.bar} role="group" aria-label="Selected deployments">
+      <span className={classes.selected}>{count.toLocaleString('en')} selected</span>
+      {bulkActions.map((action) => (
+        <Button key={action} size="compact-sm" variant="default" disabled={tooMany} className={actionWords[action].destroys ? classes.destroys : undefined} onClick={() => setAsking(action)}>
+          {actionWords[action].label}…
+        </Button>
+      ))}
+      <Button size="compact-sm" variant="subtle" color="gray" onClick={onClear}>
+        Clear
+      </Button>
+      {tooMany ? <span className={classes.quiet}>At most {plural(mostChosen, 'deployment')} at a time: filter first.</span> : null}
+      {asking === null ? null : <BulkDialog choice={choice} action={asking} onClose={() => setAsking(null)} onStarted={onClear} />}
+    </div>
+  );
+}

@@ -1,0 +1,102 @@
+import type { BulkItemState, BulkLeftOutReason, BulkLiveFragment, BulkState, DeploymentAction } from '@/gql/generated/graphql';
+import { plural } from '@/lib/format';
+import type { StatusKind } from '@/lib/states';
+import { itemStates } from './search';
+
+/** What can be asked of many, in the order in which to offer it. */
+export const bulkActions = ['RETRY', 'CANCEL', 'CLEANUP', 'REINITIALIZE'] as const satisfies readonly DeploymentAction[];
+export type BulkActionName = (typeof bulkActions)[number];
+
+interface ActionWords {
+  label: string;
+  /** What it means for one deployment. */
+  description: string;
+  /** Something is lost by it. */
+  destroys: boolean;
+  /** What will happen, point by point. */
+  effects: readonly string[];
+}
+
+export const actionWords: Record<BulkActionName, ActionWords> = {
+  RETRY: {
+    label: 'Retry',
+    description: 'Another attempt of those that failed, from the phase that failed.',
+    destroys: false,
+    effects: ['What was done before is kept; nothing is ordered twice.', 'Machines that must boot again for it are installed anew: what is on their disks is lost.'],
+  },
+  CANCEL: {
+    label: 'Cancel',
+    description: 'Ends those that are on their way.',
+    destroys: true,
+    effects: ['Nothing new is begun, and nothing is undone.', 'What was made at the provider stays, and costs, until it is cleaned up.'],
+  },
+  CLEANUP: {
+    label: 'Clean up',
+    description: 'Releases everything that the nodes hold.',
+    destroys: true,
+    effects: ['Servers, addresses and names that were made for them are deleted at the provider.', 'What is on their disks is lost.'],
+  },
+  REINITIALIZE: {
+    label: 'Reinitialize',
+    description: 'Installs the present machines anew.',
+    destroys: true,
+    effects: ['What is on their disks is lost; their addresses stay.', 'Each becomes a new deployment.'],
+  },
+};
+
+const isBulkAction = (action: DeploymentAction): action is BulkActionName => (bulkActions as readonly string[]).includes(action);
+
+/** An action by its name for people, also one that this app does not know. */
+export const actionLabel = (action: DeploymentAction): string => (isBulkAction(action) ? actionWords[action].label : action.toLowerCase().replaceAll('_', ' '));
+
+export const leftOutWords: Record<BulkLeftOutReason, string> = {
+  NOT_CURRENT: 'have a newer deployment',
+  PROTECTED: 'are on protected nodes',
+  WRONG_STATE: 'are in a state in which it is not possible',
+};
+
+export const itemWords: Record<BulkItemState, { word: string; kind: StatusKind }> = {
+  WAITING: { word: 'Waiting', kind: 'waiting' },
+  RUNNING: { word: 'Under way', kind: 'running' },
+  SUCCEEDED: { word: 'Done', kind: 'succeeded' },
+  FAILED: { word: 'Failed', kind: 'failed' },
+  REFUSED: { word: 'Refused', kind: 'stalled' },
+  SKIPPED: { word: 'Skipped', kind: 'skipped' },
+};
+
+const stateWords: Record<BulkState, { word: string; kind: StatusKind }> = {
+  RUNNING: { word: 'Under way', kind: 'running' },
+  STOPPING: { word: 'Stopping', kind: 'canceling' },
+  CANCELING: { word: 'Ending', kind: 'canceling' },
+  DONE: { word: 'Over', kind: 'succeeded' },
+  STOPPED: { word: 'Stopped', kind: 'failed' },
+  CANCELED: { word: 'Ended early', kind: 'canceled' },
+};
+
+type Counted = Pick<BulkLiveFragment, 'counts' | 'total' | 'state'>;
+
+/** How many stand there. */
+export function countOf({ counts }: Pick<Counted, 'counts'>, state: BulkItemState): number {
+  return counts.find((each) => each.state === state)?.count ?? 0;
+}
+
+/** Which there are, what needs attention first. */
+export function countList(operation: Pick<Counted, 'counts'>): { state: BulkItemState; count: number }[] {
+  return itemStates.map((state) => ({ state, count: countOf(operation, state) })).filter(({ count }) => count > 0);
+}
+
+/** How an operation stands, in a word; one that is over is not "done" when some went wrong. */
+export function bulkKind(operation: Counted): { word: string; kind: StatusKind } {
+  const known = (stateWords as Partial<typeof stateWords>)[operation.state] ?? { word: operation.state, kind: 'unknown' as const };
+  const wrong = countOf(operation, 'FAILED') + countOf(operation, 'REFUSED');
+  return operation.state === 'DONE' && wrong > 0 ? { word: `Over, ${plural(wrong, 'problem')}`, kind: 'failed' } : known;
+}
+
+/** How far it has come, from 0 to 1: what is over counts. */
+export function bulkProgress(operation: Counted): number {
+  if (operation.total === 0) return 1;
+  return 1 - (countOf(operation, 'WAITING') + countOf(operation, 'RUNNING')) / operation.total;
+}
+
+/** No deployment is begun any more. */
+export const isEnding = ({ state }: Pick<Counted, 'state'>): boolean => state !== 'RUNNING';

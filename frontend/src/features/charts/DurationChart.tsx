@@ -1,0 +1,88 @@
+import { formatDuration, formatRough, plural } from '@/lib/format';
+import type { TimeMode } from '@/lib/format';
+import { useElementSize } from '@/ui';
+import { axisLabel, bucketLabel } from './axis';
+import classes from './Charts.module.css';
+import { runsOf, ticksOf, type DurationBucket } from './series';
+
+const height = 240;
+const left = 58;
+const right = 14;
+const top = 12;
+const bottom = 28;
+
+/** Median and 95th percentile over time: a solid line with dots, and a dashed one with squares. */
+export function DurationChart({ buckets, bucket, mode, label }: { buckets: readonly DurationBucket[]; bucket: number; mode: TimeMode; label: string }) {
+  const { ref, width } = useElementSize<HTMLDivElement>();
+  const ticks = ticksOf(Math.max(0, ...buckets.map(({ p95 }) => p95 ?? 0)), 5);
+  const most = ticks.at(-1) ?? 1;
+  const step = Math.max(0, width - left - right) / Math.max(1, buckets.length);
+  const x = (index: number): number => left + (index + 0.5) * step;
+  const y = (took: number): number => top + (1 - took / most) * (height - top - bottom);
+  const at = axisLabel(bucket, mode);
+  const name = bucketLabel(bucket, mode);
+  const every = Math.max(1, Math.ceil(buckets.length / Math.max(1, Math.floor(width / 90))));
+  const line = (points: readonly { index: number; took: number }[]): string => points.map(({ index, took }, i) => `${i === 0 ? 'M' : 'L'}${x(index).toFixed(1)} ${y(took).toFixed(1)}`).join('');
+  return (
+    <div ref={ref} className={classes.plot}>
+      {width === 0 ? null : (
+        <svg width={width} height={height} role="img" aria-label={label}>
+          {ticks.map((tick) => (
+            <g key={tick}>
+              <line x1={left} x2={width - right} y1={y(tick)} y2={y(tick)} className={classes.grid} />
+              <text x={left - 8} y={y(tick) + 4} textAnchor="end" className={classes.tick}>
+                {tick === 0 ? '0' : formatRough(tick)}
+              </text>
+            </g>
+          ))}
+          {buckets.map(({ start }, index) =>
+            index % every === 0 ? (
+              <text key={start} x={x(index)} y={height - 9} textAnchor="middle" className={classes.tick}>
+                {at(Date.parse(start))}
+              </text>
+            ) : null,
+          )}
+          {runsOf(buckets).map((run) => (
+            <g key={run[0]?.index}>
+              <path d={line(run.map(({ index, p95 }) => ({ index, took: p95 })))} className={classes.p95} />
+              <path d={line(run.map(({ index, p50 }) => ({ index, took: p50 })))} className={classes.p50} />
+              {run.map(({ index, p50, p95 }) => (
+                <g key={index}>
+                  <rect x={x(index) - 3} y={y(p95) - 3} width="6" height="6" className={classes.p95Mark} />
+                  <circle cx={x(index)} cy={y(p50)} r="3.5" className={classes.p50Mark} />
+                </g>
+              ))}
+            </g>
+          ))}
+          {buckets.map(({ start, count, p50, p95 }, index) => (
+            <rect key={start} x={left + index * step} y={top} width={step} height={height - top - bottom} className={classes.band}>
+              <title>{`${name(start)}: ${count === 0 ? 'none ended' : `${plural(count, 'end')}, median ${formatDuration(p50)}, 95 % within ${formatDuration(p95)}`}`}</title>
+            </rect>
+          ))}
+        </svg>
+      )}
+    </div>
+  );
+}
+
+/** What the two lines mean. */
+export function DurationKey() {
+  return (
+    <ul className={classes.key} aria-hidden="true">
+      <li>
+        <svg width="26" height="10">
+          <path d="M1 5h24" className={classes.p50} />
+          <circle cx="13" cy="5" r="3.5" className={classes.p50Mark} />
+        </svg>
+        median
+      </li>
+      <li>
+        <svg width="26" height="10">
+          <path d="M1 5h24" className={classes.p95} />
+          <rect x="10" y="2" width="6" height="6" className={classes.p95Mark} />
+        </svg>
+        95 of 100 within
+      </li>
+    </ul>
+  );
+}
