@@ -81,7 +81,7 @@ func (Deployment) Indexes() []ent.Index {
 		index.Fields("requested_by", "idempotency_key").Unique(),
 		index.Fields("created_at", "id"),
 		index.Fields("state", "finished_at"), // which have ended since when, without looking at all that ever have
-		index.Fields("batch_id", "state"), // how many of a batch run, and how many have failed
+		index.Fields("batch_id", "state"),    // how many of a batch run, and how many have failed
 		// The queue in its order: each that waits counts who is before it.
 		index.Fields("id").StorageKey("deployments_queued").Annotations(entsql.IndexWhere("state = 'queued'")),
 	}

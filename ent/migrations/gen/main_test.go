@@ -82,7 +82,8 @@ func TestChangesAreFound(t *testing.T) {
 	// A folder that lags behind the model: no index for the newest change, a
 	// narrower partial index, and a check and a column of yesterday.
 	for _, edit := range []struct{ file, old, new string }{
-		{"sqlite", "WHERE finished_at IS NULL;", "WHERE finished_at IS NULL AND attempt = 1;"},
+		{"sqlite", "(`deployment_id`) WHERE finished_at IS NULL;", "(`deployment_id`) WHERE finished_at IS NULL AND attempt = 1;"},
+		{"sqlite", "(`deadline_at`) WHERE finished_at IS NULL;", "(`deadline_at`) WHERE finished_at IS NULL AND attempt = 1;"},
 		{"sqlite", "`boot_id` text NULL, ", ""},
 		{"sqlite", ", 'report', 'locator')", ", 'report')"},
 		{"postgres", ", 'report'::character varying, 'locator'::character varying]", ", 'report'::character varying]"},
