@@ -120,7 +120,6 @@ describe('a person who applies changes', () => {
     await photograph(page, 'apply-preview');
     await assertAccessible(page, 'cards with their files');
     assert.deepEqual(await system.files(), [], 'a preview writes nothing');
-    opened.shown = shown;
     await leave(opened);
   });
 
@@ -172,7 +171,7 @@ describe('a person who applies changes', () => {
   });
 
   it('sees the difference to what was applied, and trusts a new key after looking at both', async () => {
-    const [host, quiet] = system.hosts;
+    const [host] = system.hosts;
     host.fate = 'boots with another key';
     const old = await host.fingerprint();
     const opened = await operator('/apply');
@@ -185,7 +184,7 @@ describe('a person who applies changes', () => {
     await photograph(page, 'apply-difference');
     await page.getByRole('button', { name: 'Apply changes to SQDN-001 alone' }).click();
     await page.getByText('Run 2 has started for 1 node').first().waitFor();
-    await card.getByText('another host key').waitFor({ timeout: back });
+    await card.getByText('another host key', { exact: true }).waitFor({ timeout: back });
     await card.getByRole('button', { name: 'Accept its new key…' }).click();
     await dialog(page).getByText(old).waitFor();
     await dialog(page).getByText(await host.fingerprint()).waitFor();
@@ -195,7 +194,6 @@ describe('a person who applies changes', () => {
     await deployed(card).waitFor({ timeout: back });
     assert.match(await readFile(join(system.work, 'cluster', 'nodes', 'node_01.json'), 'utf8'), /"mtu": "9000"/);
     host.fate = 'boots';
-    assert.notEqual(quiet.fate, 'stays down');
     await leave(opened);
   });
 
@@ -208,7 +206,7 @@ describe('a person who applies changes', () => {
     await page.getByText(/1 replaced/).waitFor();
     await page.getByRole('button', { name: 'Apply changes to SQDN-002 alone' }).click();
     await page.getByText('Run 3 has started for 1 node').first().waitFor();
-    await card.getByText('connection refused').waitFor({ timeout: back });
+    await card.getByText('connection refused', { exact: true }).waitFor({ timeout: back });
     await card.getByText(/Attempt \d+ of 60/).waitFor();
     await card.getByRole('button', { name: 'Ask it now' }).click();
     await card.getByRole('button', { name: 'Skip the proof…' }).click();

@@ -45,6 +45,8 @@ export interface CardViewProps {
   applying: boolean;
   /** A field that is to have the focus. */
   focus: Field | null;
+  /** There are so many that only those near the window are drawn. */
+  lazy: boolean;
   onFocused: () => void;
   verbs: CardVerbs;
 }
@@ -63,11 +65,12 @@ export const errorsShown = (errors: readonly FieldError[], shown: CardViewProps[
 const estimate = (card: Card): number => 420 + card.rows.length * 62;
 
 /** A node: who it is, what would be written, how it stands, and its form. */
-export const CardView = memo(function CardView({ card, index, verdict, shown, stored, row, runId, busy, applying, focus, onFocused, verbs }: CardViewProps) {
+export const CardView = memo(function CardView({ card, index, verdict, shown, stored, row, runId, busy, applying, focus, lazy, onFocused, verbs }: CardViewProps) {
   const errors = useMemo(() => errorsOf(card, verdict), [card, verdict]);
   const visible = useMemo(() => errorsShown(errors, shown), [errors, shown]);
   const body = useRef<HTMLDivElement>(null);
-  const { near, height, draw } = useNear(body);
+  const { near: inSight, height, draw } = useNear(body);
+  const near = inSight || !lazy;
   // What is to have the focus must be there, and stay.
   if (focus !== null && !near) draw();
   const opened = !card.collapsed || focus !== null;

@@ -31,7 +31,7 @@ type Host = NonNullable<HostQuery['scriptHost']>;
 /** The cards of this browser, one for the whole app. */
 const drafts = new DraftStore();
 
-/** More cards than this come closed. */
+/** More cards than this come closed, and are drawn only near the window. */
 const manyCards = 8;
 const noCards: readonly string[] = [];
 
@@ -207,6 +207,7 @@ export function Cards({ host, runId, onRun, onChanged }: CardsProps) {
               runId={runId}
               busy={busy}
               applying={sending.includes(card.id)}
+              lazy={cards.length > manyCards}
               focus={focus?.cardId === card.id ? focus.field : null}
               onFocused={focused}
               verbs={verbs}

@@ -15,6 +15,9 @@ import { useProbes, useRowsOf, useRun, useRunEvents, type RunDetails } from '@/s
 import classes from './ApplyPage.module.css';
 import { useNear } from './useNear';
 
+/** Of more hosts than this only those near the window are drawn. */
+const manyHosts = 12;
+
 /** A run: its script, its output, and each of its nodes on the way back. */
 export function RunPage() {
   const { runId } = useParams({ from: '/apply/runs/$runId' });
@@ -60,7 +63,7 @@ function Loaded({ run, cursor }: { run: RunDetails; cursor: string | null }) {
         <LogPane runId={run.id} bytes={run.logBytes} cut={run.logCut} active={isActive(run)} />
         <div className={classes.hosts}>
           {run.documents.map((document) => (
-            <Host key={document.deploymentId} document={document} row={rows.get(document.deploymentId)} runId={run.id} />
+            <Host key={document.deploymentId} document={document} row={rows.get(document.deploymentId)} runId={run.id} lazy={run.documents.length > manyHosts} />
           ))}
         </div>
         <NoticeList />
@@ -70,7 +73,7 @@ function Loaded({ run, cursor }: { run: RunDetails; cursor: string | null }) {
   );
 }
 
-function Host({ document, row, runId }: { document: StoredDocumentFragment; row: FleetRowFragment | undefined; runId: string }) {
+function Host({ document, row, runId, lazy }: { document: StoredDocumentFragment; row: FleetRowFragment | undefined; runId: string; lazy: boolean }) {
   const box = useRef<HTMLElement>(null);
   const { near } = useNear(box);
   const title = `host-${document.deploymentId}`;
@@ -88,7 +91,7 @@ function Host({ document, row, runId }: { document: StoredDocumentFragment; row:
         </h2>
         <code className={classes.quiet}>{document.file}</code>
       </header>
-      {near ? <HostPanel deploymentId={document.deploymentId} runId={runId} /> : <div className={classes.loading} />}
+      {near || !lazy ? <HostPanel deploymentId={document.deploymentId} runId={runId} /> : <div className={classes.loading} />}
       <details className={classes.document}>
         <summary>The document that was stored</summary>
         <DocumentView label={`Document of ${document.nodeName}`} content={document.content} before={null} />
