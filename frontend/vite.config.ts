@@ -42,8 +42,8 @@ export default defineConfig({
   },
   server: {
     port: 5173,
-    // The tests hold the form against the server's own golden documents.
-    fs: { allow: ['.', '../deploy/hostconfig/testdata'] },
+    // The tests hold the form against the server's own golden documents, and what is copied against its schema.
+    fs: { allow: ['.', '../deploy/hostconfig/testdata', '../graph/schema'] },
     proxy: {
       '/api': backend,
       '/graphql': { target: backend, ws: true },

@@ -32,6 +32,10 @@ const page = (all, { first, after, last, before }) => {
   };
 };
 
+const wantedBy = (filter, event) =>
+  (!filter?.nodeIds || filter.nodeIds.includes(event.bareMetalNode.id)) && (!filter?.phases || filter.phases.includes(event.phase)) && (!filter?.statuses || filter.statuses.includes(event.status)) &&
+  (!filter?.sources || filter.sources.includes(event.source)) && (!filter?.deploymentIds || filter.deploymentIds.includes(event.deployment.id));
+
 /** Builds a fleet; `root` and `subscription` answer the schema, `step` lets something happen. */
 export function createFleet({ nodes: size, seed }) {
   const rnd = random(seed);
@@ -67,7 +71,8 @@ export function createFleet({ nodes: size, seed }) {
       phase: 'PENDING', phaseKey: 'pending', phaseStatus: 'WAITING', phases: [], currentPhase: null, log: [], progress: 0, version: 1, maintenance: false,
       requestedBy: { kind: rnd() < 0.6 ? 'TOKEN' : 'USER', name: rnd() < 0.6 ? 'ci-deploy' : 'ada' }, failure: null, createdAt: iso(at), startedAt: null,
       finishedAt: null, duration: null, config: { serverProfile: node.serverProfile }, cursor, events: (args) => page(deployment.log, args),
-      estimatedFinishAt: () => (deployment.state === 'RUNNING' ? iso(Date.now() + (1 - deployment.progress) * 1500e3) : null),
+      estimatedFinishAt: () => (deployment.state === 'RUNNING' ? iso(deployment.slow ? Date.now() - 190e3 : Date.now() + (1 - deployment.progress) * 1500e3) : null),
+      late: () => deployment.state === 'RUNNING' && deployment.slow === true, stalled: () => deployment.state === 'RUNNING' && node.stale,
       stuckReason: () => stuck(deployment),
     };
     Object.assign(deployment, verbsOf(deployment));
@@ -153,7 +158,7 @@ export function createFleet({ nodes: size, seed }) {
     const node = {
       __typename: 'BareMetalNode', id: `node_${n}`, name: `metal-${['fra', 'dal', 'tok'][n % 3]}-${String(n).padStart(2, '0')}`, provider: 'IBM_VPC', serverProfile: profiles[n % 3],
       managementIp: `10.240.${Math.floor(n / 250)}.${(n % 250) + 4}`, workloadIp: null, macAddresses: [`02:00:0a:f0:00:${(n % 256).toString(16).padStart(2, '0')}`], clusterName: null,
-      labels: [{ key: 'zone', value: `eu-de-${(n % 3) + 1}` }], serverStatus: 'running', ahvIp: n === 1 ? '10.240.0.105' : null, cvmIp: n === 1 ? '10.240.0.106' : null, protected: n === 24, protectNote: n === 24 ? 'holds the demonstration' : null, resources: () => resourcesOf(node), lastSeenAt: null, stale: false, version: 1, createdAt: iso(Date.now() - 9e8), updatedAt: iso(Date.now()), list: [],
+      labels: [{ key: 'zone', value: `eu-de-${(n % 3) + 1}` }], serverStatus: 'running', ahvIp: n === 1 ? '10.240.0.105' : null, cvmIp: n === 1 ? '10.240.0.106' : null, protected: n === 24, protectNote: n === 24 ? 'holds the demonstration' : null, resources: () => resourcesOf(node), lastSeenAt: null, stale: false, get stalled() { return node.stale; }, get late() { return node.list[0]?.late() ?? false; }, version: 1, createdAt: iso(Date.now() - 9e8), updatedAt: iso(Date.now()), list: [],
       get currentDeployment() { return node.list[0] ?? null; }, get state() { return node.list[0]?.state ?? null; }, get deploymentStatus() { return node.list[0]?.phaseKey ?? 'pending'; },
       deployments: (args) => page(node.list, args),
     };
@@ -190,12 +195,13 @@ export function createFleet({ nodes: size, seed }) {
     else if (kind === 6) { const d = newDeployment(node, Date.now()); play(d, 2, 0.9); Object.assign(d.phases.at(-1), { status: 'CANCELED', finishedAt: iso(Date.now()), deadlineAt: null }); Object.assign(d, { state: 'CANCELED', phase: 'CANCELED', phaseKey: 'canceled', phaseStatus: 'CANCELED', finishedAt: iso(Date.now()), duration: 400e3 }); }
     else if (kind === 7) { const d = newDeployment(node, Date.now()); play(d, 14, 1); Object.assign(d, { state: 'CLEANING_UP', phase: 'CLEANUP', phaseKey: 'cleanup', phaseStatus: 'IN_PROGRESS' }); }
     else if (kind === 8) { const d = newDeployment(node, Date.now()); play(d, 2, 0.95, 3); fail(d, Date.now() - 5000, 'deadline_passed', 'No boot request within 60 minutes', 'Check that the network boots the server from Slipway; see its serial console.', null); }
-    else if (kind < 24) play(newDeployment(node, Date.now()), kind === 9 ? 2 : 2 + Math.floor(rnd() * 11), 0.2 + rnd() * 0.6, 0.4 + rnd());
+    else if (kind === 9) { const d = newDeployment(node, Date.now()); play(d, 9, 0.9, 2.4); d.slow = true; node.lastSeenAt = iso(Date.now() - 9000); }
+    else if (kind < 24) play(newDeployment(node, Date.now()), 2 + Math.floor(rnd() * 11), 0.2 + rnd() * 0.6, 0.4 + rnd());
     else { play(newDeployment(node, Date.now()), 14, 1); node.lastSeenAt = iso(Date.now() - rnd() * 9e6); }
   }
 
   const summary = () => ({
-    total: all.length, active: all.filter(({ state }) => state === 'RUNNING' || state === 'QUEUED').length, stalled: all.filter(({ stale }) => stale).length, byState: [], byPhase: [],
+    total: all.length, active: all.filter(({ state }) => state === 'RUNNING' || state === 'QUEUED').length, stalled: all.filter(({ stale }) => stale).length, late: all.filter(({ late }) => late).length, byState: [], byPhase: [],
     succeededLast24h: all.filter(({ state }) => state === 'SUCCEEDED').length, failedLast24h: all.filter(({ state }) => state === 'FAILED').length, durationP50: 1702000, durationP95: 2544000, asOf: iso(Date.now()), cursor: cursor(),
   });
 
@@ -246,7 +252,7 @@ export function createFleet({ nodes: size, seed }) {
 
   async function* deploymentEvents({ filter, after, heartbeatSeconds }) {
     let position = after == null ? log.length : Number(after.slice(3));
-    const wanted = (event) => !filter?.nodeIds || filter.nodeIds.includes(event.bareMetalNode.id);
+    const wanted = (event) => wantedBy(filter, event);
     const batch = () => {
       const events = log.slice(position).filter(wanted);
       position = log.length;
@@ -266,6 +272,17 @@ export function createFleet({ nodes: size, seed }) {
     bareMetalNodes: (args) => page(all, args),
     fleetSummary: summary,
     phaseCatalog: () => order.map((key, i) => ({ phase: key.toUpperCase(), key, label: labels[i], description: labels[i], ordinal: i + 1, owner: 'WORKFLOW', timeout: 600e3, weight: weights[i], typicalDuration: null, terminal: false })),
+    recentEvents: ({ first, before, filter }) => {
+      const found = log.slice(0, before == null ? log.length : Number(before.slice(3)) - 1).filter((event) => wantedBy(filter, event)).toReversed();
+      const nodes = found.slice(0, first);
+      return { nodes, edges: [], pageInfo: { hasNextPage: found.length > first, hasPreviousPage: before != null, startCursor: nodes[0]?.cursor ?? null, endCursor: nodes.at(-1)?.cursor ?? null } };
+    },
+    deployments: ({ first, filter }) => {
+      const found = all.flatMap(({ list }) => list).filter(({ state }) => !filter?.states || filter.states.includes(state)).sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
+      return page(found, { first });
+    },
+    deploymentBatch: ({ id }) => (id === 'bat_1' ? { __typename: 'DeploymentBatch', id, name: 'rack 7, second half', createdAt: iso(Date.now() - 4e6), requestedBy: { kind: 'TOKEN', name: 'ci-deploy' }, total: 12, countsByState: [], deployments: (args) => page(all.slice(0, 14).flatMap(({ list }) => list.slice(0, 1)).slice(0, 12), args) } : null),
+    serverInfo: () => ({ version: '0.9.0-mock', schemaHash: '3f6f19a2c0'.repeat(6) + '0000', now: iso(Date.now()), maxPageSize: 200, streamRetention: 7 * 864e5 }),
     deploymentEvents: ({ first, after, filter }) => {
       const from = after == null ? 0 : Number(after.slice(3));
       const events = log.slice(from).filter((event) => !filter?.nodeIds || filter.nodeIds.includes(event.bareMetalNode.id)).slice(0, first);

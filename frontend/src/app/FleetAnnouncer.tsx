@@ -5,7 +5,7 @@ import { announce } from './announcer';
 import { useStream } from './services';
 
 // Changes that are worth a word; a phase that merely goes on is not.
-const worth: ReadonlySet<StatusKind> = new Set(['succeeded', 'failed', 'stalled', 'canceled', 'cleaned']);
+const worth: ReadonlySet<StatusKind> = new Set(['succeeded', 'failed', 'stalled', 'late', 'canceled', 'cleaned']);
 
 /** Says aloud when a machine ends or gets stuck, and nothing else. */
 export function FleetAnnouncer(): null {

@@ -1,3 +1,5 @@
+import { Link } from '@tanstack/react-router';
+
 import type { TimeMode } from '@/lib/format';
 import { timeMode } from '@/lib/preferences';
 import { useStore } from '@/lib/store';
@@ -16,10 +18,50 @@ const times: { value: TimeMode; label: string }[] = [
   { value: 'relative', label: 'Relative' },
 ];
 
-/** Theme, times and who is signed in. */
-export function SettingsMenu() {
+/** Theme and times. */
+export function Appearance() {
   const { choice, choose } = useTheme();
   const time = useStore(timeMode);
+  return (
+    <>
+      <div className={classes.part}>
+        <span className={classes.name} aria-hidden="true">
+          Theme
+        </span>
+        <SegmentedControl
+          fullWidth
+          size="xs"
+          aria-label="Theme"
+          data={themes}
+          value={choice}
+          onChange={(value) => {
+            const theme = themes.find((each) => each.value === value);
+            if (theme) choose(theme.value);
+          }}
+        />
+      </div>
+      <div className={classes.part}>
+        <span className={classes.name} aria-hidden="true">
+          Times
+        </span>
+        <SegmentedControl
+          fullWidth
+          size="xs"
+          aria-label="Times"
+          data={times}
+          value={time}
+          onChange={(value) => {
+            const mode = times.find((each) => each.value === value);
+            if (mode) timeMode.set(mode.value);
+          }}
+        />
+      </div>
+    </>
+  );
+}
+
+/** Theme, times and who is signed in. */
+export function SettingsMenu() {
   const who = useStore(session);
   return (
     <Popover position="bottom-end" width={270} shadow="md" trapFocus transitionProps={{ duration: 0 }}>
@@ -33,44 +75,16 @@ export function SettingsMenu() {
         </IconButton>
       </Popover.Target>
       <Popover.Dropdown aria-label="Settings" className={classes.dropdown}>
-        <div className={classes.part}>
-          <span className={classes.name} aria-hidden="true">
-            Theme
-          </span>
-          <SegmentedControl
-            fullWidth
-            size="xs"
-            aria-label="Theme"
-            data={themes}
-            value={choice}
-            onChange={(value) => {
-              const theme = themes.find((each) => each.value === value);
-              if (theme) choose(theme.value);
-            }}
-          />
-        </div>
-        <div className={classes.part}>
-          <span className={classes.name} aria-hidden="true">
-            Times
-          </span>
-          <SegmentedControl
-            fullWidth
-            size="xs"
-            aria-label="Times"
-            data={times}
-            value={time}
-            onChange={(value) => {
-              const mode = times.find((each) => each.value === value);
-              if (mode) timeMode.set(mode.value);
-            }}
-          />
-        </div>
+        <Appearance />
         <div className={classes.who}>
           {who.status === 'signed-in' ? (
             <span>
               {who.name} <span className={classes.role}>{who.role}</span>
             </span>
           ) : null}
+          <Link to="/settings" className={classes.all}>
+            All settings
+          </Link>
           <Button size="compact-xs" variant="default" onClick={() => void signOut()}>
             Sign out
           </Button>

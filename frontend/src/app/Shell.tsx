@@ -1,5 +1,5 @@
 import { Link, Outlet, useNavigate } from '@tanstack/react-router';
-import { useState } from 'react';
+import { lazy, Suspense, useEffect, useState } from 'react';
 
 import { nextTimeMode, timeMode } from '@/lib/preferences';
 import { useStore } from '@/lib/store';
@@ -15,16 +15,25 @@ import classes from './Shell.module.css';
 import { ShortcutsDialog } from './ShortcutsDialog';
 import { useShortcuts } from './shortcuts';
 
+const Palette = lazy(() => import('./Palette').then(({ Palette: component }) => ({ default: component })));
+
 /** The frame of every page: where one is, how fresh it is, and one's settings. */
 export function Shell() {
   const [help, setHelp] = useState(false);
+  const [palette, setPalette] = useState(false);
   const navigate = useNavigate();
   const { mode } = useStore(useStream().status);
   useShortcuts({
     '?': () => setHelp(true),
     t: () => timeMode.update(nextTimeMode),
     'g f': () => void navigate({ to: '/' }),
+    'g o': () => void navigate({ to: '/overview' }),
+    'g h': () => void navigate({ to: '/history' }),
+    'g d': () => void navigate({ to: '/deploy' }),
+    'g a': () => void navigate({ to: '/artifacts' }),
+    'g s': () => void navigate({ to: '/settings' }),
   });
+  usePaletteKey(() => setPalette((opened) => !opened));
   return (
     <div className={classes.shell}>
       <a className={classes.skip} href="#main">
@@ -38,6 +47,12 @@ export function Shell() {
         <Places />
         <div className={classes.right}>
           <FreshnessPill />
+          <IconButton variant="subtle" color="gray" size="md" aria-label="Go to a node, page or action" title="Go to … (Ctrl K or ⌘K)" onClick={() => setPalette(true)} className={classes.find}>
+            <svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
+              <circle cx="7" cy="7" r="4.4" fill="none" stroke="currentColor" strokeWidth="1.7" />
+              <path d="m10.4 10.4 3.4 3.4" stroke="currentColor" strokeWidth="1.7" strokeLinecap="round" />
+            </svg>
+          </IconButton>
           <IconButton variant="subtle" color="gray" size="md" aria-label="Keyboard shortcuts" title="Keyboard shortcuts (?)" onClick={() => setHelp(true)} className={classes.help}>
             <span aria-hidden="true">?</span>
           </IconButton>
@@ -50,22 +65,55 @@ export function Shell() {
       <LiveRegion />
       <FleetAnnouncer />
       <ShortcutsDialog opened={help} onClose={() => setHelp(false)} />
+      {palette ? (
+        <Suspense fallback={null}>
+          <Palette onClose={() => setPalette(false)} onShortcuts={() => setHelp(true)} />
+        </Suspense>
+      ) : null}
     </div>
   );
 }
 
-/** Where else one may go, beside the fleet. */
+/** Ctrl K and ⌘K, also while one types. */
+function usePaletteKey(toggle: () => void): void {
+  useEffect(() => {
+    const listen = (event: KeyboardEvent): void => {
+      if (event.key.toLowerCase() !== 'k' || event.shiftKey || event.altKey || event.ctrlKey === event.metaKey) return;
+      event.preventDefault();
+      toggle();
+    };
+    document.addEventListener('keydown', listen);
+    return () => document.removeEventListener('keydown', listen);
+  });
+}
+
+/** Where one may go. */
 function Places() {
   const deploys = useMay('operator');
   const removes = useMay('admin');
-  if (!deploys) return null;
   return (
     <nav aria-label="Pages" className={classes.places}>
-      <Link to="/deploy" className={classes.place} activeProps={{ className: classes.here }}>
-        Deploy
+      <Link to="/overview" className={classes.place} activeProps={{ className: classes.here }}>
+        Overview
       </Link>
-      <Link to="/apply" className={classes.place} activeProps={{ className: classes.here }}>
-        Apply
+      <Link to="/" className={classes.place} activeOptions={{ exact: true, includeSearch: false }} activeProps={{ className: classes.here }}>
+        Fleet
+      </Link>
+      <Link to="/history" className={classes.place} activeProps={{ className: classes.here }}>
+        History
+      </Link>
+      {deploys ? (
+        <>
+          <Link to="/deploy" className={classes.place} activeProps={{ className: classes.here }}>
+            Deploy
+          </Link>
+          <Link to="/apply" className={classes.place} activeProps={{ className: classes.here }}>
+            Apply
+          </Link>
+        </>
+      ) : null}
+      <Link to="/artifacts" className={classes.place} activeProps={{ className: classes.here }}>
+        Artifacts
       </Link>
       {removes ? (
         <Link to="/resources" className={classes.place} activeProps={{ className: classes.here }}>

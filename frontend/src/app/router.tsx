@@ -3,8 +3,14 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '
 import { parseApplySearch } from '@/features/apply/search';
 import { FleetPage } from '@/features/fleet/FleetPage';
 import { parseSearch } from '@/features/fleet/filters';
+import { parseArtifactsSearch } from '@/features/artifacts/search';
+import { parseBatchSearch } from '@/features/batch/search';
+import { parseBulkSearch } from '@/features/bulk/search';
+import { parseInsightsSearch } from '@/features/charts/search';
 import { parseDeploySearch } from '@/features/deploy/search';
-import { parseNodeSearch } from '@/features/node/search';
+import { parseHistorySearch } from '@/features/history/search';
+import { parseDeploymentSearch, parseNodeSearch } from '@/features/node/search';
+import { parseSettingsSearch } from '@/features/settings/search';
 import { ErrorPage } from './ErrorPage';
 import { NotFoundPage } from './NotFoundPage';
 import { Shell } from './Shell';
@@ -23,6 +29,67 @@ const node = createRoute({
   validateSearch: parseNodeSearch,
   // The timeline and all that goes with it come when they are first needed.
   component: lazyRouteComponent(() => import('@/features/node/NodePage'), 'NodePage'),
+});
+
+const overview = createRoute({
+  getParentRoute: () => root,
+  path: '/overview',
+  component: lazyRouteComponent(() => import('@/features/overview/OverviewPage'), 'OverviewPage'),
+});
+
+const deployment = createRoute({
+  getParentRoute: () => root,
+  path: '/deployments/$deploymentId',
+  validateSearch: parseDeploymentSearch,
+  component: lazyRouteComponent(() => import('@/features/node/DeploymentPage'), 'DeploymentPage'),
+});
+
+const history = createRoute({
+  getParentRoute: () => root,
+  path: '/history',
+  validateSearch: parseHistorySearch,
+  component: lazyRouteComponent(() => import('@/features/history/HistoryPage'), 'HistoryPage'),
+});
+
+const batch = createRoute({
+  getParentRoute: () => root,
+  path: '/batches/$batchId',
+  validateSearch: parseBatchSearch,
+  component: lazyRouteComponent(() => import('@/features/batch/BatchPage'), 'BatchPage'),
+});
+
+const artifacts = createRoute({
+  getParentRoute: () => root,
+  path: '/artifacts',
+  validateSearch: parseArtifactsSearch,
+  component: lazyRouteComponent(() => import('@/features/artifacts/ArtifactsPage'), 'ArtifactsPage'),
+});
+
+const settings = createRoute({
+  getParentRoute: () => root,
+  path: '/settings',
+  validateSearch: parseSettingsSearch,
+  component: lazyRouteComponent(() => import('@/features/settings/SettingsPage'), 'SettingsPage'),
+});
+
+const insights = createRoute({
+  getParentRoute: () => root,
+  path: '/insights',
+  validateSearch: parseInsightsSearch,
+  component: lazyRouteComponent(() => import('@/features/charts/InsightsPage'), 'InsightsPage'),
+});
+
+const bulks = createRoute({
+  getParentRoute: () => root,
+  path: '/bulk',
+  component: lazyRouteComponent(() => import('@/features/bulk/BulkListPage'), 'BulkListPage'),
+});
+
+const bulk = createRoute({
+  getParentRoute: () => root,
+  path: '/bulk/$bulkId',
+  validateSearch: parseBulkSearch,
+  component: lazyRouteComponent(() => import('@/features/bulk/BulkPage'), 'BulkPage'),
 });
 
 const deploy = createRoute({
@@ -58,7 +125,7 @@ const applyRun = createRoute({
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([fleet, node, deploy, apply, applyRuns, applyRun, resources]),
+  routeTree: root.addChildren([fleet, overview, node, deployment, history, batch, artifacts, settings, insights, bulks, bulk, deploy, apply, applyRuns, applyRun, resources]),
   basepath: '/monitoring',
   defaultPreload: 'intent',
   scrollRestoration: true,

@@ -3,8 +3,14 @@ import { useEffect, useRef } from 'react';
 /** Every shortcut of the app, for the dialog that lists them. */
 export const shortcutList: readonly { keys: readonly string[]; does: string; where: string }[] = [
   { keys: ['?'], does: 'Show these shortcuts', where: 'Everywhere' },
+  { keys: ['Ctrl', 'K'], does: 'Go to a node, page or action; ⌘K on a Mac', where: 'Everywhere' },
   { keys: ['t'], does: 'Switch times: local, relative, UTC', where: 'Everywhere' },
   { keys: ['g', 'f'], does: 'Go to the fleet', where: 'Everywhere' },
+  { keys: ['g', 'o'], does: 'Go to the overview', where: 'Everywhere' },
+  { keys: ['g', 'h'], does: 'Go to the history', where: 'Everywhere' },
+  { keys: ['g', 'd'], does: 'Go to the form that deploys', where: 'Everywhere' },
+  { keys: ['g', 'a'], does: 'Go to the artifacts', where: 'Everywhere' },
+  { keys: ['g', 's'], does: 'Go to the settings', where: 'Everywhere' },
   { keys: ['/'], does: 'Filter the table', where: 'Fleet' },
   { keys: ['j', 'k'], does: 'Next and previous node', where: 'Fleet' },
   { keys: ['Enter'], does: 'Open the node', where: 'Fleet' },

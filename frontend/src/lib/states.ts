@@ -9,6 +9,7 @@ export type StatusKind =
   | 'queued'
   | 'waiting'
   | 'running'
+  | 'late'
   | 'stalled'
   | 'succeeded'
   | 'failed'
@@ -24,6 +25,7 @@ export const statusWords: Record<StatusKind, string> = {
   queued: 'Queued',
   waiting: 'Waiting',
   running: 'Running',
+  late: 'Late',
   stalled: 'Stalled',
   succeeded: 'Deployed',
   failed: 'Failed',
@@ -52,10 +54,19 @@ export function stateKind(state: DeploymentState | null | undefined): StatusKind
   return (byState as Partial<Record<string, StatusKind>>)[state] ?? 'unknown';
 }
 
-/** The kind of a machine's row: the state of its deployment, unless no sign of life makes it stalled. */
-export function rowKind(row: Pick<FleetRowFragment, 'state' | 'stale'>): StatusKind {
+/** What a machine's row says of how it comes along. */
+export type RowFacts = Pick<FleetRowFragment, 'state' | 'stale'> & Partial<Pick<FleetRowFragment, 'stalled' | 'late'>>;
+
+/**
+ * The kind of a machine's row: the state of its deployment, unless it is
+ * stalled (silent for too long, or past a deadline) or, which is less, late
+ * (slower than 95 in 100 of its kind).
+ */
+export function rowKind(row: RowFacts): StatusKind {
   const kind = stateKind(row.state);
-  return row.stale && (kind === 'running' || kind === 'canceling' || kind === 'cleaning') ? 'stalled' : kind;
+  if (kind !== 'running' && kind !== 'canceling' && kind !== 'cleaning') return kind;
+  if (row.stale || row.stalled) return 'stalled';
+  return row.late && kind === 'running' ? 'late' : kind;
 }
 
 const byStatus: Record<PhaseStatus, StatusKind> = {

@@ -6,6 +6,7 @@ export { Connection } from './connection';
 export { Backoff } from './backoff';
 export { Stream } from './stream';
 export type { Fleet, FleetSnapshot } from './fleet';
+export type { HistoryFilter, HistoryListener } from './historyChannel';
 export type { NodeListener } from './nodeChannel';
 export type { LogPiece, RunListener } from './runChannel';
 export { readWholeLog } from './wholeLog';

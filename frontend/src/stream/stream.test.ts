@@ -394,6 +394,8 @@ describe('the events of a machine', () => {
       ...live(),
       cursor: 'v1:100',
       config: {},
+      batch: null,
+      node: { __typename: 'BareMetalNode' as const, id: 'node_1', name: 'metal-1', version: 1, stale: false },
       events: {
         __typename: 'DeploymentEventConnection',
         nodes: sequences.map((n) => event(n)),
@@ -512,7 +514,7 @@ describe('the cache', () => {
         nodes,
         pageInfo: { __typename: 'PageInfo', hasPreviousPage: false, startCursor: null },
       };
-      const deployment = { ...live({ version }), cursor: `v1:${version}`, config: {}, events };
+      const deployment = { ...live({ version }), cursor: `v1:${version}`, config: {}, batch: null, node: { __typename: 'BareMetalNode', id: 'node_1', name: 'metal-1', version: 1, stale: false }, events };
       cache.writeQuery({
         query: DeploymentPageDocument,
         variables: { id: 'dep_1', last: 100 },

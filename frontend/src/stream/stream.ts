@@ -3,10 +3,12 @@ import type { ApolloClient } from '@apollo/client';
 import { observeServerTime } from '@/lib/clock';
 import type { Store } from '@/lib/store';
 import { Batcher } from './batcher';
+import { BulkChannel } from './bulkChannel';
 import type { ApplyInBatch, Channel, StreamedMessage } from './channel';
 import type { Connection } from './connection';
 import { Fleet } from './fleet';
 import { FleetChannel } from './fleetChannel';
+import { HistoryChannel, type HistoryFilter, type HistoryListener } from './historyChannel';
 import { NodeChannel, type NodeListener } from './nodeChannel';
 import { heartbeatSeconds } from './operations';
 import { ProbeChannel } from './probeChannel';
@@ -120,6 +122,22 @@ export class Stream {
       this.probeReaders -= 1;
       if (this.probeReaders === 0) this.endProbes();
     };
+  }
+
+  /** Follows the events of the whole fleet that match, from a place in the stream on. */
+  watchHistory(filter: HistoryFilter, cursor: string | null, listener: HistoryListener): () => void {
+    return this.watch(new HistoryChannel(filter, cursor, listener));
+  }
+
+  /** Follows a bulk operation until it is over. */
+  watchBulk(id: string): () => void {
+    return this.watch(new BulkChannel(this.options.client, id));
+  }
+
+  /** A place in the stream that everything shown of the fleet is at least as new as; null before the first snapshot. */
+  position(): string | null {
+    for (const { channel } of this.channels) if (channel instanceof FleetChannel) return channel.cursor;
+    return null;
   }
 
   private watch(channel: Channel): () => void {

@@ -19,6 +19,13 @@ const shapes: Record<StatusKind, React.ReactNode> = {
       <path d="M8 2.4a5.6 5.6 0 0 1 0 11.2z" fill="currentColor" />
     </>
   ),
+  // A sand-glass: time has run through.
+  late: (
+    <>
+      <path d="M4 2h8M4 14h8M5 2.2v2.2L8 8l3-3.6V2.2M5 13.8v-2.2L8 8l3 3.6v2.2" {...stroke} strokeWidth={1.5} />
+      <path d="M6.3 13.2 8 11l1.7 2.2z" fill="currentColor" />
+    </>
+  ),
   stalled: (
     <>
       <path d="M8 1.9 14.4 13.4H1.6z" {...stroke} />

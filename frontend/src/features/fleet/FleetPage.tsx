@@ -5,14 +5,17 @@ import { useShortcuts } from '@/app/shortcuts';
 import { useStream } from '@/app/services';
 import { useMay } from '@/app/session';
 import { useTitle } from '@/app/useTitle';
+import { nodesExport } from '@/lib/exports';
 import { formatDuration, plural } from '@/lib/format';
+import { handoffFleet } from '@/lib/handoff';
 import { useStore } from '@/lib/store';
-import { Button, Command, EmptyState, StatusMark, TextInput } from '@/ui';
+import { Button, Command, CopyAs, EmptyState, ExportLinks, StatusMark, TextInput } from '@/ui';
+import { ColumnChoice } from './ColumnChoice';
 import { CountFilters } from './CountFilters';
 import classes from './FleetPage.module.css';
 import { FleetSkeleton } from './FleetSkeleton';
 import { FleetTable } from './FleetTable';
-import { countGroups, selectRows, shownGroups, toggleGroup, type FleetSearch, type Group, type SortKey } from './filters';
+import { countGroups, groupStates, selectRows, shownGroups, toggleGroup, type FleetSearch, type Group, type SortKey } from './filters';
 import { useFleet } from './useFleet';
 import { useHeldOrder } from './useHeldOrder';
 
@@ -29,7 +32,7 @@ export function FleetPage() {
   // The map of rows is one and the same; the snapshot around it is new after a change.
   const counts = useMemo(() => countGroups(fleet.rows.values()), [fleet]);
   const fresh = useMemo(() => selectRows(fleet.rows.values(), search).map(({ id }) => id), [fleet, search]);
-  const { ids, moves, apply } = useHeldOrder(fresh, JSON.stringify(search), held);
+  const { ids, moves, apply } = useHeldOrder(fresh, JSON.stringify({ ...search, cols: undefined }), held);
 
   useTitle(fleetTitle(counts, rows.size, complete));
   useShortcuts({ '/': () => filterInput.current?.focus() });
@@ -38,6 +41,10 @@ export function FleetPage() {
     const same = (search.sort ?? 'attention') === sort;
     const { sort: _, desc: __, ...rest } = search;
     change({ ...rest, ...(sort === 'attention' ? {} : { sort }), ...(same && !search.desc ? { desc: true } : {}) });
+  };
+  const onColumns = (cols: string | undefined): void => {
+    const { cols: _, ...rest } = search;
+    change(cols === undefined ? rest : { ...rest, cols });
   };
   const onText = (q: string): void => {
     const { q: _, ...rest } = search;
@@ -85,6 +92,11 @@ export function FleetPage() {
               {plural(moves, 'row')} would move · apply
             </Button>
           ) : null}
+          <div className={classes.right}>
+            <ExportLinks what="nodes" href={(format) => nodesExport({ text: search.q ?? '', states: groupStates(shownGroups(search.show)), late: search.show === 'late' ? true : null }, format)} />
+            <CopyAs handoff={handoffFleet(globalThis.location.origin, { text: search.q ?? '', states: groupStates(shownGroups(search.show)) })} size="compact-xs" />
+            <ColumnChoice cols={search.cols} onChange={onColumns} />
+          </div>
         </div>
         {ids.length > 0 ? <FleetTable ids={ids} search={search} onSort={onSort} onHold={setHeld} /> : <Nothing complete={complete} total={rows.size} onClear={() => change({})} />}
       </section>
@@ -94,7 +106,7 @@ export function FleetPage() {
 
 function fleetTitle(counts: Record<Group, number>, total: number, complete: boolean): string {
   if (!complete && total === 0) return 'Fleet';
-  const parts = [counts.failed > 0 ? `${counts.failed} failed` : '', counts.stalled > 0 ? `${counts.stalled} stalled` : '', counts.running > 0 ? `${counts.running} running` : ''].filter((part) => part !== '');
+  const parts = [counts.failed > 0 ? `${counts.failed} failed` : '', counts.stalled > 0 ? `${counts.stalled} stalled` : '', counts.late > 0 ? `${counts.late} late` : '', counts.running > 0 ? `${counts.running} running` : ''].filter((part) => part !== '');
   return parts.length > 0 ? parts.join(', ') : plural(total, 'node');
 }
 

@@ -1,14 +1,14 @@
 import { useFragment } from '@apollo/client/react';
 import { useTable } from '@tanstack/react-table';
 import { useWindowVirtualizer } from '@tanstack/react-virtual';
-import { memo, useLayoutEffect, useMemo, useRef, useState } from 'react';
+import { memo, useLayoutEffect, useMemo, useRef, useState, type CSSProperties } from 'react';
 
 import { useShortcuts } from '@/app/shortcuts';
 import { FleetRowFragmentDoc } from '@/gql/generated/graphql';
 import { useMediaQuery } from '@/ui';
-import { columnKit, columns, features, type ColumnId, type RowRef } from './columns';
+import { columnOf, columns, features, type RowRef } from './columns';
 import classes from './FleetTable.module.css';
-import type { FleetSearch, SortKey } from './filters';
+import { chosenColumns, type ColumnId, type FleetSearch, type SortKey } from './filters';
 
 export interface FleetTableProps {
   ids: readonly string[];
@@ -21,6 +21,11 @@ export interface FleetTableProps {
 /** The fleet's rows, of which only those in view exist. */
 export function FleetTable({ ids, search, onSort, onHold }: FleetTableProps) {
   const narrow = useMediaQuery('(max-width: 760px)', false, { getInitialValueInEffect: false });
+  const medium = useMediaQuery('(max-width: 1000px)', false, { getInitialValueInEffect: false });
+  const wide = useMediaQuery('(min-width: 1121px)', true, { getInitialValueInEffect: false });
+  const room = narrow ? 760 : medium ? 920 : wide ? 1280 : 1000;
+  const shown = useMemo(() => chosenColumns(search.cols).filter((id) => narrow || (columnOf(id).from ?? 0) <= room), [search.cols, narrow, room]);
+  const template = shown.map((id) => columnOf(id).width).join(' ');
   const rowHeight = narrow ? 82 : 44;
   const data = useMemo<RowRef[]>(() => ids.map((id) => ({ id })), [ids]);
   const table = useTable({ features, columns, data, getRowId: ({ id }) => id });
@@ -53,13 +58,15 @@ export function FleetTable({ ids, search, onSort, onHold }: FleetTableProps) {
   useShortcuts({ j: () => focusRow(1), k: () => focusRow(-1) });
 
   return (
-    <div className={classes.table} role="table" aria-label="Nodes" aria-rowcount={rows.length + 1}>
+    <div className={classes.table} style={{ '--columns': template } as CSSProperties} role="table" aria-label="Nodes" aria-rowcount={rows.length + 1}>
       <div role="rowgroup" className={classes.head}>
         {table.getHeaderGroups().map((group) => (
           <div key={group.id} role="row" aria-rowindex={1} className={classes.row}>
-            {group.headers.map((header) => (
-              <HeaderCell key={header.id} id={header.column.id as ColumnId} search={search} onSort={onSort} />
-            ))}
+            {group.headers
+              .filter((header) => shown.includes(header.column.id as ColumnId))
+              .map((header) => (
+                <HeaderCell key={header.id} id={header.column.id as ColumnId} search={search} onSort={onSort} />
+              ))}
           </div>
         ))}
       </div>
@@ -75,7 +82,7 @@ export function FleetTable({ ids, search, onSort, onHold }: FleetTableProps) {
       >
         {virtual.getVirtualItems().map(({ index, start }) => {
           const row = rows[index];
-          return row ? <Row key={row.id} id={row.id} index={index} offset={start - top} height={rowHeight} /> : null;
+          return row ? <Row key={row.id} id={row.id} index={index} offset={start - top} height={rowHeight} shown={shown} /> : null;
         })}
       </div>
     </div>
@@ -83,7 +90,7 @@ export function FleetTable({ ids, search, onSort, onHold }: FleetTableProps) {
 }
 
 function HeaderCell({ id, search, onSort }: { id: ColumnId; search: FleetSearch; onSort: (sort: SortKey) => void }) {
-  const { title, sort } = columnKit[id];
+  const { title, sort } = columnOf(id);
   const sorted = (search.sort ?? 'attention') === sort;
   const direction = search.desc ? 'descending' : 'ascending';
   return (
@@ -99,7 +106,7 @@ function HeaderCell({ id, search, onSort }: { id: ColumnId; search: FleetSearch;
 }
 
 // Drawn again when its own machine changes, and not when another does.
-const Row = memo(function Row({ id, index, offset, height }: { id: string; index: number; offset: number; height: number }) {
+const Row = memo(function Row({ id, index, offset, height, shown }: { id: string; index: number; offset: number; height: number; shown: readonly ColumnId[] }) {
   const { data, complete } = useFragment({
     fragment: FleetRowFragmentDoc,
     fragmentName: 'FleetRow',
@@ -115,9 +122,9 @@ const Row = memo(function Row({ id, index, offset, height }: { id: string; index
       className={`${classes.row} ${classes.line}`}
       style={{ height, transform: `translateY(${offset}px)` }}
     >
-      {(Object.keys(columnKit) as ColumnId[]).map((column) => (
+      {shown.map((column) => (
         <div key={column} role="cell" className={classes.cell} data-column={column}>
-          {columnKit[column].cell(data)}
+          {columnOf(column).cell(data)}
         </div>
       ))}
     </div>

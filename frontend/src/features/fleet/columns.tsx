@@ -3,11 +3,12 @@ import { createColumnHelper, tableFeatures } from '@tanstack/react-table';
 import type { ReactNode } from 'react';
 
 import type { FleetRowFragment } from '@/gql/generated/graphql';
+import { rowEta } from '@/lib/eta';
 import { phaseLabel } from '@/lib/phases';
 import { rowKind } from '@/lib/states';
-import { Instant, Progress, StatusMark } from '@/ui';
+import { EtaMark, Instant, Progress, StatusMark } from '@/ui';
 import classes from './FleetTable.module.css';
-import type { SortKey } from './filters';
+import { columnIds, type ColumnId, type SortKey } from './filters';
 import { PhaseStrip } from './PhaseStrip';
 
 /** What the table holds of a row: its id. All else is read from the cache where it is drawn. */
@@ -18,6 +19,10 @@ export interface RowRef {
 interface Column {
   title: string;
   sort: SortKey;
+  /** Its share of the table's width, for a grid. */
+  width: string;
+  /** Dropped when the window is narrower than this, px. */
+  from?: number;
   cell: (row: FleetRowFragment) => ReactNode;
 }
 
@@ -30,48 +35,63 @@ function Phase({ row }: { row: FleetRowFragment }) {
     <span className={classes.phase}>
       <span className={classes.phaseName} title={failure?.message ?? undefined}>
         {text}
+        {card.attempt > 1 ? <span className={classes.again}> · attempt {card.attempt}</span> : null}
         {card.phaseStatus === 'WAITING' && card.state === 'RUNNING' ? <span className={classes.quiet}> · waiting</span> : null}
       </span>
-      <PhaseStrip card={card} stale={row.stale} />
+      <PhaseStrip card={card} stale={row.stale || row.stalled} />
     </span>
   );
 }
 
 /** The columns, by id, in their order. */
 export const columnKit = {
-  state: { title: 'State', sort: 'attention', cell: (row) => <StatusMark kind={rowKind(row)} /> },
+  state: { title: 'State', sort: 'attention', width: '112px', cell: (row) => <StatusMark kind={rowKind(row)} /> },
   name: {
     title: 'Name',
     sort: 'name',
+    width: 'minmax(120px, 1.3fr)',
     cell: (row) => (
       <Link to="/nodes/$nodeId" params={{ nodeId: row.id }} className={classes.name} data-row-link>
         {row.name}
       </Link>
     ),
   },
-  profile: { title: 'Profile', sort: 'profile', cell: (row) => <span className={classes.cut} title={row.serverProfile}>{row.serverProfile}</span> },
-  ip: { title: 'IP address', sort: 'ip', cell: (row) => <span className={classes.mono}>{row.managementIp ?? '–'}</span> },
-  phase: { title: 'Phase', sort: 'phase', cell: (row) => <Phase row={row} /> },
+  profile: { title: 'Profile', sort: 'profile', width: 'minmax(110px, 1fr)', from: 1120, cell: (row) => <span className={classes.cut} title={row.serverProfile}>{row.serverProfile}</span> },
+  ip: { title: 'IP address', sort: 'ip', width: '114px', from: 920, cell: (row) => <span className={classes.mono}>{row.managementIp ?? '–'}</span> },
+  phase: { title: 'Phase', sort: 'phase', width: 'minmax(190px, 1.5fr)', cell: (row) => <Phase row={row} /> },
   progress: {
     title: 'Progress',
     sort: 'progress',
+    width: 'minmax(104px, 0.8fr)',
     cell: (row) =>
       row.currentDeployment ? <Progress value={row.currentDeployment.progress} kind={rowKind(row)} label={`Progress of ${row.name}`} /> : <span className={classes.quiet}>–</span>,
+  },
+  eta: {
+    title: 'Expected end',
+    sort: 'eta',
+    width: '128px',
+    from: 1000,
+    cell: (row) => (row.state === 'RUNNING' ? <EtaMark of={(now) => rowEta(row, now)} none={<span className={classes.quiet}>–</span>} /> : <span className={classes.quiet}>–</span>),
   },
   attempt: {
     title: 'Attempt',
     sort: 'attempt',
+    width: '64px',
+    from: 920,
     cell: (row) => <span className={row.currentDeployment && row.currentDeployment.attempt > 1 ? classes.again : undefined}>{row.currentDeployment?.attempt ?? '–'}</span>,
   },
-  seen: { title: 'Last seen', sort: 'seen', cell: (row) => <Instant at={row.lastSeenAt} className={row.stale ? classes.stale : classes.seen} /> },
-} satisfies Record<string, Column>;
+  server: { title: 'Server', sort: 'server', width: '100px', from: 920, cell: (row) => <span className={classes.cut}>{row.serverStatus ?? '–'}</span> },
+  provider: { title: 'Provider', sort: 'provider', width: '84px', from: 920, cell: (row) => <span className={classes.cut}>{row.provider.toLowerCase()}</span> },
+  created: { title: 'Registered', sort: 'created', width: '150px', from: 920, cell: (row) => <Instant at={row.createdAt} className={classes.seen} /> },
+  seen: { title: 'Last seen', sort: 'seen', width: '112px', cell: (row) => <Instant at={row.lastSeenAt} className={row.stale ? classes.stale : classes.seen} /> },
+} satisfies Record<ColumnId, Column>;
 
-export type ColumnId = keyof typeof columnKit;
+export const columnOf = (id: ColumnId): Column => columnKit[id];
 
 export const features = tableFeatures({});
 
 const helper = createColumnHelper<typeof features, RowRef>();
 
 export const columns = helper.columns(
-  (Object.keys(columnKit) as ColumnId[]).map((id) => helper.display({ id, header: columnKit[id].title })),
+  columnIds.map((id) => helper.display({ id, header: columnKit[id].title })),
 );

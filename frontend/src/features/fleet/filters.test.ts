@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { at, card, row } from '@/test/fixtures';
-import { countGroups, parseSearch, selectRows, shownGroups, toggleGroup } from './filters';
+import { chosenColumns, colsParameter, countGroups, parseSearch, selectRows, shownGroups, toggleGroup } from './filters';
 
 const fleet = [
   row('node_10', { state: 'SUCCEEDED', currentDeployment: card({ state: 'SUCCEEDED', phase: 'DEPLOYED', phaseKey: 'deployed', progress: 1 }) }),
@@ -55,11 +55,26 @@ describe('the URL of the fleet page', () => {
   });
 });
 
+describe('the columns', () => {
+  it('are the usual ones unless others were chosen', () => {
+    expect(parseSearch({})).toEqual({});
+    expect(parseSearch({ cols: 'seen,nonsense,server,name' })).toEqual({ cols: 'server,seen' });
+    expect(parseSearch({ cols: chosenColumns(undefined).join(',') })).toEqual({});
+    expect(chosenColumns('server,seen')).toEqual(['state', 'name', 'server', 'seen']);
+  });
+
+  it('always have the state and the name', () => {
+    expect(chosenColumns('nonsense')).toEqual(['state', 'name']);
+    expect(chosenColumns(colsParameter(['state', 'name']))).toEqual(['state', 'name']);
+  });
+});
+
 describe('the rows', () => {
   it('are counted once each; a stale run is stalled and not running', () => {
     expect(countGroups(fleet)).toEqual({
       failed: 1,
       stalled: 1,
+      late: 0,
       running: 1,
       queued: 0,
       deployed: 1,
@@ -67,6 +82,13 @@ describe('the rows', () => {
       cleaned: 0,
       registered: 1,
     });
+  });
+
+  it('tell late from stalled; one that is both is stalled', () => {
+    const rows = [row('node_1', { late: true }), row('node_2', { late: true, stalled: true }), row('node_3', { late: true, state: 'SUCCEEDED' })];
+    expect(countGroups(rows)).toMatchObject({ late: 1, stalled: 1, deployed: 1, running: 0 });
+    expect(selectRows(rows, {}).map(({ id }) => id)).toEqual(['node_2', 'node_1', 'node_3']);
+    expect(selectRows(rows, { show: 'late' }).map(({ id }) => id)).toEqual(['node_1']);
   });
 
   it('come with those first that need attention', () => {

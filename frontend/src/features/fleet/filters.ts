@@ -1,14 +1,15 @@
-import type { FleetRowFragment } from '@/gql/generated/graphql';
+import type { DeploymentState, FleetRowFragment } from '@/gql/generated/graphql';
 import { phaseLabel, phaseOrder } from '@/lib/phases';
 import { rowKind, statusWords, type StatusKind } from '@/lib/states';
 
 /** The counts above the table; each is a filter. */
-export const groups = ['failed', 'stalled', 'running', 'queued', 'deployed', 'canceled', 'cleaned', 'registered'] as const;
+export const groups = ['failed', 'stalled', 'late', 'running', 'queued', 'deployed', 'canceled', 'cleaned', 'registered'] as const;
 export type Group = (typeof groups)[number];
 
 const groupOf: Record<StatusKind, Group> = {
   failed: 'failed',
   stalled: 'stalled',
+  late: 'late',
   running: 'running',
   waiting: 'running',
   queued: 'queued',
@@ -22,9 +23,28 @@ const groupOf: Record<StatusKind, Group> = {
   unknown: 'registered',
 };
 
+/** States of the server that a group has; a group that is not a state of its own is among those under way. */
+const statesOf: Record<Group, readonly DeploymentState[]> = {
+  failed: ['FAILED'],
+  stalled: ['RUNNING'],
+  late: ['RUNNING'],
+  running: ['RUNNING'],
+  queued: ['QUEUED'],
+  deployed: ['SUCCEEDED'],
+  canceled: ['CANCELING', 'CANCELED'],
+  cleaned: ['CLEANING_UP', 'CLEANED_UP'],
+  registered: [],
+};
+
+/** The server's states of some groups, each once. */
+export function groupStates(shown: readonly Group[]): DeploymentState[] {
+  return [...new Set(shown.flatMap((group) => statesOf[group]))];
+}
+
 export const groupWords: Record<Group, { word: string; kind: StatusKind }> = {
   failed: { word: 'Failed', kind: 'failed' },
   stalled: { word: 'Stalled', kind: 'stalled' },
+  late: { word: 'Late', kind: 'late' },
   running: { word: 'Running', kind: 'running' },
   queued: { word: 'Queued', kind: 'queued' },
   deployed: { word: 'Deployed', kind: 'succeeded' },
@@ -33,7 +53,7 @@ export const groupWords: Record<Group, { word: string; kind: StatusKind }> = {
   registered: { word: 'Registered', kind: 'registered' },
 };
 
-export const sortKeys = ['attention', 'name', 'profile', 'ip', 'phase', 'progress', 'attempt', 'seen'] as const;
+export const sortKeys = ['attention', 'name', 'profile', 'ip', 'phase', 'progress', 'eta', 'attempt', 'server', 'provider', 'created', 'seen'] as const;
 export type SortKey = (typeof sortKeys)[number];
 
 /** What the URL of the fleet page says. Everything left out has its default. */
@@ -46,6 +66,8 @@ export interface FleetSearch {
   sort?: SortKey;
   /** Sorted the other way round. */
   desc?: boolean;
+  /** Columns to show, separated by commas; the usual ones when left out. */
+  cols?: string;
 }
 
 /** Reads the URL; what makes no sense is left out rather than refused. */
@@ -58,7 +80,30 @@ export function parseSearch(raw: Record<string, unknown>): FleetSearch {
   const sort = sortKeys.find((key) => key === raw.sort);
   if (sort && sort !== 'attention') search.sort = sort;
   if (raw.desc === true || raw.desc === 'true') search.desc = true;
+  const cols = typeof raw.cols === 'string' ? colsParameter(chosenColumns(raw.cols)) : undefined;
+  if (cols !== undefined) search.cols = cols;
   return search;
+}
+
+/** Every column, in the order of the table. */
+export const columnIds = ['state', 'name', 'profile', 'ip', 'phase', 'progress', 'eta', 'attempt', 'server', 'provider', 'created', 'seen'] as const;
+export type ColumnId = (typeof columnIds)[number];
+
+/** Columns that are always there: how it stands, and who it is. */
+export const fixedColumns: ReadonlySet<ColumnId> = new Set(['state', 'name']);
+
+const usual: ReadonlySet<ColumnId> = new Set(['state', 'name', 'profile', 'ip', 'phase', 'progress', 'eta', 'seen']);
+
+/** The columns that the URL asks for, in the order of the table. */
+export function chosenColumns(cols: string | undefined): ColumnId[] {
+  const named = cols === undefined ? usual : new Set(cols.split(',').map((word) => word.trim()));
+  return columnIds.filter((id) => fixedColumns.has(id) || named.has(id));
+}
+
+/** The URL's value for a choice; undefined for the usual one. */
+export function colsParameter(chosen: readonly ColumnId[]): string | undefined {
+  if (chosen.length === usual.size && chosen.every((id) => usual.has(id))) return undefined;
+  return chosen.filter((id) => !fixedColumns.has(id)).join(',') || 'name';
 }
 
 /** The groups named in the URL, in the order of the page, each once. */
@@ -90,7 +135,7 @@ function matchesText(row: FleetRowFragment, words: readonly string[]): boolean {
     row.serverProfile,
     statusWords[rowKind(row)],
     card ? `${phaseLabel(card.phase, card.phaseKey)} ${card.phaseKey}` : '',
-    card?.failure?.code ?? '',
+    card?.failure ? `${card.failure.code} ${phaseLabel(card.failure.phase, card.failure.phaseKey)} ${card.failure.phaseKey}` : '',
   ]
     .join('\n')
     .toLowerCase();
@@ -100,17 +145,18 @@ function matchesText(row: FleetRowFragment, words: readonly string[]): boolean {
 const attention: Record<StatusKind, number> = {
   failed: 0,
   stalled: 1,
-  canceling: 2,
-  cleaning: 3,
-  running: 4,
-  waiting: 4,
-  queued: 5,
-  unknown: 6,
-  registered: 7,
-  canceled: 8,
-  cleaned: 9,
-  succeeded: 10,
-  skipped: 10,
+  late: 2,
+  canceling: 3,
+  cleaning: 4,
+  running: 5,
+  waiting: 5,
+  queued: 6,
+  unknown: 7,
+  registered: 8,
+  canceled: 9,
+  cleaned: 10,
+  succeeded: 11,
+  skipped: 11,
 };
 
 const naturalKeys = new Map<string, string>();
@@ -139,7 +185,12 @@ const sortValue: Record<SortKey, (row: FleetRowFragment) => string | number> = {
   ip: (row) => naturalKey(row.managementIp ?? '~'),
   phase: phaseIndex,
   progress: (row) => row.currentDeployment?.progress ?? -1,
+  // Those without an estimate last.
+  eta: (row) => (row.state === 'RUNNING' ? (row.currentDeployment?.estimatedFinishAt ?? '~') : '~~'),
   attempt: (row) => row.currentDeployment?.attempt ?? 0,
+  server: (row) => row.serverStatus ?? '~',
+  provider: (row) => row.provider,
+  created: (row) => row.createdAt,
   // The longest silent one first.
   seen: (row) => row.lastSeenAt ?? '',
 };

@@ -1,25 +1,13 @@
-import type { ReactNode } from 'react';
-
-import { useNow } from '@/lib/clock';
-import { formatDuration, formatRelative } from '@/lib/format';
-import { isOver, rowKind } from '@/lib/states';
-import { Instant, Progress, StatusMark } from '@/ui';
+import { handoffNode } from '@/lib/handoff';
+import { rowKind } from '@/lib/states';
+import { CopyAs, Instant, Progress, StatusMark } from '@/ui';
 import { ActionBar } from './actions/ActionBar';
+import { DeploymentFacts, Fact } from './DeploymentFacts';
 import classes from './NodeHeader.module.css';
-import { isLate } from './StuckCard';
 import type { DeploymentDetails, NodeDetails } from './useNode';
 
-function Fact({ name, children }: { name: string; children: ReactNode }) {
-  return (
-    <div className={classes.fact}>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
-  );
-}
-
 /** Who the machine is and how its deployment stands. */
-export function NodeHeader({ node, deployment }: { node: NodeDetails; deployment: DeploymentDetails | null }) {
+export function NodeHeader({ node, deployment, typical }: { node: NodeDetails; deployment: DeploymentDetails | null; /** How long such a deployment takes, in ms. */ typical: number | null }) {
   const kind = rowKind(node);
   const current = node.currentDeployment;
   return (
@@ -29,7 +17,10 @@ export function NodeHeader({ node, deployment }: { node: NodeDetails; deployment
         <StatusMark kind={kind} live />
         {node.protected ? <span className={classes.held}>Protected{node.protectNote === null ? '' : `: ${node.protectNote}`}</span> : null}
         {current && deployment && current.id !== deployment.id ? <span className={classes.note}>Deployment {deployment.number} is shown; the current one is {current.number}.</span> : null}
-        <div className={classes.actions}>{deployment && current?.id === deployment.id ? <ActionBar node={node} deployment={deployment} /> : null}</div>
+        <div className={classes.actions}>
+          <CopyAs handoff={handoffNode(globalThis.location.origin, node)} />
+          {deployment && current?.id === deployment.id ? <ActionBar node={node} deployment={deployment} /> : null}
+        </div>
       </div>
       {deployment ? (
         <div className={classes.progress}>
@@ -54,7 +45,7 @@ export function NodeHeader({ node, deployment }: { node: NodeDetails; deployment
           <Instant at={node.lastSeenAt} className={node.stale ? classes.stale : undefined} />
         </Fact>
         {node.serverStatus === null ? null : <Fact name="Server (provider)">{node.serverStatus}</Fact>}
-        {deployment ? <DeploymentFacts deployment={deployment} /> : null}
+        {deployment ? <DeploymentFacts deployment={deployment} silent={node.stale} typical={typical} /> : null}
         {node.labels.map(({ key, value }) => (
           <Fact key={key} name={key}>
             {value}
@@ -72,42 +63,5 @@ function Address({ name, ip }: { name: string; ip: string | null }) {
     <Fact name={name}>
       <span className={classes.mono}>{ip}</span>
     </Fact>
-  );
-}
-
-const kinds: Partial<Record<DeploymentDetails['kind'], string>> = { REINITIALIZE: ', reinitialized', ADOPT: ', adopted' };
-
-function DeploymentFacts({ deployment }: { deployment: DeploymentDetails }) {
-  const over = isOver(deployment.state);
-  const now = useNow(!over);
-  const begin = Date.parse(deployment.startedAt ?? deployment.createdAt);
-  const elapsed = deployment.duration ?? (deployment.finishedAt === null ? now : Date.parse(deployment.finishedAt)) - begin;
-  const eta = deployment.estimatedFinishAt;
-  return (
-    <>
-      <Fact name="Deployment">
-        {deployment.number}, attempt {deployment.attempt}
-        {kinds[deployment.kind]}
-      </Fact>
-      <Fact name="Requested by">
-        {deployment.requestedBy.name} <span className={classes.quiet}>({deployment.requestedBy.kind.toLowerCase()})</span>
-      </Fact>
-      <Fact name={over ? 'Took' : 'Running for'}>
-        <span className={classes.number}>{formatDuration(elapsed)}</span>
-      </Fact>
-      {over || eta === null ? null : (
-        <Fact name="Expected end">
-          {Date.parse(eta) > now ? `about ${formatRelative(Date.parse(eta), now)}` : <span className={classes.stale}>late, was expected {formatRelative(Date.parse(eta), now)}</span>}
-        </Fact>
-      )}
-      {deployment.stuckReason === null || isLate(deployment.stuckReason, false) ? null : (
-        <Fact name="Waits for">
-          {deployment.stuckReason.awaiting}
-          {deployment.stuckReason.position === null ? null : `, place ${deployment.stuckReason.position.toLocaleString('en')} in the queue`}{' '}
-          <span className={classes.quiet}>({formatDuration(now - Date.parse(deployment.stuckReason.since))})</span>
-        </Fact>
-      )}
-      {deployment.maintenance ? <Fact name="Maintenance">Clocks are stopped</Fact> : null}
-    </>
   );
 }

@@ -1,25 +1,21 @@
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
-import { useMemo } from 'react';
 
 import { ErrorPage } from '@/app/ErrorPage';
 import { NotFoundPage } from '@/app/NotFoundPage';
 import { useMay } from '@/app/session';
 import { useTitle } from '@/app/useTitle';
 import { formatPercent } from '@/lib/format';
-import { phaseLabel, phaseOrder } from '@/lib/phases';
+import { phaseLabel } from '@/lib/phases';
 import { rowKind, statusWords } from '@/lib/states';
 import { Command, EmptyState, Panel, StatusMark } from '@/ui';
-import { CleanupPanel } from './CleanupPanel';
 import { DeploymentList } from './DeploymentList';
-import { EventList } from './EventList';
-import { FailureCard } from './FailureCard';
+import { DeploymentView } from './DeploymentView';
 import { NodeHeader } from './NodeHeader';
 import classes from './NodePage.module.css';
 import type { NodeSearch } from './search';
 import { ResourcesPanel } from './ResourcesPanel';
-import { isLate, StuckCard } from './StuckCard';
-import { TimelinePanel } from './timeline/TimelinePanel';
-import { useDeployment, useNodeDetails, useNodeEvents, usePhaseCatalog, type DeploymentDetails, type NodeDetails } from './useNode';
+import { ScriptPanels } from './ScriptPanels';
+import { useDeployment, useNodeDetails, useNodeEvents, usePhases, type NodeDetails } from './useNode';
 
 /** One machine: how it stands, its timeline, its events. */
 export function NodePage() {
@@ -48,19 +44,10 @@ function Loaded({ node }: { node: NodeDetails }) {
   // Without a deployment there is no position: live from now on.
   useNodeEvents(node.id, currentId === undefined && search.deployment === undefined ? null : deployment?.cursor, refetch);
 
-  const catalog = usePhaseCatalog(deployment?.provider);
-  const known = useMemo(() => {
-    if (catalog) return catalog.filter(({ terminal, phase }) => !terminal && phase !== 'CLEANUP').map(({ key, label }) => ({ key, label }));
-    return phaseOrder(node.provider).map((phase) => ({ key: phase.toLowerCase(), label: phaseLabel(phase, phase.toLowerCase()) }));
-  }, [catalog, node.provider]);
+  const { known, typical } = usePhases(deployment?.provider ?? node.provider, deployment?.phases);
 
   const may = useMay('operator');
   useTitle(titleOf(node));
-  const togglePhase = (key: string): void => {
-    const { phase, ...rest } = search;
-    change(phase === key ? rest : { ...rest, phase: key });
-  };
-
   return (
     <>
       <nav aria-label="Breadcrumb" className={classes.crumbs}>
@@ -68,7 +55,7 @@ function Loaded({ node }: { node: NodeDetails }) {
         <span aria-hidden="true">/</span>
         <span aria-current="page">{node.name}</span>
       </nav>
-      <NodeHeader node={node} deployment={deployment} />
+      <NodeHeader node={node} deployment={deployment} typical={typical} />
       {deployment === null && error ? <ErrorPage error={error} retry={() => void refetch()} /> : null}
       {deployment === null && currentId === undefined ? (
         <Panel title="Deployments">
@@ -84,55 +71,19 @@ function Loaded({ node }: { node: NodeDetails }) {
         </Panel>
       ) : null}
       {deployment ? (
-        <Details node={node} deployment={deployment} known={known} search={search} change={change} togglePhase={togglePhase} fetchMore={fetchMore} />
+        <>
+          {node.provider === 'SCRIPT' && deployment.id === currentId ? <ScriptPanels node={node} deploymentId={deployment.id} /> : null}
+          <DeploymentView deployment={deployment} silent={node.stale} known={known} search={search} change={({ phase, view }) => change({ ...kept(search), ...(phase === undefined ? {} : { phase }), ...(view === undefined ? {} : { view }) })} fetchMore={fetchMore} aside={<DeploymentList node={node} shownId={deployment.id} />} />
+          <ResourcesPanel resources={node.resources} />
+        </>
       ) : null}
     </>
   );
 }
 
-interface DetailsProps {
-  node: NodeDetails;
-  deployment: DeploymentDetails;
-  known: readonly { key: string; label: string }[];
-  search: NodeSearch;
-  change: (next: NodeSearch) => void;
-  togglePhase: (key: string) => void;
-  fetchMore: ReturnType<typeof useDeployment>['fetchMore'];
-}
-
-function Details({ node, deployment, known, search, change, togglePhase, fetchMore }: DetailsProps) {
-  const { view: _, ...withoutView } = search;
-  const older = deployment.events.pageInfo;
-  return (
-    <>
-      {deployment.failure ? <FailureCard failure={deployment.failure} /> : null}
-      {deployment.stuckReason && !deployment.failure && isLate(deployment.stuckReason, node.stale) ? <StuckCard reason={deployment.stuckReason} /> : null}
-      <CleanupPanel deployment={deployment} />
-      <TimelinePanel
-        deployment={deployment}
-        known={known}
-        asTable={search.view === 'table'}
-        onAsTable={(asTable) => change(asTable ? { ...search, view: 'table' } : withoutView)}
-        selectedPhase={search.phase ?? null}
-        onSelectPhase={togglePhase}
-      />
-      <div className={classes.columns}>
-        <EventList
-          key={deployment.id}
-          events={deployment.events.nodes}
-          phase={search.phase ?? null}
-          onClearPhase={() => {
-            const { phase: __, ...rest } = search;
-            change(rest);
-          }}
-          hasOlder={older.hasPreviousPage}
-          onOlder={() => fetchMore({ variables: { before: older.startCursor } })}
-        />
-        <DeploymentList node={node} shownId={deployment.id} />
-      </div>
-      <ResourcesPanel resources={node.resources} />
-    </>
-  );
+/** What does not belong to how the deployment is shown. */
+function kept({ deployment }: NodeSearch): NodeSearch {
+  return deployment === undefined ? {} : { deployment };
 }
 
 function titleOf(node: NodeDetails): string {

@@ -1,10 +1,10 @@
 import { skipToken, useQuery } from '@apollo/client/react';
-import { useEffect, useRef } from 'react';
+import { useEffect, useMemo, useRef } from 'react';
 
 import { announce } from '@/app/announcer';
 import { useStream } from '@/app/services';
 import { DeploymentPageDocument, NodePageDocument, PhaseCatalogDocument, type NodePageQuery, type Provider } from '@/gql/generated/graphql';
-import { phaseLabel } from '@/lib/phases';
+import { phaseLabel, phaseOrder } from '@/lib/phases';
 import { phaseStatus } from '@/lib/states';
 
 /** Events that a page reads at once, of the newest; older ones come on demand. */
@@ -35,7 +35,7 @@ export function useDeployment(id: string | undefined) {
     DeploymentPageDocument,
     id === undefined ? skipToken : { variables: { id, last: eventPage }, fetchPolicy: 'cache-and-network', nextFetchPolicy: 'cache-first' },
   );
-  return { deployment: query.data?.deployment ?? null, error: query.error, refetch: query.refetch, fetchMore: query.fetchMore };
+  return { deployment: query.data?.deployment ?? null, missing: query.data !== undefined && query.data.deployment === null, error: query.error, refetch: query.refetch, fetchMore: query.fetchMore };
 }
 
 export type DeploymentDetails = NonNullable<ReturnType<typeof useDeployment>['deployment']>;
@@ -63,8 +63,25 @@ export function useNodeEvents(nodeId: string, cursor: string | null | undefined,
   }, [ready, nodeId, stream]);
 }
 
-/** The provider's phases, in order and without the final ones; what the app knows itself until they came. */
-export function usePhaseCatalog(provider: Provider | undefined) {
-  const { data } = useQuery(PhaseCatalogDocument, provider === undefined ? skipToken : { variables: { provider } });
-  return data?.phaseCatalog ?? null;
+interface Phases {
+  /** In order and without the final ones. */
+  known: readonly { key: string; label: string }[];
+  /** How long all of them take together, in ms; null while too little is known. */
+  typical: number | null;
+}
+
+/**
+ * The provider's phases; what the app knows itself until they came. How long they take is
+ * taken from the deployment, which knows it of its own profile, else from the provider.
+ */
+export function usePhases(provider: Provider, runs: DeploymentDetails['phases'] = []): Phases {
+  const { data } = useQuery(PhaseCatalogDocument, { variables: { provider } });
+  const catalog = data?.phaseCatalog;
+  return useMemo(() => {
+    if (!catalog) return { known: phaseOrder(provider).map((phase) => ({ key: phase.toLowerCase(), label: phaseLabel(phase, phase.toLowerCase()) })), typical: null };
+    const wanted = catalog.filter(({ terminal, phase }) => !terminal && phase !== 'CLEANUP');
+    const lengths = wanted.map(({ key, typicalDuration }) => runs.find(({ phaseKey }) => phaseKey === key)?.typicalDuration ?? typicalDuration ?? 0);
+    const whole = lengths.reduce((sum, length) => sum + length, 0);
+    return { known: wanted.map(({ key, label }) => ({ key, label })), typical: whole > 0 ? whole : null };
+  }, [catalog, provider, runs]);
 }

@@ -1,8 +1,8 @@
 import { useMemo, useState } from 'react';
 
+import type { DeploymentLiveFragment } from '@/gql/generated/graphql';
 import { useNow } from '@/lib/clock';
 import { Panel, SegmentedControl, VisuallyHidden } from '@/ui';
-import type { DeploymentDetails } from '../useNode';
 import { layout, type KnownPhase } from './geometry';
 import { Inspector } from './Inspector';
 import { PhaseTable } from './PhaseTable';
@@ -10,7 +10,7 @@ import { TimelineChart } from './TimelineChart';
 import classes from './Timeline.module.css';
 
 export interface TimelinePanelProps {
-  deployment: DeploymentDetails;
+  deployment: Pick<DeploymentLiveFragment, 'phases' | 'createdAt'>;
   known: readonly KnownPhase[];
   asTable: boolean;
   onAsTable: (asTable: boolean) => void;

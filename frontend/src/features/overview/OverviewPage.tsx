@@ -1,0 +1,211 @@
+import { Link } from '@tanstack/react-router';
+import { lazy, Suspense, useMemo, type ReactNode } from 'react';
+
+import { useStream } from '@/app/services';
+import { useTitle } from '@/app/useTitle';
+import { countGroups, groups as fleetGroups, groupWords } from '@/features/fleet/filters';
+import { PhaseStrip } from '@/features/fleet/PhaseStrip';
+import { useFleet } from '@/features/fleet/useFleet';
+import type { FleetRowFragment } from '@/gql/generated/graphql';
+import { rowEta } from '@/lib/eta';
+import { formatDuration, plural } from '@/lib/format';
+import { phaseLabel } from '@/lib/phases';
+import { useStore } from '@/lib/store';
+import { Button, EmptyState, EtaMark, Instant, Panel, StatusMark } from '@/ui';
+import { failureGroups, needLook, nextToEnd, phaseLoads, type FailureGroup, type PhaseLoad } from './groups';
+import classes from './OverviewPage.module.css';
+
+const Trends = lazy(() => import('./charts/Trends').then(({ Trends: component }) => ({ default: component })));
+
+/** Names that a group of failures shows; the rest is one click away. */
+const mostNames = 6;
+const mostRows = 8;
+
+/** The whole at a glance: failures first, then what may become one, then what is under way. */
+export function OverviewPage() {
+  const fleet = useFleet();
+  const { rows, complete, numbers } = fleet;
+  // The map of rows is one and the same; the snapshot around it is new after a change.
+  const counts = useMemo(() => countGroups(fleet.rows.values()), [fleet]);
+  const failures = useMemo(() => failureGroups(fleet.rows.values()), [fleet]);
+  const look = useMemo(() => needLook(fleet.rows.values()), [fleet]);
+  const loads = useMemo(() => phaseLoads(fleet.rows.values()), [fleet]);
+  const next = useMemo(() => nextToEnd(fleet.rows.values(), mostRows), [fleet]);
+  useTitle(counts.failed > 0 ? `${counts.failed} failed` : counts.stalled > 0 ? `${counts.stalled} stalled` : 'Overview');
+  const { mode } = useStore(useStream().status);
+
+  if (!complete) {
+    return mode === 'offline' ? (
+      <Offline />
+    ) : (
+      <div role="status" aria-label="Loading the overview" className={classes.loading}>
+        <div />
+        <div />
+      </div>
+    );
+  }
+  return (
+    <>
+      <div className={classes.top}>
+        <h1 className={classes.title}>Overview</h1>
+        <p className={classes.numbers}>
+          {plural(rows.size, 'node')}
+          {numbers === null ? null : ` · last 24 h: ${numbers.succeededLast24h.toLocaleString('en')} deployed, ${numbers.failedLast24h.toLocaleString('en')} failed`}
+          {numbers?.durationP50 == null ? null : ` · median ${formatDuration(numbers.durationP50)}`}
+        </p>
+      </div>
+      <ul className={classes.counts} aria-label="Nodes by state">
+        {fleetGroups
+          .filter((group) => counts[group] > 0 || group === 'failed' || group === 'stalled' || group === 'late' || group === 'running')
+          .map((group) => (
+            <li key={group}>
+              <Link to="/" search={{ show: group }} className={classes.count}>
+                <StatusMark kind={groupWords[group].kind} word={groupWords[group].word} />
+                <span className={classes.number}>{counts[group].toLocaleString('en')}</span>
+              </Link>
+            </li>
+          ))}
+      </ul>
+      <Failures groups={failures} />
+      <div className={classes.columns}>
+        <Panel title="Stalled and late" tone={look.some((row) => row.stalled || row.stale) ? 'stalled' : 'plain'} flush actions={look.length > mostRows ? <Link to="/" search={{ show: 'stalled,late' }}>All {look.length.toLocaleString('en')}</Link> : null}>
+          {look.length === 0 ? (
+            <EmptyState title="Nothing is stalled or late">
+              <p>Every machine under way has been heard of, and none takes unusually long.</p>
+            </EmptyState>
+          ) : (
+            <Rows rows={look.slice(0, mostRows)} label="Stalled and late nodes" />
+          )}
+        </Panel>
+        <Panel title="Under way" flush>
+          {loads.length === 0 ? (
+            <EmptyState title="Nothing is under way">
+              <p>No machine is being deployed now.</p>
+            </EmptyState>
+          ) : (
+            <>
+              <Loads loads={loads} />
+              {next.length === 0 ? null : <Rows rows={next} label="Nodes that end next" />}
+            </>
+          )}
+        </Panel>
+      </div>
+      <Suspense fallback={<div className={classes.trends} role="status" aria-label="Loading the charts" />}>
+        <Trends />
+      </Suspense>
+    </>
+  );
+}
+
+function Offline() {
+  const stream = useStream();
+  return (
+    <EmptyState title="The server does not answer" mark={<StatusMark kind="stalled" word="Not reachable" />}>
+      <p>Nothing has been loaded yet. The connection is tried again by itself.</p>
+      <Button size="xs" variant="default" onClick={stream.hurry}>
+        Try now
+      </Button>
+    </EmptyState>
+  );
+}
+
+function Failures({ groups }: { groups: readonly FailureGroup[] }) {
+  const total = groups.reduce((sum, { rows }) => sum + rows.length, 0);
+  return (
+    <div className={classes.space}>
+      <Panel title={total === 0 ? 'Failures' : `Failures: ${plural(total, 'node')}`} tone={total > 0 ? 'failed' : 'plain'} flush>
+        {groups.length === 0 ? (
+          <EmptyState title="No failures" mark={<StatusMark kind="succeeded" word="Good" />}>
+            <p>No node’s current deployment has failed.</p>
+          </EmptyState>
+        ) : (
+          <ul className={classes.groups} aria-label="Failures by phase and code">
+            {groups.map((group) => (
+              <Group key={group.key} group={group} />
+            ))}
+          </ul>
+        )}
+      </Panel>
+    </div>
+  );
+}
+
+function Group({ group }: { group: FailureGroup }) {
+  const { rows, phase, phaseKey, code, hint, message, newestAt, retryable } = group;
+  return (
+    <li className={classes.group}>
+      <Link to="/" search={{ show: 'failed', q: `${phaseKey} ${code}` }} className={classes.size} aria-label={`${plural(rows.length, 'node')} failed in ${phaseLabel(phase, phaseKey)} with ${code}: show them`}>
+        <span className={classes.number}>{rows.length.toLocaleString('en')}</span>
+      </Link>
+      <div className={classes.what}>
+        <p className={classes.line}>
+          <StatusMark kind="failed" word={`in ${phaseLabel(phase, phaseKey)}`} /> <code className={classes.code}>{code}</code>
+          <span className={classes.quiet}>{retryable ? 'a retry may help' : 'a retry alone will not help'}</span>
+          <Instant at={newestAt} className={classes.when} />
+        </p>
+        <p>{message}</p>
+        {hint === null || hint === '' ? null : (
+          <p className={classes.quiet}>
+            <strong>What to do:</strong> {hint}
+          </p>
+        )}
+        <p className={classes.names}>
+          {rows.slice(0, mostNames).map((row) => (
+            <Link key={row.id} to="/nodes/$nodeId" params={{ nodeId: row.id }}>
+              {row.name}
+            </Link>
+          ))}
+          {rows.length > mostNames ? (
+            <Link to="/" search={{ show: 'failed', q: `${phaseKey} ${code}` }}>
+              and {(rows.length - mostNames).toLocaleString('en')} more
+            </Link>
+          ) : null}
+        </p>
+      </div>
+    </li>
+  );
+}
+
+function Rows({ rows, label }: { rows: readonly FleetRowFragment[]; label: string }) {
+  return (
+    <ul className={classes.rows} aria-label={label}>
+      {rows.map((row) => (
+        <li key={row.id} className={classes.row}>
+          <Link to="/nodes/$nodeId" params={{ nodeId: row.id }} className={classes.name}>
+            {row.name}
+          </Link>
+          <span className={classes.phase}>
+            {row.currentDeployment === null ? null : (
+              <>
+                <span className={classes.quiet}>{phaseLabel(row.currentDeployment.phase, row.currentDeployment.phaseKey)}</span>
+                <PhaseStrip card={row.currentDeployment} stale={row.stale || row.stalled} />
+              </>
+            )}
+          </span>
+          <span className={classes.eta}>
+            <EtaMark of={(now) => rowEta(row, now)} />
+          </span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Loads({ loads }: { loads: readonly PhaseLoad[] }): ReactNode {
+  const most = Math.max(...loads.map(({ count }) => count));
+  return (
+    <ul className={classes.loads} aria-label="Nodes by phase">
+      {loads.map(({ phaseKey, label, count }) => (
+        <li key={phaseKey}>
+          <Link to="/" search={{ q: phaseKey }} className={classes.load}>
+            <span>{label}</span>
+            <svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true" className={classes.bar}>
+              <rect width={Math.max(1, (count / most) * 100)} height="8" />
+            </svg>
+            <span className={classes.loadCount}>{count.toLocaleString('en')}</span>
+          </Link>
+        </li>
+      ))}
+    </ul>
+  );
+}
