@@ -136,6 +136,10 @@ func (tx *Tx) refuse(d *depRow, r Report, hash string, v phase.Verdict) (*Receip
 	return receipt, refusal
 }
 
+// AwaitsOrder is what a phase of ordering goes on waiting for when the machine
+// has booted before the order was answered: which machine it is.
+const AwaitsOrder = "order"
+
 // accept makes the verdict's moves and records them: what is implied before
 // the report, the report itself, what follows from it.
 func (tx *Tx) accept(d *depRow, n *nodeRow, r Report, hash string, v phase.Verdict) *Receipt {
@@ -143,7 +147,10 @@ func (tx *Tx) accept(d *depRow, n *nodeRow, r Report, hash string, v phase.Verdi
 	var reported *eventRow
 	for _, m := range v.Moves {
 		if m.Implied {
-			tx.move(d, m, "", nil)
+			run := tx.move(d, m, "", nil)
+			if m.Phase == phase.ServerRequested && m.Status == phase.Success {
+				run.awaiting = AwaitsOrder
+			}
 			if m.Status != phase.Waiting {
 				tx.implied(d, m, r)
 			}
