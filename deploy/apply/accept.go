@@ -142,7 +142,7 @@ func (s *Service) accept(ctx context.Context, in Request, hash string, prepared 
 			if _, err := tx.Report(begin); err != nil {
 				return err
 			}
-			if err := s.insertDocument(ctx, tx, id, made.DeploymentID, 1, made.NodeID, p.File, p.Number, p.Body, seen[p.Index].BootID); err != nil {
+			if err := s.insertDocument(ctx, tx, id, made.DeploymentID, 1, made.NodeID, p.File, p.Number, p.Body, p.bootIDBefore(seen[p.Index])); err != nil {
 				return err
 			}
 			if p.known == nil || p.known.hostKey == "" { // the first sight of this host

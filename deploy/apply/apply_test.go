@@ -411,3 +411,35 @@ func TestAloneWaitsForWhoeverHasTheHost(t *testing.T) {
 	require.NoError(t, at.Busy)
 	require.Equal(t, deploy.RunStoring, at.Run.State)
 }
+
+// The boot id that a host had is what it shows before the script runs; one that
+// cannot be asked then is held to what it had when it was last proven.
+func TestBootIDBefore(t *testing.T) {
+	shown := ""
+	h := open(t, storetest.SQLite(t), func(d *apply.Deps) {
+		d.Prober = prober(func(health.Target) health.Result {
+			if shown == "" {
+				return health.Result{Class: health.ClassTimeout}
+			}
+			return health.Result{Class: health.ClassOK, BootID: shown, HostKey: "ssh-ed25519 AAAA"}
+		})
+	})
+	applied := func() string {
+		out := h.apply(node("a", 21))
+		docs, err := h.Documents(t.Context(), out.Run.ID)
+		require.NoError(t, err)
+		h.host.End(out.Run.ID, 0)
+		h.drive(out.Run.ID)
+		require.NoError(t, h.writer.Do(t.Context(), []int64{out.Items[0].DeploymentID}, nil, func(tx *lifecycle.Tx) error {
+			return tx.LearnFor(out.Items[0].DeploymentID, lifecycle.NodeFacts{BootID: fmt.Sprintf("proven-by-%d", out.Run.ID)})
+		}))
+		h.finish(out)
+		return docs[0].BootIDBefore
+	}
+	require.Empty(t, applied(), "nothing is known of it")
+	require.Equal(t, "proven-by-1", applied())
+	shown = "shown-now"
+	require.Equal(t, "shown-now", applied())
+	shown = ""
+	require.Equal(t, "proven-by-3", applied())
+}

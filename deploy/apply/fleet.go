@@ -18,7 +18,8 @@ type known struct {
 	provider string
 	ip       string
 	hostKey  string
-	gone     bool // cleaned up: it holds nothing any more
+	bootID   string // of its last health check
+	gone     bool   // cleaned up: it holds nothing any more
 	last     *version
 }
 
@@ -40,7 +41,7 @@ type fleet struct {
 // fleet reads what the database knows of nodes and of what was applied to them.
 func (s *Service) fleet(ctx context.Context) (*fleet, error) {
 	f := &fleet{byName: map[string]*known{}, byAddress: map[string]*known{}, inventory: hostconfig.Inventory{Addresses: map[netip.Addr]string{}}}
-	rows, err := s.deps.Store.Read.QueryContext(ctx, `SELECT id, name, provider, COALESCE(management_ip, ''), COALESCE(workload_ip, ''), COALESCE(ahv_ip, ''), COALESCE(cvm_ip, ''), COALESCE(ssh_host_key, ''), state FROM nodes`)
+	rows, err := s.deps.Store.Read.QueryContext(ctx, `SELECT id, name, provider, COALESCE(management_ip, ''), COALESCE(workload_ip, ''), COALESCE(ahv_ip, ''), COALESCE(cvm_ip, ''), COALESCE(ssh_host_key, ''), COALESCE(boot_id, ''), state FROM nodes`)
 	if err != nil {
 		return nil, fmt.Errorf("apply: reading nodes: %w", err)
 	}
@@ -50,7 +51,7 @@ func (s *Service) fleet(ctx context.Context) (*fleet, error) {
 		n := &known{}
 		var others [3]string
 		var state string
-		if err := rows.Scan(&n.id, &n.name, &n.provider, &n.ip, &others[0], &others[1], &others[2], &n.hostKey, &state); err != nil {
+		if err := rows.Scan(&n.id, &n.name, &n.provider, &n.ip, &others[0], &others[1], &others[2], &n.hostKey, &n.bootID, &state); err != nil {
 			return nil, fmt.Errorf("apply: reading nodes: %w", err)
 		}
 		n.gone = state == phase.CleanedUp

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/health"
 	"github.com/slipwayhq/slipway/deploy/hostconfig"
 )
 
@@ -73,7 +74,13 @@ func (s *Service) obstacle(ctx context.Context) (obstacle, err error) {
 	if active != nil { // said first: it tells who runs what, and the marker does not
 		return active.busy(), nil
 	}
-	return refusal(s.deps.Host.Ready(ctx)), nil
+	obstacle = refusal(s.deps.Host.Ready(ctx))
+	if deploy.HasCode(obstacle, deploy.CodeRunActive) { // one that has begun since?
+		if active, err := s.activeRun(ctx, s.deps.Store.Read); err != nil || active != nil {
+			return busyOr(err, active), err
+		}
+	}
+	return obstacle, nil
 }
 
 // prepare reads a request beside what is there.
@@ -161,6 +168,16 @@ func (p *Plan) compare(there map[string]deploy.NodeFile) {
 		before = file.Body
 	}
 	p.Changes = hostconfig.Diff(before, p.Body)
+}
+
+// bootIDBefore is the boot id of the card's host before the script: what it
+// shows now, or, if it could not be asked, what it was last known to have. If it
+// has restarted since by itself, that proves nothing and does no harm.
+func (p *Plan) bootIDBefore(seen health.Result) string {
+	if seen.BootID == "" && p.known != nil {
+		return p.known.bootID
+	}
+	return seen.BootID
 }
 
 // document is the body as the spec of a deployment carries it.

@@ -67,7 +67,7 @@ func (s *Service) alone(ctx context.Context, deploymentID int64, attempt int) (S
 		if err != nil {
 			return err
 		}
-		return s.insertDocument(ctx, tx, id, deploymentID, attempt, p.NodeID, p.File, p.Number, p.Body, seen[0].BootID)
+		return s.insertDocument(ctx, tx, id, deploymentID, attempt, p.NodeID, p.File, p.Number, p.Body, p.bootIDBefore(seen[0]))
 	})
 	if err = s.named(ctx, err); err != nil {
 		if e, ok := deploy.AsError(err); ok && (e.Code == deploy.CodeRunActive || e.Code == deploy.CodeConflict) {
