@@ -1,7 +1,6 @@
 package apply
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -118,7 +117,7 @@ func fill(t testing.TB, path string) {
 	require.NoError(t, err)
 	defer f.Close()
 	_, err = io.Copy(f, zeros{})
-	require.True(t, errors.Is(err, syscall.ENOSPC), "%v", err)
+	require.ErrorIs(t, err, syscall.ENOSPC)
 }
 
 // zeros has no end.

@@ -454,7 +454,7 @@ func (h *house) await(id int64, what string, is func(standing) bool) (out standi
 		raw, err := json.Marshal(out)
 		require.NoError(h.t, err)
 		last = string(raw)
-		if (out.State == "FAILED" || out.State == "CANCELED") && !is(out) {
+		if out.State != "QUEUED" && out.State != "RUNNING" && out.State != "CANCELING" && !is(out) {
 			h.t.Fatalf("deployment %d: waiting for %q: %s", id, what, last)
 		}
 		return is(out)

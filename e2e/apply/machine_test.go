@@ -35,11 +35,12 @@ func sshd(t testing.TB) string {
 }
 
 // answering is the ForceCommand of a host: it answers for the kernel of a
-// machine of its own, and can be told to hold the n-th login since its boot.
+// machine of its own, and can be told to hold the n-th login since its boot. Its
+// argument counts boots: a login may outlive the one that it came in.
 const answering = `#!/bin/bash
 cd %q || exit 1
-echo "$SSH_ORIGINAL_COMMAND" >> logins
-if [ -e hold ] && [ "$(wc -l < logins)" = "$(cat hold)" ]; then
+echo "$SSH_ORIGINAL_COMMAND" >> "logins-$1"
+if [ -e hold ] && [ "$(wc -l < "logins-$1")" = "$(cat hold)" ]; then
 	read -r _ < gate
 fi
 case "$SSH_ORIGINAL_COMMAND" in
@@ -82,20 +83,6 @@ func install(t testing.TB, dir, ip, name string, port int, key string) *machine 
 	var err error
 	m.gate, err = os.OpenFile(m.file("gate"), os.O_RDWR, 0)
 	require.NoError(t, err)
-	m.write("sshd_config", fmt.Sprintf(`Port %d
-ListenAddress %s
-HostKey %[3]s/host_key
-PidFile %[3]s/sshd.pid
-AuthorizedKeysFile %[3]s/authorized_keys
-ForceCommand %[3]s/run
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-PermitRootLogin prohibit-password
-StrictModes no
-UsePAM no
-UseDNS no
-MaxStartups 200
-`, port, ip, dir))
 	return m
 }
 
@@ -145,9 +132,25 @@ func keygen(t testing.TB, path string) {
 // boot starts its SSH server with a boot id that it never had.
 func (m *machine) boot() error {
 	id := fmt.Sprintf("%08x-0000-4000-8000-%012x", rand.Uint32(), rand.Uint64()>>16)
-	err := os.WriteFile(m.file("boot_id"), []byte(id+"\n"), 0o600)
-	return errors.Join(err, os.WriteFile(m.file("logins"), nil, 0o600), m.serve())
+	return errors.Join(os.WriteFile(m.file("boot_id"), []byte(id+"\n"), 0o600), m.serve())
 }
+
+// sshdConfig is that of a machine: port, address, directory and the number of
+// its boot.
+const sshdConfig = `Port %d
+ListenAddress %s
+HostKey %[3]s/host_key
+PidFile %[3]s/sshd.pid
+AuthorizedKeysFile %[3]s/authorized_keys
+ForceCommand %[3]s/run %[4]d
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin prohibit-password
+StrictModes no
+UsePAM no
+UseDNS no
+MaxStartups 200
+`
 
 // serve starts its SSH server; without boot before, it has not restarted.
 func (m *machine) serve() error {
@@ -160,13 +163,16 @@ func (m *machine) serve() error {
 		_ = m.silent.Close() // nobody talks to it
 		m.silent = nil
 	}
+	m.boots++
+	if err := os.WriteFile(m.file("sshd_config"), fmt.Appendf(nil, sshdConfig, m.port, m.ip, m.dir, m.boots), 0o600); err != nil {
+		return err
+	}
 	cmd := exec.Command(m.sshd, "-D", "-f", m.file("sshd_config"), "-E", m.file("sshd.log"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
 	m.proc = cmd
-	m.boots++
 	m.ends.Go(func() { m.ended(cmd) })
 	return nil
 }
@@ -315,7 +321,7 @@ func (m *machine) goOn() {
 
 // logins counts those since its boot.
 func (m *machine) logins() int {
-	b, err := os.ReadFile(m.file("logins"))
+	b, err := os.ReadFile(m.file(fmt.Sprintf("logins-%d", m.booted())))
 	if err != nil {
 		return 0
 	}
