@@ -71,6 +71,12 @@ func (f scriptFlags) checker(cfg appConfig, own ssh.Signer, defaultKey string) (
 	return out, nil
 }
 
+// attemptLimit is more than one attempt to reach a host can take: its
+// connection, handshake and login, two commands of 15 s, and some time to spare.
+func (f scriptFlags) attemptLimit() time.Duration {
+	return f.Connect + f.Banner + f.Auth + 30*time.Second + 15*time.Second
+}
+
 // lateWriter is the app's writer, which is made after what it is told of.
 type lateWriter struct{ app *app }
 
@@ -94,5 +100,6 @@ func (a *app) applying(cfg appConfig, key health.Key) (*apply.Service, workflow.
 	deps.Host, deps.Provider = a.scriptHost, script.New(a.scriptHost, journal.New(a.Store, cfg.Now))
 	deps.Prober, deps.User, deps.Port, deps.KillAfter = checker, f.SSHUser, f.SSHPort, f.KillAfter
 	s := apply.New(deps)
-	return s, workflow.Polling{Scripts: s, Prober: checker, User: f.SSHUser, Port: f.SSHPort, Wait: f.PollWait, Every: f.PollEvery, Attempts: f.Attempts, AtOnce: f.AtOnce}, nil
+	return s, workflow.Polling{Scripts: s, Prober: checker, User: f.SSHUser, Port: f.SSHPort, Wait: f.PollWait, Every: f.PollEvery, Attempts: f.Attempts, AtOnce: f.AtOnce,
+		AttemptLimit: f.attemptLimit()}, nil
 }

@@ -109,8 +109,7 @@ type Engine struct {
 	opts   Options
 	client *river.Client[*sql.Tx]
 	desk   desk
-	polls  chan struct{} // a place for each host that may be asked at once
-	looks  atomic.Int32  // at the queue, see lookSoon
+	looks  atomic.Int32 // at the queue, see lookSoon
 }
 
 // New makes an Engine. Its Enqueue goes into lifecycle.Options.OnEnter; Run
@@ -120,7 +119,6 @@ func New(st *store.Store, opts Options) (*Engine, error) {
 	if e.opts.ReplicaID == "" {
 		return nil, errors.New("workflow: a replica needs an id")
 	}
-	e.polls = make(chan struct{}, e.opts.Polling.AtOnce)
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &worker{engine: e})
 	var driver riverdriver.Driver[*sql.Tx] = riverdatabasesql.New(st.Write)
@@ -131,12 +129,12 @@ func New(st *store.Store, opts Options) (*Engine, error) {
 	}
 	client, err := river.NewClient(driver, &river.Config{
 		ID:                   e.opts.ReplicaID,
-		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 32}},
+		Queues:               e.queues(),
 		Workers:              workers,
 		FetchCooldown:        50 * time.Millisecond,
 		FetchPollInterval:    poll,
-		JobTimeout:           45 * time.Second,
-		RescueStuckJobsAfter: 90 * time.Second,
+		JobTimeout:           stepLimit,
+		RescueStuckJobsAfter: 2 * stepLimit,
 		RetryPolicy:          retryPolicy{},
 		Logger:               e.opts.Logger.With("part", "jobs"),
 		MaxAttempts:          1000,
@@ -187,7 +185,7 @@ func (a stepArgs) InsertOpts() river.InsertOpts {
 // Enqueue inserts the step of an entered phase in the transaction that
 // entered it.
 func (e *Engine) Enqueue(ctx context.Context, tx *sql.Tx, in lifecycle.Entered) error {
-	_, err := e.client.InsertTx(ctx, tx, stepArgs{DeploymentID: in.DeploymentID, Attempt: in.Attempt, Phase: in.Phase, Tries: in.Tries}, nil)
+	_, err := e.client.InsertTx(ctx, tx, stepArgs{DeploymentID: in.DeploymentID, Attempt: in.Attempt, Phase: in.Phase, Tries: in.Tries}, into(in.Provider, in.Phase))
 	if err != nil {
 		return fmt.Errorf("workflow: enqueueing: %w", err)
 	}
@@ -278,9 +276,9 @@ func (e *Engine) repair(ctx context.Context) error {
 		return fmt.Errorf("workflow: looking for lost steps: %w", err)
 	}
 	var lost []river.InsertManyParams
-	for _, a := range open {
-		if !there[a] {
-			lost = append(lost, river.InsertManyParams{Args: a})
+	for _, o := range open {
+		if !there[o.stepArgs] {
+			lost = append(lost, river.InsertManyParams{Args: o.stepArgs, InsertOpts: into(o.provider, o.Phase)})
 		}
 	}
 	for part := range slices.Chunk(lost, 200) {
@@ -291,21 +289,27 @@ func (e *Engine) repair(ctx context.Context) error {
 	return e.fill(ctx)
 }
 
+// openPhase is a phase that needs a step, and its deployment's provider.
+type openPhase struct {
+	stepArgs
+	provider string
+}
+
 // openPhases are the phases that need a step.
-func (e *Engine) openPhases(ctx context.Context) (open []stepArgs, err error) {
-	rows, err := e.store.Read.QueryContext(ctx, `SELECT r.deployment_id, r.attempt, r.phase, r.tries FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id
+func (e *Engine) openPhases(ctx context.Context) (open []openPhase, err error) {
+	rows, err := e.store.Read.QueryContext(ctx, `SELECT r.deployment_id, r.attempt, r.phase, r.tries, d.provider FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id
 		WHERE r.finished_at IS NULL AND d.state IN ('queued', 'running', 'canceling', 'cleaning_up')`)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var a stepArgs
-		if err := rows.Scan(&a.DeploymentID, &a.Attempt, &a.Phase, &a.Tries); err != nil {
+		var o openPhase
+		if err := rows.Scan(&o.DeploymentID, &o.Attempt, &o.Phase, &o.Tries, &o.provider); err != nil {
 			return nil, err
 		}
-		if d, ok := phase.Lookup(a.Phase); ok && d.Owner == phase.OwnerWorkflow {
-			open = append(open, a)
+		if d, ok := phase.Lookup(o.Phase); ok && d.Owner == phase.OwnerWorkflow {
+			open = append(open, o)
 		}
 	}
 	return open, errors.Join(rows.Err(), rows.Close())

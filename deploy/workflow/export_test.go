@@ -1,6 +1,12 @@
 package workflow
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+)
 
 // Repair looks for lost steps now.
 func (e *Engine) Repair(ctx context.Context) error { return e.repair(ctx) }
@@ -24,3 +30,8 @@ func QueueSQL() map[string]string {
 
 // AheadMost is how far the queue is counted.
 const AheadMost = aheadMost
+
+// StepTimeout is how long a step of a queue may take.
+func (e *Engine) StepTimeout(queue string) time.Duration {
+	return (&worker{engine: e}).Timeout(&river.Job[stepArgs]{JobRow: &rivertype.JobRow{Queue: queue}})
+}

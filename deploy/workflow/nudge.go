@@ -65,7 +65,11 @@ func (e *Engine) nudge(ctx context.Context, w *lifecycle.Writer, deploymentID in
 				As: phase.ByWorkflow, Source: deploy.SourceUser, Actor: actor})
 			return err
 		}
-		found, err := e.client.InsertTx(ctx, tx.SQL(), stepArgs{DeploymentID: deploymentID, Attempt: attempt, Phase: key, Tries: tries}, nil)
+		var provider string
+		if err := tx.SQL().QueryRowContext(ctx, `SELECT provider FROM deployments WHERE id = $1`, deploymentID).Scan(&provider); err != nil {
+			return fmt.Errorf("workflow: reading the provider of deployment %d: %w", deploymentID, err)
+		}
+		found, err := e.client.InsertTx(ctx, tx.SQL(), stepArgs{DeploymentID: deploymentID, Attempt: attempt, Phase: key, Tries: tries}, into(provider, key))
 		if err != nil {
 			return fmt.Errorf("workflow: finding the step of a host: %w", err)
 		}

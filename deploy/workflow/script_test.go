@@ -55,14 +55,23 @@ type scripted struct {
 // withScript is a house with a host of the deployment script.
 func withScript(t *testing.T, st *store.Store, answer func(health.Target, int) health.Result, change ...func(*workflow.Polling)) *scripted {
 	t.Helper()
-	s := &scripted{host: applytest.New("lab"), hosts: &hosts{answer: answer, asked: map[string]int{}}}
+	h := &hosts{answer: answer, asked: map[string]int{}}
+	s := withProber(t, st, "lab", h, change...)
+	s.hosts = h
+	return s
+}
+
+// withProber is a house on the host of that name, whose hosts are asked by p.
+func withProber(t *testing.T, st *store.Store, host string, p workflow.Prober, change ...func(*workflow.Polling)) *scripted {
+	t.Helper()
+	s := &scripted{host: applytest.New(host)}
 	writer := &lateWriter{}
-	s.Service = apply.New(apply.Deps{Host: s.host, Provider: newCloudless(), Store: st, Writer: writer, Prober: s.hosts, Port: 22, LookEvery: 20 * time.Millisecond})
-	p := workflow.Polling{Scripts: s.Service, Prober: s.hosts, Wait: 200 * time.Millisecond, Every: 50 * time.Millisecond, Attempts: 8}
+	s.Service = apply.New(apply.Deps{Host: s.host, Provider: newCloudless(), Store: st, Writer: writer, Prober: p, Port: 22, LookEvery: 20 * time.Millisecond})
+	polling := workflow.Polling{Scripts: s.Service, Prober: p, Wait: 200 * time.Millisecond, Every: 50 * time.Millisecond, Attempts: 8}
 	for _, c := range change {
-		c(&p)
+		c(&polling)
 	}
-	s.house = build(t, st, workflow.Options{Prober: healthy, Polling: p}, newCloud())
+	s.house = build(t, st, workflow.Options{ReplicaID: t.Name() + host, Prober: healthy, Polling: polling, Slots: 100}, newCloud())
 	writer.Writer = s.writer
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -84,12 +93,18 @@ func (cloudless) Order(context.Context, deploy.Order) (deploy.Machine, error) {
 
 func (s *scripted) begin(t *testing.T, names ...string) apply.Applied {
 	t.Helper()
+	return s.beginAt(t, 20, names...)
+}
+
+// beginAt applies a document for each name; the first has this address.
+func (s *scripted) beginAt(t *testing.T, first int, names ...string) apply.Applied {
+	t.Helper()
 	var docs []any
 	for i, name := range names {
 		docs = append(docs, map[string]any{
 			"using_interfaces": map[string]any{
 				"interface_01": map[string]any{"interface_name": "eno1", "type": []string{"Primary"}, "vlan_id": "NULL", "Bond_Slave": "NO",
-					"Properties": map[string]any{"IP_ADDRESS": fmt.Sprintf("192.0.2.%d", 20+i), "Netmask": "255.255.255.0", "DNS": "192.0.2.2", "mtu": "1500", "gateway": "192.0.2.1"}},
+					"Properties": map[string]any{"IP_ADDRESS": fmt.Sprintf("192.0.2.%d", first+i), "Netmask": "255.255.255.0", "DNS": "192.0.2.2", "mtu": "1500", "gateway": "192.0.2.1"}},
 				"interface_02": map[string]any{"interface_name": "eno2", "type": []string{"Secondary"}, "vlan_id": "NULL", "Bond_Slave": "NO"},
 			},
 			"hostname": name, "disk": []string{}, "roles": []string{"Compute"},

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/riverqueue/river"
+
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/apply"
 	"github.com/slipwayhq/slipway/deploy/health"
@@ -19,6 +21,8 @@ import (
 // Scripts tells where the runs of the deployment script stand; package apply's
 // Service does.
 type Scripts interface {
+	// Host names the host of this process's script; runs of others are not its.
+	Host() string
 	Stand(ctx context.Context, deploymentID int64, attempt int) (apply.Stand, error)
 	ForAttempt(ctx context.Context, deploymentID int64, attempt int) (*apply.Run, *apply.Document, error)
 	Log(ctx context.Context, runID, offset int64, limit int) (text []byte, next int64, run *apply.Run, err error)
@@ -37,7 +41,11 @@ type Polling struct {
 	Every time.Duration
 	// Attempts is after how many a host is given up. Default 120.
 	Attempts int
-	// AtOnce bounds how many hosts are asked together. Default 32.
+	// AttemptLimit is the most that one attempt may take; it must be more than
+	// the Prober's own limits together. Default 2 min.
+	AttemptLimit time.Duration
+	// AtOnce bounds how many hosts this process asks together. Default 32, at
+	// most 10,000.
 	AtOnce int
 }
 
@@ -53,6 +61,10 @@ func (p Polling) withDefaults() Polling {
 	}
 	if p.AtOnce <= 0 {
 		p.AtOnce = 32
+	}
+	p.AtOnce = min(p.AtOnce, river.QueueNumWorkersMax)
+	if p.AttemptLimit <= 0 {
+		p.AttemptLimit = 2 * time.Minute
 	}
 	if p.User == "" {
 		p.User = "root"
@@ -237,14 +249,8 @@ func (s *step) pollHost(ctx context.Context) (time.Duration, error) {
 			return 0, err
 		}
 	}
-	select {
-	case s.engine.polls <- struct{}{}:
-		defer func() { <-s.engine.polls }()
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
 	begun := s.engine.opts.Now().UTC()
-	result := p.Prober.Check(ctx, health.Target{Host: s.managementIP, Port: s.portOr(p.Port), User: p.User, HostKey: s.hostKey, TrustFirst: true, BootIDBefore: before})
+	result := s.ask(ctx, before)
 	if result.Class == health.ClassCanceled {
 		return 0, ctx.Err()
 	}
@@ -258,6 +264,19 @@ func (s *step) pollHost(ctx context.Context) (time.Duration, error) {
 		now.NextAt = &next
 	}
 	return s.polled(ctx, result, now, over, next)
+}
+
+// ask makes one attempt to reach the host. One that takes longer than an
+// attempt may has found out that the host does not answer.
+func (s *step) ask(ctx context.Context, bootIDBefore string) health.Result {
+	p := s.engine.opts.Polling
+	asking, cancel := context.WithTimeout(ctx, p.AttemptLimit)
+	defer cancel()
+	result := p.Prober.Check(asking, health.Target{Host: s.managementIP, Port: s.portOr(p.Port), User: p.User, HostKey: s.hostKey, TrustFirst: true, BootIDBefore: bootIDBefore})
+	if result.Class == health.ClassCanceled && asking.Err() != nil && ctx.Err() == nil {
+		result = health.Result{Class: health.ClassTimeout, Message: fmt.Sprintf("no proof within %s, which is all that an attempt may take", p.AttemptLimit)}
+	}
+	return result
 }
 
 // bootIDBefore is the boot id that the host had before the script ran, as it
@@ -342,7 +361,7 @@ func (s *step) validateHost(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	result := p.Prober.Check(ctx, health.Target{Host: s.managementIP, Port: s.portOr(p.Port), User: p.User, HostKey: s.hostKey, TrustFirst: true, BootIDBefore: before})
+	result := s.ask(ctx, before)
 	switch {
 	case result.Class == health.ClassCanceled:
 		return 0, ctx.Err()

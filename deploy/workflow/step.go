@@ -21,6 +21,15 @@ type worker struct {
 	engine *Engine
 }
 
+// Timeout is how long a step may take: one that asks a host has what an attempt
+// may take besides, or the attempt would be broken off without being counted.
+func (w *worker) Timeout(job *river.Job[stepArgs]) time.Duration {
+	if job.Queue == queuePoll {
+		return w.engine.opts.Polling.AttemptLimit + stepLimit
+	}
+	return stepLimit
+}
+
 // Work does one step. A step whose phase has been left is over.
 func (w *worker) Work(ctx context.Context, job *river.Job[stepArgs]) error {
 	defer w.engine.desk.begin(job.ID)()
@@ -30,6 +39,12 @@ func (w *worker) Work(ctx context.Context, job *river.Job[stepArgs]) error {
 	}
 	if s == nil {
 		return nil
+	}
+	if !s.here() {
+		return w.leave(ctx, s, job.AttemptedBy)
+	}
+	if err := s.taken(ctx); err != nil {
+		return err
 	}
 	s.at("begins")
 	again, err := s.do(ctx)
@@ -63,6 +78,8 @@ type step struct {
 	status       phase.Status
 	probe        *deploy.Probe // of the open phase
 	since        time.Time     // when the attempt began, if the node had a machine then; else zero
+	awaiting     string        // what the open phase waits for
+	runHost      string        // host of the deployment's newest run of the script, if it has one
 }
 
 // load reads the step's facts; nil if its phase is no longer open, or is being
@@ -76,11 +93,12 @@ func (e *Engine) load(ctx context.Context, a stepArgs) (*step, error) {
 	var port sql.NullInt64
 	var provider, kind string
 	var began time.Time
-	err := e.store.Read.QueryRowContext(ctx, `SELECT n.id, n.name, d.number, d.batch_id, d.provider, d.kind, d.config, n.management_ip, n.ssh_host_key, n.boot_id, n.ssh_port, r.entered_at, r.status, r.probe,
-			(SELECT f.entered_at FROM phase_runs f WHERE f.deployment_id = r.deployment_id AND f.attempt = r.attempt ORDER BY f.id LIMIT 1)
+	err := e.store.Read.QueryRowContext(ctx, `SELECT n.id, n.name, d.number, d.batch_id, d.provider, d.kind, d.config, n.management_ip, n.ssh_host_key, n.boot_id, n.ssh_port, r.entered_at, r.status, r.probe, r.awaiting,
+			(SELECT f.entered_at FROM phase_runs f WHERE f.deployment_id = r.deployment_id AND f.attempt = r.attempt ORDER BY f.id LIMIT 1),
+			COALESCE(CASE WHEN d.provider = 'script' THEN (SELECT sr.host FROM script_documents sd JOIN script_runs sr ON sr.id = sd.run_id WHERE sd.deployment_id = d.id ORDER BY sr.id DESC LIMIT 1) END, '')
 		FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id JOIN nodes n ON n.id = d.node_id
-		WHERE r.deployment_id = $1 AND r.attempt = $2 AND r.phase = $3 AND r.tries = $4 AND (r.finished_at IS NULL OR r.phase = 'server_requested' AND r.status = 'success' AND d.attempt = r.attempt) AND d.state IN ('queued', 'running', 'canceling', 'cleaning_up')`,
-		a.DeploymentID, a.Attempt, a.Phase, a.Tries).Scan(&s.nodeID, &s.nodeName, &s.number, &s.batchID, &provider, &kind, &config, &ip, &key, &boot, &port, &s.entered, &s.status, &probe, &began)
+		WHERE r.deployment_id = $1 AND r.attempt = $2 AND r.phase = $3 AND r.tries = $4 AND (r.finished_at IS NULL OR r.awaiting = 'order' AND d.attempt = r.attempt) AND d.state IN ('queued', 'running', 'canceling', 'cleaning_up')`,
+		a.DeploymentID, a.Attempt, a.Phase, a.Tries).Scan(&s.nodeID, &s.nodeName, &s.number, &s.batchID, &provider, &kind, &config, &ip, &key, &boot, &port, &s.entered, &s.status, &probe, &s.awaiting, &began, &s.runHost)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -108,9 +126,6 @@ func (e *Engine) load(ctx context.Context, a stepArgs) (*step, error) {
 func (s *step) do(ctx context.Context) (again time.Duration, err error) {
 	if s.provider == nil && s.Phase != phase.Pending {
 		return 0, s.fail(ctx, &deploy.ProviderError{Code: deploy.CodeInvalid, Message: fmt.Sprintf("the provider %s is not set up here", s.spec.Provider), Hint: "Start Slipway with this provider's settings, then deploy again."})
-	}
-	if s.spec.Provider == deploy.ProviderScript && s.engine.opts.Polling.Scripts == nil && s.Phase != phase.Pending && s.Phase != phase.Cleanup {
-		return 0, s.fail(ctx, &deploy.ProviderError{Code: deploy.CodeInvalid, Message: "no deployment script is set up here", Hint: "Start Slipway with --script-work-dir, then retry."})
 	}
 	switch s.Phase {
 	case phase.Pending:

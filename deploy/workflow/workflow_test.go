@@ -82,8 +82,13 @@ func build(t *testing.T, st *store.Store, opts workflow.Options, c *cloud) *hous
 	var wg, last sync.WaitGroup
 	t.Cleanup(func() { cancel(); wg.Wait(); stopWriting(); last.Wait() }) // the writer goes last: steps still report
 	logger := slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	opts.Logger, opts.ReplicaID = logger, t.Name()
-	opts.Providers = map[string]deploy.Provider{deploy.ProviderIBMVPC: c, deploy.ProviderScript: newCloudless()}
+	opts.Logger = logger
+	if opts.ReplicaID == "" {
+		opts.ReplicaID = t.Name()
+	}
+	if opts.Providers == nil {
+		opts.Providers = map[string]deploy.Provider{deploy.ProviderIBMVPC: c, deploy.ProviderScript: newCloudless()}
+	}
 	opts.BootURL = func(context.Context, int64, int64) (string, error) { return "http://127.0.0.1/boot/d/x", nil }
 	opts.ObserveEvery, opts.ProbeEvery, opts.SweepEvery = 50*time.Millisecond, 50*time.Millisecond, 100*time.Millisecond
 	engine, err := workflow.New(st, opts)
