@@ -25,7 +25,31 @@ var pages = map[string]m{
 	"Offer":          {"provider": "IBM_VPC"},
 	"DriftReport":    {"provider": "IBM_VPC"},
 	"Validate":       {"input": m{"name": "a", "spec": m{"ibmVpc": m{"serverProfile": "p"}}}},
+
+	"ValidateConfigs":  {"input": m{"documents": []any{}}},
+	"RunPage":          {"id": "run_1"},
+	"RunNow":           {"id": "run_1"},
+	"Runs":             {"first": 100},
+	"ScriptDeployment": {"id": "dep_1"},
+	"NodeDocuments":    {"id": "node_1", "first": 100},
+	"LastDocument":     {"id": "node_1"},
+	"ProbesPage":       {"first": 200},
+
+	"BatchPage":        {"id": "bat_1", "first": 100},
+	"BulkPreview":      {"input": m{"action": "CANCEL", "ids": []string{"dep_1"}}},
+	"BulkNow":          {"id": "bulk_1"},
+	"BulkItems":        {"id": "bulk_1", "first": 100},
+	"BulkOperations":   {"first": 100},
+	"RecentEvents":     {"first": 100},
+	"HistoryTailPage":  {"first": 100},
+	"EndedDeployments": {"first": 100},
+	"DurationSeries":   {"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z", "bucket": 3_600_000},
+	"SuccessSeries":    {"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z", "bucket": 3_600_000},
 }
+
+// refusals are what the parts of these tests answer where nothing else is wrong:
+// their cloud cannot be reached, and no deployment script is set up.
+var refusals = []string{"UPSTREAM_UNAVAILABLE", "WRONG_STATE"}
 
 // What the app reads is within the limits, with its longest lists.
 func TestTheAppsReadsAreWithinTheLimits(t *testing.T) {
@@ -50,15 +74,18 @@ func TestTheAppsReadsAreWithinTheLimits(t *testing.T) {
 			reads++
 			var text bytes.Buffer
 			formatter.NewFormatter(&text).FormatQueryDocument(&ast.QueryDocument{Operations: ast.OperationList{op}, Fragments: spread(doc, op.SelectionSet, nil)})
+			for _, v := range op.VariableDefinitions {
+				require.False(t, v.Type.NonNull && v.DefaultValue == nil && pages[op.Name][v.Variable] == nil, "%s: give it a value for $%s above", op.Name, v.Variable)
+			}
 			body, err := json.Marshal(map[string]any{"query": text.String(), "variables": pages[op.Name]})
 			require.NoError(t, err)
 			a := h.send(string(body), "X-Role", "admin")
 			require.Equal(t, http.StatusOK, a.Status, "%s: %s", op.Name, a.Raw)
-			for _, e := range a.Errors { // the cloud of these tests cannot be reached, nothing else is wrong
-				require.Equal(t, "UPSTREAM_UNAVAILABLE", fmt.Sprint(e.Extensions["code"]), "%s: %s", op.Name, a.Raw)
+			for _, e := range a.Errors {
+				require.Contains(t, refusals, fmt.Sprint(e.Extensions["code"]), "%s: %s", op.Name, a.Raw)
 			}
 		}
-		require.Equal(t, len(pages)+1, reads, "FleetNow needs no variables, every other read is listed above")
+		require.GreaterOrEqual(t, reads, 25, "the app's reads were not found")
 	})
 }
 
