@@ -51,9 +51,18 @@ func (tx *Tx) timeOut(deploymentID int64) error {
 	return nil
 }
 
+// waitsForMachine reports whether a phase is over when a machine has done
+// something: reported, booted, or come back from what the deployment script did
+// to it.
+func waitsForMachine(provider string, key phase.Key) bool {
+	def, _ := phase.Lookup(key)
+	return def.Owner != phase.OwnerWorkflow || key == phase.MonitoringStart || provider == deploy.ProviderScript && phase.Polls(key)
+}
+
 // Recover gives machines the time that all of Slipway was away: open phases
-// of machine and boot get downtime plus grace, the longest back-off of the
-// machines' own reporting.
+// of machine and boot, and those in which a host of the deployment script is
+// asked, get downtime plus grace, the longest back-off of the machines' own
+// reporting.
 func (w *Writer) Recover(ctx context.Context, downtime, grace time.Duration) error {
 	if downtime <= 0 {
 		return nil
@@ -71,7 +80,7 @@ func (w *Writer) Recover(ctx context.Context, downtime, grace time.Duration) err
 			if d.open.stoppedAt != nil {
 				return nil // its deadline moves when the clock goes on, by all the time it stood
 			}
-			if def, _ := phase.Lookup(d.open.phase); def.Owner == phase.OwnerWorkflow && def.Key != phase.MonitoringStart {
+			if !waitsForMachine(d.provider, d.open.phase) {
 				return nil
 			}
 			deadline := d.open.deadline.Add(downtime + grace)

@@ -14,6 +14,37 @@ import (
 	"github.com/slipwayhq/slipway/deploy/workflow"
 )
 
+// TestHostsOfTheScriptAreOwedDowntimeToo: nobody asked them meanwhile.
+func TestHostsOfTheScriptAreOwedDowntimeToo(t *testing.T) {
+	t.Parallel()
+	for key, change := range map[string]func(*workflow.Polling){
+		phase.RebootWait:       func(p *workflow.Polling) { p.Wait = time.Hour },
+		phase.SSHPolling:       func(p *workflow.Polling) { p.Attempts = 100_000 },
+		phase.HealthValidation: func(*workflow.Polling) {},
+	} {
+		t.Run(key, func(t *testing.T) {
+			t.Parallel()
+			s := withScript(t, storetest.SQLite(t), func(to health.Target, attempt int) health.Result {
+				if key == phase.HealthValidation && attempt == 2 { // the one that ends the polling
+					return back(to, attempt)
+				}
+				return health.Result{Class: health.ClassTimeout, Message: "no answer"}
+			}, change)
+			out := s.begin(t, "a")
+			s.host.End(out.Run.ID, 0)
+			id := out.Items[0].DeploymentID
+			s.until(t, id, at(key, phase.InProgress))
+			deadline := func() (at time.Time) {
+				require.NoError(t, s.store.Read.QueryRow(`SELECT deadline_at FROM phase_runs WHERE finished_at IS NULL AND deployment_id = $1`, id).Scan(store.Time(&at)))
+				return at
+			}
+			before := deadline()
+			require.NoError(t, s.writer.Recover(t.Context(), time.Hour, time.Minute))
+			require.Equal(t, time.Hour+time.Minute, deadline().Sub(before))
+		})
+	}
+}
+
 // A replica noted how long nobody was there and was killed before the machines
 // got that time: another gives it, and no deadline acts before.
 func TestDowntimeIsOwedUntilItIsGiven(t *testing.T) {
