@@ -89,7 +89,7 @@ function Access() {
         <p className={classes.quiet}>Administrators make and take back tokens and sign-in links on this page. On the server’s own host they are made by:</p>
         <div>
           <p className={classes.label}>A link for a person, good once</p>
-          <Command label="Command that makes a sign-in link">slipway sign-in ada --role=operator</Command>
+          <Command label="Command that makes a sign-in link">slipway token signin ada --role=operator</Command>
         </div>
         <div>
           <p className={classes.label}>A token for a program; it is shown once</p>
