@@ -234,9 +234,13 @@ func (c *cutConn) Write(p []byte) (int, error) {
 // before or after it has sent its question; another one asks anew. There is one
 // cluster in the end, formed once.
 func TestKillAnywhere(t *testing.T) {
+	sent, connections := []int64{0, 1600, 2600, 3200}, []int64{0, 1, 3, 4, 5, 9, 14, 23, 37}
+	if testing.Short() {
+		sent, connections = sent[2:], connections[2:6]
+	}
 	killed := 0
-	for _, bytes := range []int64{0, 1600, 2600, 3200} {
-		for _, at := range []int64{0, 1, 3, 4, 5, 9, 14, 23, 37} {
+	for _, bytes := range sent {
+		for _, at := range connections {
 			w := newWorld(t, 3)
 			ctx, cancel := context.WithCancel(t.Context())
 			k := &killer{bytes: bytes, end: cancel}
@@ -260,7 +264,7 @@ func TestKillAnywhere(t *testing.T) {
 			w.site.Close()
 		}
 	}
-	if killed < 27 {
+	if killed < len(sent)*len(connections)*3/4 {
 		t.Errorf("killed %d times only", killed)
 	}
 }
