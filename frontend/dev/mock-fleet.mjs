@@ -220,6 +220,22 @@ export function createFleet({ nodes: size, seed }) {
     say(node);
   }
 
+  // One machine that is under way changes, for sure: what a test of speed needs.
+  function change() {
+    for (let tries = 0; tries < 1000; tries++) {
+      const node = all[Math.floor(rnd() * all.length)];
+      const d = node?.currentDeployment;
+      if (d?.state !== 'RUNNING') continue;
+      const run = d.phases.at(-1);
+      run.progress = rnd();
+      d.progress = Math.min(0.99, rnd());
+      d.version += 1;
+      node.version += 1;
+      node.lastSeenAt = iso(Date.now());
+      return say(node);
+    }
+  }
+
   async function* follow(map, heartbeatSeconds) {
     const queue = [];
     let wake = () => undefined;
@@ -289,5 +305,5 @@ export function createFleet({ nodes: size, seed }) {
       return { nodes: events, edges: [], pageInfo: { hasNextPage: false, hasPreviousPage: from > 0, startCursor: null, endCursor: cursor() } };
     },
   };
-  return { root, subscription: { fleetChanges, deploymentEvents }, step, all };
+  return { root, subscription: { fleetChanges, deploymentEvents }, step, change, all };
 }

@@ -7,7 +7,7 @@ import classes from './CopyAs.module.css';
 /** What the page shows, as commands to copy. */
 export function CopyAs({ handoff, size = 'compact-sm' }: { handoff: Handoff; size?: 'compact-sm' | 'compact-xs' }) {
   return (
-    <Popover position="bottom-end" width={460} shadow="md" trapFocus transitionProps={{ duration: 0 }}>
+    <Popover position="bottom-end" width="min(460px, calc(100vw - 24px))" shadow="md" trapFocus transitionProps={{ duration: 0 }}>
       <Popover.Target>
         <Button size={size} variant="default">
           Copy as…

@@ -63,7 +63,7 @@ export function HistoryPage() {
               {paused === null ? '✓ Following' : unseen > 0 ? `Follow · ${plural(unseen, 'new event')}` : 'Follow'}
             </Button>
             {nobody ? null : <ExportLinks what="events" href={(format) => eventsExport(filter, format)} />}
-            <CopyAs handoff={handoffHistory(globalThis.location.origin, filter)} />
+            <CopyAs size="compact-xs" handoff={handoffHistory(globalThis.location.origin, filter)} />
           </>
         }
       >

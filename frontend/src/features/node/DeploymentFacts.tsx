@@ -1,3 +1,4 @@
+import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 
 import { useNow } from '@/lib/clock';
@@ -31,7 +32,10 @@ export function DeploymentFacts({ deployment, silent, typical }: { deployment: D
   return (
     <>
       <Fact name="Deployment">
-        {deployment.number}, attempt {deployment.attempt}
+        <Link to="/deployments/$deploymentId" params={{ deploymentId: deployment.id }}>
+          {deployment.number}
+        </Link>
+        , attempt {deployment.attempt}
         {kinds[deployment.kind]}
       </Fact>
       <Fact name="Requested by">
