@@ -30,7 +30,8 @@ export function rangeOf({ span }: Pick<InsightsSearch, 'span'>, now: number): Ra
 }
 
 const minute = 60_000;
-const steps = [100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, minute, 2 * minute, 5 * minute, 10 * minute, 15 * minute, 30 * minute, hour, 2 * hour, 4 * hour, 8 * hour, day];
+// None but whole minutes from a minute on: an axis has one unit for a tick.
+const steps = [100, 200, 500, 1000, 2000, 5000, 10_000, minute, 2 * minute, 5 * minute, 10 * minute, 15 * minute, 30 * minute, hour, 2 * hour, 4 * hour, 8 * hour, day];
 
 /** Round lengths of time from 0 to at least `longest`, at most `most` of them above 0. */
 export function ticksOf(longest: number, most: number): number[] {
