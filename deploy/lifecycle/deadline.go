@@ -123,17 +123,20 @@ func (tx *Tx) OpenPhase(deploymentID int64) (key phase.Key, attempt, tries int, 
 	return d.phase, d.attempt, tries, d.state, nil
 }
 
-// Begun counts the deployments that left the queue in this transaction, in
-// all and of a batch: queries do not see them before it is flushed.
-func (tx *Tx) Begun(batchID int64) (all, inBatch int) {
+// Begun counts the deployments that left the queue in this transaction, those
+// that took a slot and those of a batch: queries do not see them before it is
+// flushed.
+func (tx *Tx) Begun(batchID int64) (slots, inBatch int) {
 	for _, d := range tx.deps {
 		if d.state != phase.Running || d.started == nil || !d.started.Equal(tx.at) {
 			continue
 		}
-		all++
+		if d.provider != deploy.ProviderScript {
+			slots++
+		}
 		if d.batchID.Valid && d.batchID.Int64 == batchID {
 			inBatch++
 		}
 	}
-	return all, inBatch
+	return slots, inBatch
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/phase"
 	"github.com/slipwayhq/slipway/deploy/store"
 )
@@ -259,7 +260,7 @@ func (tx *Tx) free() error {
 	}
 	n := 0
 	for _, d := range tx.deps {
-		if held(d.was.state) && !held(d.state) {
+		if d.provider != deploy.ProviderScript && held(d.was.state) && !held(d.state) {
 			n++
 		}
 	}

@@ -18,15 +18,20 @@ import (
 // of deployments and nodes and before the stream counter.
 const slotsLock = 0x736c6970 // "slip"
 
-// holdsSlot is the SQL of the states in which a deployment has a slot.
-const holdsSlot = `state IN ('running', 'canceling', 'cleaning_up')`
+// runs is the SQL of the states in which a deployment has begun and not ended.
+const runs = `state IN ('running', 'canceling', 'cleaning_up')`
+
+// holdsSlot is the SQL of the deployments that have a slot. Hosts that the
+// deployment script configures need none: nothing is ordered for them, and one
+// script runs at a time anyway.
+const holdsSlot = runs + ` AND provider <> 'script'`
 
 // mayBegin is the SQL of the queued deployments q that nothing but a slot keeps
 // from beginning: not those whose batch is full. A batch is full only if some
 // of it run, so what it costs to know the full ones is bounded by the slots.
 // finished_at lets the index of the states give them in their order.
-const mayBegin = `q.state = 'queued' AND q.finished_at IS NULL AND (q.batch_id IS NULL OR q.batch_id NOT IN
-	(SELECT b.id FROM deployments r JOIN deployment_batches b ON b.id = r.batch_id WHERE r.` + holdsSlot + ` GROUP BY b.id, b.max_parallel HAVING COUNT(*) >= b.max_parallel))`
+const mayBegin = `q.state = 'queued' AND q.finished_at IS NULL AND q.provider <> 'script' AND (q.batch_id IS NULL OR q.batch_id NOT IN
+	(SELECT b.id FROM deployments r JOIN deployment_batches b ON b.id = r.batch_id WHERE r.` + runs + ` GROUP BY b.id, b.max_parallel HAVING COUNT(*) >= b.max_parallel))`
 
 // aheadMost is how far the queue is counted: nobody who is further back is
 // interested in more, and counting ten thousand for each of ten thousand is
@@ -45,10 +50,9 @@ type queueFacts struct {
 }
 
 // placeInQueue is the SQL of how many run, and how many wait before deployment
-// $1. Hosts that the deployment script configures are not counted: nothing is
-// ordered for them, and one script runs at a time anyway.
+// $1.
 func placeInQueue() string {
-	return fmt.Sprintf(`SELECT (SELECT COUNT(*) FROM deployments WHERE `+holdsSlot+` AND provider <> 'script'),
+	return fmt.Sprintf(`SELECT (SELECT COUNT(*) FROM deployments WHERE `+holdsSlot+`),
 		(SELECT COUNT(*) FROM (SELECT 1 FROM deployments q WHERE `+mayBegin+` AND q.id < $1 LIMIT %d) AS ahead)`, aheadMost)
 }
 
@@ -75,7 +79,7 @@ func (e *Engine) queue(ctx context.Context, tx *sql.Tx, s *step) (queueFacts, er
 	}
 	var stop sql.NullInt64
 	err = tx.QueryRowContext(ctx, `SELECT b.max_parallel, b.stop_on_failure_count,
-		(SELECT COUNT(*) FROM deployments d WHERE d.batch_id = b.id AND d.`+holdsSlot+`),
+		(SELECT COUNT(*) FROM deployments d WHERE d.batch_id = b.id AND d.`+runs+`),
 		(SELECT COUNT(*) FROM deployments d WHERE d.batch_id = b.id AND d.state = 'failed' AND d.failure_code <> 'batch_stopped')
 		FROM deployment_batches b WHERE b.id = $1`, s.batchID.Int64).Scan(&q.parallel, &stop, &q.inBatch, &q.failed)
 	if err != nil {
@@ -195,7 +199,7 @@ func (e *Engine) look(ctx context.Context) error {
 func (e *Engine) fill(ctx context.Context) error {
 	var running int
 	var waiting bool
-	err := e.store.Read.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM deployments WHERE `+holdsSlot+`), EXISTS (SELECT 1 FROM deployments WHERE state = 'queued' AND finished_at IS NULL)`).Scan(&running, &waiting)
+	err := e.store.Read.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM deployments WHERE `+holdsSlot+`), EXISTS (SELECT 1 FROM deployments WHERE state = 'queued' AND finished_at IS NULL AND provider <> 'script')`).Scan(&running, &waiting)
 	if err != nil {
 		return fmt.Errorf("workflow: looking at the queue: %w", err)
 	}
