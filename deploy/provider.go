@@ -17,6 +17,9 @@ type Order struct {
 	// made to boot again. Zero for a first attempt.
 	AttemptSince time.Time
 	Spec         Spec
+	// Run is the run of the deployment script that writes the node's document;
+	// zero for other providers.
+	Run RunKey
 	// BootURL mints a boot locator and gives the URL that the machine must
 	// boot from. Each call mints another one; earlier ones stay valid. Call it
 	// right before the create.

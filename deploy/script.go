@@ -2,6 +2,10 @@ package deploy
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -23,9 +27,47 @@ type HostDocument struct {
 	Body     []byte // as it is to be written, byte for byte
 }
 
+// RunKey names a run of the deployment script for all time. Its number alone does
+// not: another database, or one that was restored, gives the same numbers again,
+// and the host still has what it knows of the runs before.
+type RunKey struct {
+	ID       int64  `json:"id"`
+	Identity string `json:"identity"` // 128 random bits, 32 hexadecimal digits
+}
+
+// identityBytes is the size of a run's identity.
+const identityBytes = 16
+
+// NewRunIdentity makes the identity of a new run.
+func NewRunIdentity() string {
+	b := make([]byte, identityBytes)
+	_, _ = rand.Read(b) // it never fails
+	return hex.EncodeToString(b)
+}
+
+// Valid tells whether the key is complete.
+func (k RunKey) Valid() bool {
+	b, err := hex.DecodeString(k.Identity)
+	return k.ID > 0 && err == nil && len(b) == identityBytes && strings.ToLower(k.Identity) == k.Identity
+}
+
+// String is the number, "-", and the identity.
+func (k RunKey) String() string { return strconv.FormatInt(k.ID, 10) + "-" + k.Identity }
+
+// ParseRunKey reads what String wrote; false if it is nothing of that kind.
+func ParseRunKey(s string) (RunKey, bool) {
+	digits, identity, _ := strings.Cut(s, "-")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	k := RunKey{n, identity}
+	if err != nil || !k.Valid() || k.String() != s {
+		return RunKey{}, false
+	}
+	return k, true
+}
+
 // ScriptRun is a run with all that it is to write.
 type ScriptRun struct {
-	ID        int64
+	RunKey
 	Documents []HostDocument
 }
 
@@ -87,17 +129,18 @@ type ScriptRunner interface {
 	// Start starts the script of a run whose files are written, in a session of
 	// its own, unless it was started before: then it only looks. It returns once
 	// the script runs or could not be started. A run that is to be canceled is
-	// not started.
-	Start(ctx context.Context, runID int64) (RunProcess, error)
+	// not started. If something is in the way for longer than 20 s, which does not
+	// have to do with this run, the error is temporary and names it.
+	Start(ctx context.Context, run RunKey) (RunProcess, error)
 	// Look tells how a run stands. Once a run has ended its marker is taken away.
-	Look(ctx context.Context, runID int64) (RunProcess, error)
+	Look(ctx context.Context, run RunKey) (RunProcess, error)
 	// Stop asks the script and all that it started to end (SIGTERM to its
 	// process group); hard ends them (SIGKILL). It does not wait for the end.
-	Stop(ctx context.Context, runID int64, hard bool) error
+	Stop(ctx context.Context, run RunKey, hard bool) error
 	// Log reads the run's output from an offset in bytes: at most limit bytes,
 	// and the offset that follows them. What was cut out is replaced by a line
 	// that says so; offsets stay valid.
-	Log(ctx context.Context, runID int64, offset int64, limit int) (text []byte, next int64, err error)
+	Log(ctx context.Context, run RunKey, offset int64, limit int) (text []byte, next int64, err error)
 }
 
 // Marker is the file that says that a run is in progress.
@@ -106,9 +149,11 @@ type Marker struct {
 	Present bool
 	Since   time.Time
 	// RunID is the run that made it, 0 if it is none of ours; Alive tells whether
-	// that run's script is still there.
-	RunID int64
-	Alive bool
+	// that run's script is still there. RunIdentity belongs to RunID: only both say
+	// which run it is.
+	RunID       int64
+	RunIdentity string
+	Alive       bool
 }
 
 // MarkerKeeper knows the marker of a host.

@@ -16812,6 +16812,7 @@ type ScriptRunMutation struct {
 	op                Op
 	typ               string
 	id                *int64
+	identity          *string
 	host              *string
 	state             *string
 	nodes             *int
@@ -16947,6 +16948,42 @@ func (m *ScriptRunMutation) IDs(ctx context.Context) ([]int64, error) {
 	default:
 		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
 	}
+}
+
+// SetIdentity sets the "identity" field.
+func (m *ScriptRunMutation) SetIdentity(s string) {
+	m.identity = &s
+}
+
+// Identity returns the value of the "identity" field in the mutation.
+func (m *ScriptRunMutation) Identity() (r string, exists bool) {
+	v := m.identity
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldIdentity returns the old "identity" field's value of the ScriptRun entity.
+// If the ScriptRun object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ScriptRunMutation) OldIdentity(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldIdentity is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldIdentity requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldIdentity: %w", err)
+	}
+	return oldValue.Identity, nil
+}
+
+// ResetIdentity resets all changes to the "identity" field.
+func (m *ScriptRunMutation) ResetIdentity() {
+	m.identity = nil
 }
 
 // SetHost sets the "host" field.
@@ -17930,7 +17967,10 @@ func (m *ScriptRunMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *ScriptRunMutation) Fields() []string {
-	fields := make([]string, 0, 20)
+	fields := make([]string, 0, 21)
+	if m.identity != nil {
+		fields = append(fields, scriptrun.FieldIdentity)
+	}
 	if m.host != nil {
 		fields = append(fields, scriptrun.FieldHost)
 	}
@@ -17999,6 +18039,8 @@ func (m *ScriptRunMutation) Fields() []string {
 // schema.
 func (m *ScriptRunMutation) Field(name string) (ent.Value, bool) {
 	switch name {
+	case scriptrun.FieldIdentity:
+		return m.Identity()
 	case scriptrun.FieldHost:
 		return m.Host()
 	case scriptrun.FieldState:
@@ -18048,6 +18090,8 @@ func (m *ScriptRunMutation) Field(name string) (ent.Value, bool) {
 // database failed.
 func (m *ScriptRunMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
 	switch name {
+	case scriptrun.FieldIdentity:
+		return m.OldIdentity(ctx)
 	case scriptrun.FieldHost:
 		return m.OldHost(ctx)
 	case scriptrun.FieldState:
@@ -18097,6 +18141,13 @@ func (m *ScriptRunMutation) OldField(ctx context.Context, name string) (ent.Valu
 // type.
 func (m *ScriptRunMutation) SetField(name string, value ent.Value) error {
 	switch name {
+	case scriptrun.FieldIdentity:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetIdentity(v)
+		return nil
 	case scriptrun.FieldHost:
 		v, ok := value.(string)
 		if !ok {
@@ -18382,6 +18433,9 @@ func (m *ScriptRunMutation) ClearField(name string) error {
 // It returns an error if the field is not defined in the schema.
 func (m *ScriptRunMutation) ResetField(name string) error {
 	switch name {
+	case scriptrun.FieldIdentity:
+		m.ResetIdentity()
+		return nil
 	case scriptrun.FieldHost:
 		m.ResetHost()
 		return nil

@@ -320,35 +320,35 @@ func init() {
 	scriptrunFields := schema.ScriptRun{}.Fields()
 	_ = scriptrunFields
 	// scriptrunDescSignal is the schema descriptor for signal field.
-	scriptrunDescSignal := scriptrunFields[6].Descriptor()
+	scriptrunDescSignal := scriptrunFields[7].Descriptor()
 	// scriptrun.DefaultSignal holds the default value on creation for the signal field.
 	scriptrun.DefaultSignal = scriptrunDescSignal.Default.(string)
 	// scriptrunDescProblem is the schema descriptor for problem field.
-	scriptrunDescProblem := scriptrunFields[7].Descriptor()
+	scriptrunDescProblem := scriptrunFields[8].Descriptor()
 	// scriptrun.DefaultProblem holds the default value on creation for the problem field.
 	scriptrun.DefaultProblem = scriptrunDescProblem.Default.(string)
 	// scriptrunDescLogBytes is the schema descriptor for log_bytes field.
-	scriptrunDescLogBytes := scriptrunFields[8].Descriptor()
+	scriptrunDescLogBytes := scriptrunFields[9].Descriptor()
 	// scriptrun.DefaultLogBytes holds the default value on creation for the log_bytes field.
 	scriptrun.DefaultLogBytes = scriptrunDescLogBytes.Default.(int64)
 	// scriptrunDescLogCut is the schema descriptor for log_cut field.
-	scriptrunDescLogCut := scriptrunFields[9].Descriptor()
+	scriptrunDescLogCut := scriptrunFields[10].Descriptor()
 	// scriptrun.DefaultLogCut holds the default value on creation for the log_cut field.
 	scriptrun.DefaultLogCut = scriptrunDescLogCut.Default.(bool)
 	// scriptrunDescCancelBy is the schema descriptor for cancel_by field.
-	scriptrunDescCancelBy := scriptrunFields[11].Descriptor()
+	scriptrunDescCancelBy := scriptrunFields[12].Descriptor()
 	// scriptrun.DefaultCancelBy holds the default value on creation for the cancel_by field.
 	scriptrun.DefaultCancelBy = scriptrunDescCancelBy.Default.(string)
 	// scriptrunDescCancelReason is the schema descriptor for cancel_reason field.
-	scriptrunDescCancelReason := scriptrunFields[12].Descriptor()
+	scriptrunDescCancelReason := scriptrunFields[13].Descriptor()
 	// scriptrun.DefaultCancelReason holds the default value on creation for the cancel_reason field.
 	scriptrun.DefaultCancelReason = scriptrunDescCancelReason.Default.(string)
 	// scriptrunDescRequestHash is the schema descriptor for request_hash field.
-	scriptrunDescRequestHash := scriptrunFields[16].Descriptor()
+	scriptrunDescRequestHash := scriptrunFields[17].Descriptor()
 	// scriptrun.DefaultRequestHash holds the default value on creation for the request_hash field.
 	scriptrun.DefaultRequestHash = scriptrunDescRequestHash.Default.(string)
 	// scriptrunDescCreatedAt is the schema descriptor for created_at field.
-	scriptrunDescCreatedAt := scriptrunFields[17].Descriptor()
+	scriptrunDescCreatedAt := scriptrunFields[18].Descriptor()
 	// scriptrun.DefaultCreatedAt holds the default value on creation for the created_at field.
 	scriptrun.DefaultCreatedAt = scriptrunDescCreatedAt.Default.(func() time.Time)
 	settingFields := schema.Setting{}.Fields()

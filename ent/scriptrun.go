@@ -17,6 +17,8 @@ type ScriptRun struct {
 	config `json:"-"`
 	// ID of the ent.
 	ID int64 `json:"id,omitempty"`
+	// 128 random bits, hexadecimal: numbers are given again by another database, and a host keeps what it knows of runs
+	Identity string `json:"identity,omitempty"`
 	// Host holds the value of the "host" field.
 	Host string `json:"host,omitempty"`
 	// storing, running, succeeded, failed, canceled or lost
@@ -90,7 +92,7 @@ func (*ScriptRun) scanValues(columns []string) ([]any, error) {
 			values[i] = new(sql.NullBool)
 		case scriptrun.FieldID, scriptrun.FieldNodes, scriptrun.FieldPid, scriptrun.FieldExitCode, scriptrun.FieldLogBytes:
 			values[i] = new(sql.NullInt64)
-		case scriptrun.FieldHost, scriptrun.FieldState, scriptrun.FieldSignal, scriptrun.FieldProblem, scriptrun.FieldCancelBy, scriptrun.FieldCancelReason, scriptrun.FieldRequestedByKind, scriptrun.FieldRequestedBy, scriptrun.FieldIdempotencyKey, scriptrun.FieldRequestHash:
+		case scriptrun.FieldIdentity, scriptrun.FieldHost, scriptrun.FieldState, scriptrun.FieldSignal, scriptrun.FieldProblem, scriptrun.FieldCancelBy, scriptrun.FieldCancelReason, scriptrun.FieldRequestedByKind, scriptrun.FieldRequestedBy, scriptrun.FieldIdempotencyKey, scriptrun.FieldRequestHash:
 			values[i] = new(sql.NullString)
 		case scriptrun.FieldCancelAt, scriptrun.FieldCreatedAt, scriptrun.FieldStoredAt, scriptrun.FieldStartedAt, scriptrun.FieldEndedAt:
 			values[i] = new(sql.NullTime)
@@ -115,6 +117,12 @@ func (_m *ScriptRun) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field id", value)
 			}
 			_m.ID = int64(value.Int64)
+		case scriptrun.FieldIdentity:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field identity", values[i])
+			} else if value.Valid {
+				_m.Identity = value.String
+			}
 		case scriptrun.FieldHost:
 			if value, ok := values[i].(*sql.NullString); !ok {
 				return fmt.Errorf("unexpected type %T for field host", values[i])
@@ -283,6 +291,9 @@ func (_m *ScriptRun) String() string {
 	var builder strings.Builder
 	builder.WriteString("ScriptRun(")
 	builder.WriteString(fmt.Sprintf("id=%v, ", _m.ID))
+	builder.WriteString("identity=")
+	builder.WriteString(_m.Identity)
+	builder.WriteString(", ")
 	builder.WriteString("host=")
 	builder.WriteString(_m.Host)
 	builder.WriteString(", ")

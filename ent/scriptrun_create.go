@@ -23,6 +23,12 @@ type ScriptRunCreate struct {
 	conflict []sql.ConflictOption
 }
 
+// SetIdentity sets the "identity" field.
+func (_c *ScriptRunCreate) SetIdentity(v string) *ScriptRunCreate {
+	_c.mutation.SetIdentity(v)
+	return _c
+}
+
 // SetHost sets the "host" field.
 func (_c *ScriptRunCreate) SetHost(v string) *ScriptRunCreate {
 	_c.mutation.SetHost(v)
@@ -355,6 +361,9 @@ func (_c *ScriptRunCreate) defaults() {
 
 // check runs all checks and user-defined validators on the builder.
 func (_c *ScriptRunCreate) check() error {
+	if _, ok := _c.mutation.Identity(); !ok {
+		return &ValidationError{Name: "identity", err: errors.New(`ent: missing required field "ScriptRun.identity"`)}
+	}
 	if _, ok := _c.mutation.Host(); !ok {
 		return &ValidationError{Name: "host", err: errors.New(`ent: missing required field "ScriptRun.host"`)}
 	}
@@ -426,6 +435,10 @@ func (_c *ScriptRunCreate) createSpec() (*ScriptRun, *sqlgraph.CreateSpec) {
 	if id, ok := _c.mutation.ID(); ok {
 		_node.ID = id
 		_spec.ID.Value = id
+	}
+	if value, ok := _c.mutation.Identity(); ok {
+		_spec.SetField(scriptrun.FieldIdentity, field.TypeString, value)
+		_node.Identity = value
 	}
 	if value, ok := _c.mutation.Host(); ok {
 		_spec.SetField(scriptrun.FieldHost, field.TypeString, value)
@@ -530,7 +543,7 @@ func (_c *ScriptRunCreate) createSpec() (*ScriptRun, *sqlgraph.CreateSpec) {
 // of the `INSERT` statement. For example:
 //
 //	client.ScriptRun.Create().
-//		SetHost(v).
+//		SetIdentity(v).
 //		OnConflict(
 //			// Update the row with the new values
 //			// the was proposed for insertion.
@@ -539,7 +552,7 @@ func (_c *ScriptRunCreate) createSpec() (*ScriptRun, *sqlgraph.CreateSpec) {
 //		// Override some of the fields with custom
 //		// update values.
 //		Update(func(u *ent.ScriptRunUpsert) {
-//			SetHost(v+v).
+//			SetIdentity(v+v).
 //		}).
 //		Exec(ctx)
 func (_c *ScriptRunCreate) OnConflict(opts ...sql.ConflictOption) *ScriptRunUpsertOne {
@@ -897,6 +910,9 @@ func (u *ScriptRunUpsertOne) UpdateNewValues() *ScriptRunUpsertOne {
 	u.create.conflict = append(u.create.conflict, sql.ResolveWith(func(s *sql.UpdateSet) {
 		if _, exists := u.create.mutation.ID(); exists {
 			s.SetIgnore(scriptrun.FieldID)
+		}
+		if _, exists := u.create.mutation.Identity(); exists {
+			s.SetIgnore(scriptrun.FieldIdentity)
 		}
 	}))
 	return u
@@ -1421,7 +1437,7 @@ func (_c *ScriptRunCreateBulk) ExecX(ctx context.Context) {
 //		// Override some of the fields with custom
 //		// update values.
 //		Update(func(u *ent.ScriptRunUpsert) {
-//			SetHost(v+v).
+//			SetIdentity(v+v).
 //		}).
 //		Exec(ctx)
 func (_c *ScriptRunCreateBulk) OnConflict(opts ...sql.ConflictOption) *ScriptRunUpsertBulk {
@@ -1467,6 +1483,9 @@ func (u *ScriptRunUpsertBulk) UpdateNewValues() *ScriptRunUpsertBulk {
 		for _, b := range u.create.builders {
 			if _, exists := b.mutation.ID(); exists {
 				s.SetIgnore(scriptrun.FieldID)
+			}
+			if _, exists := b.mutation.Identity(); exists {
+				s.SetIgnore(scriptrun.FieldIdentity)
 			}
 		}
 	}))

@@ -302,12 +302,12 @@ func (_q *ScriptRunQuery) WithDocuments(opts ...func(*ScriptDocumentQuery)) *Scr
 // Example:
 //
 //	var v []struct {
-//		Host string `json:"host,omitempty"`
+//		Identity string `json:"identity,omitempty"`
 //		Count int `json:"count,omitempty"`
 //	}
 //
 //	client.ScriptRun.Query().
-//		GroupBy(scriptrun.FieldHost).
+//		GroupBy(scriptrun.FieldIdentity).
 //		Aggregate(ent.Count()).
 //		Scan(ctx, &v)
 func (_q *ScriptRunQuery) GroupBy(field string, fields ...string) *ScriptRunGroupBy {
@@ -325,11 +325,11 @@ func (_q *ScriptRunQuery) GroupBy(field string, fields ...string) *ScriptRunGrou
 // Example:
 //
 //	var v []struct {
-//		Host string `json:"host,omitempty"`
+//		Identity string `json:"identity,omitempty"`
 //	}
 //
 //	client.ScriptRun.Query().
-//		Select(scriptrun.FieldHost).
+//		Select(scriptrun.FieldIdentity).
 //		Scan(ctx, &v)
 func (_q *ScriptRunQuery) Select(fields ...string) *ScriptRunSelect {
 	_q.ctx.Fields = append(_q.ctx.Fields, fields...)

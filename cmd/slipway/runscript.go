@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/provider/script/supervisor"
 )
 
@@ -15,7 +16,7 @@ import (
 // the script is given there is for the script.
 type runScriptCmd struct {
 	WorkDir  string        `help:"The script's work directory." required:""`
-	Number   int64         `name:"run" help:"The run's number." required:""`
+	Key      string        `name:"run" help:"The run's number and identity." required:""`
 	LogLimit int64         `help:"How much of the output is kept, in bytes."`
 	Linger   time.Duration `help:"How long what the script started may outlive it."`
 	Stage    string        `help:"supervise, or exec: become the script." enum:"supervise,exec" default:"supervise"`
@@ -29,10 +30,11 @@ func (c *runScriptCmd) Help() string {
 
 // Run supervises the script of one run, or becomes it.
 func (c *runScriptCmd) Run(ctx context.Context) error {
-	if c.Number <= 0 || !filepath.IsAbs(c.WorkDir) {
-		return exit{exitUsage, errors.New("run-script: an absolute --work-dir and a --run greater than 0 are needed")}
+	key, ok := deploy.ParseRunKey(c.Key)
+	if !ok || !filepath.IsAbs(c.WorkDir) {
+		return exit{exitUsage, errors.New("run-script: an absolute --work-dir, and the number and identity of a --run are needed")}
 	}
-	o := supervisor.Options{WorkDir: c.WorkDir, Run: c.Number, LogLimit: c.LogLimit, Linger: c.Linger, Ready: c.Ready}
+	o := supervisor.Options{WorkDir: c.WorkDir, Run: key, LogLimit: c.LogLimit, Linger: c.Linger, Ready: c.Ready}
 	// A signal that asks this program to end is not for a supervisor.
 	return supervisor.Main(context.WithoutCancel(ctx), o, c.Stage, slog.Default())
 }

@@ -26,8 +26,9 @@ func TestRunScript(t *testing.T) {
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	require.NoError(t, host.Write(ctx, deploy.ScriptRun{ID: 3, Documents: []deploy.HostDocument{{NodeID: 1, NodeName: "n", File: "node_01.json", Body: []byte("{}")}}}))
-	p, err := host.Start(ctx, 3)
+	run := deploy.RunKey{ID: 3, Identity: deploy.NewRunIdentity()}
+	require.NoError(t, host.Write(ctx, deploy.ScriptRun{RunKey: run, Documents: []deploy.HostDocument{{NodeID: 1, NodeName: "n", File: "node_01.json", Body: []byte("{}")}}}))
+	p, err := host.Start(ctx, run)
 	require.NoError(t, err)
 	require.Equal(t, deploy.ProcessRunning, p.State)
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -43,13 +44,13 @@ func TestRunScript(t *testing.T) {
 		}
 	}
 	until(func() bool {
-		text, _, err := host.Log(ctx, 3, 0, 1000)
+		text, _, err := host.Log(ctx, run, 0, 1000)
 		require.NoError(t, err)
 		return string(text) == "run 3 in "+dir+"\n"
 	})
-	require.NoError(t, host.Stop(ctx, 3, false))
+	require.NoError(t, host.Stop(ctx, run, false))
 	until(func() bool {
-		p, err = host.Look(ctx, 3)
+		p, err = host.Look(ctx, run)
 		require.NoError(t, err)
 		return p.State == deploy.ProcessEnded
 	})

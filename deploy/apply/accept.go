@@ -207,9 +207,9 @@ func (s *Service) insertRun(ctx context.Context, tx *lifecycle.Tx, actor deploy.
 	if key != "" {
 		unique = key
 	}
-	err = tx.SQL().QueryRowContext(ctx, `INSERT INTO script_runs (host, state, nodes, signal, problem, log_bytes, log_cut, cancel_by, cancel_reason, requested_by_kind, requested_by, idempotency_key, request_hash, created_at)
-		VALUES ($1, $2, $3, '', '', 0, $4, '', '', $5, $6, $7, $8, $9) RETURNING id`,
-		s.deps.Host.Host(), deploy.RunStoring, nodes, false, string(actor.Kind), actor.Name, unique, hash, tx.Now()).Scan(&id)
+	err = tx.SQL().QueryRowContext(ctx, `INSERT INTO script_runs (identity, host, state, nodes, signal, problem, log_bytes, log_cut, cancel_by, cancel_reason, requested_by_kind, requested_by, idempotency_key, request_hash, created_at)
+		VALUES ($1, $2, $3, $4, '', '', 0, $5, '', '', $6, $7, $8, $9, $10) RETURNING id`,
+		deploy.NewRunIdentity(), s.deps.Host.Host(), deploy.RunStoring, nodes, false, string(actor.Kind), actor.Name, unique, hash, tx.Now()).Scan(&id)
 	if err != nil {
 		return 0, fmt.Errorf("apply: inserting a run: %w", err)
 	}

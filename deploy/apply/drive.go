@@ -53,10 +53,10 @@ func (s *Service) start(ctx context.Context, r *Run) error {
 	if err != nil {
 		return err
 	}
-	run := files(r.ID, docs)
+	run := files(r.key(), docs)
 	if r.CancelAt != nil {
 		// It may have been started, and Slipway killed before that was recorded.
-		switch seen, err := s.deps.Host.Look(ctx, r.ID); {
+		switch seen, err := s.deps.Host.Look(ctx, r.key()); {
 		case err != nil:
 			return err
 		case seen.State != deploy.ProcessNone:
@@ -79,10 +79,10 @@ func (s *Service) start(ctx context.Context, r *Run) error {
 			return err
 		}
 	}
-	p, err := s.deps.Host.Start(ctx, r.ID)
+	p, err := s.deps.Host.Start(ctx, r.key())
 	if err != nil {
 		// It may have been started all the same: that is looked at.
-		if seen, look := s.deps.Host.Look(ctx, r.ID); look == nil && seen.State != deploy.ProcessNone {
+		if seen, look := s.deps.Host.Look(ctx, r.key()); look == nil && seen.State != deploy.ProcessNone {
 			return s.settle(ctx, r, seen)
 		}
 		return s.stop(ctx, r, docs, ofHost(err))
@@ -140,7 +140,7 @@ func firstOf(errs ...error) error {
 func (s *Service) journal(ctx context.Context, docs []Document) error {
 	for _, d := range docs {
 		_, err := s.deps.Provider.Order(ctx, deploy.Order{NodeID: d.NodeID, NodeName: d.NodeName, DeploymentID: d.DeploymentID, Attempt: d.Attempt,
-			Spec: deploy.Spec{Provider: deploy.ProviderScript, ManagementIP: d.target, Document: d.Body}})
+			Spec: deploy.Spec{Provider: deploy.ProviderScript, ManagementIP: d.target, Document: d.Body}, Run: deploy.RunKey{ID: d.RunID, Identity: d.identity}})
 		var p *deploy.ProviderError
 		if errors.As(err, &p) && p.Code == deploy.CodeWrongState {
 			s.deps.Logger.Info("a node of a run holds nothing any more", "run", d.RunID, "node", d.NodeName, "reason", p.Message)
@@ -154,12 +154,12 @@ func (s *Service) journal(ctx context.Context, docs []Document) error {
 }
 
 // files gives what a run writes.
-func files(id int64, docs []Document) deploy.ScriptRun {
-	run := deploy.ScriptRun{ID: id}
+func files(run deploy.RunKey, docs []Document) deploy.ScriptRun {
+	out := deploy.ScriptRun{RunKey: run}
 	for _, d := range docs {
-		run.Documents = append(run.Documents, deploy.HostDocument{NodeID: d.NodeID, NodeName: d.NodeName, File: d.File, Body: d.Body})
+		out.Documents = append(out.Documents, deploy.HostDocument{NodeID: d.NodeID, NodeName: d.NodeName, File: d.File, Body: d.Body})
 	}
-	return run
+	return out
 }
 
 // giveUp takes back what was written, and ends a run whose script never ran
@@ -167,7 +167,7 @@ func files(id int64, docs []Document) deploy.ScriptRun {
 // ended.
 func (s *Service) giveUp(ctx context.Context, r *Run, docs []Document, state string, cause *deploy.ProviderError) error {
 	problem := cause.Message
-	if err := s.deps.Host.Undo(ctx, files(r.ID, docs)); err != nil {
+	if err := s.deps.Host.Undo(ctx, files(r.key(), docs)); err != nil {
 		if e, ok := deploy.AsError(refusal(err)); ok && e.Code == deploy.CodeRunActive {
 			return err
 		}
@@ -210,7 +210,7 @@ func hintNotStarted(cause *deploy.ProviderError) string {
 
 // watch looks at a running script, and ends it if it is to be canceled.
 func (s *Service) watch(ctx context.Context, r *Run) error {
-	seen, err := s.deps.Host.Look(ctx, r.ID)
+	seen, err := s.deps.Host.Look(ctx, r.key())
 	if err != nil {
 		return err
 	}
@@ -246,7 +246,7 @@ func (s *Service) stopIfWanted(ctx context.Context, r *Run) error {
 		return nil // once is enough: a script that cleans up must not be told again and again
 	}
 	s.asked = r.ID
-	return s.deps.Host.Stop(ctx, r.ID, hard)
+	return s.deps.Host.Stop(ctx, r.key(), hard)
 }
 
 // settle records how a run's process stands.

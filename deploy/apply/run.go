@@ -13,6 +13,7 @@ import (
 // Run is one execution of the deployment script.
 type Run struct {
 	ID           int64
+	Identity     string // of all runs of all databases: see deploy.RunKey
 	Host         string
 	State        string // deploy.RunStoring …
 	Nodes        int
@@ -49,8 +50,12 @@ type Document struct {
 	BootIDBefore string
 	CreatedAt    time.Time
 
-	target string // address of the node
+	target   string // address of the node
+	identity string // of the run
 }
+
+// key names the run to its host.
+func (r *Run) key() deploy.RunKey { return deploy.RunKey{ID: r.ID, Identity: r.Identity} }
 
 // busy is the refusal of whoever wants to begin a run beside this one.
 func (r *Run) busy() error {
@@ -69,13 +74,13 @@ type reader interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-const runColumns = `id, host, state, nodes, COALESCE(pid, 0), exit_code, signal, problem, log_bytes, log_cut, cancel_at, cancel_by, cancel_reason,
+const runColumns = `id, identity, host, state, nodes, COALESCE(pid, 0), exit_code, signal, problem, log_bytes, log_cut, cancel_at, cancel_by, cancel_reason,
 	requested_by_kind, requested_by, created_at, stored_at, started_at, ended_at`
 
 func scanRun(row interface{ Scan(...any) error }) (*Run, error) {
 	r := &Run{}
 	var kind string
-	err := row.Scan(&r.ID, &r.Host, &r.State, &r.Nodes, &r.PID, &r.ExitCode, &r.Signal, &r.Problem, &r.LogBytes, &r.LogCut, &r.CancelAt, &r.CancelBy, &r.CancelReason,
+	err := row.Scan(&r.ID, &r.Identity, &r.Host, &r.State, &r.Nodes, &r.PID, &r.ExitCode, &r.Signal, &r.Problem, &r.LogBytes, &r.LogCut, &r.CancelAt, &r.CancelBy, &r.CancelReason,
 		&kind, &r.RequestedBy.Name, &r.CreatedAt, &r.StoredAt, &r.StartedAt, &r.EndedAt)
 	r.RequestedBy.Kind = deploy.ActorKind(kind)
 	return r, err
@@ -157,7 +162,7 @@ func (s *Service) ForAttempt(ctx context.Context, deploymentID int64, attempt in
 }
 
 func readDocuments(ctx context.Context, from reader, where string, args ...any) ([]Document, error) {
-	rows, err := from.QueryContext(ctx, `SELECT d.run_id, d.deployment_id, d.attempt, d.node_id, n.name, d.file, d.number, d.body, d.sha256, d.boot_id_before, d.created_at, COALESCE(n.management_ip, '')
+	rows, err := from.QueryContext(ctx, `SELECT d.run_id, d.deployment_id, d.attempt, d.node_id, n.name, d.file, d.number, d.body, d.sha256, d.boot_id_before, d.created_at, COALESCE(n.management_ip, ''), r.identity
 		FROM script_documents d JOIN nodes n ON n.id = d.node_id JOIN script_runs r ON r.id = d.run_id WHERE `+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("apply: reading documents: %w", err)
@@ -166,7 +171,7 @@ func readDocuments(ctx context.Context, from reader, where string, args ...any) 
 	var out []Document
 	for rows.Next() {
 		var d Document
-		if err := rows.Scan(&d.RunID, &d.DeploymentID, &d.Attempt, &d.NodeID, &d.NodeName, &d.File, &d.Number, &d.Body, &d.SHA256, &d.BootIDBefore, &d.CreatedAt, &d.target); err != nil {
+		if err := rows.Scan(&d.RunID, &d.DeploymentID, &d.Attempt, &d.NodeID, &d.NodeName, &d.File, &d.Number, &d.Body, &d.SHA256, &d.BootIDBefore, &d.CreatedAt, &d.target, &d.identity); err != nil {
 			return nil, fmt.Errorf("apply: reading documents: %w", err)
 		}
 		out = append(out, d)
@@ -191,7 +196,7 @@ func (s *Service) Log(ctx context.Context, id, offset int64, limit int) (text []
 	if run.StartedAt == nil {
 		return nil, offset, run, nil
 	}
-	text, next, err = s.deps.Host.Log(ctx, id, max(offset, 0), limit)
+	text, next, err = s.deps.Host.Log(ctx, run.key(), max(offset, 0), limit)
 	return text, next, run, refusal(err)
 }
 

@@ -74,7 +74,15 @@ func (s *Service) Marker(ctx context.Context) (deploy.Marker, error) {
 		return deploy.Marker{}, err
 	}
 	m, err := s.deps.Host.Marker(ctx)
-	return m, refusal(err)
+	if err != nil || m.RunID == 0 {
+		return m, refusal(err)
+	}
+	// A run of that number may be another: the database was lost or restored since.
+	ours, err := oneRun(ctx, s.deps.Store.Read, `id = $1 AND identity = $2`, m.RunID, m.RunIdentity)
+	if ours == nil {
+		m.RunID, m.RunIdentity = 0, ""
+	}
+	return m, err
 }
 
 // ClearMarker removes a marker that no living script has made. Errors:

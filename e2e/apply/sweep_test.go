@@ -124,11 +124,11 @@ type moment struct {
 // moments are three of those that a run passes, in their order. One that has
 // passed is not waited for.
 func (h *house) moments(random *rand.Rand, round int) (out []moment) {
-	run := filepath.Join(h.work, ".slipway", fmt.Sprintf("run-%d", round+1))
+	run := filepath.Join(h.work, ".slipway", fmt.Sprintf("run-%d-*", round+1))
 	there := func(path string) func() bool {
 		return func() bool {
-			_, err := os.Stat(path)
-			return err == nil
+			found, err := filepath.Glob(path) // the identity of the run is random
+			return err == nil && len(found) > 0
 		}
 	}
 	started := func() bool { return len(h.starts()) > round }

@@ -627,6 +627,7 @@ var (
 	// ScriptRunsColumns holds the columns for the "script_runs" table.
 	ScriptRunsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeInt64, Increment: true},
+		{Name: "identity", Type: field.TypeString, Unique: true},
 		{Name: "host", Type: field.TypeString},
 		{Name: "state", Type: field.TypeString},
 		{Name: "nodes", Type: field.TypeInt},
@@ -657,7 +658,7 @@ var (
 			{
 				Name:    "script_runs_one_active",
 				Unique:  true,
-				Columns: []*schema.Column{ScriptRunsColumns[1]},
+				Columns: []*schema.Column{ScriptRunsColumns[2]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "state IN ('storing', 'running')",
 				},
@@ -665,7 +666,7 @@ var (
 			{
 				Name:    "scriptrun_requested_by_idempotency_key",
 				Unique:  true,
-				Columns: []*schema.Column{ScriptRunsColumns[14], ScriptRunsColumns[15]},
+				Columns: []*schema.Column{ScriptRunsColumns[15], ScriptRunsColumns[16]},
 			},
 		},
 	}

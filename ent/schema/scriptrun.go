@@ -26,6 +26,7 @@ func (ScriptRun) Annotations() []schema.Annotation {
 func (ScriptRun) Fields() []ent.Field {
 	return []ent.Field{
 		field.Int64("id"),
+		field.String("identity").Unique().Immutable().Comment("128 random bits, hexadecimal: numbers are given again by another database, and a host keeps what it knows of runs"),
 		field.String("host"),
 		field.String("state").Comment("storing, running, succeeded, failed, canceled or lost"),
 		field.Int("nodes").Comment("how many it covers"),

@@ -14,6 +14,8 @@ const (
 	Label = "script_run"
 	// FieldID holds the string denoting the id field in the database.
 	FieldID = "id"
+	// FieldIdentity holds the string denoting the identity field in the database.
+	FieldIdentity = "identity"
 	// FieldHost holds the string denoting the host field in the database.
 	FieldHost = "host"
 	// FieldState holds the string denoting the state field in the database.
@@ -70,6 +72,7 @@ const (
 // Columns holds all SQL columns for scriptrun fields.
 var Columns = []string{
 	FieldID,
+	FieldIdentity,
 	FieldHost,
 	FieldState,
 	FieldNodes,
@@ -127,6 +130,11 @@ type OrderOption func(*sql.Selector)
 // ByID orders the results by the id field.
 func ByID(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldID, opts...).ToFunc()
+}
+
+// ByIdentity orders the results by the identity field.
+func ByIdentity(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldIdentity, opts...).ToFunc()
 }
 
 // ByHost orders the results by the host field.

@@ -55,6 +55,11 @@ func IDLTE(id int64) predicate.ScriptRun {
 	return predicate.ScriptRun(sql.FieldLTE(FieldID, id))
 }
 
+// Identity applies equality check predicate on the "identity" field. It's identical to IdentityEQ.
+func Identity(v string) predicate.ScriptRun {
+	return predicate.ScriptRun(sql.FieldEQ(FieldIdentity, v))
+}
+
 // Host applies equality check predicate on the "host" field. It's identical to HostEQ.
 func Host(v string) predicate.ScriptRun {
 	return predicate.ScriptRun(sql.FieldEQ(FieldHost, v))
@@ -153,6 +158,71 @@ func StartedAt(v time.Time) predicate.ScriptRun {
 // EndedAt applies equality check predicate on the "ended_at" field. It's identical to EndedAtEQ.
 func EndedAt(v time.Time) predicate.ScriptRun {
 	return predicate.ScriptRun(sql.FieldEQ(FieldEndedAt, v))
+}
+
+// IdentityEQ applies the EQ predicate on the "identity" field.
+func IdentityEQ(v string) predicate.ScriptRun {
+	return predicate.ScriptRun(sql.FieldEQ(FieldIdentity, v))
+}
+
+// IdentityNEQ applies the NEQ predicate on the "identity" field.
+func IdentityNEQ(v string) predicate.ScriptRun {
+	return predicate.ScriptRun(sql.FieldNEQ(FieldIdentity, v))
+}
+
+// IdentityIn applies the In predicate on the "identity" field.
+func IdentityIn(vs ...string) predicate.ScriptRun {
+	return predicate.ScriptRun(sql.FieldIn(FieldIdentity, vs...))
+}
+
+// IdentityNotIn applies the NotIn predicate on the "identity" field.
+func IdentityNotIn(vs ...string) predicate.ScriptRun {
+	return predicate.ScriptRun(sql.FieldNotIn(FieldIdentity, vs...))
+}
+
+// IdentityGT applies the GT predicate on the "identity" field.
+func IdentityGT(v string) predicate.ScriptRun {
+	return predicate.ScriptRun(sql.FieldGT(FieldIdentity, v))
+}
+
+// IdentityGTE applies the GTE predicate on the "identity" field.
+func IdentityGTE(v string) predicate.ScriptRun {
+	return predicate.ScriptRun(sql.FieldGTE(FieldIdentity, v))
+}
+
+// IdentityLT applies the LT predicate on the "identity" field.
+func IdentityLT(v string) predicate.ScriptRun {
+	return predicate.ScriptRun(sql.FieldLT(FieldIdentity, v))
+}
+
+// IdentityLTE applies the LTE predicate on the "identity" field.
+func IdentityLTE(v string) predicate.ScriptRun {
+	return predicate.ScriptRun(sql.FieldLTE(FieldIdentity, v))
+}
+
+// IdentityContains applies the Contains predicate on the "identity" field.
+func IdentityContains(v string) predicate.ScriptRun {
+	return predicate.ScriptRun(sql.FieldContains(FieldIdentity, v))
+}
+
+// IdentityHasPrefix applies the HasPrefix predicate on the "identity" field.
+func IdentityHasPrefix(v string) predicate.ScriptRun {
+	return predicate.ScriptRun(sql.FieldHasPrefix(FieldIdentity, v))
+}
+
+// IdentityHasSuffix applies the HasSuffix predicate on the "identity" field.
+func IdentityHasSuffix(v string) predicate.ScriptRun {
+	return predicate.ScriptRun(sql.FieldHasSuffix(FieldIdentity, v))
+}
+
+// IdentityEqualFold applies the EqualFold predicate on the "identity" field.
+func IdentityEqualFold(v string) predicate.ScriptRun {
+	return predicate.ScriptRun(sql.FieldEqualFold(FieldIdentity, v))
+}
+
+// IdentityContainsFold applies the ContainsFold predicate on the "identity" field.
+func IdentityContainsFold(v string) predicate.ScriptRun {
+	return predicate.ScriptRun(sql.FieldContainsFold(FieldIdentity, v))
 }
 
 // HostEQ applies the EQ predicate on the "host" field.

@@ -85,13 +85,14 @@ type run struct {
 var perNode sync.Mutex
 
 func (r *run) Order(ctx context.Context, o deploy.Order) (deploy.Machine, error) {
+	o.Run = keyOf(o.DeploymentID)
 	perNode.Lock()
 	defer perNode.Unlock()
 	if m, err := r.Provider.Order(ctx, o); err != nil {
 		return m, err
 	}
 	file := deploy.NodeFileName(int(o.NodeID - 10)) // the suite's first node is 11
-	err := r.host.Write(ctx, deploy.ScriptRun{ID: o.DeploymentID, Documents: []deploy.HostDocument{{NodeID: o.NodeID, NodeName: o.NodeName, File: file, Body: o.Spec.Document}}})
+	err := r.host.Write(ctx, deploy.ScriptRun{RunKey: keyOf(o.DeploymentID), Documents: []deploy.HostDocument{{NodeID: o.NodeID, NodeName: o.NodeName, File: file, Body: o.Spec.Document}}})
 	if err != nil {
 		return deploy.Machine{}, err
 	}

@@ -28,7 +28,10 @@ type Config struct {
 	LogLimit int64         // of a run's kept output, in bytes; 0 = 16 MiB
 	Linger   time.Duration // how long what the script started may outlive it; 0 = 2 s
 	KeepRuns int           // how many runs keep log and former contents; 0 = 20
-	Log      *slog.Logger  // nil = slog.Default
+	// Patience is how long what is in the way of a start, or of a write, is waited
+	// for; 0 = 20 s.
+	Patience time.Duration
+	Log      *slog.Logger // nil = slog.Default
 	Now      func() time.Time
 	Step     workdir.Step // told of every operation on the file system; nil = nobody is
 }
@@ -39,7 +42,7 @@ type Host struct {
 	dir *workdir.Dir
 
 	mu      sync.Mutex
-	adopted map[int64]time.Time // when a supervisor was last started for a run that had none
+	adopted map[deploy.RunKey]time.Time // when a supervisor was last started for a run that had none
 }
 
 var _ deploy.ScriptHost = (*Host)(nil)
@@ -66,11 +69,12 @@ func NewHost(c Config) (*Host, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
+	c.Patience = cmp.Or(c.Patience, patience)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	dir := workdir.New(workdir.Options{Path: c.WorkDir, KeepRuns: c.KeepRuns, Now: c.Now, Step: c.Step})
-	return &Host{c: c, dir: dir, adopted: map[int64]time.Time{}}, nil
+	dir := workdir.New(workdir.Options{Path: c.WorkDir, KeepRuns: c.KeepRuns, Now: c.Now, Step: c.Step, LockPatience: c.Patience})
+	return &Host{c: c, dir: dir, adopted: map[deploy.RunKey]time.Time{}}, nil
 }
 
 // WorkDir is the path of the work directory.
@@ -90,14 +94,14 @@ func (h *Host) Ready(ctx context.Context) error {
 // idle refuses while a run's script is there.
 func (h *Host) idle(ctx context.Context) error {
 	run, err := supervisor.Active(ctx, h.dir)
-	if err != nil || run == 0 {
+	if err != nil || run.ID == 0 {
 		return err
 	}
 	return runActive(run)
 }
 
-func runActive(run int64) error {
-	return workdir.Refuse(deploy.CodeRunActive, "Wait for its end, or cancel it.", "the deployment script of run %d is running", run)
+func runActive(run deploy.RunKey) error {
+	return workdir.Refuse(deploy.CodeRunActive, "Wait for its end, or cancel it.", "the deployment script of run %d is running", run.ID)
 }
 
 // List gives the node files by number.
@@ -110,7 +114,7 @@ func (h *Host) Write(ctx context.Context, run deploy.ScriptRun) error {
 	if err != nil {
 		return err
 	}
-	if active != 0 && active != run.ID {
+	if active.ID != 0 && active != run.RunKey {
 		return runActive(active)
 	}
 	return h.dir.Write(ctx, run)
@@ -119,19 +123,19 @@ func (h *Host) Write(ctx context.Context, run deploy.ScriptRun) error {
 // Undo takes back what Write of the run did; refused with run_active while its
 // script is there.
 func (h *Host) Undo(ctx context.Context, run deploy.ScriptRun) error {
-	s, err := supervisor.Look(ctx, h.dir, run.ID)
+	s, err := supervisor.Look(ctx, h.dir, run.RunKey)
 	if err != nil {
 		return err
 	}
 	if s.Ended == nil && (s.Alive || s.Supervised) {
-		return runActive(run.ID)
+		return runActive(run.RunKey)
 	}
-	return h.dir.Undo(ctx, run.ID)
+	return h.dir.Undo(ctx, run.RunKey)
 }
 
 // Look tells how a run stands, and takes its marker away once it has ended. A
 // script whose supervisor was killed gets another one.
-func (h *Host) Look(ctx context.Context, run int64) (deploy.RunProcess, error) {
+func (h *Host) Look(ctx context.Context, run deploy.RunKey) (deploy.RunProcess, error) {
 	s, err := supervisor.Look(ctx, h.dir, run)
 	if err != nil {
 		return deploy.RunProcess{}, err
@@ -139,7 +143,7 @@ func (h *Host) Look(ctx context.Context, run int64) (deploy.RunProcess, error) {
 	orphan := s.Started != nil && s.Ended == nil && !s.Supervised
 	if orphan && h.mayAdopt(run) {
 		if err := h.spawn(ctx, run); err != nil {
-			h.c.Log.WarnContext(ctx, "a deployment script has no supervisor, and none could be started", "run", run, "pid", s.Started.PID, "err", err)
+			h.c.Log.WarnContext(ctx, "a deployment script has no supervisor, and none could be started", "run", run.ID, "pid", s.Started.PID, "err", err)
 		}
 		if s, err = supervisor.Look(ctx, h.dir, run); err != nil {
 			return deploy.RunProcess{}, err
@@ -152,7 +156,7 @@ func (h *Host) Look(ctx context.Context, run int64) (deploy.RunProcess, error) {
 // another is tried.
 const adoptAgain = time.Second
 
-func (h *Host) mayAdopt(run int64) bool {
+func (h *Host) mayAdopt(run deploy.RunKey) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now() // about this process, not about what is stored
@@ -164,7 +168,7 @@ func (h *Host) mayAdopt(run int64) bool {
 }
 
 // describe puts what is known in the words of package deploy.
-func (h *Host) describe(ctx context.Context, run int64, s supervisor.State) (deploy.RunProcess, error) {
+func (h *Host) describe(ctx context.Context, run deploy.RunKey, s supervisor.State) (deploy.RunProcess, error) {
 	p := deploy.RunProcess{State: deploy.ProcessNone}
 	if s.Started != nil {
 		p.PID, p.StartedAt = s.Started.PID, s.Started.At
@@ -198,7 +202,7 @@ func (h *Host) describe(ctx context.Context, run int64, s supervisor.State) (dep
 
 // describeMarker tells how the run's marker stands. That of a run that is over is
 // taken away; if it cannot be, that is no reason to hide how the run ended.
-func (h *Host) describeMarker(ctx context.Context, run int64, s supervisor.State, p *deploy.RunProcess) error {
+func (h *Host) describeMarker(ctx context.Context, run deploy.RunKey, s supervisor.State, p *deploy.RunProcess) error {
 	p.Marker = deploy.MarkerAbsent
 	m, err := h.dir.Marker(ctx)
 	if err != nil {
@@ -221,7 +225,7 @@ func (h *Host) describeMarker(ctx context.Context, run int64, s supervisor.State
 
 // Stop asks the script's process group to end; hard ends all that it started. A
 // run that was not started yet will not be.
-func (h *Host) Stop(ctx context.Context, run int64, hard bool) error {
+func (h *Host) Stop(ctx context.Context, run deploy.RunKey, hard bool) error {
 	s, err := supervisor.Look(ctx, h.dir, run)
 	if err != nil || s.Ended != nil {
 		return err
@@ -246,7 +250,7 @@ func (h *Host) Stop(ctx context.Context, run int64, hard bool) error {
 }
 
 // Log reads the run's output.
-func (h *Host) Log(ctx context.Context, run, offset int64, limit int) (text []byte, next int64, err error) {
+func (h *Host) Log(ctx context.Context, run deploy.RunKey, offset int64, limit int) (text []byte, next int64, err error) {
 	root, err := h.dir.OpenLog(ctx, run, false)
 	if err != nil || root == nil || limit <= 0 {
 		return nil, offset, err
@@ -262,9 +266,9 @@ func (h *Host) Marker(ctx context.Context) (deploy.Marker, error) {
 	if err != nil {
 		return deploy.Marker{}, err
 	}
-	out := deploy.Marker{Path: h.dir.MarkerPath(), Present: m.Present, Since: m.Since, RunID: m.Run}
+	out := deploy.Marker{Path: h.dir.MarkerPath(), Present: m.Present, Since: m.Since, RunID: m.Run.ID, RunIdentity: m.Run.Identity}
 	active, err := supervisor.Active(ctx, h.dir)
-	out.Alive = active != 0 && (m.Run == 0 || m.Run == active)
+	out.Alive = active.ID != 0 && (m.Run.ID == 0 || m.Run == active)
 	return out, err
 }
 
@@ -274,7 +278,7 @@ func (h *Host) ClearMarker(ctx context.Context) error {
 }
 
 // lastWords gives the end of what the run's supervisor had to say.
-func (h *Host) lastWords(run int64) string {
+func (h *Host) lastWords(run deploy.RunKey) string {
 	b, err := os.ReadFile(h.dir.Join(run, supervisor.LogFile))
 	if err != nil {
 		return "it said nothing"

@@ -17,6 +17,7 @@ import (
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/provider/script"
+	"github.com/slipwayhq/slipway/provider/script/workdir"
 )
 
 // patience is for what other processes do.
@@ -73,7 +74,7 @@ func (h *house) write(run int64) deploy.ScriptRun {
 }
 
 func runOf(run int64, filesAndBodies ...string) deploy.ScriptRun {
-	r := deploy.ScriptRun{ID: run}
+	r := deploy.ScriptRun{RunKey: keyOf(run)}
 	for i := 0; i < len(filesAndBodies); i += 2 {
 		r.Documents = append(r.Documents, deploy.HostDocument{NodeID: int64(i/2 + 1), NodeName: fmt.Sprintf("node-%d", i/2+1), File: filesAndBodies[i], Body: []byte(filesAndBodies[i+1])})
 	}
@@ -84,7 +85,7 @@ func runOf(run int64, filesAndBodies ...string) deploy.ScriptRun {
 func (h *house) start(run int64, change ...func(*script.Config)) deploy.RunProcess {
 	h.t.Helper()
 	h.write(run)
-	p, err := h.host(change...).Start(h.t.Context(), run)
+	p, err := h.host(change...).Start(h.t.Context(), keyOf(run))
 	require.NoError(h.t, err, "%s", h.said(run))
 	return p
 }
@@ -102,11 +103,11 @@ func (h *house) ends(run int64) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		host := h.host()
-		if err := host.Stop(ctx, run, true); err != nil {
+		if err := host.Stop(ctx, keyOf(run), true); err != nil {
 			h.t.Errorf("ending run %d: %v", run, err)
 		}
 		h.until(fmt.Sprintf("run %d to be over", run), func() bool {
-			p, err := host.Look(ctx, run)
+			p, err := host.Look(ctx, keyOf(run))
 			return (err != nil || p.State != deploy.ProcessRunning) && h.supervisorPID(run) == 0
 		})
 		if h.t.Failed() {
@@ -116,13 +117,13 @@ func (h *house) ends(run int64) {
 }
 
 func (h *house) said(run int64) string {
-	b, _ := os.ReadFile(h.path(fmt.Sprintf(".slipway/run-%d/supervisor.log", run)))
+	b, _ := os.ReadFile(h.path(workdir.RunDir(keyOf(run)) + "/supervisor.log"))
 	return string(b)
 }
 
 func (h *house) look(run int64) deploy.RunProcess {
 	h.t.Helper()
-	p, err := h.host().Look(h.t.Context(), run)
+	p, err := h.host().Look(h.t.Context(), keyOf(run))
 	require.NoError(h.t, err)
 	return p
 }
@@ -161,7 +162,7 @@ func (h *house) output(run int64) string {
 	h.t.Helper()
 	var all bytes.Buffer
 	for next := int64(0); ; {
-		text, after, err := h.host().Log(h.t.Context(), run, next, 4096)
+		text, after, err := h.host().Log(h.t.Context(), keyOf(run), next, 4096)
 		require.NoError(h.t, err)
 		if len(text) == 0 {
 			return all.String()
@@ -197,4 +198,9 @@ func (b *safeBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
+}
+
+// keyOf is a run as one database knows it.
+func keyOf(run int64) deploy.RunKey {
+	return deploy.RunKey{ID: run, Identity: fmt.Sprintf("%032x", run)}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/provider/script/workdir"
 )
 
 // A supervisor that is killed is replaced: output goes on, nothing is lost but
@@ -33,12 +34,12 @@ func TestSupervisorIsKilled(t *testing.T) {
 	h.until("its end", func() bool { return !running(pid) })
 	openFirst() // it writes more than a pipe holds, with nobody reading
 	host := h.host()
-	now, err := host.Look(t.Context(), 1)
+	now, err := host.Look(t.Context(), keyOf(1))
 	require.NoError(t, err)
 	require.Equal(t, []any{deploy.ProcessRunning, p.PID}, []any{now.State, now.PID}, "%+v", now)
 	require.True(t, h.has(h.markerPath()))
 	h.until("the rest of the output", func() bool {
-		now, err = host.Look(t.Context(), 1) // as Slipway does: it gets another supervisor
+		now, err = host.Look(t.Context(), keyOf(1)) // as Slipway does: it gets another supervisor
 		require.NoError(t, err)
 		require.Equal(t, deploy.ProcessRunning, now.State)
 		return strings.Contains(h.output(1), "\nafter\n")
@@ -107,14 +108,14 @@ func TestReusedPID(t *testing.T) {
 	})
 	// The run as it would be if its supervisor had died and its number were given
 	// again: the end is not known, and the record names a process that is there.
-	require.NoError(t, os.Remove(h.path(".slipway/run-1/ended.json")))
-	started, err := os.ReadFile(h.path(".slipway/run-1/started.json"))
+	require.NoError(t, os.Remove(h.path(workdir.RunDir(keyOf(1))+"/ended.json")))
+	started, err := os.ReadFile(h.path(workdir.RunDir(keyOf(1)) + "/started.json"))
 	require.NoError(t, err)
 	forged := strings.Replace(string(started), fmt.Sprintf(`"pid": %d,`, h.pidIn(started)), fmt.Sprintf(`"pid": %d,`, other.Process.Pid), 1)
 	require.NotEqual(t, string(started), forged)
 	forged = regexp.MustCompile(`"start": (\d+)`).ReplaceAllString(forged, `"start": 1$1`) // the clock has ticks, and both may be of one
-	require.NoError(t, os.WriteFile(h.path(".slipway/run-1/started.json"), []byte(forged), 0o600))
-	require.NoError(t, h.host().Stop(t.Context(), 1, true))
+	require.NoError(t, os.WriteFile(h.path(workdir.RunDir(keyOf(1))+"/started.json"), []byte(forged), 0o600))
+	require.NoError(t, h.host().Stop(t.Context(), keyOf(1), true))
 	require.True(t, running(other.Process.Pid), "a stranger was killed")
 	require.Equal(t, deploy.ProcessLost, h.look(1).State)
 }
@@ -137,7 +138,7 @@ func TestSupervisorIsKilledWhileItStarts(t *testing.T) {
 			h.write(1)
 			started := make(chan error)
 			go func() {
-				_, err := h.host().Start(context.Background(), 1)
+				_, err := h.host().Start(context.Background(), keyOf(1))
 				started <- err
 			}()
 			pid := 0

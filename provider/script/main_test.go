@@ -7,6 +7,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/provider/script/supervisor"
 )
 
@@ -30,13 +31,14 @@ func runScript(args []string) int {
 	f := flag.NewFlagSet(supervisor.Command, flag.ContinueOnError)
 	stage := f.String("stage", "", "")
 	f.StringVar(&o.WorkDir, "work-dir", "", "")
-	f.Int64Var(&o.Run, "run", 0, "")
+	run := f.String("run", "", "")
 	f.Int64Var(&o.LogLimit, "log-limit", 0, "")
 	f.DurationVar(&o.Linger, "linger", 0, "")
 	f.BoolVar(&o.Ready, "ready", false, "")
 	if f.Parse(args) != nil {
 		return 2
 	}
+	o.Run, _ = deploy.ParseRunKey(*run)
 	if supervisor.Main(context.Background(), o, *stage, slog.New(slog.NewTextHandler(os.Stderr, nil))) != nil {
 		return 1
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/provider/script"
+	"github.com/slipwayhq/slipway/provider/script/workdir"
 )
 
 func TestMarkerThatTheScriptTakesAway(t *testing.T) {
@@ -79,7 +80,7 @@ func TestScriptVanishesBeforeItsStart(t *testing.T) {
 	require.NoError(t, h.host().Ready(t.Context()))
 	h.write(1)
 	require.NoError(t, os.Remove(h.scriptPath()))
-	p, err := h.host().Start(t.Context(), 1)
+	p, err := h.host().Start(t.Context(), keyOf(1))
 	wantCode(t, err, deploy.CodeWrongState, h.scriptPath())
 	require.Equal(t, []any{deploy.ProcessNone, deploy.MarkerAbsent, 0}, []any{p.State, p.Marker, p.PID})
 	require.Contains(t, p.Problem, "missing")
@@ -87,9 +88,9 @@ func TestScriptVanishesBeforeItsStart(t *testing.T) {
 	require.Contains(t, h.log.String(), "level=ERROR")
 	require.Equal(t, p, h.look(1))
 	h.script("exit 0") // it comes back: this run stays over
-	_, err = h.host().Start(t.Context(), 1)
+	_, err = h.host().Start(t.Context(), keyOf(1))
 	wantCode(t, err, deploy.CodeWrongState, h.scriptPath())
-	require.NoError(t, h.host().Undo(t.Context(), deploy.ScriptRun{ID: 1}))
+	require.NoError(t, h.host().Undo(t.Context(), deploy.ScriptRun{RunKey: keyOf(1)}))
 	require.False(t, h.has(h.node("node_01.json")))
 }
 
@@ -105,17 +106,17 @@ func TestNotReady(t *testing.T) {
 	nowhere := h.host(func(c *script.Config) { c.WorkDir = h.path("nowhere") })
 	wantCode(t, nowhere.Ready(t.Context()), deploy.CodeNotFound, h.path("nowhere"))
 	wantCode(t, nowhere.Write(t.Context(), runOf(1, "node_01.json", "{}")), deploy.CodeNotFound, h.path("nowhere"))
-	_, err := nowhere.Start(t.Context(), 1)
+	_, err := nowhere.Start(t.Context(), keyOf(1))
 	wantCode(t, err, deploy.CodeNotFound, h.path("nowhere"))
 }
 
 func TestStartNeedsItsFiles(t *testing.T) {
 	h := newHouse(t, "touch ran")
-	_, err := h.host().Start(t.Context(), 1)
+	_, err := h.host().Start(t.Context(), keyOf(1))
 	wantCode(t, err, deploy.CodeWrongState, "run 1")
 	run := h.write(1)
 	require.NoError(t, h.host().Undo(t.Context(), run))
-	_, err = h.host().Start(t.Context(), 1)
+	_, err = h.host().Start(t.Context(), keyOf(1))
 	wantCode(t, err, deploy.CodeWrongState, "run 1")
 	require.False(t, h.has(h.path("ran")))
 }
@@ -123,13 +124,13 @@ func TestStartNeedsItsFiles(t *testing.T) {
 func TestSupervisorThatDoesNotWork(t *testing.T) {
 	h := newHouse(t, "touch ran")
 	h.write(1)
-	_, err := h.host(func(c *script.Config) { c.Program = []string{h.path("nothing")} }).Start(t.Context(), 1)
+	_, err := h.host(func(c *script.Config) { c.Program = []string{h.path("nothing")} }).Start(t.Context(), keyOf(1))
 	wantCode(t, err, deploy.CodeNotFound, h.path("nothing"))
-	_, err = h.host(func(c *script.Config) { c.Program = []string{"/bin/sh", "-c", "echo out of order >&2"} }).Start(t.Context(), 1)
+	_, err = h.host(func(c *script.Config) { c.Program = []string{"/bin/sh", "-c", "echo out of order >&2"} }).Start(t.Context(), keyOf(1))
 	wantCode(t, err, deploy.CodeUpstreamUnavailable, "out of order")
 	require.Contains(t, h.log.String(), "level=ERROR")
 	require.False(t, h.has(h.path("ran")))
-	p, err := h.host().Start(t.Context(), 1) // repaired
+	p, err := h.host().Start(t.Context(), keyOf(1)) // repaired
 	require.NoError(t, err)
 	require.NotZero(t, p.PID)
 	h.end(1)
@@ -171,7 +172,7 @@ func TestMuchOutput(t *testing.T) {
 	h.start(1, func(c *script.Config) { c.LogLimit = limit })
 	host := h.host()
 	used := func() (n int64) {
-		files, err := filepath.Glob(h.path(".slipway/run-1/log/*"))
+		files, err := filepath.Glob(h.path(workdir.RunDir(keyOf(1)) + "/log/*"))
 		require.NoError(t, err)
 		for _, f := range files {
 			if info, err := os.Stat(f); err == nil { // it may be given up meanwhile
@@ -194,7 +195,7 @@ func TestMuchOutput(t *testing.T) {
 	h.until("the end of the output", func() bool {
 		p = h.look(1)
 		require.LessOrEqual(t, used(), int64(limit+limit/8), "while it is written")
-		text, after, err := host.Log(t.Context(), 1, next, 100_000)
+		text, after, err := host.Log(t.Context(), keyOf(1), next, 100_000)
 		require.NoError(t, err)
 		if bytes.HasPrefix(text, []byte("[slipway: ")) {
 			require.Equal(t, fmt.Sprintf("[slipway: %d bytes of output are not kept: the log had reached its limit, or the disk was full]\n", after-next), string(text))
@@ -211,15 +212,15 @@ func TestMuchOutput(t *testing.T) {
 	require.NotZero(t, gaps)
 	require.LessOrEqual(t, used(), int64(limit))
 	require.Greater(t, used(), int64(limit*3/4))
-	head, after, err := host.Log(t.Context(), 1, 0, limit)
+	head, after, err := host.Log(t.Context(), keyOf(1), 0, limit)
 	require.NoError(t, err)
 	require.Equal(t, int64(limit/2), after, "the beginning is kept")
 	check(0, head)
-	tail, after, err := host.Log(t.Context(), 1, total-limit/4, limit)
+	tail, after, err := host.Log(t.Context(), keyOf(1), total-limit/4, limit)
 	require.NoError(t, err)
 	require.Equal(t, int64(total), after, "and the end")
 	check(total-limit/4, tail)
-	none, after, err := host.Log(t.Context(), 1, total+5, 10)
+	none, after, err := host.Log(t.Context(), keyOf(1), total+5, 10)
 	require.NoError(t, err)
 	require.Empty(t, none)
 	require.Equal(t, int64(total+5), after)
@@ -236,11 +237,11 @@ func TestLogInCharacters(t *testing.T) {
 		want   string
 		next   int64
 	}{{0, 2, "a", 1}, {1, 2, "é", 3}, {3, 3, "€", 6}, {3, 100, "€x", 7}, {1, 1, "\xc3", 2}, {7, 5, "", 7}, {-4, 1, "a", 1}, {0, 0, "", 0}} {
-		text, next, err := host.Log(t.Context(), 1, c.offset, c.limit)
+		text, next, err := host.Log(t.Context(), keyOf(1), c.offset, c.limit)
 		require.NoError(t, err)
 		require.Equal(t, []any{c.want, c.next}, []any{string(text), next}, "%+v", c)
 	}
-	text, next, err := host.Log(t.Context(), 99, 5, 10)
+	text, next, err := host.Log(t.Context(), keyOf(99), 5, 10)
 	require.NoError(t, err)
 	require.Empty(t, text)
 	require.Equal(t, int64(5), next)
@@ -294,7 +295,7 @@ func TestExitCodeThatCannotBeWritten(t *testing.T) {
 	wait, open := h.gate("gate")
 	h.script(wait + "; exit 6")
 	h.start(1)
-	run, away := h.path(".slipway/run-1"), h.path(".slipway/away")
+	run, away := h.path(workdir.RunDir(keyOf(1))), h.path(".slipway/away")
 	require.NoError(t, os.Rename(run, away))
 	open()
 	log := func() string { return string(must(os.ReadFile(filepath.Join(away, "supervisor.log")))) }

@@ -42,7 +42,7 @@ func (h *house) supervisorPID(run int64) int {
 	h.t.Helper()
 	for _, dir := range procs(h.t) {
 		args := strings.Split(string(must(os.ReadFile(dir+"/cmdline"))), "\x00")
-		if len(args) > 4 && args[1] == supervisor.Command && args[2] == "--stage="+supervisor.StageSupervise && args[3] == "--work-dir="+h.dir && args[4] == fmt.Sprintf("--run=%d", run) {
+		if len(args) > 4 && args[1] == supervisor.Command && args[2] == "--stage="+supervisor.StageSupervise && args[3] == "--work-dir="+h.dir && args[4] == "--run="+keyOf(run).String() {
 			pid, err := strconv.Atoi(filepath.Base(dir))
 			require.NoError(h.t, err)
 			return pid
@@ -93,7 +93,7 @@ func TestExitCodesAndSignals(t *testing.T) {
 			require.True(t, p.StartedAt.After(begun) && !p.EndedAt.Before(p.StartedAt), "%+v", p)
 			require.Equal(t, deploy.MarkerAbsent, p.Marker)
 			require.False(t, h.has(h.markerPath()))
-			again, err := h.host().Start(t.Context(), 1)
+			again, err := h.host().Start(t.Context(), keyOf(1))
 			require.NoError(t, err)
 			require.Equal(t, p, again, "a run that has ended is not started again")
 		})
@@ -144,7 +144,7 @@ func TestStarterIsKilled(t *testing.T) {
 			<-at.C
 			require.NoError(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL))
 			_ = cmd.Wait() // it was killed
-			p, err := h.host().Start(t.Context(), 1)
+			p, err := h.host().Start(t.Context(), keyOf(1))
 			require.NoError(t, err)
 			require.Equal(t, deploy.ProcessRunning, p.State)
 			h.until("the script", func() bool { return h.scripts() > 0 })
@@ -173,15 +173,15 @@ func TestStop(t *testing.T) {
 	h.start(1)
 	host := h.host()
 	h.until("the trap", func() bool { return h.output(1) == "ready\n" })
-	require.NoError(t, host.Stop(t.Context(), 1, false))
+	require.NoError(t, host.Stop(t.Context(), keyOf(1), false))
 	h.until("the script to be asked", func() bool { return strings.Contains(h.output(1), "asked") })
 	require.Equal(t, deploy.ProcessRunning, h.look(1).State)
-	require.NoError(t, host.Stop(t.Context(), 1, true))
+	require.NoError(t, host.Stop(t.Context(), keyOf(1), true))
 	p := h.end(1)
 	require.Equal(t, []any{deploy.ProcessEnded, "SIGKILL"}, []any{p.State, p.Signal}, "%+v", p)
 	require.Empty(t, p.Problem)
 	require.False(t, h.has(h.markerPath()))
-	require.NoError(t, host.Stop(t.Context(), 1, true), "of a run that has ended")
+	require.NoError(t, host.Stop(t.Context(), keyOf(1), true), "of a run that has ended")
 }
 
 func TestStopAsksTheWholeGroup(t *testing.T) {
@@ -190,7 +190,7 @@ func TestStopAsksTheWholeGroup(t *testing.T) {
 	h.until("the child", func() bool { return strings.HasSuffix(h.output(1), "\n") })
 	child, err := strconv.Atoi(strings.TrimSpace(h.output(1)))
 	require.NoError(t, err)
-	require.NoError(t, h.host().Stop(t.Context(), 1, false))
+	require.NoError(t, h.host().Stop(t.Context(), keyOf(1), false))
 	p := h.end(1)
 	require.Equal(t, "SIGTERM", p.Signal)
 	require.False(t, running(child))
@@ -229,11 +229,11 @@ func TestDaemonOfACanceledRun(t *testing.T) {
 	h.until("the script", func() bool { return strings.Contains(h.output(1), "ready") })
 	pid := h.daemon()
 	host := h.host()
-	require.NoError(t, host.Stop(t.Context(), 1, false))
+	require.NoError(t, host.Stop(t.Context(), keyOf(1), false))
 	h.until("the script to end", func() bool { return !running(p.PID) })
 	require.Equal(t, deploy.ProcessRunning, h.look(1).State)
 	require.True(t, running(pid))
-	require.NoError(t, host.Stop(t.Context(), 1, true))
+	require.NoError(t, host.Stop(t.Context(), keyOf(1), true))
 	end := h.end(1)
 	require.Equal(t, []any{deploy.ProcessEnded, "SIGTERM", ""}, []any{end.State, end.Signal, end.Problem}, "%+v", end)
 	require.False(t, running(pid))
@@ -243,8 +243,8 @@ func TestCanceledBeforeItsStart(t *testing.T) {
 	h := newHouse(t, "touch ran")
 	h.write(1)
 	host := h.host()
-	require.NoError(t, host.Stop(t.Context(), 1, false))
-	p, err := host.Start(t.Context(), 1)
+	require.NoError(t, host.Stop(t.Context(), keyOf(1), false))
+	p, err := host.Start(t.Context(), keyOf(1))
 	wantCode(t, err, deploy.CodeWrongState, "canceled")
 	require.Equal(t, deploy.ProcessNone, p.State)
 	require.Equal(t, deploy.ProcessNone, h.look(1).State)
@@ -260,12 +260,12 @@ func TestCanceledWhileItStarts(t *testing.T) {
 			started := make(chan struct{})
 			go func() {
 				defer close(started)
-				_, _ = h.host().Start(context.Background(), 1) // how it ended is asked for below
+				_, _ = h.host().Start(context.Background(), keyOf(1)) // how it ended is asked for below
 			}()
 			at := time.NewTimer(rand.N(40 * time.Millisecond))
 			defer at.Stop()
 			<-at.C
-			require.NoError(t, h.host().Stop(t.Context(), 1, false))
+			require.NoError(t, h.host().Stop(t.Context(), keyOf(1), false))
 			<-started
 			h.until("its end", func() bool {
 				p := h.look(1)

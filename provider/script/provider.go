@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -32,11 +33,13 @@ func New(host *Host, journal deploy.Journal) *Provider { return &Provider{host, 
 
 // record is the details of a row.
 type record struct {
-	Host  string         `json:"host"`
-	File  *workdir.Owned `json:"file,omitempty"` // nil: none was seen yet
-	By    int64          `json:"by,omitempty"`   // deployment for which it was seen
-	Proof string         `json:"proof,omitempty"`
-	Kept  bool           `json:"kept,omitempty"` // the file was somebody else's by then
+	Host string `json:"host"`
+	// Runs are the runs that were to write the file, the newest first: only they
+	// are asked about it.
+	Runs  []deploy.RunKey `json:"runs,omitempty"`
+	File  *workdir.Owned  `json:"file,omitempty"` // nil: there is none by what is known
+	Proof string          `json:"proof,omitempty"`
+	Kept  bool            `json:"kept,omitempty"` // the file was somebody else's by then
 }
 
 func recordOf(row deploy.Resource) record {
@@ -57,9 +60,34 @@ func (r record) json() json.RawMessage {
 // and then to another deployment.
 func rowName(o deploy.Order) string { return fmt.Sprintf("%s-%d", o.NodeName, o.DeploymentID) }
 
+// runsKept is how many runs a row knows: what one of them wrote is taken back
+// before the next one begins, or stays.
+const runsKept = 32
+
+// by puts a run before those that the row knows.
+func (r record) by(run deploy.RunKey) []deploy.RunKey {
+	if run.ID == 0 || slices.Contains(r.Runs, run) {
+		return r.Runs
+	}
+	runs := append([]deploy.RunKey{run}, r.Runs...)
+	return runs[:min(len(runs), runsKept)]
+}
+
+// runsOf are the runs that rows of one node know, the newest first.
+func runsOf(rows []deploy.Resource) []deploy.RunKey {
+	var runs []deploy.RunKey
+	for _, row := range slices.Backward(rows) {
+		if row.Provider == deploy.ProviderScript && row.Kind == kindFile && row.State != deploy.ResourceGone {
+			runs = append(runs, recordOf(row).Runs...)
+		}
+	}
+	return runs
+}
+
 // Order journals the node's file; Host.Write, which is for all nodes of a run at
 // once, makes it. So it is called before that. Called again after it, it notes
-// which file the node has; it fails if that is gone since.
+// which file the node has; it fails if what this run wrote is gone since. Called
+// after Undo it notes what is there by the runs before.
 func (p *Provider) Order(ctx context.Context, o deploy.Order) (deploy.Machine, error) {
 	machine, err := p.order(ctx, o)
 	return machine, ended(ctx, err)
@@ -73,18 +101,22 @@ func (p *Provider) order(ctx context.Context, o deploy.Order) (deploy.Machine, e
 	if err != nil {
 		return machine, err
 	}
-	owned, state, err := p.seen(ctx, o.NodeID)
+	rows, row, err := p.rowsOf(ctx, o)
 	if err != nil {
 		return machine, err
 	}
-	row, err := p.rowOf(ctx, o)
+	known := runsOf(rows)
+	if o.Run.ID != 0 && !slices.Contains(known, o.Run) {
+		known = append([]deploy.RunKey{o.Run}, known...)
+	}
+	owned, state, err := p.seen(ctx, o.NodeID, known)
 	if err != nil {
 		return machine, err
 	}
 	if row == nil {
 		made, err := p.journal.Intend(ctx, deploy.Intent{
 			NodeID: o.NodeID, DeploymentID: o.DeploymentID, Provider: deploy.ProviderScript, Kind: kindFile, Role: "configuration",
-			Name: rowName(o), Generation: 1, Details: record{Host: p.host.Host()}.json(),
+			Name: rowName(o), Generation: 1, Details: record{Host: p.host.Host(), Runs: record{}.by(o.Run)}.json(),
 		})
 		if err != nil {
 			return machine, err
@@ -92,12 +124,15 @@ func (p *Provider) order(ctx context.Context, o deploy.Order) (deploy.Machine, e
 		row = &made
 	}
 	rec := recordOf(*row)
-	if rec.File != nil && rec.By == o.DeploymentID && state == workdir.FileAbsent {
-		return machine, vanished(p.path(*rec.File))
+	if gone, err := p.vanished(ctx, o.Run, owned, state); err != nil || gone {
+		if gone {
+			err = vanished(p.path(*owned))
+		}
+		return machine, err
 	}
-	next := record{Host: p.host.Host(), File: rec.File, By: rec.By}
-	if owned != nil && state != workdir.FileAbsent {
-		next.File, next.By = owned, o.DeploymentID
+	next := record{Host: p.host.Host(), Runs: rec.by(o.Run)}
+	if state != workdir.FileAbsent {
+		next.File = owned
 	}
 	if row.State == deploy.ResourcePresent && string(next.json()) == string(rec.json()) {
 		return machine, nil
@@ -111,6 +146,16 @@ func (r record) name() string {
 		return ""
 	}
 	return r.File.File
+}
+
+// vanished tells whether a file that the present run has put in place is not
+// there any more. As long as it has not, or when it was taken back, that is as
+// it should be.
+func (p *Provider) vanished(ctx context.Context, run deploy.RunKey, owned *workdir.Owned, state string) (bool, error) {
+	if owned == nil || owned.Run != run || state != workdir.FileAbsent {
+		return false, nil
+	}
+	return p.host.dir.Written(ctx, run)
 }
 
 func vanished(path string) *deploy.ProviderError {
@@ -140,9 +185,9 @@ func described(o deploy.Order) (deploy.Machine, error) {
 	return machine, nil
 }
 
-// seen looks for the node's file.
-func (p *Provider) seen(ctx context.Context, nodeID int64) (*workdir.Owned, string, error) {
-	owned, err := p.host.dir.FileOf(ctx, nodeID)
+// seen looks for the node's file, as these runs have written it.
+func (p *Provider) seen(ctx context.Context, nodeID int64, runs []deploy.RunKey) (*workdir.Owned, string, error) {
+	owned, err := p.host.dir.FileOf(ctx, runs, nodeID)
 	if err != nil || owned == nil {
 		return nil, workdir.FileAbsent, err
 	}
@@ -152,24 +197,23 @@ func (p *Provider) seen(ctx context.Context, nodeID int64) (*workdir.Owned, stri
 
 func (p *Provider) path(o workdir.Owned) string { return p.host.dir.FilePath(o) }
 
-// rowOf gives the order's row: its deployment's, or nil. A newer deployment's
-// means that the order is late.
-func (p *Provider) rowOf(ctx context.Context, o deploy.Order) (*deploy.Resource, error) {
-	rows, err := p.journal.Held(ctx, o.NodeID)
+// rowsOf gives the node's rows, and the order's among them: its deployment's, or
+// nil. A newer deployment's means that the order is late.
+func (p *Provider) rowsOf(ctx context.Context, o deploy.Order) (rows []deploy.Resource, mine *deploy.Resource, err error) {
+	rows, err = p.journal.Held(ctx, o.NodeID)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var mine *deploy.Resource
 	for i, row := range rows {
 		switch {
 		case row.Provider != deploy.ProviderScript || row.Kind != kindFile:
 		case row.HeldBy == o.DeploymentID:
 			mine = &rows[i]
 		case row.HeldBy > o.DeploymentID:
-			return nil, workdir.Refuse(deploy.CodeConflict, "Look at the node's current deployment.", "the file of node %s is held by deployment %d now", o.NodeName, row.HeldBy)
+			return nil, nil, workdir.Refuse(deploy.CodeConflict, "Look at the node's current deployment.", "the file of node %s is held by deployment %d now", o.NodeName, row.HeldBy)
 		}
 	}
-	return mine, nil
+	return rows, mine, nil
 }
 
 // Observe tells how the node's file stands.
@@ -192,14 +236,36 @@ func (p *Provider) observe(ctx context.Context, nodeID int64) (deploy.Observatio
 	if file == nil {
 		return deploy.Observation{}, nil
 	}
-	now, state, err := p.seen(ctx, nodeID)
+	now, state, err := p.seen(ctx, nodeID, runsOf(rows))
 	switch {
 	case err != nil:
 		return deploy.Observation{}, err
+	case now == nil:
+		return p.unwritten(ctx, *file)
 	case state == workdir.FileAbsent:
 		return deploy.Observation{Failed: vanished(p.path(*file))}, nil
 	case state == workdir.FileChanged:
 		return deploy.Observation{ServerStatus: state, Reasons: []string{p.path(*now) + " was changed by somebody since it was written"}}, nil
+	}
+	return deploy.Observation{ServerStatus: "stored"}, nil
+}
+
+// unwritten is for a file that no run that is known here has in place: it was
+// taken back, or the records of its run are gone, and then the row is all that
+// is known.
+func (p *Provider) unwritten(ctx context.Context, file workdir.Owned) (deploy.Observation, error) {
+	known, err := p.host.dir.Known(ctx, file.Run)
+	if err != nil || known {
+		return deploy.Observation{}, err
+	}
+	state, err := p.host.dir.State(ctx, file)
+	switch {
+	case err != nil:
+		return deploy.Observation{}, err
+	case state == workdir.FileAbsent:
+		return deploy.Observation{Failed: vanished(p.path(file))}, nil
+	case state == workdir.FileChanged:
+		return deploy.Observation{ServerStatus: state, Reasons: []string{p.path(file) + " was changed by somebody since it was written"}}, nil
 	}
 	return deploy.Observation{ServerStatus: "stored"}, nil
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func orderOf(deployment int64) deploy.Order {
-	return deploy.Order{NodeID: 1, NodeName: "node-1", DeploymentID: deployment, Attempt: 1, Spec: deploy.Spec{Provider: deploy.ProviderScript, ManagementIP: "2001:db8::7", Document: json.RawMessage(`{"a": 1}`)}}
+	return deploy.Order{NodeID: 1, NodeName: "node-1", DeploymentID: deployment, Run: keyOf(deployment), Attempt: 1, Spec: deploy.Spec{Provider: deploy.ProviderScript, ManagementIP: "2001:db8::7", Document: json.RawMessage(`{"a": 1}`)}}
 }
 
 // applied is a node whose file is written and whose run is over.
@@ -114,7 +114,7 @@ func TestReleaseWaitsForTheScript(t *testing.T) {
 	h.script(wait)
 	require.NoError(t, h.host().Write(t.Context(), runOf(8, "node_02.json", "{}")))
 	h.ends(8)
-	_, err := h.host().Start(t.Context(), 8)
+	_, err := h.host().Start(t.Context(), keyOf(8))
 	require.NoError(t, err)
 	steps, err := p.Release(t.Context(), release(7))
 	wantCode(t, err, deploy.CodeRunActive, "run 8")

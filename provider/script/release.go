@@ -24,13 +24,14 @@ func (p *Provider) planRelease(ctx context.Context, r deploy.Release) ([]deploy.
 	if err != nil {
 		return nil, err
 	}
+	runs := runsOf(rows)
 	var steps []deploy.ReleaseStep
 	for _, row := range rows {
 		if row.State == deploy.ResourceGone {
 			continue
 		}
 		step := stepOf(row)
-		owned, state, err := p.owned(ctx, row)
+		owned, state, err := p.owned(ctx, row, runs)
 		switch {
 		case err != nil:
 			return nil, err
@@ -52,15 +53,21 @@ var planned = map[string]string{
 	workdir.FileAbsent:  "it is not there any more",
 }
 
-// owned gives the file that a row is about: what the newest run wrote for the
-// node or, if that is not known here any more, what the row says.
-func (p *Provider) owned(ctx context.Context, row deploy.Resource) (*workdir.Owned, string, error) {
-	owned, err := p.host.dir.FileOf(ctx, row.NodeID)
+// owned gives the file that a row is about: what the newest of the node's runs
+// wrote for it or, if that run is not known here any more, what the row says.
+func (p *Provider) owned(ctx context.Context, row deploy.Resource, runs []deploy.RunKey) (*workdir.Owned, string, error) {
+	owned, err := p.host.dir.FileOf(ctx, runs, row.NodeID)
 	if err != nil {
 		return nil, "", err
 	}
-	if owned == nil {
-		owned = recordOf(row).File
+	if said := recordOf(row).File; owned == nil && said != nil {
+		known, err := p.host.dir.Known(ctx, said.Run)
+		if err != nil {
+			return nil, "", err
+		}
+		if !known {
+			owned = said
+		}
 	}
 	if owned == nil {
 		return nil, workdir.FileAbsent, nil
@@ -85,11 +92,12 @@ func (p *Provider) release(ctx context.Context, r deploy.Release) ([]deploy.Rele
 	for i, row := range rows {
 		steps[i] = stepOf(row)
 	}
+	runs := runsOf(rows)
 	for i := range rows {
 		if rows[i].State == deploy.ResourceGone {
 			continue
 		}
-		err := p.letGo(ctx, &rows[i])
+		err := p.letGo(ctx, &rows[i], runs)
 		steps[i] = stepOf(rows[i])
 		if err != nil {
 			return steps, err
@@ -138,17 +146,17 @@ func stepOf(row deploy.Resource) deploy.ReleaseStep {
 }
 
 // letGo ends a row, and keeps it current.
-func (p *Provider) letGo(ctx context.Context, row *deploy.Resource) error {
+func (p *Provider) letGo(ctx context.Context, row *deploy.Resource, runs []deploy.RunKey) error {
 	active, err := supervisor.Active(ctx, p.host.dir)
 	if err != nil {
 		return err
 	}
-	if active != 0 {
-		return &deploy.ProviderError{Code: deploy.CodeRunActive, Message: fmt.Sprintf("the deployment script of run %d may be reading the node files", active),
+	if active.ID != 0 {
+		return &deploy.ProviderError{Code: deploy.CodeRunActive, Message: fmt.Sprintf("the deployment script of run %d may be reading the node files", active.ID),
 			Hint: "Wait for its end, or cancel it.", Temporary: true, Wait: waitRun}
 	}
 	rec := recordOf(*row)
-	owned, _, err := p.owned(ctx, *row)
+	owned, _, err := p.owned(ctx, *row, runs)
 	if err != nil {
 		return err
 	}
@@ -163,11 +171,11 @@ func (p *Provider) letGo(ctx context.Context, row *deploy.Resource) error {
 	switch path := p.path(*owned); state {
 	case workdir.FileChanged:
 		rec.Kept = true
-		return p.gone(ctx, row, rec, fmt.Sprintf("%s stays: somebody changed it since run %d wrote it", path, owned.Run))
+		return p.gone(ctx, row, rec, fmt.Sprintf("%s stays: somebody changed it since run %d wrote it", path, owned.Run.ID))
 	case workdir.FileAbsent:
 		return p.gone(ctx, row, rec, fmt.Sprintf("%s is not there", path))
 	default:
-		return p.gone(ctx, row, rec, fmt.Sprintf("%s was removed: it was as run %d wrote it (SHA-256 %.12s…)", path, owned.Run, owned.Sum))
+		return p.gone(ctx, row, rec, fmt.Sprintf("%s was removed: it was as run %d wrote it (SHA-256 %.12s…)", path, owned.Run.ID, owned.Sum))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -19,6 +20,9 @@ import (
 const (
 	// retryLook is how often another process's work is looked at again.
 	retryLook = 10 * time.Millisecond
+	// patience is how long what is in the way of a start is waited for: whoever
+	// called may hold up others.
+	patience = 20 * time.Second
 	// tries is how many supervisors are started for a run that none of them
 	// starts and that nobody else is in the way of.
 	tries = 3
@@ -26,7 +30,9 @@ const (
 
 // Start starts the script of a run whose files are written, unless it was
 // started before. Several processes may call it at once: one script runs.
-func (h *Host) Start(ctx context.Context, run int64) (deploy.RunProcess, error) {
+func (h *Host) Start(ctx context.Context, run deploy.RunKey) (deploy.RunProcess, error) {
+	late := time.NewTimer(h.c.Patience)
+	defer late.Stop()
 	for spawned := 0; ; {
 		s, err := supervisor.Look(ctx, h.dir, run)
 		if err != nil {
@@ -35,22 +41,26 @@ func (h *Host) Start(ctx context.Context, run int64) (deploy.RunProcess, error) 
 		if s.Started != nil || s.Ended != nil {
 			return h.startedBy(ctx, run, spawned > 0)
 		}
-		now, err := h.mayStart(ctx, run, s)
+		lock, err := h.mayStart(ctx, run, s)
 		if err != nil {
 			return deploy.RunProcess{State: deploy.ProcessNone, Marker: deploy.MarkerAbsent}, err
 		}
-		if !now {
+		if lock != "" {
 			select {
 			case <-ctx.Done():
 				return deploy.RunProcess{}, ctx.Err()
+			case <-late.C:
+				err := workdir.Held(filepath.Join(h.dir.Path(), lock), h.c.Patience)
+				h.c.Log.ErrorContext(ctx, "the deployment script could not be started", "run", run.ID, "err", err)
+				return deploy.RunProcess{State: deploy.ProcessNone, Marker: deploy.MarkerAbsent}, err
 			case <-time.After(retryLook):
 			}
 			continue
 		}
 		if spawned == tries {
 			err := workdir.Refuse(deploy.CodeUpstreamUnavailable, "See "+h.dir.Join(run, supervisor.LogFile)+".",
-				"the supervisor of run %d does not start the script: %s", run, h.lastWords(run))
-			h.c.Log.ErrorContext(ctx, "the deployment script could not be started", "run", run, "err", err)
+				"the supervisor of run %d does not start the script: %s", run.ID, h.lastWords(run))
+			h.c.Log.ErrorContext(ctx, "the deployment script could not be started", "run", run.ID, "err", err)
 			return deploy.RunProcess{State: deploy.ProcessNone, Marker: deploy.MarkerAbsent}, err
 		}
 		spawned++
@@ -58,77 +68,80 @@ func (h *Host) Start(ctx context.Context, run int64) (deploy.RunProcess, error) 
 			h.makeExecutable(ctx, run)
 		}
 		if err := h.spawn(ctx, run); err != nil {
-			h.c.Log.ErrorContext(ctx, "the deployment script could not be started", "run", run, "err", err)
+			h.c.Log.ErrorContext(ctx, "the deployment script could not be started", "run", run.ID, "err", err)
 			return deploy.RunProcess{State: deploy.ProcessNone, Marker: deploy.MarkerAbsent}, err
 		}
 	}
 }
 
 // startedBy tells how a run stands that was started, or could not be.
-func (h *Host) startedBy(ctx context.Context, run int64, here bool) (deploy.RunProcess, error) {
+func (h *Host) startedBy(ctx context.Context, run deploy.RunKey, here bool) (deploy.RunProcess, error) {
 	p, err := h.Look(ctx, run)
 	if err != nil {
 		return p, err
 	}
 	if p.State == deploy.ProcessNone {
 		if here {
-			h.c.Log.ErrorContext(ctx, "the deployment script could not be started", "run", run, "problem", p.Problem)
+			h.c.Log.ErrorContext(ctx, "the deployment script could not be started", "run", run.ID, "problem", p.Problem)
 		}
-		return p, workdir.Refuse(deploy.CodeWrongState, "Put right what it says, then apply the changes again.", "the deployment script of run %d could not be started: %s", run, p.Problem)
+		return p, workdir.Refuse(deploy.CodeWrongState, "Put right what it says, then apply the changes again.", "the deployment script of run %d could not be started: %s", run.ID, p.Problem)
 	}
 	if here {
-		h.c.Log.InfoContext(ctx, "the deployment script was started", "run", run, "pid", p.PID, "script", h.dir.Script())
+		h.c.Log.InfoContext(ctx, "the deployment script was started", "run", run.ID, "pid", p.PID, "script", h.dir.Script())
 	}
 	return p, nil
 }
 
-// mayStart tells whether a supervisor is to be started now; false: what goes on
-// ends by itself.
-func (h *Host) mayStart(ctx context.Context, run int64, s supervisor.State) (bool, error) {
+// mayStart tells whether a supervisor is to be started now: then it names no
+// lock. One that it names is let go by itself soon, if all is well.
+func (h *Host) mayStart(ctx context.Context, run deploy.RunKey, s supervisor.State) (lock string, err error) {
 	if s.Supervised { // somebody is starting it
-		return false, nil
+		return supervisor.LockOf(run), nil
 	}
 	if s.Canceled {
-		return false, workdir.Refuse(deploy.CodeWrongState, "Apply the changes again if they are wanted.", "run %d was canceled before it was started", run)
+		return "", workdir.Refuse(deploy.CodeWrongState, "Apply the changes again if they are wanted.", "run %d was canceled before it was started", run.ID)
 	}
 	active, err := supervisor.Active(ctx, h.dir)
 	if err != nil {
-		return false, err
+		return "", err
 	}
-	if active != 0 && active != run {
-		return false, runActive(active)
+	if active.ID != 0 && active != run {
+		return "", runActive(active)
 	}
 	busy, err := supervisor.Busy(ctx, h.dir)
-	if err != nil || busy { // it is about to say whose it is, or to let it go
-		return false, err
+	if err != nil {
+		return "", err
+	}
+	if busy { // it is about to say whose it is, or to let it go
+		return supervisor.HostLock, nil
 	}
 	written, err := h.dir.Written(ctx, run)
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	if !written {
-		return false, workdir.Refuse(deploy.CodeWrongState, "Apply the changes again.", "the files of run %d are not written", run)
+		return "", workdir.Refuse(deploy.CodeWrongState, "Apply the changes again.", "the files of run %d are not written", run.ID)
 	}
 	if m, err := h.dir.Marker(ctx); err != nil {
-		return false, err
+		return "", err
 	} else if m.Present && m.Run != run {
-		return false, workdir.Refuse(deploy.CodeRunActive, "See whether somebody else runs the deployment script. If nothing is running any more, clear the marker.",
-			"the marker %s is there, and it is not of run %d", h.dir.MarkerPath(), run)
+		return "", workdir.Refuse(deploy.CodeRunActive, "See whether somebody else runs the deployment script. If nothing is running any more, clear the marker.",
+			"the marker %s is there, and it is not of run %d", h.dir.MarkerPath(), run.ID)
 	}
-	return true, nil
+	return "", nil
 }
 
 // makeExecutable does what programs before did. The script is run by its
 // interpreter, so that it works without.
-func (h *Host) makeExecutable(ctx context.Context, run int64) {
+func (h *Host) makeExecutable(ctx context.Context, run deploy.RunKey) {
 	if err := h.dir.MakeExecutable(ctx); err != nil && ctx.Err() == nil {
-		h.c.Log.WarnContext(ctx, "the deployment script could not be made executable; it is run all the same", "run", run, "script", h.dir.Script(), "err", err)
+		h.c.Log.WarnContext(ctx, "the deployment script could not be made executable; it is run all the same", "run", run.ID, "script", h.dir.Script(), "err", err)
 	}
 }
 
 // spawn starts a supervisor in a session of its own and waits until it has
 // started the script, or will not.
-func (h *Host) spawn(ctx context.Context, run int64) error {
+func (h *Host) spawn(ctx context.Context, run deploy.RunKey) error {
 	o := supervisor.Options{WorkDir: h.dir.Path(), Run: run, LogLimit: h.c.LogLimit, Linger: h.c.Linger, Ready: true}
 	out, err := h.dir.Open(ctx, workdir.RunDir(run)+"/"+supervisor.LogFile, true)
 	if err != nil {

@@ -21,7 +21,7 @@ func startAndTell(args []string) int {
 	if err != nil {
 		return 2
 	}
-	p, err := host.Start(context.Background(), run)
+	p, err := host.Start(context.Background(), keyOf(run))
 	if err != nil {
 		fmt.Println(err)
 		return 1

@@ -88,6 +88,9 @@ func (h *Host) List(context.Context) ([]deploy.NodeFile, error) {
 func (h *Host) Write(_ context.Context, run deploy.ScriptRun) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if !run.Valid() {
+		return &deploy.ProviderError{Code: deploy.CodeInvalid, Message: "a run without number or identity", Hint: "give it both"}
+	}
 	if h.WriteFails != nil {
 		return h.WriteFails
 	}
@@ -123,7 +126,8 @@ func (h *Host) Undo(_ context.Context, run deploy.ScriptRun) error {
 }
 
 // Start starts the script, once a run.
-func (h *Host) Start(_ context.Context, run int64) (deploy.RunProcess, error) {
+func (h *Host) Start(_ context.Context, key deploy.RunKey) (deploy.RunProcess, error) {
+	run := key.ID
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if p := h.Runs[run]; p != nil {
@@ -143,7 +147,8 @@ func (h *Host) Start(_ context.Context, run int64) (deploy.RunProcess, error) {
 }
 
 // Look tells how a run stands.
-func (h *Host) Look(_ context.Context, run int64) (deploy.RunProcess, error) {
+func (h *Host) Look(_ context.Context, key deploy.RunKey) (deploy.RunProcess, error) {
+	run := key.ID
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	p := h.Runs[run]
@@ -156,7 +161,8 @@ func (h *Host) Look(_ context.Context, run int64) (deploy.RunProcess, error) {
 }
 
 // Stop signals the script.
-func (h *Host) Stop(_ context.Context, run int64, hard bool) error {
+func (h *Host) Stop(_ context.Context, key deploy.RunKey, hard bool) error {
+	run := key.ID
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	signal := "SIGTERM"
@@ -171,7 +177,8 @@ func (h *Host) Stop(_ context.Context, run int64, hard bool) error {
 }
 
 // Log reads the output.
-func (h *Host) Log(_ context.Context, run, offset int64, limit int) ([]byte, int64, error) {
+func (h *Host) Log(_ context.Context, key deploy.RunKey, offset int64, limit int) ([]byte, int64, error) {
+	run := key.ID
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	all := h.Output[run]

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/provider/script/workdir"
 )
 
@@ -48,28 +48,28 @@ func held(ctx context.Context, dir *workdir.Dir, name string) (bool, error) {
 }
 
 // holderSize is the size of what is in the host's lock: it is written at once,
-// so that nobody reads half a number.
-const holderSize = 20
+// so that nobody reads half a key. A number has 19 digits at most.
+const holderSize = 64
 
 // holder gives the run that has, or last had, the host's lock.
-func holder(ctx context.Context, dir *workdir.Dir) (int64, error) {
-	f, err := dir.Open(ctx, hostLock, false)
+func holder(ctx context.Context, dir *workdir.Dir) (none deploy.RunKey, err error) {
+	f, err := dir.Open(ctx, HostLock, false)
 	if err != nil || f == nil {
-		return 0, err
+		return none, err
 	}
 	defer f.Close()
 	b := make([]byte, holderSize)
 	n, err := f.ReadAt(b, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return 0, workdir.Failure("reading", f.Name(), err)
+		return none, workdir.Failure("reading", f.Name(), err)
 	}
-	run, _ := strconv.ParseInt(strings.TrimSpace(string(b[:n])), 10, 64) // 0: nobody had it yet
+	run, _ := deploy.ParseRunKey(strings.TrimSpace(string(b[:n]))) // zero: nobody had it yet
 	return run, nil
 }
 
 // hold writes who has the host's lock.
-func hold(f *os.File, run int64) error {
-	if _, err := fmt.Fprintf(io.NewOffsetWriter(f, 0), "%*d", holderSize, run); err != nil {
+func hold(f *os.File, run deploy.RunKey) error {
+	if _, err := fmt.Fprintf(io.NewOffsetWriter(f, 0), "%*s", holderSize, run.String()); err != nil {
 		return workdir.Failure("writing", f.Name(), err)
 	}
 	if err := f.Sync(); err != nil {

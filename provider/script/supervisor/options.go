@@ -3,6 +3,8 @@ package supervisor
 import (
 	"strconv"
 	"time"
+
+	"github.com/slipwayhq/slipway/deploy"
 )
 
 // Command is the name of the command that runs a supervisor.
@@ -26,7 +28,7 @@ const (
 // Options of a supervisor.
 type Options struct {
 	WorkDir  string
-	Run      int64
+	Run      deploy.RunKey
 	LogLimit int64         // of the output that is kept, in bytes; 0 = 16 MiB
 	Linger   time.Duration // 0 = 2 s
 	// Ready tells that file descriptor 3 is to be closed once the script runs,
@@ -50,7 +52,7 @@ func (o Options) defaults() Options {
 func Args(o Options, stage string) []string {
 	o = o.defaults()
 	args := []string{
-		Command, "--stage=" + stage, "--work-dir=" + o.WorkDir, "--run=" + strconv.FormatInt(o.Run, 10),
+		Command, "--stage=" + stage, "--work-dir=" + o.WorkDir, "--run=" + o.Run.String(),
 		"--log-limit=" + strconv.FormatInt(o.LogLimit, 10), "--linger=" + o.Linger.String(),
 	}
 	if o.Ready && stage == StageSupervise {

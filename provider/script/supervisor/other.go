@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 
+	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/provider/script/workdir"
 )
 
@@ -25,4 +26,6 @@ func (Process) alive() bool { return false }
 
 func held(context.Context, *workdir.Dir, string) (bool, error) { return false, nil }
 
-func holder(context.Context, *workdir.Dir) (int64, error) { return 0, nil }
+func holder(context.Context, *workdir.Dir) (deploy.RunKey, error) {
+	return deploy.RunKey{}, nil
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/provider/script/workdir"
 )
 
@@ -16,26 +17,30 @@ const (
 	LogFile = "supervisor.log"
 )
 
-// hostLock is held by the supervisor whose script runs; it has that run's number.
-const hostLock = ".slipway/host.lock"
+// HostLock is held by the supervisor whose script runs; it has that run's number.
+const HostLock = ".slipway/host.lock"
+
+// LockOf is the lock that the supervisor of a run holds, relative to the work
+// directory.
+func LockOf(run deploy.RunKey) string { return workdir.RunDir(run) + "/" + runLock }
 
 // Started is the record of a script's process.
 type Started struct {
 	Process
-	Run  int64     `json:"run"`
-	Pipe uint64    `json:"pipe"` // inode of the pipe that takes its output
-	At   time.Time `json:"at"`
+	Run  deploy.RunKey `json:"run"`
+	Pipe uint64        `json:"pipe"` // inode of the pipe that takes its output
+	At   time.Time     `json:"at"`
 }
 
 // Ended is the record of a run's end.
 type Ended struct {
-	Run      int64     `json:"run"`
-	Started  bool      `json:"started"` // the script ran
-	Known    bool      `json:"known"`   // ExitCode and Signal are
-	ExitCode int       `json:"exit_code"`
-	Signal   string    `json:"signal,omitempty"`
-	At       time.Time `json:"at"`
-	Problem  string    `json:"problem,omitempty"`
+	Run      deploy.RunKey `json:"run"`
+	Started  bool          `json:"started"` // the script ran
+	Known    bool          `json:"known"`   // ExitCode and Signal are
+	ExitCode int           `json:"exit_code"`
+	Signal   string        `json:"signal,omitempty"`
+	At       time.Time     `json:"at"`
+	Problem  string        `json:"problem,omitempty"`
 }
 
 // canceled is the record of a wish.
@@ -54,13 +59,13 @@ type State struct {
 
 // Look reads how a run stands. Records are read in the order in which they are
 // the last word: a supervisor writes the end before it lets its lock go.
-func Look(ctx context.Context, dir *workdir.Dir, run int64) (s State, err error) {
+func Look(ctx context.Context, dir *workdir.Dir, run deploy.RunKey) (s State, err error) {
 	var started Started
 	found, err := dir.Recorded(ctx, run, workdir.StartedFile, &started)
 	if err != nil {
 		return s, err
 	}
-	if s.Supervised, err = held(ctx, dir, workdir.RunDir(run)+"/"+runLock); err != nil {
+	if s.Supervised, err = held(ctx, dir, LockOf(run)); err != nil {
 		return s, err
 	}
 	if !found && !s.Supervised { // one that was quick has started and ended since
@@ -85,33 +90,33 @@ func Look(ctx context.Context, dir *workdir.Dir, run int64) (s State, err error)
 }
 
 // Cancel records that the run is to be ended, or not to be started.
-func Cancel(ctx context.Context, dir *workdir.Dir, run int64, at time.Time) error {
+func Cancel(ctx context.Context, dir *workdir.Dir, run deploy.RunKey, at time.Time) error {
 	return dir.Record(ctx, run, cancelFile, canceled{at.UTC()})
 }
 
-// Active gives the run whose script is there, or is being started; 0 if none is.
+// Active gives the run whose script is there, or is being started; zero if none is.
 // One whose end is written is over, though its supervisor may not be.
-func Active(ctx context.Context, dir *workdir.Dir) (int64, error) {
-	busy, err := held(ctx, dir, hostLock)
+func Active(ctx context.Context, dir *workdir.Dir) (none deploy.RunKey, err error) {
+	busy, err := held(ctx, dir, HostLock)
 	if err != nil {
-		return 0, err
+		return none, err
 	}
 	run, err := holder(ctx, dir)
-	if err != nil || run == 0 {
-		return 0, err
+	if err != nil || run == none {
+		return none, err
 	}
 	s, err := Look(ctx, dir, run)
 	if err != nil || s.Ended != nil || !busy && !s.Alive {
-		return 0, err
+		return none, err
 	}
 	return run, nil
 }
 
 // Busy tells whether a supervisor has the work directory.
-func Busy(ctx context.Context, dir *workdir.Dir) (bool, error) { return held(ctx, dir, hostLock) }
+func Busy(ctx context.Context, dir *workdir.Dir) (bool, error) { return held(ctx, dir, HostLock) }
 
 // Supervisor gives the supervisor's process of a run; nil if it had none.
-func Supervisor(ctx context.Context, dir *workdir.Dir, run int64) (*Process, error) {
+func Supervisor(ctx context.Context, dir *workdir.Dir, run deploy.RunKey) (*Process, error) {
 	var p Process
 	found, err := dir.Recorded(ctx, run, supervisorFile, &p)
 	if err != nil || !found {

@@ -140,7 +140,7 @@ func (s *supervision) turn(ctx context.Context) error {
 	if err := os.Chdir(s.dir.Path()); err != nil {
 		return fmt.Errorf("supervisor: %w", err)
 	}
-	env := append(os.Environ(), EnvRun+"="+strconv.FormatInt(s.o.Run, 10))
+	env := append(os.Environ(), EnvRun+"="+strconv.FormatInt(s.o.Run.ID, 10))
 	if err := syscall.Exec(shell, []string{shell, s.dir.Script()}, env); err != nil {
 		return fmt.Errorf("running %s: %w", shell, err)
 	}

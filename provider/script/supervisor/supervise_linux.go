@@ -36,7 +36,7 @@ type supervision struct {
 // Main is a stage of the command.
 func Main(ctx context.Context, o Options, stage string, log *slog.Logger) error {
 	o = o.defaults()
-	s := &supervision{o: o, dir: workdir.New(workdir.Options{Path: o.WorkDir}), log: log.With("run", o.Run)}
+	s := &supervision{o: o, dir: workdir.New(workdir.Options{Path: o.WorkDir}), log: log.With("run", o.Run.ID)}
 	if stage == StageExec {
 		return s.become(ctx)
 	}
@@ -115,16 +115,16 @@ func (s *supervision) acquire(ctx context.Context) (bool, error) {
 	if err != nil || run == nil {
 		return false, err
 	}
-	host, err := acquire(ctx, s.dir, hostLock)
+	host, err := acquire(ctx, s.dir, HostLock)
 	if err != nil || host == nil {
 		return false, errors.Join(err, run.Close())
 	}
 	s.locks = []*os.File{run, host}
 	before, err := holder(ctx, s.dir)
-	if err == nil && before != 0 && before != s.o.Run {
+	if err == nil && before.ID != 0 && before != s.o.Run {
 		var other State
 		if other, err = Look(ctx, s.dir, before); err == nil && other.Alive {
-			s.log.WarnContext(ctx, "another run's script is there", "other", before, "pid", other.Started.PID)
+			s.log.WarnContext(ctx, "another run's script is there", "other", before.ID, "pid", other.Started.PID)
 			return false, s.release()
 		}
 	}

@@ -29,18 +29,33 @@ type Options struct {
 	KeepRuns int
 	Now      func() time.Time // nil = the system's clock
 	Step     Step             // nil = nobody is told
+	// LockPatience is how long another process's lock of the files is waited for;
+	// 0 = 20 s.
+	LockPatience time.Duration
 }
+
+// lockPatience is how long whoever holds the lock of the files is waited for:
+// nobody holds it for longer than a write takes.
+const lockPatience = 20 * time.Second
+
+// probeAgain is for how long a directory that could be written is believed to be
+// so by who only asks: to ask is not to write to the disk every time.
+const probeAgain = 5 * time.Second
 
 // Dir is a work directory. It may be used concurrently, also by several
 // processes.
 type Dir struct {
 	o  Options
 	mu sync.Mutex // among the goroutines of this process; between processes there is a lock file
+
+	probing sync.Mutex
+	probed  time.Time // when writing was last tried, with success
 }
 
 // New makes a Dir; it touches nothing.
 func New(o Options) *Dir {
 	o.Path = filepath.Clean(cmp.Or(o.Path, DefaultPath))
+	o.LockPatience = cmp.Or(o.LockPatience, lockPatience)
 	o.KeepRuns = cmp.Or(o.KeepRuns, defaultKeep)
 	if o.Now == nil {
 		o.Now = time.Now
@@ -58,7 +73,7 @@ func (d *Dir) Script() string { return filepath.Join(d.o.Path, script) }
 func (d *Dir) MarkerPath() string { return filepath.Join(d.o.Path, marker) }
 
 // Join gives the path of something of a run.
-func (d *Dir) Join(run int64, name string) string {
+func (d *Dir) Join(run deploy.RunKey, name string) string {
 	return filepath.Join(d.o.Path, RunDir(run), name)
 }
 
@@ -87,7 +102,7 @@ func (d *Dir) locked(ctx context.Context, use func(tree) error) error {
 		if err := t.mkdirs(ourDir, secretMode); err != nil {
 			return err
 		}
-		unlock, err := t.lock()
+		unlock, err := t.lock(d.o.LockPatience)
 		if err != nil {
 			return err
 		}
@@ -98,10 +113,12 @@ func (d *Dir) locked(ctx context.Context, use func(tree) error) error {
 // retryLock is how often a lock that another process has is asked for again.
 const retryLock = 10 * time.Millisecond
 
-// lock waits for the lock between processes. The kernel drops it when its
-// holder dies.
-func (t tree) lock() (unlock func() error, err error) {
+// lock waits for the lock between processes, but not for ever. The kernel drops
+// it when its holder dies.
+func (t tree) lock(patience time.Duration) (unlock func() error, err error) {
 	var f *os.File
+	late := time.NewTimer(patience)
+	defer late.Stop()
 	err = t.do("locking", lockName, func() (err error) {
 		if f, err = t.root.OpenFile(lockName, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600); err != nil {
 			return err
@@ -114,6 +131,8 @@ func (t tree) lock() (unlock func() error, err error) {
 			select {
 			case <-t.ctx.Done():
 				return errors.Join(t.ctx.Err(), f.Close())
+			case <-late.C:
+				return errors.Join(Held(t.abs(lockName), patience), f.Close())
 			case <-time.After(retryLock):
 			}
 		}
@@ -165,27 +184,42 @@ func (d *Dir) List(ctx context.Context) ([]deploy.NodeFile, error) {
 	return files, err
 }
 
-// Ready tells whether files and marker could be written now. It changes nothing:
-// what it tries, it takes away.
+// Ready tells whether files and marker could be written now. The directories
+// that the script reads are only asked about; whether there is space is tried
+// beside Slipway's own records, once in a while, and what is tried is taken away.
 func (d *Dir) Ready(ctx context.Context) error {
 	return d.enter(ctx, func(t tree) error {
-		if err := t.ready(); err != nil {
+		if err := t.ready(d.writable); err != nil {
 			return err
 		}
-		return t.free(0)
+		return t.free(deploy.RunKey{})
 	})
 }
 
-func (t tree) ready() error {
+func (t tree) ready(writable func(tree) error) error {
 	if err := t.scriptReady(); err != nil {
 		return err
 	}
 	for _, dir := range []string{nodesDir, markerDir, ourDir} {
-		if err := t.probe(dir); err != nil {
+		if err := t.allowed(dir); err != nil {
 			return err
 		}
 	}
-	return nil
+	return writable(t)
+}
+
+// writable tries to write, unless that has just succeeded.
+func (d *Dir) writable(t tree) error {
+	d.probing.Lock()
+	defer d.probing.Unlock()
+	if since := d.o.Now().Sub(d.probed); since >= 0 && since < probeAgain {
+		return nil
+	}
+	err := t.probe(ourDir)
+	if err == nil {
+		d.probed = d.o.Now()
+	}
+	return err
 }
 
 // scriptReady tells whether there is a script.
@@ -211,17 +245,44 @@ func (t tree) scriptReady() error {
 // probeSize is what a small disk must still have.
 const probeSize = 4096
 
-// probe writes to a directory, or to the one in which it would be made.
-func (t tree) probe(dir string) error {
+// there gives a directory, or the one in which it would be made.
+func (t tree) there(dir string) (string, error) {
 	for {
 		info, err := t.exists(dir)
+		if err != nil || info != nil || dir == "." {
+			return dir, err
+		}
+		dir = path.Dir(dir)
+	}
+}
+
+// allowed tells whether this process may write to a directory (access(2)), or to
+// the one in which it would be made. It writes nothing.
+func (t tree) allowed(dir string) error {
+	dir, err := t.there(dir)
+	if err != nil {
+		return err
+	}
+	return t.do("writing to", dir, func() error {
+		d, err := t.root.OpenRoot(dir) // never out of the work directory
 		if err != nil {
 			return err
 		}
-		if info != nil || dir == "." {
-			break
+		defer d.Close()
+		f, err := d.Open(".")
+		if err != nil {
+			return err
 		}
-		dir = path.Dir(dir)
+		defer f.Close()
+		return mayWrite(f)
+	})
+}
+
+// probe writes to a directory, or to the one in which it would be made.
+func (t tree) probe(dir string) error {
+	dir, err := t.there(dir)
+	if err != nil {
+		return err
 	}
 	name := path.Join(dir, tempPrefix+"probe")
 	return t.do("writing", name, func() error {

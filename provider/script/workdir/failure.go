@@ -21,6 +21,13 @@ func Refuse(code deploy.Code, hint, format string, args ...any) *deploy.Provider
 	return &deploy.ProviderError{Code: code, Message: fmt.Sprintf(format, args...), Hint: hint}
 }
 
+// Held is the failure of who has waited for a lock in vain: another try, later,
+// may have it.
+func Held(path string, waited time.Duration) *deploy.ProviderError {
+	return &deploy.ProviderError{Code: deploy.CodeRunActive, Message: fmt.Sprintf("another process has held the lock %s for longer than %s", path, waited),
+		Hint: "See which process has it open (fuser, lsof), and end that if it is not at work.", Temporary: true, Wait: waitTrouble}
+}
+
 // Failure types what the operating system said about a path: what is missing
 // or forbidden needs a person, other trouble may pass. What is typed already,
 // and the end of a context, stay as they are.

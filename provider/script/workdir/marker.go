@@ -12,14 +12,14 @@ import (
 
 // owned is what marker.json says.
 type owned struct {
-	Run int64 `json:"run"`
+	Run deploy.RunKey `json:"run"`
 }
 
 // Mark is the marker as it is on the disk.
 type Mark struct {
 	Present bool
 	Since   time.Time
-	Run     int64 // whose it is; 0 = it is none of ours
+	Run     deploy.RunKey // whose it is; zero = it is none of ours
 }
 
 // Marker reads the marker.
@@ -42,21 +42,21 @@ func (t tree) marker() (Mark, error) {
 }
 
 // free tells whether a run may have the marker.
-func (t tree) free(run int64) error {
+func (t tree) free(run deploy.RunKey) error {
 	m, err := t.marker()
-	if err != nil || !m.Present || run != 0 && m.Run == run {
+	if err != nil || !m.Present || run.ID != 0 && m.Run == run {
 		return err
 	}
-	if m.Run != 0 {
+	if m.Run.ID != 0 {
 		return Refuse(deploy.CodeRunActive, "Wait for its end. If nothing is running any more, clear the marker.",
-			"run %d is in progress since %s: its marker %s is there", m.Run, m.Since.Format(time.RFC3339), t.abs(marker))
+			"run %d is in progress since %s: its marker %s is there", m.Run.ID, m.Since.Format(time.RFC3339), t.abs(marker))
 	}
 	return Refuse(deploy.CodeRunActive, "See whether somebody else runs the deployment script. If nothing is running any more, clear the marker.",
 		"the marker %s is there since %s, and no run of Slipway made it", t.abs(marker), m.Since.Format(time.RFC3339))
 }
 
 // mark makes the marker for a run. Whose it is going to be is known before.
-func (t tree) mark(run int64) error {
+func (t tree) mark(run deploy.RunKey) error {
 	if err := t.free(run); err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (t tree) mark(run int64) error {
 }
 
 // unmark takes a run's marker away; another's stays.
-func (t tree) unmark(run int64) error {
+func (t tree) unmark(run deploy.RunKey) error {
 	var o owned
 	if _, err := t.record(owner, &o); err != nil || o.Run != run {
 		return err
@@ -116,12 +116,12 @@ func (t tree) clear() error {
 
 // Mark makes the marker for a run, unless it is there; refused with run_active
 // if it is somebody else's.
-func (d *Dir) Mark(ctx context.Context, run int64) error {
+func (d *Dir) Mark(ctx context.Context, run deploy.RunKey) error {
 	return d.locked(ctx, func(t tree) error { return t.mark(run) })
 }
 
 // Unmark takes the marker of a run away; another's stays.
-func (d *Dir) Unmark(ctx context.Context, run int64) error {
+func (d *Dir) Unmark(ctx context.Context, run deploy.RunKey) error {
 	return d.locked(ctx, func(t tree) error { return t.unmark(run) })
 }
 

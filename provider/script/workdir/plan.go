@@ -1,6 +1,7 @@
 package workdir
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -9,7 +10,6 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -30,18 +30,22 @@ const (
 
 // RunDir is the directory of what is known of a run, relative to the work
 // directory.
-func RunDir(run int64) string { return path.Join(ourDir, runPrefix+strconv.FormatInt(run, 10)) }
+func RunDir(run deploy.RunKey) string { return path.Join(ourDir, runPrefix+run.String()) }
 
 // runOf reads the run in the name of its directory.
-func runOf(name string) (int64, bool) {
-	digits, ok := strings.CutPrefix(name, runPrefix)
-	n, err := strconv.ParseInt(digits, 10, 64)
-	return n, ok && err == nil && n > 0
+func runOf(name string) (deploy.RunKey, bool) {
+	key, ok := strings.CutPrefix(name, runPrefix)
+	if !ok {
+		return deploy.RunKey{}, false
+	}
+	return deploy.ParseRunKey(key)
 }
 
-func planName(run int64) string { return path.Join(RunDir(run), "plan.json") }
+func planName(run deploy.RunKey) string { return path.Join(RunDir(run), "plan.json") }
 
-func beforeName(run int64, file string) string { return path.Join(RunDir(run), beforeDir, file) }
+func beforeName(run deploy.RunKey, file string) string {
+	return path.Join(RunDir(run), beforeDir, file)
+}
 
 // How far a run's files are.
 const (
@@ -52,10 +56,10 @@ const (
 
 // plan is what a run writes.
 type plan struct {
-	Run   int64     `json:"run"`
-	State string    `json:"state"`
-	At    time.Time `json:"at"` // when it came to this state
-	Files []planned `json:"files"`
+	Run   deploy.RunKey `json:"run"`
+	State string        `json:"state"`
+	At    time.Time     `json:"at"` // when it came to this state
+	Files []planned     `json:"files"`
 }
 
 // planned is one file of a plan.
@@ -89,8 +93,8 @@ func check(run deploy.ScriptRun) error {
 	wrong := func(format string, args ...any) error {
 		return Refuse(deploy.CodeInvalid, "This is a fault of Slipway's: report it.", format, args...)
 	}
-	if run.ID <= 0 || len(run.Documents) == 0 {
-		return wrong("a run without a number or without documents cannot be written")
+	if !run.Valid() || len(run.Documents) == 0 {
+		return wrong("a run without number, identity or documents cannot be written")
 	}
 	var names []string
 	for _, d := range run.Documents {
@@ -115,7 +119,7 @@ func (p plan) of(run deploy.ScriptRun) bool {
 }
 
 // load reads a run's plan; nil if it has none.
-func (t tree) load(run int64) (*plan, error) {
+func (t tree) load(run deploy.RunKey) (*plan, error) {
 	var p plan
 	found, err := t.record(planName(run), &p)
 	if err != nil || !found {
@@ -137,7 +141,7 @@ func (t tree) record(name string, into any) (found bool, err error) {
 }
 
 // save writes a file of ours.
-func (t tree) save(name string, run int64, v any) error {
+func (t tree) save(name string, run deploy.RunKey, v any) error {
 	body, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return fmt.Errorf("workdir: %w", err)
@@ -156,41 +160,43 @@ func (t tree) enter(p *plan, state string, now time.Time) error {
 	return nil
 }
 
-// runs lists the runs that left something here, newest first.
-func (t tree) runs() ([]int64, error) {
+// runs lists the runs that left something here, by number; those of another
+// database may be among them.
+func (t tree) runs() ([]deploy.RunKey, error) {
 	names, err := t.list(ourDir)
 	if err != nil {
 		return nil, err
 	}
-	var runs []int64
+	var runs []deploy.RunKey
 	for _, name := range names {
 		if run, ok := runOf(name); ok {
 			runs = append(runs, run)
 		}
 	}
-	slices.Sort(runs)
-	slices.Reverse(runs)
+	slices.SortFunc(runs, func(a, b deploy.RunKey) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Identity, b.Identity))
+	})
 	return runs, nil
 }
 
 // capture makes the plan of a run: what is there now is safe when it returns.
 func (t tree) capture(run deploy.ScriptRun, now time.Time) (*plan, error) {
-	if err := t.mkdirs(path.Join(RunDir(run.ID), beforeDir), secretMode); err != nil {
+	if err := t.mkdirs(path.Join(RunDir(run.RunKey), beforeDir), secretMode); err != nil {
 		return nil, err
 	}
-	p := &plan{Run: run.ID}
+	p := &plan{Run: run.RunKey}
 	for _, d := range run.Documents {
 		f := planned{NodeID: d.NodeID, NodeName: d.NodeName, File: d.File, Sum: sum(d.Body)}
 		body, info, err := t.read(f.target())
 		if err != nil {
 			return nil, err
 		}
-		keep := beforeName(run.ID, d.File)
+		keep := beforeName(run.RunKey, d.File)
 		if info == nil {
 			err = t.remove(keep) // of a try before, which was undone
 		} else {
 			f.Before = &former{Sum: sum(body), Mode: info.Mode().Perm(), Mtime: info.ModTime()}
-			err = t.write(keep, run.ID, body, info.Mode().Perm(), info.ModTime())
+			err = t.write(keep, run.RunKey, body, info.Mode().Perm(), info.ModTime())
 		}
 		if err != nil {
 			return nil, err
@@ -253,7 +259,7 @@ func (t tree) takeBack(p *plan) error {
 // restore gives one file its former content: the copy is moved there, which
 // needs no space. Where it cannot be moved, because another file system is
 // mounted, it is copied.
-func (t tree) restore(run int64, f planned) error {
+func (t tree) restore(run deploy.RunKey, f planned) error {
 	if f.Before == nil {
 		if err := t.remove(f.target()); err != nil {
 			return err

@@ -11,16 +11,18 @@ import (
 	"path"
 	"syscall"
 	"time"
+
+	"github.com/slipwayhq/slipway/deploy"
 )
 
 // Record writes a file of ours in a run's directory, whole and safe on the disk.
 // It needs no lock: only one process writes a name.
-func (d *Dir) Record(ctx context.Context, run int64, name string, v any) error {
+func (d *Dir) Record(ctx context.Context, run deploy.RunKey, name string, v any) error {
 	return d.enter(ctx, func(t tree) error { return t.save(path.Join(RunDir(run), name), run, v) })
 }
 
 // Recorded reads one.
-func (d *Dir) Recorded(ctx context.Context, run int64, name string, into any) (found bool, err error) {
+func (d *Dir) Recorded(ctx context.Context, run deploy.RunKey, name string, into any) (found bool, err error) {
 	err = d.enter(ctx, func(t tree) error {
 		found, err = t.record(path.Join(RunDir(run), name), into)
 		return err
@@ -31,20 +33,20 @@ func (d *Dir) Recorded(ctx context.Context, run int64, name string, into any) (f
 // reserved is more than a record needs.
 const reserved = 4096
 
-func reserveName(run int64, name string) string {
+func reserveName(run deploy.RunKey, name string) string {
 	return path.Join(RunDir(run), name+".reserve")
 }
 
 // Reserve takes the space that a record will need, so that it can be written on
 // a disk that is full by then.
-func (d *Dir) Reserve(ctx context.Context, run int64, name string) error {
+func (d *Dir) Reserve(ctx context.Context, run deploy.RunKey, name string) error {
 	return d.enter(ctx, func(t tree) error {
 		return t.put(reserveName(run, name), bytes.Repeat([]byte{' '}, reserved), 0o600, time.Time{})
 	})
 }
 
 // RecordReserved is Record in space that was reserved, if it was.
-func (d *Dir) RecordReserved(ctx context.Context, run int64, name string, v any) error {
+func (d *Dir) RecordReserved(ctx context.Context, run deploy.RunKey, name string, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("workdir: %w", err)
@@ -96,7 +98,7 @@ func (d *Dir) Open(ctx context.Context, name string, make bool) (f *os.File, err
 
 // OpenLog enters the directory of a run's log, and makes it if make says so; nil
 // if it is not there.
-func (d *Dir) OpenLog(ctx context.Context, run int64, make bool) (root *os.Root, err error) {
+func (d *Dir) OpenLog(ctx context.Context, run deploy.RunKey, make bool) (root *os.Root, err error) {
 	name := path.Join(RunDir(run), LogDir)
 	err = d.enter(ctx, func(t tree) error {
 		if make {

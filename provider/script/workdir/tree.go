@@ -10,9 +10,10 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/slipwayhq/slipway/deploy"
 )
 
 const (
@@ -153,12 +154,12 @@ func (t tree) mkdirs(name string, mode fs.FileMode) error {
 
 // temp is the name under which a file is written first. It is the same for
 // every try of a run, so that nothing is left behind.
-func temp(name string, run int64) string {
-	return path.Join(path.Dir(name), tempPrefix+strconv.FormatInt(run, 10)+"-"+path.Base(name))
+func temp(name string, run deploy.RunKey) string {
+	return path.Join(path.Dir(name), tempPrefix+run.String()+"-"+path.Base(name))
 }
 
 // write puts a file in place, whole and safe on the disk, or leaves what was.
-func (t tree) write(name string, run int64, body []byte, mode fs.FileMode, mtime time.Time) error {
+func (t tree) write(name string, run deploy.RunKey, body []byte, mode fs.FileMode, mtime time.Time) error {
 	if err := t.put(temp(name, run), body, mode, mtime); err != nil {
 		return err
 	}

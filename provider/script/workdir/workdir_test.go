@@ -81,7 +81,7 @@ func (w *work) seen() map[string]string {
 }
 
 func documents(run int64, filesAndBodies ...string) deploy.ScriptRun {
-	r := deploy.ScriptRun{ID: run}
+	r := deploy.ScriptRun{RunKey: keyOf(run)}
 	for i := 0; i < len(filesAndBodies); i += 2 {
 		r.Documents = append(r.Documents, deploy.HostDocument{NodeID: int64(i + 1), NodeName: "n", File: filesAndBodies[i], Body: []byte(filesAndBodies[i+1])})
 	}
@@ -113,23 +113,23 @@ func TestWriteAndUndo(t *testing.T) {
 	again, err := os.Stat(w.node("node_02.json"))
 	require.NoError(t, err)
 	require.True(t, os.SameFile(info, again), "written again changes nothing")
-	written, err := d.Written(t.Context(), 7)
+	written, err := d.Written(t.Context(), keyOf(7))
 	require.NoError(t, err)
 	require.True(t, written)
 	wantCode(t, d.Write(t.Context(), documents(7, "node_01.json", "other")), deploy.CodeConflict, "run 7")
 	m, err := d.Marker(t.Context())
 	require.NoError(t, err)
-	require.True(t, m.Present && m.Run == 7, "%+v", m)
+	require.True(t, m.Present && m.Run == keyOf(7), "%+v", m)
 
-	require.NoError(t, d.Undo(t.Context(), 7))
+	require.NoError(t, d.Undo(t.Context(), keyOf(7)))
 	require.Equal(t, before, w.seen())
 	info, err = os.Stat(w.node("node_01.json"))
 	require.NoError(t, err)
 	require.True(t, info.ModTime().Equal(long))
 	require.NoError(t, d.Write(t.Context(), documents(8, "node_02.json", "second\n")))
-	require.NoError(t, d.Undo(t.Context(), 7), "undone already: what is there now is another run's")
+	require.NoError(t, d.Undo(t.Context(), keyOf(7)), "undone already: what is there now is another run's")
 	require.Contains(t, w.seen(), "node_02.json")
-	require.NoError(t, d.Undo(t.Context(), 99), "of a run that never was")
+	require.NoError(t, d.Undo(t.Context(), keyOf(99)), "of a run that never was")
 	require.Contains(t, w.seen(), "deployment_in_progress")
 }
 
@@ -174,15 +174,15 @@ func TestKilledAtEveryOperation(t *testing.T) {
 				case "write":
 					require.NoError(t, d.Write(t.Context(), run), what)
 					require.Equal(t, whole, w.seen(), what)
-					require.NoError(t, d.Undo(t.Context(), run.ID), what)
+					require.NoError(t, d.Undo(t.Context(), run.RunKey), what)
 				case "undo":
-					require.NoError(t, d.Undo(t.Context(), run.ID), what)
+					require.NoError(t, d.Undo(t.Context(), run.RunKey), what)
 				case "another run":
 					if m, err := d.Marker(t.Context()); err == nil && m.Present {
 						continue // it is refused, and says by what
 					}
 					require.NoError(t, d.Write(t.Context(), documents(6, "node_04.json", "x")), what)
-					require.NoError(t, d.Undo(t.Context(), 6), what)
+					require.NoError(t, d.Undo(t.Context(), keyOf(6)), what)
 				}
 				require.Equal(t, before, w.seen(), what)
 			}
@@ -204,12 +204,12 @@ func TestUndoKilledAtEveryOperation(t *testing.T) {
 				return errors.New("killed")
 			}
 			return do()
-		}).Undo(t.Context(), 5)
+		}).Undo(t.Context(), keyOf(5))
 		if err == nil {
 			require.Greater(t, n, 15)
 			return
 		}
-		require.NoError(t, w.open(nil).Undo(t.Context(), 5))
+		require.NoError(t, w.open(nil).Undo(t.Context(), keyOf(5)))
 		require.Equal(t, before, w.seen(), "operation %d", n)
 	}
 }
@@ -247,10 +247,10 @@ func TestUndoKeepsWhatOthersWrote(t *testing.T) {
 	d := w.open(nil)
 	require.NoError(t, d.Write(t.Context(), documents(5, "node_01.json", "new 1", "node_02.json", "new 2")))
 	w.put("cluster/nodes/node_01.json", "by hand")
-	wantCode(t, d.Undo(t.Context(), 5), deploy.CodeConflict, w.node("node_01.json"))
+	wantCode(t, d.Undo(t.Context(), keyOf(5)), deploy.CodeConflict, w.node("node_01.json"))
 	require.Equal(t, map[string]string{"node_01.json": "-rw-r----- by hand"}, w.seen())
-	require.NoError(t, d.Undo(t.Context(), 5))
-	require.FileExists(t, w.path(".slipway/run-5/before/node_01.json"))
+	require.NoError(t, d.Undo(t.Context(), keyOf(5)))
+	require.FileExists(t, w.path(workdir.RunDir(keyOf(5))+"/before/node_01.json"))
 }
 
 func TestList(t *testing.T) {
@@ -408,14 +408,14 @@ func TestOldRunsArePruned(t *testing.T) {
 	d := workdir.New(workdir.Options{Path: w.dir, KeepRuns: 3})
 	for run := int64(1); run <= 8; run++ {
 		require.NoError(t, d.Write(t.Context(), documents(run, "node_01.json", fmt.Sprint(run))))
-		w.put(fmt.Sprintf(".slipway/run-%d/log/00000000000000000000", run), "output")
+		w.put(workdir.RunDir(keyOf(run))+"/log/00000000000000000000", "output")
 		if run != 2 { // whose end is not known: nothing of it is taken away
-			require.NoError(t, d.Record(t.Context(), run, workdir.EndedFile, struct{}{}))
+			require.NoError(t, d.Record(t.Context(), keyOf(run), workdir.EndedFile, struct{}{}))
 		}
-		require.NoError(t, d.Unmark(t.Context(), run))
+		require.NoError(t, d.Unmark(t.Context(), keyOf(run)))
 	}
-	for run := 1; run <= 8; run++ {
-		dir := fmt.Sprintf(".slipway/run-%d/", run)
+	for run := int64(1); run <= 8; run++ {
+		dir := workdir.RunDir(keyOf(run)) + "/"
 		require.FileExists(t, w.path(dir+"plan.json"))
 		if run == 2 || run > 4 { // three, and the one that made room
 			require.DirExists(t, w.path(dir+"log"), dir)
@@ -425,7 +425,12 @@ func TestOldRunsArePruned(t *testing.T) {
 			require.NoDirExists(t, w.path(dir+"before"), dir)
 		}
 	}
-	o, err := d.FileOf(t.Context(), 1)
+	o, err := d.FileOf(t.Context(), []deploy.RunKey{keyOf(8), keyOf(1)}, 1)
 	require.NoError(t, err)
-	require.Equal(t, int64(8), o.Run)
+	require.Equal(t, keyOf(8), o.Run)
+}
+
+// keyOf is a run as one database knows it.
+func keyOf(run int64) deploy.RunKey {
+	return deploy.RunKey{ID: run, Identity: fmt.Sprintf("%032x", run)}
 }

@@ -1,11 +1,13 @@
 package workdir
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -19,7 +21,7 @@ func (d *Dir) Write(ctx context.Context, run deploy.ScriptRun) error {
 		return err
 	}
 	return d.locked(ctx, func(t tree) error {
-		p, err := t.load(run.ID)
+		p, err := t.load(run.RunKey)
 		switch {
 		case err != nil:
 			return err
@@ -44,10 +46,10 @@ func (d *Dir) Write(ctx context.Context, run deploy.ScriptRun) error {
 
 // begin saves what is there now.
 func (d *Dir) begin(t tree, run deploy.ScriptRun) (*plan, error) {
-	if err := t.free(run.ID); err != nil {
+	if err := t.free(run.RunKey); err != nil {
 		return nil, err
 	}
-	if err := d.settle(t, run.ID); err != nil {
+	if err := d.settle(t, run.RunKey); err != nil {
 		return nil, err
 	}
 	for _, dir := range []string{nodesDir, markerDir} {
@@ -58,6 +60,9 @@ func (d *Dir) begin(t tree, run deploy.ScriptRun) (*plan, error) {
 	if err := t.prune(d.o.KeepRuns); err != nil {
 		return nil, err
 	}
+	if err := t.sweep(d.o.Now()); err != nil {
+		return nil, err
+	}
 	return t.capture(run, d.o.Now())
 }
 
@@ -66,14 +71,14 @@ func (d *Dir) finish(t tree, p *plan, run deploy.ScriptRun) error {
 	if err := t.apply(p, run); err != nil {
 		return err
 	}
-	if err := t.mark(run.ID); err != nil {
+	if err := t.mark(run.RunKey); err != nil {
 		return err
 	}
 	return t.enter(p, planWritten, d.o.Now())
 }
 
 // settle takes back what another run left half done: nobody went on with it.
-func (d *Dir) settle(t tree, but int64) error {
+func (d *Dir) settle(t tree, but deploy.RunKey) error {
 	runs, err := t.runs()
 	if err != nil {
 		return err
@@ -99,7 +104,7 @@ func (d *Dir) settle(t tree, but int64) error {
 // Undo takes back what Write of this run did. Files that somebody else changed
 // since are left alone, which is an error when all else is done. Called again it
 // does nothing.
-func (d *Dir) Undo(ctx context.Context, run int64) error {
+func (d *Dir) Undo(ctx context.Context, run deploy.RunKey) error {
 	return d.locked(ctx, func(t tree) error {
 		p, err := t.load(run)
 		switch {
@@ -125,7 +130,7 @@ func (d *Dir) undo(t tree, p *plan) error {
 }
 
 // Written tells whether the files of a run are in place.
-func (d *Dir) Written(ctx context.Context, run int64) (written bool, err error) {
+func (d *Dir) Written(ctx context.Context, run deploy.RunKey) (written bool, err error) {
 	err = d.enter(ctx, func(t tree) error {
 		p, err := t.load(run)
 		written = p != nil && p.State == planWritten
@@ -135,21 +140,34 @@ func (d *Dir) Written(ctx context.Context, run int64) (written bool, err error) 
 }
 
 // prune takes logs and former contents of old runs away. It is only about runs
-// that are over: files that are in place, or taken back, and no script.
+// that are over: files that are in place, or taken back, and no script. Which
+// ones are old is told by when they came to their state: numbers of runs of
+// several databases say nothing.
 func (t tree) prune(keep int) error {
 	runs, err := t.runs()
 	if err != nil || len(runs) <= keep {
 		return err
 	}
-	for _, run := range runs[keep:] {
-		if err := t.pruneRun(run); err != nil {
+	var plans []*plan
+	for _, run := range runs {
+		p, err := t.load(run)
+		if err != nil {
+			return err
+		}
+		if p != nil {
+			plans = append(plans, p)
+		}
+	}
+	slices.SortFunc(plans, func(a, b *plan) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Run.ID, a.Run.ID)) })
+	for _, p := range plans[min(keep, len(plans)):] {
+		if err := t.pruneRun(p.Run, p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t tree) pruneRun(run int64) error {
+func (t tree) pruneRun(run deploy.RunKey, p *plan) error {
 	names, err := t.list(RunDir(run))
 	if err != nil {
 		return err
@@ -158,14 +176,45 @@ func (t tree) pruneRun(run int64) error {
 	if !has(beforeDir) && !has(LogDir) {
 		return nil
 	}
-	p, err := t.load(run)
-	if err != nil || p == nil || p.State == planWriting || (p.State == planWritten || has(StartedFile)) && !has(EndedFile) {
-		return err
+	if p.State == planWriting || (p.State == planWritten || has(StartedFile)) && !has(EndedFile) {
+		return nil
 	}
 	for _, old := range []string{beforeDir, LogDir} {
 		name := path.Join(RunDir(run), old)
 		if err := t.do("removing", name, func() error { return t.root.RemoveAll(name) }); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// leftAfter is how old a file under a temporary name is that nobody writes any
+// more.
+const leftAfter = time.Hour
+
+// sweep removes what was written under a temporary name by a process that died,
+// and that no run of those that are known takes away.
+func (t tree) sweep(now time.Time) error {
+	for _, dir := range []string{".", ourDir, nodesDir, markerDir} {
+		names, err := t.list(dir)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if !strings.HasPrefix(name, tempPrefix) {
+				continue
+			}
+			name = path.Join(dir, name)
+			info, err := t.exists(name)
+			if err != nil {
+				return err
+			}
+			if info == nil || !info.Mode().IsRegular() || now.Sub(info.ModTime()) < leftAfter {
+				continue
+			}
+			if err := t.remove(name); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -181,28 +230,25 @@ const (
 
 // Owned is the node file that a node has by what a run wrote.
 type Owned struct {
-	Run      int64
+	Run      deploy.RunKey
 	NodeName string
 	File     string // "node_03.json"
 	Sum      string // SHA-256 of what was written
 	At       time.Time
 }
 
-// FileOf gives the file that the newest run wrote for a node; nil if none did,
-// or it was taken back.
-func (d *Dir) FileOf(ctx context.Context, nodeID int64) (owned *Owned, err error) {
+// FileOf gives the file that a node has by the first of these runs that wrote
+// one for it and did not take it back; nil if none of them did. Other runs than
+// these, which may be of another database, are not looked at.
+func (d *Dir) FileOf(ctx context.Context, runs []deploy.RunKey, nodeID int64) (owned *Owned, err error) {
 	err = d.enter(ctx, func(t tree) error {
-		owned, err = t.fileOf(nodeID)
+		owned, err = t.fileOf(runs, nodeID)
 		return err
 	})
 	return owned, err
 }
 
-func (t tree) fileOf(nodeID int64) (*Owned, error) {
-	runs, err := t.runs()
-	if err != nil {
-		return nil, err
-	}
+func (t tree) fileOf(runs []deploy.RunKey, nodeID int64) (*Owned, error) {
 	for _, run := range runs {
 		p, err := t.load(run)
 		if err != nil {
@@ -218,6 +264,16 @@ func (t tree) fileOf(nodeID int64) (*Owned, error) {
 		}
 	}
 	return nil, nil
+}
+
+// Known tells whether anything of what a run writes is known here.
+func (d *Dir) Known(ctx context.Context, run deploy.RunKey) (known bool, err error) {
+	err = d.enter(ctx, func(t tree) error {
+		p, err := t.load(run)
+		known = p != nil
+		return err
+	})
+	return known, err
 }
 
 // The states of a node file beside what was written.
