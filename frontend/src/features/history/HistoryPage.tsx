@@ -31,18 +31,19 @@ export function HistoryPage() {
   useShortcuts({ '/': () => filterInput.current?.focus() });
 
   const fleet = useFleet();
-  // By name until it is typed to its end; machines that come later are not asked for again and again.
-  const nodeIds = useMemo(() => namedNodes(search.q, fleet.rows.values()), [search.q, fleet.complete, fleet.rows]);
+  // The same machines are the same question, however often this is looked up.
+  const nodeIds = useMemo(() => namedNodes(search.q, fleet.rows.values()), [search.q, fleet]);
   const nobody = nodeIds?.length === 0;
   const waits = nodeIds !== null && !fleet.complete;
   const filter = eventFilter(search, nodeIds);
   const history = useHistory(filter, !nobody && !waits);
   const [paused, setPaused] = useState<readonly HistoryRowFragment[] | null>(null);
   const shown = paused ?? history.events;
-  const unseen = paused === null ? 0 : history.events.findIndex(({ id }) => id === paused[0]?.id);
+  const newestShown = paused?.[0]?.id;
+  const unseen = newestShown === undefined ? 0 : history.events.findIndex(({ id }) => id === newestShown);
 
   const set = (part: { [K in keyof HistorySearch]: HistorySearch[K] | undefined }): void => {
-    const next = Object.fromEntries(Object.entries({ ...search, ...part }).filter(([, value]) => value !== undefined && value !== '')) as HistorySearch;
+    const next = Object.fromEntries(Object.entries({ ...search, ...part }).filter(([, value]) => value !== undefined)) as HistorySearch;
     setPaused(null);
     void navigate({ search: next, replace: true });
   };
@@ -75,7 +76,7 @@ export function HistoryPage() {
             aria-label="Name or address of machines"
             placeholder="Machine, by name or address …"
             value={search.q ?? ''}
-            onChange={(event) => set({ q: event.currentTarget.value })}
+            onChange={(event) => set({ q: event.currentTarget.value === '' ? undefined : event.currentTarget.value })}
             onKeyDown={(event) => {
               if (event.key === 'Escape') event.currentTarget.blur();
             }}

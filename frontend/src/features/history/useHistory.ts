@@ -23,13 +23,15 @@ export interface History {
 }
 
 interface Held {
+  /** The question that this answers. */
+  of: string;
   events: readonly HistoryRowFragment[];
   end: string | null;
   more: boolean;
   loaded: boolean;
 }
 
-const nothing: Held = { events: [], end: null, more: false, loaded: false };
+const nothing: Held = { of: '', events: [], end: null, more: false, loaded: false };
 
 /** Puts newer events in front, each once. */
 export function inFront(held: readonly HistoryRowFragment[], arrived: readonly HistoryRowFragment[]): readonly HistoryRowFragment[] {
@@ -46,20 +48,22 @@ export function inFront(held: readonly HistoryRowFragment[], arrived: readonly H
 export function useHistory(filter: DeploymentEventFilter, ask: boolean): History {
   const client = useApolloClient();
   const stream = useStream();
-  const [held, setHeld] = useState<Held>(nothing);
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
+  const [answer, setHeld] = useState<Held>(nothing);
+  const [reading, setReading] = useState(false);
+  const [failure, setFailure] = useState<{ of: string; error: unknown } | null>(null);
   const [round, setRound] = useState(0);
   const again = useCallback(() => setRound((n) => n + 1), []);
   const question = JSON.stringify(filter);
+  const key = `${round} ${question} ${ask}`;
+  // What answers another question is not shown any more.
+  const held = answer.of === key ? answer : nothing;
+  const error = failure?.of === key ? failure.error : null;
+  const busy = reading || (ask && !held.loaded && error === null);
   const current = useRef(0);
 
   useEffect(() => {
     const asked = JSON.parse(question) as DeploymentEventFilter;
     const mine = ++current.current;
-    setHeld(nothing);
-    setError(null);
-    setBusy(ask);
     if (!ask) return;
     let unwatch: (() => void) | undefined;
     // Older than the read that follows: good to begin with when no event matches yet.
@@ -70,7 +74,7 @@ export function useHistory(filter: DeploymentEventFilter, ask: boolean): History
         const { data } = await client.query({ query: RecentEventsDocument, variables: { first: pageSize, filter: asked }, fetchPolicy: 'no-cache' });
         if (!isMine() || data === undefined) return;
         const { nodes, pageInfo } = data.recentEvents;
-        setHeld({ events: nodes, end: pageInfo.endCursor, more: pageInfo.hasNextPage, loaded: true });
+        setHeld({ of: key, events: nodes, end: pageInfo.endCursor, more: pageInfo.hasNextPage, loaded: true });
         unwatch = stream.watchHistory(asked, nodes[0]?.cursor ?? before, {
           events: (arrived) =>
             setHeld((now) => {
@@ -83,22 +87,20 @@ export function useHistory(filter: DeploymentEventFilter, ask: boolean): History
           reset: again,
         });
       } catch (failed) {
-        if (isMine()) setError(failed);
-      } finally {
-        if (isMine()) setBusy(false);
+        if (isMine()) setFailure({ of: key, error: failed });
       }
     })();
     return () => {
       current.current += 1;
       unwatch?.();
     };
-  }, [question, ask, round, client, stream, again]);
+  }, [question, ask, key, client, stream, again]);
 
   const older = useCallback((): void => {
     if (busy || !held.more) return;
     const mine = current.current;
-    setBusy(true);
-    setError(null);
+    setReading(true);
+    setFailure(null);
     void client
       .query({ query: RecentEventsDocument, variables: { first: pageSize, before: held.end, filter: JSON.parse(question) as DeploymentEventFilter }, fetchPolicy: 'no-cache' })
       .then(({ data }) => {
@@ -110,12 +112,13 @@ export function useHistory(filter: DeploymentEventFilter, ask: boolean): History
         });
       })
       .catch((failed: unknown) => {
-        if (current.current === mine) setError(failed);
+        if (current.current === mine) setFailure({ of: key, error: failed });
       })
       .finally(() => {
-        if (current.current === mine) setBusy(false);
+        setReading(false);
       });
-  }, [busy, held.more, held.end, client, question]);
+  }, [busy, held.more, held.end, client, question, key]);
 
-  return { ...held, busy, error, older, again };
+  const { events, loaded, more } = held;
+  return { events, loaded, more, busy, error, older, again };
 }
