@@ -43,7 +43,8 @@ export function HistoryPage() {
   const unseen = newestShown === undefined ? 0 : history.events.findIndex(({ id }) => id === newestShown);
 
   const set = (part: { [K in keyof HistorySearch]: HistorySearch[K] | undefined }): void => {
-    const next = Object.fromEntries(Object.entries({ ...search, ...part }).filter(([, value]) => value !== undefined)) as HistorySearch;
+    const merged: Record<string, unknown> = { ...search, ...part };
+    const next = Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== undefined)) as HistorySearch;
     setPaused(null);
     void navigate({ search: next, replace: true });
   };
