@@ -2,6 +2,8 @@ package workflow
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
 	"github.com/slipwayhq/slipway/deploy/phase"
+	"github.com/slipwayhq/slipway/deploy/store"
 )
 
 // Steps of hosts that the deployment script configures are in queues of their
@@ -29,9 +32,6 @@ const (
 	workersMax = 32
 	// leaveFor is how long a step of another host is left to others.
 	leaveFor = 2 * time.Second
-	// leaveQuietly is how often in a row the same replica must have met such a
-	// step before it says that the host's own does not take it.
-	leaveQuietly = 3
 )
 
 // queues are those that this replica works.
@@ -40,6 +40,11 @@ func (e *Engine) queues() map[string]river.QueueConfig {
 	if e.opts.Polling.Scripts != nil {
 		out[queueScript] = river.QueueConfig{MaxWorkers: workersMax}
 		out[queuePoll] = river.QueueConfig{MaxWorkers: e.opts.Polling.AtOnce}
+		if e.store.Dialect == store.PostgreSQL { // other replicas leave steps to this one
+			for _, queue := range []string{queueScript, queuePoll} {
+				out[ofHost(queue, e.opts.Polling.Scripts.Host())] = out[queue]
+			}
+		}
 	}
 	return out
 }
@@ -71,31 +76,42 @@ func (s *step) here() bool {
 	return scripts != nil && (s.runHost == "" || s.runHost == scripts.Host())
 }
 
-// leave puts a step off that another replica is to take. takenBy are those that
-// took it, the last one being this. Which host is waited for is said when its
-// replica seems not to be there; the phase's deadline ends it.
-func (w *worker) leave(ctx context.Context, s *step, takenBy []string) error {
-	alone := len(takenBy) >= leaveQuietly
-	for _, id := range takenBy[max(0, len(takenBy)-leaveQuietly):] {
-		alone = alone && id == w.engine.opts.ReplicaID
+// leave gives a step to the replica that is to take it, and says which host is
+// waited for; the phase's deadline ends it. On PostgreSQL the step goes into the
+// queue of its host: put off in a queue that all work, it could come back to the
+// wrong one again and again. On SQLite there is no other replica.
+func (w *worker) leave(ctx context.Context, s *step, job int64) error {
+	host := "a host that has the deployment script"
+	if s.runHost != "" {
+		host = "the host " + s.runHost + ", where the last run was"
 	}
-	if alone {
-		host := "a host that has the deployment script"
-		if s.runHost != "" {
-			host = "the host " + s.runHost + ", where the last run was"
-		}
-		err := s.write(ctx, "await", func(tx *lifecycle.Tx) error {
-			// Its clock may have stood while another run had the host.
-			if err := tx.LetRun(s.DeploymentID, s.Phase, s.awaiting); err != nil {
-				return err
-			}
-			return tx.Await(s.DeploymentID, s.Phase, awaitedReplica, fmt.Sprintf("no Slipway on %s takes it", host))
-		})
-		if err != nil {
+	err := s.write(ctx, "await", func(tx *lifecycle.Tx) error {
+		// Its clock may have stood while another run had the host.
+		if err := tx.LetRun(s.DeploymentID, s.Phase, s.awaiting); err != nil {
 			return err
+		}
+		return tx.Await(s.DeploymentID, s.Phase, awaitedReplica, "Slipway on "+host+" is to take it")
+	})
+	if err != nil {
+		return err
+	}
+	if s.engine.store.Dialect == store.PostgreSQL {
+		queue := into(s.spec.Provider, s.Phase).Queue
+		if s.runHost != "" {
+			queue = ofHost(queue, s.runHost)
+		}
+		if _, err := s.engine.store.Write.ExecContext(ctx, `UPDATE river_job SET queue = $1 WHERE id = $2`, queue, job); err != nil {
+			return fmt.Errorf("workflow: giving a step to %s: %w", host, err)
 		}
 	}
 	return river.JobSnooze(leaveFor)
+}
+
+// ofHost is the queue of one host's steps. The name of a host may have what that
+// of a queue may not.
+func ofHost(queue, host string) string {
+	sum := sha256.Sum256([]byte(host))
+	return queue + "-" + hex.EncodeToString(sum[:8])
 }
 
 // awaitedReplica is what a phase waits for whose host has no replica.

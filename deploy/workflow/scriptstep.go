@@ -44,8 +44,8 @@ type Polling struct {
 	// AttemptLimit is the most that one attempt may take; it must be more than
 	// the Prober's own limits together. Default 2 min.
 	AttemptLimit time.Duration
-	// AtOnce bounds how many hosts this process asks together. Default 32, at
-	// most 10,000.
+	// AtOnce bounds how many hosts this process asks together, and how many more
+	// that other replicas left to it. Default 32, at most 10,000.
 	AtOnce int
 }
 

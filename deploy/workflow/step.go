@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -24,7 +25,7 @@ type worker struct {
 // Timeout is how long a step may take: one that asks a host has what an attempt
 // may take besides, or the attempt would be broken off without being counted.
 func (w *worker) Timeout(job *river.Job[stepArgs]) time.Duration {
-	if job.Queue == queuePoll {
+	if job.Queue == queuePoll || strings.HasPrefix(job.Queue, queuePoll+"-") {
 		return w.engine.opts.Polling.AttemptLimit + stepLimit
 	}
 	return stepLimit
@@ -41,7 +42,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[stepArgs]) error {
 		return nil
 	}
 	if !s.here() {
-		return w.leave(ctx, s, job.AttemptedBy)
+		return w.leave(ctx, s, job.ID)
 	}
 	if err := s.taken(ctx); err != nil {
 		return err
