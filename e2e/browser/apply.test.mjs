@@ -191,6 +191,9 @@ describe('a person who applies changes', () => {
     await photograph(page, 'apply-new-key');
     await assertAccessible(page, 'dialog of a new host key');
     await dialog(page).getByRole('button', { name: 'Trust the new key' }).click();
+    await dialog(page).waitFor({ state: 'detached' });
+    await card.getByRole('button', { name: 'Retry…' }).click();
+    await dialog(page).getByRole('button', { name: /^Begin attempt/ }).click();
     await deployed(card).waitFor({ timeout: back });
     assert.match(await readFile(join(system.work, 'cluster', 'nodes', 'node_01.json'), 'utf8'), /"mtu": "9000"/);
     host.fate = 'boots';

@@ -100,7 +100,7 @@ export const CardView = memo(function CardView({ card, index, verdict, shown, st
         {row ? <StatusMark kind={rowKind(row)} live /> : null}
         <Badge errors={visible.length} plan={plan} />
         <div className={classes.verbs}>
-          <Button size="compact-sm" variant="light" loading={applying} disabled={busy} onClick={() => verbs.apply([card.id])} aria-label={`Apply changes to ${name} alone`}>
+          <Button size="compact-sm" variant="default" loading={applying} disabled={busy} onClick={() => verbs.apply([card.id])} aria-label={`Apply changes to ${name} alone`}>
             Apply
           </Button>
           <Button size="compact-sm" variant="default" onClick={() => verbs.copy(card.id)} aria-label={`Copy ${name}`}>
