@@ -71,6 +71,8 @@ export function useRunEvents(run: RunDetails | null, cursor: string | null, rows
   const nodeIds = [...rows.values()].map(({ id }) => id).sort().join(' ');
   useEffect(() => {
     if (nodeIds === '' || cursor === null) return;
+    // A host may have been read before the run was: what happened between is behind the cursor, and before the read.
+    void client.refetchQueries({ include: [ScriptDeploymentDocument] });
     return stream.watchNodes(nodeIds.split(' '), cursor, {
       events: () => undefined,
       reset: () => void client.refetchQueries({ include: [ScriptDeploymentDocument] }),
