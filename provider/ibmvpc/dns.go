@@ -199,9 +199,9 @@ func (r *registration) findPTR(ctx context.Context, row string) (*dnssvcsv1.Reso
 // sought is a record that is looked for.
 type sought struct {
 	kind        string
-	field, data string // what its data are, and where they are
-	what        string // its name, for people
-	advice      string // on one that is in the way
+	field, data string   // what its data are, and where they are
+	what        string   // its name, for people
+	advice      string   // on one that is in the way
 	names       []string // what it may be called, bare
 }
 

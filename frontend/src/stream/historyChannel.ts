@@ -40,7 +40,7 @@ export class HistoryChannel implements Channel {
   open(client: ApolloClient, sink: ChannelSink): () => void {
     const variables = { filter: this.filter, after: this.cursor, heartbeatSeconds };
     return subscribe(client, HistoryTailDocument, variables, (data) => data.deploymentEvents, {
-      message: sink.message,
+      message: (message) => sink.message(message),
       ended: (error) => {
         // A stream of named deployments ends with them; there is nothing more to follow.
         if (error === null && (this.filter.deploymentIds ?? []).length > 0) this.over = true;

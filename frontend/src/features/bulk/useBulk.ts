@@ -32,8 +32,7 @@ async function readItems(client: ApolloClient, id: string, show: BulkItemState |
     const variables: { id: string; first: number; after: string | null; states: BulkItemState[] | null } = { id, first: pageSize, after, states: show === undefined ? null : [show] };
     const { data, error } = await client.query({ query: BulkItemsDocument, variables, fetchPolicy: 'no-cache' });
     const page = data?.bulkOperation?.items;
-    if (error) throw error;
-    if (page === undefined) throw new Error('There is no such operation.');
+    if (page === undefined) throw new Error(error?.message ?? 'There is no such operation.');
     items.push(...page.nodes);
     after = page.pageInfo.endCursor;
     if (!page.pageInfo.hasNextPage || after === null || items.length >= wanted) return { items, more: page.pageInfo.hasNextPage };
