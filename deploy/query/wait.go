@@ -34,6 +34,9 @@ const (
 	WaitSilent      = "silent"
 	WaitOverdue     = "overdue"
 	WaitScript      = "script"
+	WaitScriptRun   = "script_run"
+	WaitScriptHost  = "script_host"
+	WaitReplica     = "script_replica"
 	WaitRestart     = "restart"
 	WaitCancel      = "cancel"
 	WaitCleanup     = "cleanup"
@@ -54,6 +57,9 @@ var waits = map[string]struct{ awaiting, advice string }{
 	WaitSilent:      {"a sign of life from the machine", "It has been silent for longer than its phase allows. Look at its console; it may have restarted or lost its network."},
 	WaitOverdue:     {"the deadline that has passed to act", "It is about to be tried again or to fail."},
 	WaitScript:      {"the end of the deployment script", "Read the script's output. It is stopped when its time is over."},
+	WaitScriptRun:   {"the host of the deployment script", "Another run has it, or this one is being started; one runs at a time. Its clock stands still while another has the host."},
+	WaitScriptHost:  {"the host of the deployment script", "It is tried again by itself. If it goes on, look at the work directory and at Slipway's log."},
+	WaitReplica:     {"the server on the host that has the run", "Only that server can go on with it: start it. If the host is gone for good, cancel the run by force, which writes it off."},
 	WaitRestart:     {"the restart of the host", "It goes on by itself when the time for it has passed."},
 	WaitCancel:      {"the end of the cancellation", "What runs is being stopped; nothing new is begun. If it goes on for minutes, look at Slipway's log."},
 	WaitCleanup:     {"the release of everything that is held for the node", "It is tried again by itself. If it goes on, look at the provider's own list of servers and addresses."},
