@@ -99,6 +99,18 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestIPv6(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skipf("this machine has no IPv6 loopback: %v", err)
+	}
+	w := newWorld(t)
+	w.target.Host, w.target.Port = "::1", w.server.startOn(t, l)
+	if got := (&health.Checker{Key: w.key}).Check(t.Context(), w.target); !got.OK() || got.BootID != newBoot {
+		t.Fatalf("got %+v", got)
+	}
+}
+
 // The key that was shown is told, whether it was the right one or not: it is
 // what is pinned at first sight, and what an operator may trust afterwards.
 func TestTheKeyThatWasShown(t *testing.T) {

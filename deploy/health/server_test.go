@@ -70,6 +70,12 @@ func serve(t *testing.T, handle func(net.Conn)) int {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveOn(t, l, handle)
+}
+
+// serveOn is serve on a listener, which it closes.
+func serveOn(t *testing.T, l net.Listener, handle func(net.Conn)) int {
+	t.Helper()
 	var running sync.WaitGroup
 	var mu sync.Mutex
 	var open []net.Conn
@@ -105,6 +111,16 @@ func serve(t *testing.T, handle func(net.Conn)) int {
 
 func (s *server) start(t *testing.T) int {
 	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.startOn(t, l)
+}
+
+// startOn is start on a listener, which it closes.
+func (s *server) startOn(t *testing.T, l net.Listener) int {
+	t.Helper()
 	config := &ssh.ServerConfig{
 		PublicKeyCallback: func(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 			if s.hangAuth != nil {
@@ -119,7 +135,7 @@ func (s *server) start(t *testing.T) int {
 	for _, k := range s.hostKeys {
 		config.AddHostKey(k)
 	}
-	port := serve(t, func(conn net.Conn) {
+	port := serveOn(t, l, func(conn net.Conn) {
 		defer conn.Close()
 		sc, channels, requests, err := ssh.NewServerConn(conn, config)
 		if err != nil {

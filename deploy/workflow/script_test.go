@@ -167,6 +167,19 @@ func (s *scripted) probe(t *testing.T, id int64, key string) deploy.Probe {
 	return p
 }
 
+// A host that has an IPv6 address only is asked there.
+func TestScriptHostWithIPv6(t *testing.T) {
+	t.Parallel()
+	s := withScript(t, storetest.SQLite(t), back)
+	doc := `[{"using_interfaces":{"interface_01":{"interface_name":"eno1","type":["Primary"],"Bond_Slave":"NO","Properties":{"IP_ADDRESS":"2001:db8::21","Netmask":"64","DNS":"2001:db8::53","gateway":"2001:db8::1"}}},"hostname":"six","roles":["Compute"]}]`
+	out, err := s.Apply(t.Context(), apply.Request{Body: []byte(doc), Actor: operator})
+	require.NoError(t, err)
+	s.host.End(out.Run.ID, 0)
+	id := out.Items[0].DeploymentID
+	s.until(t, id, at(phase.Deployed, phase.Success))
+	require.Equal(t, "[2001:db8::21]:22", s.probe(t, id, phase.SSHPolling).Target)
+}
+
 func TestScriptThatFails(t *testing.T) {
 	t.Parallel()
 	s := withScript(t, storetest.SQLite(t), back)
