@@ -35,9 +35,9 @@ func (s *step) admit(ctx context.Context) (again time.Duration, err error) {
 			return tx.Await(s.DeploymentID, s.Phase, "slot", fmt.Sprintf("%d of its batch run, and no more may", q.inBatch+begunInBatch))
 		case s.spec.Provider == deploy.ProviderScript:
 			_, err = tx.Report(s.report(phase.Success, "it needs no slot"))
-		case q.running >= s.engine.opts.Slots || q.ahead >= s.engine.opts.Slots-q.running || q.batchFull:
+		case q.running >= s.engine.slots() || q.ahead >= s.engine.slots()-q.running || q.batchFull:
 			again = q.patience()
-			return tx.Await(s.DeploymentID, s.Phase, "slot", fmt.Sprintf("%d running of %d slots; %s before this one in the queue", q.running, s.engine.opts.Slots, roughly(q.ahead)))
+			return tx.Await(s.DeploymentID, s.Phase, "slot", fmt.Sprintf("%d running of %d slots; %s before this one in the queue", q.running, s.engine.slots(), roughly(q.ahead)))
 		default:
 			_, err = tx.Report(s.report(phase.Success, "a slot is free"))
 		}

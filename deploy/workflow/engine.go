@@ -109,6 +109,7 @@ type Engine struct {
 	opts   Options
 	client *river.Client[*sql.Tx]
 	desk   desk
+	most   atomic.Int64 // slots
 	looks  atomic.Int32 // at the queue, see lookSoon
 }
 
@@ -116,6 +117,7 @@ type Engine struct {
 // gets the writer.
 func New(st *store.Store, opts Options) (*Engine, error) {
 	e := &Engine{store: st, opts: opts.withDefaults()}
+	e.most.Store(int64(e.opts.Slots))
 	if e.opts.ReplicaID == "" {
 		return nil, errors.New("workflow: a replica needs an id")
 	}

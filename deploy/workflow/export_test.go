@@ -21,7 +21,7 @@ const LostAfter = lostAfter
 const SlotsLock = slotsLock
 
 // SetSlots is as if the process had been started again with other settings.
-func (e *Engine) SetSlots(n int) { e.opts.Slots = n }
+func (e *Engine) SetSlots(n int) { e.most.Store(int64(n)) }
 
 // QueueSQL are the queries that each look at the queue makes, by what they do.
 func QueueSQL() map[string]string {

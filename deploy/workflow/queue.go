@@ -49,6 +49,9 @@ type queueFacts struct {
 	failed    int
 }
 
+// slots is how many deployments may run at once.
+func (e *Engine) slots() int { return int(e.most.Load()) }
+
 // placeInQueue is the SQL of how many run, and how many wait before deployment
 // $1.
 func placeInQueue() string {
@@ -125,7 +128,7 @@ func (e *Engine) Freed(ctx context.Context, tx *sql.Tx, n int) error {
 	if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM deployments WHERE `+holdsSlot).Scan(&running); err != nil {
 		return fmt.Errorf("workflow: counting slots: %w", err)
 	}
-	return e.wake(ctx, tx, max(0, e.opts.Slots-running-n), n)
+	return e.wake(ctx, tx, max(0, e.slots()-running-n), n)
 }
 
 // wake lets n of the queue, after the first few, look at once.
@@ -203,7 +206,7 @@ func (e *Engine) fill(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("workflow: looking at the queue: %w", err)
 	}
-	free := e.opts.Slots - running
+	free := e.slots() - running
 	if free <= 0 || !waiting {
 		return nil
 	}
