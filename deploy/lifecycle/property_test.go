@@ -22,11 +22,11 @@ import (
 // what it answers and what it wrote against a model.
 func TestRandomSequences(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, st *store.Store) {
-		checks := "60"
+		checks := "40"
 		if st.Dialect == store.PostgreSQL {
-			checks = "12"
+			checks = "6"
 		}
-		for name, value := range map[string]string{"rapid.checks": checks, "rapid.steps": "120"} {
+		for name, value := range map[string]string{"rapid.checks": checks, "rapid.steps": "80"} {
 			if f := flag.Lookup(name); f.Value.String() == f.DefValue {
 				require.NoError(t, f.Value.Set(value))
 				t.Cleanup(func() { require.NoError(t, f.Value.Set(f.DefValue)) })
