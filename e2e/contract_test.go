@@ -123,6 +123,8 @@ func (y *system) described(t *testing.T, g *guest) {
 				url = strings.Replace(url, "{name}", "report.sh", 1)
 			case strings.HasPrefix(path, "/boot/programs/"):
 				url = strings.Replace(url, "{name}", "ipxe.efi", 1)
+			case strings.HasPrefix(path, "/api/artifacts/"):
+				url = strings.Replace(url, "{name}", "none.img", 1)
 			case path == "/api/status/history":
 				url += "?server_ip=" + g.ip
 			}
@@ -136,14 +138,22 @@ func (y *system) described(t *testing.T, g *guest) {
 			switch path {
 			case "/api/deployments/{id}/cancel":
 				body = `{"mode":"none of them"}` // it is still needed
-			case "/api/resources/drift/remove", "/api/nodes/adopt":
+			case "/api/resources/drift/remove", "/api/nodes/adopt", "/api/artifacts/{name}":
 				token = admin
 			}
 			if method == "post" {
 				more = append(more, "-H", "Content-Type: application/json", "-d", body)
 			}
 			answer := y.curl(t, url, args(bearer(token), more)...)
+			if answer.status == 404 && (strings.HasPrefix(path, "/api/script/runs/") || strings.HasPrefix(path, "/api/artifacts/")) {
+				require.Contains(t, answer.body, `"code":"not_found"`, "%s %s: there is no such run or artifact, and it is the endpoint that says so", method, url)
+				answer.status = 0
+			}
 			require.NotContains(t, []int{401, 403, 404, 405, 415}, answer.status, "%s %s: %s", method, url, answer.body)
+			if answer.status == 0 {
+				require.Contains(t, op.Responses, "404", "%s %s answers what is not described", method, path)
+				continue
+			}
 			require.Contains(t, op.Responses, text(answer.status), "%s %s answers what is not described", method, path)
 		}
 	}

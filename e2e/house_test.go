@@ -146,7 +146,8 @@ func newServer(t *testing.T, c *cloud, name string, more ...string) *server {
 		out := must(t, "artifacts", "add", "--data-dir="+dir, "--kind="+f.Kind, "--version="+f.Version, f.Name, f.Path)
 		require.Regexp(t, `^[0-9a-f]{64}  `+regexp.QuoteMeta(f.Name)+`  \d+ bytes$`, out)
 	}
-	s.args = append([]string{"serve", "--listen=" + s.addr, "--domain=" + vpcsim.DefaultDNSZone, "--kernel-args=console=ttyS0",
+	// A work directory without a script: what would apply changes is there, and says that it cannot.
+	s.args = append([]string{"serve", "--listen=" + s.addr, "--script-work-dir=" + t.TempDir(), "--domain=" + vpcsim.DefaultDNSZone, "--kernel-args=console=ttyS0",
 		"--heartbeat=1s", "--observe-every=1s", "--probe-every=1s"}, c.flags...)
 	s.args = append(append(s.args, s.data...), more...)
 	if !slices.ContainsFunc(more, func(m string) bool { return strings.HasPrefix(m, "--base-url=") }) {
