@@ -185,7 +185,7 @@ func (v *verbs) retry(t *testing.T) {
 	require.Equal(t, 1, bad.code)
 	again := v.cli("retry", "verb-2", "--watch")
 	require.Equal(t, 0, again.code, "%s%s", again.out, again.stderr)
-	require.Regexp(t, `(?m)^verb-2: attempt 2 begins at monitoring_start`, again.out)
+	require.Regexp(t, `(?m)^verb-2: attempt 2 begins once it has a slot`, again.out)
 	require.Regexp(t, `(?m)^verb-2: deployed at `, again.out)
 	require.Equal(t, made, v.cloud.state(t).ServersCreated, "the same server was made to boot again")
 	n := v.card(t, "verb-2")
