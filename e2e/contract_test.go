@@ -124,7 +124,7 @@ func (y *system) described(t *testing.T, g *guest) {
 			case strings.HasPrefix(path, "/boot/programs/"):
 				url = strings.Replace(url, "{name}", "ipxe.efi", 1)
 			case strings.HasPrefix(path, "/api/artifacts/"):
-				url = strings.Replace(url, "{name}", "none.img", 1)
+				url = strings.Replace(url, "{name}", "described.img", 1)
 			case path == "/api/status/history":
 				url += "?server_ip=" + g.ip
 			}

@@ -144,8 +144,10 @@ func TestEveryPhaseSaysWhatItAwaits(t *testing.T) {
 		}
 	}
 	// What nothing but the note on the run tells.
-	check(&ent.Deployment{Provider: "ibm_vpc", State: phase.Running, Phase: phase.ImageDownload, UpdatedAt: entered}, nil,
-		[]*ent.PhaseRun{{Phase: phase.ImageDownload, Status: "in_progress", EnteredAt: entered, Awaiting: WaitDownload, Evidence: "3 before this one"}})
+	for code, where := range map[string]phase.Key{WaitDownload: phase.ImageDownload, WaitScriptRun: phase.ScriptStarted, WaitScriptHost: phase.ConfigStored, WaitReplica: phase.ConfigStored} {
+		check(&ent.Deployment{Provider: "ibm_vpc", State: phase.Running, Phase: where, UpdatedAt: entered}, nil,
+			[]*ent.PhaseRun{{Phase: where, Status: "in_progress", EnteredAt: entered, Awaiting: code, Evidence: "3 before this one"}})
+	}
 	for code := range waits {
 		require.True(t, seen[code], "no phase ever waits for %s", code)
 	}
