@@ -3,4 +3,6 @@
 // the server's foundation-init.sh (`make installer`).
 //
 // There is no Go in it but the test of the recipe.
+//
+// It may import the standard library, testify and tools/present.
 package installer

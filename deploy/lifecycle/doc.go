@@ -4,5 +4,6 @@
 // locks deployments by id, then nodes by id, then the stream counter, and
 // answers only when the transaction is on disk.
 //
-// It may import deploy, deploy/phase, deploy/store and the standard library.
+// It may import deploy, deploy/phase, deploy/store, golang.org/x/time/rate
+// and the standard library.
 package lifecycle

@@ -10,5 +10,5 @@
 // missing rights.
 //
 // It may import deploy, deploy/lifecycle, deploy/phase, deploy/query,
-// deploy/stats, deploy/store and ent.
+// deploy/stats, deploy/store, ent and golang.org/x/sync.
 package operation

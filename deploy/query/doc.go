@@ -5,5 +5,6 @@
 // Statuses and Machines answer one node at a time in the words of REST and the
 // boot service; Fleet answers pages, in both directions, by keyset.
 //
-// It may import deploy, deploy/phase, deploy/feed, deploy/store and ent.
+// It may import deploy, deploy/phase, deploy/feed, deploy/stats, deploy/store
+// and ent.
 package query

@@ -10,4 +10,7 @@
 // SLIPWAY_BINARY names the program to test; without it, it is built once.
 // SLIPWAY_APPLY_SEED repeats a run of random kills, SLIPWAY_APPLY_RUNS says how
 // many there are. Nothing leaves the loopback interface.
+//
+// It has tests only; they may import the standard library and testify:
+// what is tested is the program, from outside.
 package apply

@@ -4,4 +4,6 @@
 // process of its own, so that its processor time can be told from the clients'.
 //
 // It has benchmarks only.
+//
+// The benchmarks may import pxe/program, pxe/tftp and tools/present.
 package bootbench

@@ -16,4 +16,7 @@
 // testdata/points.txt lists the boundaries of a run without faults, so that a
 // new step cannot be forgotten: see TestPoints, and -update. SLIPWAY_CRASH_SEED
 // repeats one run, SLIPWAY_CRASH_RUNS says how many there are.
+//
+// It has tests only; they may import the core, provider/ibmvpc and its simulator,
+// but no face: nothing here is asked over HTTP by people.
 package crash

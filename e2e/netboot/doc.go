@@ -6,4 +6,7 @@
 // The tests run in network namespaces of their own, which needs root; without it
 // they are skipped. The user-network machines, which need no privilege, are in
 // cmd/slipway.
+//
+// It has tests only; they may import the client, pxe/netnstest, tools/present and
+// the hardware, provider/ibmvpc/vpcsim/qemu.
 package netboot

@@ -11,4 +11,7 @@
 // asks every two seconds), SLIPWAY_SCALE_POSTGRES=1 the database,
 // SLIPWAY_SCALE_WATCH=1 shows where they are.
 // Each run leaves a CPU profile with its top, and a heap profile, in .cache/scale.
+//
+// It has benchmarks and their tests only; they may import everything but cmd,
+// graph and the client.
 package scale

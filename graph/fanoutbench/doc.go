@@ -5,4 +5,6 @@
 //
 // It has benchmarks only. The server is a process of its own, so that its
 // processor time can be told from its clients'.
+//
+// The benchmarks may import graph/... and the core.
 package fanoutbench

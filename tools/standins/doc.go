@@ -3,4 +3,6 @@
 // line for each: name, kind, version and path, separated by tabs.
 //
 // Usage: standins DIR
+//
+// It may import provider/ibmvpc/vpcsim/machine and the standard library.
 package main

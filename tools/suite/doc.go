@@ -12,4 +12,6 @@
 // then. The last line of total is "N passed, N failed, N skipped".
 //
 // Results are kept in the folder that SUITE_RESULTS names.
+//
+// It may import the standard library only.
 package main

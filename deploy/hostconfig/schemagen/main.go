@@ -1,7 +1,3 @@
-// Command schemagen writes the JSON Schema of node configurations for the app,
-// which validates its form by it.
-//
-// usage: schemagen FILE
 package main
 
 import (

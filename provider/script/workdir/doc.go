@@ -18,5 +18,5 @@
 // symbolic link leads out of it, and node files and the marker that are links
 // are refused.
 //
-// It may import deploy and the standard library.
+// It may import deploy, the standard library and golang.org/x/sys/unix.
 package workdir
