@@ -92,55 +92,82 @@ echo "all hosts restart"
 `;
 
 /**
+ * A deployment script and the hosts that it restarts, in a directory; for the
+ * settings in args. let() lets the script go on, hold() has the next one wait,
+ * failWith(code) has it end like this.
+ */
+export async function layScript(dir, { hosts: count }) {
+  const work = join(dir, 'work');
+  const lab = join(dir, 'lab');
+  await mkdir(join(work, '.scripts'), { recursive: true });
+  await mkdir(lab, { recursive: true });
+  // What its start script does.
+  if (process.getuid() === 0) await mkdir('/run/sshd', { recursive: true });
+  await run('mkfifo', [join(lab, 'never')]);
+  await writeFile(join(work, '.scripts', 'deployment_service.sh'), script(work, lab));
+  await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(lab, 'key')]);
+  const key = await readFile(join(lab, 'key.pub'), 'utf8');
+  const port = await freePort();
+  const hosts = [];
+  const remove = async () => {
+    for (const host of hosts) await host.remove();
+  };
+  try {
+    for (let i = 0; i < count; i++) {
+      const host = await Host.install(join(lab, `host${i + 1}`), `127.64.200.${21 + i}`, port, key);
+      hosts.push(host);
+      await host.boot();
+    }
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+  return {
+    work,
+    hosts,
+    remove,
+    args: [`--script-work-dir=${work}`, '--script-host=lab', `--script-ssh-user=${userInfo().username}`, `--script-ssh-key=${join(lab, 'key')}`,
+      `--script-ssh-port=${port}`, '--script-poll-wait=4s', '--script-poll-every=1s', '--script-poll-attempts=60', '--script-connect-timeout=2s', '--script-banner-timeout=2s', '--script-kill-after=1s'],
+    let: () => writeFile(join(lab, 'go'), ''),
+    hold: () => rm(join(lab, 'go'), { force: true }),
+    failWith: (code) => (code === 0 ? rm(join(lab, 'exit'), { force: true }) : writeFile(join(lab, 'exit'), String(code))),
+    files: () => readdir(join(work, 'cluster', 'nodes')).catch(() => []),
+    marker: join(work, '.markers', 'deplyment_status', 'deployment_in_progress'),
+  };
+}
+
+/** Has what the script leaves behind removed with the system. */
+export function addScript(system, lab) {
+  Object.assign(system, lab);
+  const stop = system.stop.bind(system);
+  system.stop = async () => {
+    await lab.remove();
+    await stop();
+  };
+}
+
+/**
  * A server that runs the deployment script over hosts; system.hosts are they,
- * system.let() lets the script go on, system.hold() has the next one wait.
+ * and system has what layScript gives.
  *
  * @param {{ hosts?: number, flags?: string[] }} [options]
  */
 export async function startApply({ hosts = 2, flags = [] } = {}) {
   const system = await System.prepare();
   try {
-    const work = join(system.dir, 'work');
-    const lab = join(system.dir, 'lab');
-    await mkdir(join(work, '.scripts'), { recursive: true });
-    await mkdir(lab, { recursive: true });
-    // What its start script does.
-    if (process.getuid() === 0) await mkdir('/run/sshd', { recursive: true });
-    await run('mkfifo', [join(lab, 'never')]);
-    await writeFile(join(work, '.scripts', 'deployment_service.sh'), script(work, lab));
-    await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(lab, 'key')]);
-    const key = await readFile(join(lab, 'key.pub'), 'utf8');
-    const port = await freePort();
-    system.hosts = [];
-    for (let i = 0; i < hosts; i++) {
-      const host = await Host.install(join(lab, `host${i + 1}`), `127.64.200.${21 + i}`, port, key);
-      system.hosts.push(host);
-      await host.boot();
-    }
+    const { args: settings, ...lab } = await layScript(system.dir, { hosts });
+    addScript(system, lab);
     const listen = `127.0.0.1:${await freePort()}`;
     system.url = `http://${listen}`;
-    system.work = work;
-    const args = ['serve', `--listen=${listen}`, `--base-url=${system.url}`, `--data-dir=${system.dir}`, `--script-work-dir=${work}`, '--script-host=lab', `--script-ssh-user=${userInfo().username}`, `--script-ssh-key=${join(lab, 'key')}`,
-      `--script-ssh-port=${port}`, '--script-poll-wait=4s', '--script-poll-every=1s', '--script-poll-attempts=60', '--script-connect-timeout=2s', '--script-banner-timeout=2s', '--script-kill-after=1s', ...flags];
+    const args = ['serve', `--listen=${listen}`, `--base-url=${system.url}`, `--data-dir=${system.dir}`, ...settings, ...flags];
     system.serve = async () => {
       system.server = new Process(binary(), args, { name: 'slipway serve' });
       system.processes.push(system.server);
       await system.server.printed(/slipway serves/);
     };
-    system.let = () => writeFile(join(lab, 'go'), '');
-    system.hold = () => rm(join(lab, 'go'), { force: true });
-    system.failWith = (code) => (code === 0 ? rm(join(lab, 'exit'), { force: true }) : writeFile(join(lab, 'exit'), String(code)));
-    system.files = () => readdir(join(work, 'cluster', 'nodes')).catch(() => []);
-    system.marker = join(work, '.markers', 'deplyment_status', 'deployment_in_progress');
-    const stop = system.stop.bind(system);
-    system.stop = async () => {
-      for (const host of system.hosts) await host.remove();
-      await stop();
-    };
     await system.serve();
     return system;
   } catch (error) {
-    for (const host of system.hosts ?? []) await host.remove();
     await system.stop();
     throw error;
   }

@@ -85,6 +85,44 @@ const widths = [1280, 420];
 
 const settled = (page) => page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
 
+/**
+ * Writes down each jump of the layout from now on, in every page of a context,
+ * with what jumped.
+ */
+export const watchLayout = (context) =>
+  context.addInitScript(() => {
+    globalThis.layoutJumps = [];
+    const name = (node) => (node instanceof Element ? `${node.tagName.toLowerCase()}.${[...node.classList].join('.')} "${(node.textContent ?? '').trim().slice(0, 40)}"` : String(node?.nodeName));
+    new PerformanceObserver((list) => {
+      for (const { value, hadRecentInput, sources } of list.getEntries()) {
+        if (!hadRecentInput) globalThis.layoutJumps.push({ value, what: sources.map(({ node, previousRect: a, currentRect: b }) => `${name(node)} from ${a.x},${a.y} ${a.width}x${a.height} to ${b.x},${b.y} ${b.width}x${b.height}`) });
+      }
+    }).observe({ type: 'layout-shift', buffered: true });
+  });
+
+/** What has jumped since the page was opened, in a context with watchLayout. */
+export async function layoutJumps(page) {
+  await settled(page);
+  return page.evaluate(() => globalThis.layoutJumps);
+}
+
+/** How much wider than its window the page is, in px. */
+export const tooWide = (page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+
+/** What axe finds in the page as it is, in words. */
+export async function findings(page) {
+  await settled(page);
+  if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run({ resultTypes: ['violations'] }));
+  return violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html, failureSummary }) => `${html.slice(0, 160)} ${failureSummary}`).join(' | ')}`);
+}
+
+/** A picture of the page as it is, kept as output of the tests. */
+export async function keep(page, name) {
+  await settled(page);
+  await page.screenshot({ path: join(artifacts, `${name}.png`), fullPage: true });
+}
+
 /** Pictures of a page in both themes and two widths; none may be wider than its window. */
 export async function photograph(page, name) {
   const before = page.viewportSize();
@@ -94,7 +132,7 @@ export async function photograph(page, name) {
       await page.setViewportSize({ width, height: 900 });
       await settled(page);
       await page.screenshot({ path: join(artifacts, `${name}-${colorScheme}-${width}.png`), fullPage: true });
-      const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      const over = await tooWide(page);
       assert.equal(over, 0, `${name}, ${colorScheme}, ${width} px: ${over} px wider than the window`);
     }
   }
@@ -106,11 +144,7 @@ export async function photograph(page, name) {
 export async function assertAccessible(page, name) {
   for (const colorScheme of themes) {
     await page.emulateMedia({ colorScheme });
-    await settled(page);
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => globalThis.axe.run());
-    const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html, failureSummary }) => `${html.slice(0, 160)} ${failureSummary}`).join(' | ')}`);
-    assert.deepEqual(found, [], `${name}, ${colorScheme}`);
+    assert.deepEqual(await findings(page), [], `${name}, ${colorScheme}`);
   }
   await page.emulateMedia({ colorScheme: null });
 }

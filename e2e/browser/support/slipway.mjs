@@ -91,18 +91,26 @@ export async function startDemo({ pace = 'demo', nodes = 3, faults = [] } = {}) 
 /**
  * `slipway serve` on `slipway vpcsim`, two processes; nothing is ordered yet.
  * system.serve() starts the server anew at the same place, system.server is it;
- * system.cloud is where the simulator is reached.
+ * system.cloud is where the simulator is reached; system.standins are the files
+ * that stand for kernel, ramdisk, images and installer.
  *
- * @param {{ pace?: 'demo' | 'quick' }} [options]
+ * @param {object} [options]
+ * @param {'demo' | 'quick'} [options.pace]
+ * @param {boolean} [options.artifacts] whether the catalogue has the stand-ins from the start
+ * @param {(system: System) => Promise<string[]>} [options.prepare] more that is needed, and its settings
  */
-export async function startServer({ pace = 'demo' } = {}) {
+export async function startServer({ pace = 'demo', artifacts = true, prepare = async () => [] } = {}) {
   const system = await System.prepare();
   try {
     const standins = await run('go', ['run', './tools/standins', join(system.dir, 'standins')], { cwd: root, env: { CGO_ENABLED: '0' } });
-    for (const line of standins.trim().split('\n')) {
+    system.standins = standins.trim().split('\n').map((line) => {
       const [name, kind, version, path] = line.split('\t');
+      return { name, kind, version, path };
+    });
+    for (const { name, kind, version, path } of artifacts ? system.standins : []) {
       await slipway(['artifacts', 'add', name, path, `--kind=${kind}`, `--version=${version}`, `--data-dir=${system.dir}`]);
     }
+    const more = await prepare(system);
     const simulator = new Process(binary(), ['vpcsim', `--listen=127.0.0.1:${await freePort()}`, `--pace=${pace}`], { name: 'slipway vpcsim' });
     system.processes.push(simulator);
     // It prints the settings that its account needs.
@@ -112,7 +120,7 @@ export async function startServer({ pace = 'demo' } = {}) {
     const listen = `127.0.0.1:${await freePort()}`;
     system.url = `http://${listen}`;
     system.serve = async () => {
-      const args = ['serve', `--listen=${listen}`, `--base-url=${system.url}`, `--data-dir=${system.dir}`, '--domain=browser.slipway.test', '--heartbeat=5s', '--observe-every=1s', '--probe-every=1s', ...settings];
+      const args = ['serve', `--listen=${listen}`, `--base-url=${system.url}`, `--data-dir=${system.dir}`, '--domain=browser.slipway.test', '--heartbeat=5s', '--observe-every=1s', '--probe-every=1s', ...settings, ...more];
       system.server = new Process(binary(), args, { name: 'slipway serve' });
       system.processes.push(system.server);
       await system.server.printed(/slipway serves/);
