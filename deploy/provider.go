@@ -53,6 +53,10 @@ type Names struct {
 	NodeName     string
 	DeploymentID int64
 	ManagementIP string
+	// ClusterName and ClusterVIP are set for the member that created a cluster
+	// with an address of its own: that address gets names too, after the node's.
+	ClusterName string
+	ClusterVIP  string
 }
 
 // Provider owns machines of one kind. Every method is idempotent: it is

@@ -47,6 +47,9 @@ type Spec struct {
 	ClusterRole      string          `json:"cluster_role,omitempty"`
 	ClusterType      string          `json:"cluster_type,omitempty"`
 	ClusterOperation string          `json:"cluster_operation,omitempty"`
+	// ClusterVIP is the cluster's own address, on the spec of the member that
+	// creates the cluster: its provider binds the address to that machine.
+	ClusterVIP string `json:"cluster_vip,omitempty"`
 }
 
 // VLAN is a network that a machine reaches over a VLAN of its first port.
@@ -143,6 +146,7 @@ func (s Spec) Check(prefix string) []FieldError {
 	bad = append(bad, CheckIP(prefix+"management_ip", s.ManagementIP)...)
 	bad = append(bad, CheckIP(prefix+"ahv_ip", s.AHVIP)...)
 	bad = append(bad, CheckIP(prefix+"cvm_ip", s.CVMIP)...)
+	bad = append(bad, CheckIP(prefix+"cluster_vip", s.ClusterVIP)...)
 	bad = append(bad, s.checkNetwork(prefix)...)
 	bad = append(bad, s.checkVLANs(prefix)...)
 	if len(s.WorkloadSubnets) > 7 {

@@ -17,6 +17,8 @@ import (
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"github.com/slipwayhq/slipway/ent/bulkitem"
 	"github.com/slipwayhq/slipway/ent/bulkoperation"
+	"github.com/slipwayhq/slipway/ent/cluster"
+	"github.com/slipwayhq/slipway/ent/clustermember"
 	"github.com/slipwayhq/slipway/ent/deployment"
 	"github.com/slipwayhq/slipway/ent/deploymentbatch"
 	"github.com/slipwayhq/slipway/ent/deploymentevent"
@@ -45,6 +47,10 @@ type Client struct {
 	BulkItem *BulkItemClient
 	// BulkOperation is the client for interacting with the BulkOperation builders.
 	BulkOperation *BulkOperationClient
+	// Cluster is the client for interacting with the Cluster builders.
+	Cluster *ClusterClient
+	// ClusterMember is the client for interacting with the ClusterMember builders.
+	ClusterMember *ClusterMemberClient
 	// Deployment is the client for interacting with the Deployment builders.
 	Deployment *DeploymentClient
 	// DeploymentBatch is the client for interacting with the DeploymentBatch builders.
@@ -88,6 +94,8 @@ func (c *Client) init() {
 	c.Schema = migrate.NewSchema(c.driver)
 	c.BulkItem = NewBulkItemClient(c.config)
 	c.BulkOperation = NewBulkOperationClient(c.config)
+	c.Cluster = NewClusterClient(c.config)
+	c.ClusterMember = NewClusterMemberClient(c.config)
 	c.Deployment = NewDeploymentClient(c.config)
 	c.DeploymentBatch = NewDeploymentBatchClient(c.config)
 	c.DeploymentEvent = NewDeploymentEventClient(c.config)
@@ -197,6 +205,8 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		config:          cfg,
 		BulkItem:        NewBulkItemClient(cfg),
 		BulkOperation:   NewBulkOperationClient(cfg),
+		Cluster:         NewClusterClient(cfg),
+		ClusterMember:   NewClusterMemberClient(cfg),
 		Deployment:      NewDeploymentClient(cfg),
 		DeploymentBatch: NewDeploymentBatchClient(cfg),
 		DeploymentEvent: NewDeploymentEventClient(cfg),
@@ -233,6 +243,8 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		config:          cfg,
 		BulkItem:        NewBulkItemClient(cfg),
 		BulkOperation:   NewBulkOperationClient(cfg),
+		Cluster:         NewClusterClient(cfg),
+		ClusterMember:   NewClusterMemberClient(cfg),
 		Deployment:      NewDeploymentClient(cfg),
 		DeploymentBatch: NewDeploymentBatchClient(cfg),
 		DeploymentEvent: NewDeploymentEventClient(cfg),
@@ -277,10 +289,10 @@ func (c *Client) Close() error {
 // In order to add hooks to a specific client, call: `client.Node.Use(...)`.
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
-		c.BulkItem, c.BulkOperation, c.Deployment, c.DeploymentBatch, c.DeploymentEvent,
-		c.Node, c.NodeTombstone, c.PhaseRun, c.PhaseStat, c.Replica, c.Resource,
-		c.ScriptDocument, c.ScriptRun, c.Setting, c.StrangerReport, c.StreamCounter,
-		c.Token,
+		c.BulkItem, c.BulkOperation, c.Cluster, c.ClusterMember, c.Deployment,
+		c.DeploymentBatch, c.DeploymentEvent, c.Node, c.NodeTombstone, c.PhaseRun,
+		c.PhaseStat, c.Replica, c.Resource, c.ScriptDocument, c.ScriptRun, c.Setting,
+		c.StrangerReport, c.StreamCounter, c.Token,
 	} {
 		n.Use(hooks...)
 	}
@@ -290,10 +302,10 @@ func (c *Client) Use(hooks ...Hook) {
 // In order to add interceptors to a specific client, call: `client.Node.Intercept(...)`.
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
-		c.BulkItem, c.BulkOperation, c.Deployment, c.DeploymentBatch, c.DeploymentEvent,
-		c.Node, c.NodeTombstone, c.PhaseRun, c.PhaseStat, c.Replica, c.Resource,
-		c.ScriptDocument, c.ScriptRun, c.Setting, c.StrangerReport, c.StreamCounter,
-		c.Token,
+		c.BulkItem, c.BulkOperation, c.Cluster, c.ClusterMember, c.Deployment,
+		c.DeploymentBatch, c.DeploymentEvent, c.Node, c.NodeTombstone, c.PhaseRun,
+		c.PhaseStat, c.Replica, c.Resource, c.ScriptDocument, c.ScriptRun, c.Setting,
+		c.StrangerReport, c.StreamCounter, c.Token,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -306,6 +318,10 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.BulkItem.mutate(ctx, m)
 	case *BulkOperationMutation:
 		return c.BulkOperation.mutate(ctx, m)
+	case *ClusterMutation:
+		return c.Cluster.mutate(ctx, m)
+	case *ClusterMemberMutation:
+		return c.ClusterMember.mutate(ctx, m)
 	case *DeploymentMutation:
 		return c.Deployment.mutate(ctx, m)
 	case *DeploymentBatchMutation:
@@ -636,6 +652,304 @@ func (c *BulkOperationClient) mutate(ctx context.Context, m *BulkOperationMutati
 		return (&BulkOperationDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown BulkOperation mutation op: %q", m.Op())
+	}
+}
+
+// ClusterClient is a client for the Cluster schema.
+type ClusterClient struct {
+	config
+}
+
+// NewClusterClient returns a client for the Cluster from the given config.
+func NewClusterClient(c config) *ClusterClient {
+	return &ClusterClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `cluster.Hooks(f(g(h())))`.
+func (c *ClusterClient) Use(hooks ...Hook) {
+	c.hooks.Cluster = append(c.hooks.Cluster, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `cluster.Intercept(f(g(h())))`.
+func (c *ClusterClient) Intercept(interceptors ...Interceptor) {
+	c.inters.Cluster = append(c.inters.Cluster, interceptors...)
+}
+
+// Create returns a builder for creating a Cluster entity.
+func (c *ClusterClient) Create() *ClusterCreate {
+	mutation := newClusterMutation(c.config, OpCreate)
+	return &ClusterCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of Cluster entities.
+func (c *ClusterClient) CreateBulk(builders ...*ClusterCreate) *ClusterCreateBulk {
+	return &ClusterCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *ClusterClient) MapCreateBulk(slice any, setFunc func(*ClusterCreate, int)) *ClusterCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &ClusterCreateBulk{err: fmt.Errorf("calling to ClusterClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*ClusterCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &ClusterCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for Cluster.
+func (c *ClusterClient) Update() *ClusterUpdate {
+	mutation := newClusterMutation(c.config, OpUpdate)
+	return &ClusterUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *ClusterClient) UpdateOne(_m *Cluster) *ClusterUpdateOne {
+	mutation := newClusterMutation(c.config, OpUpdateOne, withCluster(_m))
+	return &ClusterUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *ClusterClient) UpdateOneID(id int64) *ClusterUpdateOne {
+	mutation := newClusterMutation(c.config, OpUpdateOne, withClusterID(id))
+	return &ClusterUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for Cluster.
+func (c *ClusterClient) Delete() *ClusterDelete {
+	mutation := newClusterMutation(c.config, OpDelete)
+	return &ClusterDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *ClusterClient) DeleteOne(_m *Cluster) *ClusterDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *ClusterClient) DeleteOneID(id int64) *ClusterDeleteOne {
+	builder := c.Delete().Where(cluster.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &ClusterDeleteOne{builder}
+}
+
+// Query returns a query builder for Cluster.
+func (c *ClusterClient) Query() *ClusterQuery {
+	return &ClusterQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeCluster},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a Cluster entity by its id.
+func (c *ClusterClient) Get(ctx context.Context, id int64) (*Cluster, error) {
+	return c.Query().Where(cluster.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *ClusterClient) GetX(ctx context.Context, id int64) *Cluster {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryMembers queries the members edge of a Cluster.
+func (c *ClusterClient) QueryMembers(_m *Cluster) *ClusterMemberQuery {
+	query := (&ClusterMemberClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(cluster.Table, cluster.FieldID, id),
+			sqlgraph.To(clustermember.Table, clustermember.FieldID),
+			sqlgraph.Edge(sqlgraph.O2M, false, cluster.MembersTable, cluster.MembersColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *ClusterClient) Hooks() []Hook {
+	return c.hooks.Cluster
+}
+
+// Interceptors returns the client interceptors.
+func (c *ClusterClient) Interceptors() []Interceptor {
+	return c.inters.Cluster
+}
+
+func (c *ClusterClient) mutate(ctx context.Context, m *ClusterMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&ClusterCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&ClusterUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&ClusterUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&ClusterDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown Cluster mutation op: %q", m.Op())
+	}
+}
+
+// ClusterMemberClient is a client for the ClusterMember schema.
+type ClusterMemberClient struct {
+	config
+}
+
+// NewClusterMemberClient returns a client for the ClusterMember from the given config.
+func NewClusterMemberClient(c config) *ClusterMemberClient {
+	return &ClusterMemberClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `clustermember.Hooks(f(g(h())))`.
+func (c *ClusterMemberClient) Use(hooks ...Hook) {
+	c.hooks.ClusterMember = append(c.hooks.ClusterMember, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `clustermember.Intercept(f(g(h())))`.
+func (c *ClusterMemberClient) Intercept(interceptors ...Interceptor) {
+	c.inters.ClusterMember = append(c.inters.ClusterMember, interceptors...)
+}
+
+// Create returns a builder for creating a ClusterMember entity.
+func (c *ClusterMemberClient) Create() *ClusterMemberCreate {
+	mutation := newClusterMemberMutation(c.config, OpCreate)
+	return &ClusterMemberCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of ClusterMember entities.
+func (c *ClusterMemberClient) CreateBulk(builders ...*ClusterMemberCreate) *ClusterMemberCreateBulk {
+	return &ClusterMemberCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *ClusterMemberClient) MapCreateBulk(slice any, setFunc func(*ClusterMemberCreate, int)) *ClusterMemberCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &ClusterMemberCreateBulk{err: fmt.Errorf("calling to ClusterMemberClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*ClusterMemberCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &ClusterMemberCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for ClusterMember.
+func (c *ClusterMemberClient) Update() *ClusterMemberUpdate {
+	mutation := newClusterMemberMutation(c.config, OpUpdate)
+	return &ClusterMemberUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *ClusterMemberClient) UpdateOne(_m *ClusterMember) *ClusterMemberUpdateOne {
+	mutation := newClusterMemberMutation(c.config, OpUpdateOne, withClusterMember(_m))
+	return &ClusterMemberUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *ClusterMemberClient) UpdateOneID(id int64) *ClusterMemberUpdateOne {
+	mutation := newClusterMemberMutation(c.config, OpUpdateOne, withClusterMemberID(id))
+	return &ClusterMemberUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for ClusterMember.
+func (c *ClusterMemberClient) Delete() *ClusterMemberDelete {
+	mutation := newClusterMemberMutation(c.config, OpDelete)
+	return &ClusterMemberDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *ClusterMemberClient) DeleteOne(_m *ClusterMember) *ClusterMemberDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *ClusterMemberClient) DeleteOneID(id int64) *ClusterMemberDeleteOne {
+	builder := c.Delete().Where(clustermember.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &ClusterMemberDeleteOne{builder}
+}
+
+// Query returns a query builder for ClusterMember.
+func (c *ClusterMemberClient) Query() *ClusterMemberQuery {
+	return &ClusterMemberQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeClusterMember},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a ClusterMember entity by its id.
+func (c *ClusterMemberClient) Get(ctx context.Context, id int64) (*ClusterMember, error) {
+	return c.Query().Where(clustermember.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *ClusterMemberClient) GetX(ctx context.Context, id int64) *ClusterMember {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryCluster queries the cluster edge of a ClusterMember.
+func (c *ClusterMemberClient) QueryCluster(_m *ClusterMember) *ClusterQuery {
+	query := (&ClusterClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(clustermember.Table, clustermember.FieldID, id),
+			sqlgraph.To(cluster.Table, cluster.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, true, clustermember.ClusterTable, clustermember.ClusterColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *ClusterMemberClient) Hooks() []Hook {
+	return c.hooks.ClusterMember
+}
+
+// Interceptors returns the client interceptors.
+func (c *ClusterMemberClient) Interceptors() []Interceptor {
+	return c.inters.ClusterMember
+}
+
+func (c *ClusterMemberClient) mutate(ctx context.Context, m *ClusterMemberMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&ClusterMemberCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&ClusterMemberUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&ClusterMemberUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&ClusterMemberDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown ClusterMember mutation op: %q", m.Op())
 	}
 }
 
@@ -2829,14 +3143,16 @@ func (c *TokenClient) mutate(ctx context.Context, m *TokenMutation) (Value, erro
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		BulkItem, BulkOperation, Deployment, DeploymentBatch, DeploymentEvent, Node,
-		NodeTombstone, PhaseRun, PhaseStat, Replica, Resource, ScriptDocument,
-		ScriptRun, Setting, StrangerReport, StreamCounter, Token []ent.Hook
+		BulkItem, BulkOperation, Cluster, ClusterMember, Deployment, DeploymentBatch,
+		DeploymentEvent, Node, NodeTombstone, PhaseRun, PhaseStat, Replica, Resource,
+		ScriptDocument, ScriptRun, Setting, StrangerReport, StreamCounter,
+		Token []ent.Hook
 	}
 	inters struct {
-		BulkItem, BulkOperation, Deployment, DeploymentBatch, DeploymentEvent, Node,
-		NodeTombstone, PhaseRun, PhaseStat, Replica, Resource, ScriptDocument,
-		ScriptRun, Setting, StrangerReport, StreamCounter, Token []ent.Interceptor
+		BulkItem, BulkOperation, Cluster, ClusterMember, Deployment, DeploymentBatch,
+		DeploymentEvent, Node, NodeTombstone, PhaseRun, PhaseStat, Replica, Resource,
+		ScriptDocument, ScriptRun, Setting, StrangerReport, StreamCounter,
+		Token []ent.Interceptor
 	}
 )
 

@@ -24,6 +24,8 @@ type Deployment struct {
 	NodeID int64 `json:"node_id,omitempty"`
 	// BatchID holds the value of the "batch_id" field.
 	BatchID *int64 `json:"batch_id,omitempty"`
+	// of the cluster that the node was to belong to
+	ClusterID *int64 `json:"cluster_id,omitempty"`
 	// 1, 2, 3 ... per node
 	Number int `json:"number,omitempty"`
 	// Attempt holds the value of the "attempt" field.
@@ -154,7 +156,7 @@ func (*Deployment) scanValues(columns []string) ([]any, error) {
 			values[i] = new([]byte)
 		case deployment.FieldMaintenance, deployment.FieldFailureRetryable:
 			values[i] = new(sql.NullBool)
-		case deployment.FieldID, deployment.FieldNodeID, deployment.FieldBatchID, deployment.FieldNumber, deployment.FieldAttempt, deployment.FieldSequence, deployment.FieldBoots, deployment.FieldReboots, deployment.FieldFailureSequence, deployment.FieldVersion:
+		case deployment.FieldID, deployment.FieldNodeID, deployment.FieldBatchID, deployment.FieldClusterID, deployment.FieldNumber, deployment.FieldAttempt, deployment.FieldSequence, deployment.FieldBoots, deployment.FieldReboots, deployment.FieldFailureSequence, deployment.FieldVersion:
 			values[i] = new(sql.NullInt64)
 		case deployment.FieldKind, deployment.FieldState, deployment.FieldPhase, deployment.FieldPhaseStatus, deployment.FieldProvider, deployment.FieldResumePhase, deployment.FieldRequestedByKind, deployment.FieldRequestedBy, deployment.FieldIdempotencyKey, deployment.FieldRequestHash, deployment.FieldFailurePhase, deployment.FieldFailureCode, deployment.FieldFailureMessage, deployment.FieldFailureHint:
 			values[i] = new(sql.NullString)
@@ -193,6 +195,13 @@ func (_m *Deployment) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.BatchID = new(int64)
 				*_m.BatchID = value.Int64
+			}
+		case deployment.FieldClusterID:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field cluster_id", values[i])
+			} else if value.Valid {
+				_m.ClusterID = new(int64)
+				*_m.ClusterID = value.Int64
 			}
 		case deployment.FieldNumber:
 			if value, ok := values[i].(*sql.NullInt64); !ok {
@@ -449,6 +458,11 @@ func (_m *Deployment) String() string {
 	builder.WriteString(", ")
 	if v := _m.BatchID; v != nil {
 		builder.WriteString("batch_id=")
+		builder.WriteString(fmt.Sprintf("%v", *v))
+	}
+	builder.WriteString(", ")
+	if v := _m.ClusterID; v != nil {
+		builder.WriteString("cluster_id=")
 		builder.WriteString(fmt.Sprintf("%v", *v))
 	}
 	builder.WriteString(", ")

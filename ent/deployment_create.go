@@ -47,6 +47,20 @@ func (_c *DeploymentCreate) SetNillableBatchID(v *int64) *DeploymentCreate {
 	return _c
 }
 
+// SetClusterID sets the "cluster_id" field.
+func (_c *DeploymentCreate) SetClusterID(v int64) *DeploymentCreate {
+	_c.mutation.SetClusterID(v)
+	return _c
+}
+
+// SetNillableClusterID sets the "cluster_id" field if the given value is not nil.
+func (_c *DeploymentCreate) SetNillableClusterID(v *int64) *DeploymentCreate {
+	if v != nil {
+		_c.SetClusterID(*v)
+	}
+	return _c
+}
+
 // SetNumber sets the "number" field.
 func (_c *DeploymentCreate) SetNumber(v int) *DeploymentCreate {
 	_c.mutation.SetNumber(v)
@@ -620,6 +634,10 @@ func (_c *DeploymentCreate) createSpec() (*Deployment, *sqlgraph.CreateSpec) {
 		_node.ID = id
 		_spec.ID.Value = id
 	}
+	if value, ok := _c.mutation.ClusterID(); ok {
+		_spec.SetField(deployment.FieldClusterID, field.TypeInt64, value)
+		_node.ClusterID = &value
+	}
 	if value, ok := _c.mutation.Number(); ok {
 		_spec.SetField(deployment.FieldNumber, field.TypeInt, value)
 		_node.Number = value
@@ -885,6 +903,30 @@ func (u *DeploymentUpsert) UpdateBatchID() *DeploymentUpsert {
 // ClearBatchID clears the value of the "batch_id" field.
 func (u *DeploymentUpsert) ClearBatchID() *DeploymentUpsert {
 	u.SetNull(deployment.FieldBatchID)
+	return u
+}
+
+// SetClusterID sets the "cluster_id" field.
+func (u *DeploymentUpsert) SetClusterID(v int64) *DeploymentUpsert {
+	u.Set(deployment.FieldClusterID, v)
+	return u
+}
+
+// UpdateClusterID sets the "cluster_id" field to the value that was provided on create.
+func (u *DeploymentUpsert) UpdateClusterID() *DeploymentUpsert {
+	u.SetExcluded(deployment.FieldClusterID)
+	return u
+}
+
+// AddClusterID adds v to the "cluster_id" field.
+func (u *DeploymentUpsert) AddClusterID(v int64) *DeploymentUpsert {
+	u.Add(deployment.FieldClusterID, v)
+	return u
+}
+
+// ClearClusterID clears the value of the "cluster_id" field.
+func (u *DeploymentUpsert) ClearClusterID() *DeploymentUpsert {
+	u.SetNull(deployment.FieldClusterID)
 	return u
 }
 
@@ -1436,6 +1478,34 @@ func (u *DeploymentUpsertOne) UpdateBatchID() *DeploymentUpsertOne {
 func (u *DeploymentUpsertOne) ClearBatchID() *DeploymentUpsertOne {
 	return u.Update(func(s *DeploymentUpsert) {
 		s.ClearBatchID()
+	})
+}
+
+// SetClusterID sets the "cluster_id" field.
+func (u *DeploymentUpsertOne) SetClusterID(v int64) *DeploymentUpsertOne {
+	return u.Update(func(s *DeploymentUpsert) {
+		s.SetClusterID(v)
+	})
+}
+
+// AddClusterID adds v to the "cluster_id" field.
+func (u *DeploymentUpsertOne) AddClusterID(v int64) *DeploymentUpsertOne {
+	return u.Update(func(s *DeploymentUpsert) {
+		s.AddClusterID(v)
+	})
+}
+
+// UpdateClusterID sets the "cluster_id" field to the value that was provided on create.
+func (u *DeploymentUpsertOne) UpdateClusterID() *DeploymentUpsertOne {
+	return u.Update(func(s *DeploymentUpsert) {
+		s.UpdateClusterID()
+	})
+}
+
+// ClearClusterID clears the value of the "cluster_id" field.
+func (u *DeploymentUpsertOne) ClearClusterID() *DeploymentUpsertOne {
+	return u.Update(func(s *DeploymentUpsert) {
+		s.ClearClusterID()
 	})
 }
 
@@ -2231,6 +2301,34 @@ func (u *DeploymentUpsertBulk) UpdateBatchID() *DeploymentUpsertBulk {
 func (u *DeploymentUpsertBulk) ClearBatchID() *DeploymentUpsertBulk {
 	return u.Update(func(s *DeploymentUpsert) {
 		s.ClearBatchID()
+	})
+}
+
+// SetClusterID sets the "cluster_id" field.
+func (u *DeploymentUpsertBulk) SetClusterID(v int64) *DeploymentUpsertBulk {
+	return u.Update(func(s *DeploymentUpsert) {
+		s.SetClusterID(v)
+	})
+}
+
+// AddClusterID adds v to the "cluster_id" field.
+func (u *DeploymentUpsertBulk) AddClusterID(v int64) *DeploymentUpsertBulk {
+	return u.Update(func(s *DeploymentUpsert) {
+		s.AddClusterID(v)
+	})
+}
+
+// UpdateClusterID sets the "cluster_id" field to the value that was provided on create.
+func (u *DeploymentUpsertBulk) UpdateClusterID() *DeploymentUpsertBulk {
+	return u.Update(func(s *DeploymentUpsert) {
+		s.UpdateClusterID()
+	})
+}
+
+// ClearClusterID clears the value of the "cluster_id" field.
+func (u *DeploymentUpsertBulk) ClearClusterID() *DeploymentUpsertBulk {
+	return u.Update(func(s *DeploymentUpsert) {
+		s.ClearClusterID()
 	})
 }
 

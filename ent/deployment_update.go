@@ -69,6 +69,33 @@ func (_u *DeploymentUpdate) ClearBatchID() *DeploymentUpdate {
 	return _u
 }
 
+// SetClusterID sets the "cluster_id" field.
+func (_u *DeploymentUpdate) SetClusterID(v int64) *DeploymentUpdate {
+	_u.mutation.ResetClusterID()
+	_u.mutation.SetClusterID(v)
+	return _u
+}
+
+// SetNillableClusterID sets the "cluster_id" field if the given value is not nil.
+func (_u *DeploymentUpdate) SetNillableClusterID(v *int64) *DeploymentUpdate {
+	if v != nil {
+		_u.SetClusterID(*v)
+	}
+	return _u
+}
+
+// AddClusterID adds value to the "cluster_id" field.
+func (_u *DeploymentUpdate) AddClusterID(v int64) *DeploymentUpdate {
+	_u.mutation.AddClusterID(v)
+	return _u
+}
+
+// ClearClusterID clears the value of the "cluster_id" field.
+func (_u *DeploymentUpdate) ClearClusterID() *DeploymentUpdate {
+	_u.mutation.ClearClusterID()
+	return _u
+}
+
 // SetNumber sets the "number" field.
 func (_u *DeploymentUpdate) SetNumber(v int) *DeploymentUpdate {
 	_u.mutation.ResetNumber()
@@ -752,6 +779,15 @@ func (_u *DeploymentUpdate) sqlSave(ctx context.Context) (_node int, err error) 
 			}
 		}
 	}
+	if value, ok := _u.mutation.ClusterID(); ok {
+		_spec.SetField(deployment.FieldClusterID, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedClusterID(); ok {
+		_spec.AddField(deployment.FieldClusterID, field.TypeInt64, value)
+	}
+	if _u.mutation.ClusterIDCleared() {
+		_spec.ClearField(deployment.FieldClusterID, field.TypeInt64)
+	}
 	if value, ok := _u.mutation.Number(); ok {
 		_spec.SetField(deployment.FieldNumber, field.TypeInt, value)
 	}
@@ -1107,6 +1143,33 @@ func (_u *DeploymentUpdateOne) SetNillableBatchID(v *int64) *DeploymentUpdateOne
 // ClearBatchID clears the value of the "batch_id" field.
 func (_u *DeploymentUpdateOne) ClearBatchID() *DeploymentUpdateOne {
 	_u.mutation.ClearBatchID()
+	return _u
+}
+
+// SetClusterID sets the "cluster_id" field.
+func (_u *DeploymentUpdateOne) SetClusterID(v int64) *DeploymentUpdateOne {
+	_u.mutation.ResetClusterID()
+	_u.mutation.SetClusterID(v)
+	return _u
+}
+
+// SetNillableClusterID sets the "cluster_id" field if the given value is not nil.
+func (_u *DeploymentUpdateOne) SetNillableClusterID(v *int64) *DeploymentUpdateOne {
+	if v != nil {
+		_u.SetClusterID(*v)
+	}
+	return _u
+}
+
+// AddClusterID adds value to the "cluster_id" field.
+func (_u *DeploymentUpdateOne) AddClusterID(v int64) *DeploymentUpdateOne {
+	_u.mutation.AddClusterID(v)
+	return _u
+}
+
+// ClearClusterID clears the value of the "cluster_id" field.
+func (_u *DeploymentUpdateOne) ClearClusterID() *DeploymentUpdateOne {
+	_u.mutation.ClearClusterID()
 	return _u
 }
 
@@ -1822,6 +1885,15 @@ func (_u *DeploymentUpdateOne) sqlSave(ctx context.Context) (_node *Deployment, 
 				ps[i](selector)
 			}
 		}
+	}
+	if value, ok := _u.mutation.ClusterID(); ok {
+		_spec.SetField(deployment.FieldClusterID, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedClusterID(); ok {
+		_spec.AddField(deployment.FieldClusterID, field.TypeInt64, value)
+	}
+	if _u.mutation.ClusterIDCleared() {
+		_spec.ClearField(deployment.FieldClusterID, field.TypeInt64)
 	}
 	if value, ok := _u.mutation.Number(); ok {
 		_spec.SetField(deployment.FieldNumber, field.TypeInt, value)

@@ -14,6 +14,8 @@ import (
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"github.com/slipwayhq/slipway/ent/bulkitem"
 	"github.com/slipwayhq/slipway/ent/bulkoperation"
+	"github.com/slipwayhq/slipway/ent/cluster"
+	"github.com/slipwayhq/slipway/ent/clustermember"
 	"github.com/slipwayhq/slipway/ent/deployment"
 	"github.com/slipwayhq/slipway/ent/deploymentbatch"
 	"github.com/slipwayhq/slipway/ent/deploymentevent"
@@ -91,6 +93,8 @@ func checkColumn(t, c string) error {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
 			bulkitem.Table:        bulkitem.ValidColumn,
 			bulkoperation.Table:   bulkoperation.ValidColumn,
+			cluster.Table:         cluster.ValidColumn,
+			clustermember.Table:   clustermember.ValidColumn,
 			deployment.Table:      deployment.ValidColumn,
 			deploymentbatch.Table: deploymentbatch.ValidColumn,
 			deploymentevent.Table: deploymentevent.ValidColumn,

@@ -14,6 +14,8 @@ import (
 	"entgo.io/ent/dialect/sql"
 	"github.com/slipwayhq/slipway/ent/bulkitem"
 	"github.com/slipwayhq/slipway/ent/bulkoperation"
+	"github.com/slipwayhq/slipway/ent/cluster"
+	"github.com/slipwayhq/slipway/ent/clustermember"
 	"github.com/slipwayhq/slipway/ent/deployment"
 	"github.com/slipwayhq/slipway/ent/deploymentbatch"
 	"github.com/slipwayhq/slipway/ent/deploymentevent"
@@ -43,6 +45,8 @@ const (
 	// Node types.
 	TypeBulkItem        = "BulkItem"
 	TypeBulkOperation   = "BulkOperation"
+	TypeCluster         = "Cluster"
+	TypeClusterMember   = "ClusterMember"
 	TypeDeployment      = "Deployment"
 	TypeDeploymentBatch = "DeploymentBatch"
 	TypeDeploymentEvent = "DeploymentEvent"
@@ -2649,12 +2653,2612 @@ func (m *BulkOperationMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown BulkOperation edge %s", name)
 }
 
+// ClusterMutation represents an operation that mutates the Cluster nodes in the graph.
+type ClusterMutation struct {
+	config
+	op                   Op
+	typ                  string
+	id                   *int64
+	identity             *string
+	name                 *string
+	_type                *string
+	redundancy_factor    *int
+	addredundancy_factor *int
+	vip                  *string
+	dns_servers          *[]string
+	appenddns_servers    []string
+	ntp_servers          *[]string
+	appendntp_servers    []string
+	skip_discovery       *bool
+	formation            *json.RawMessage
+	appendformation      json.RawMessage
+	health               *json.RawMessage
+	appendhealth         json.RawMessage
+	requested_by_kind    *string
+	requested_by         *string
+	idempotency_key      *string
+	request_hash         *string
+	version              *int
+	addversion           *int
+	created_at           *time.Time
+	updated_at           *time.Time
+	formed_at            *time.Time
+	cleanup_at           *time.Time
+	cleanup_by           *string
+	clearedFields        map[string]struct{}
+	members              map[int64]struct{}
+	removedmembers       map[int64]struct{}
+	clearedmembers       bool
+	done                 bool
+	oldValue             func(context.Context) (*Cluster, error)
+	predicates           []predicate.Cluster
+}
+
+var _ ent.Mutation = (*ClusterMutation)(nil)
+
+// clusterOption allows management of the mutation configuration using functional options.
+type clusterOption func(*ClusterMutation)
+
+// newClusterMutation creates new mutation for the Cluster entity.
+func newClusterMutation(c config, op Op, opts ...clusterOption) *ClusterMutation {
+	m := &ClusterMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeCluster,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withClusterID sets the ID field of the mutation.
+func withClusterID(id int64) clusterOption {
+	return func(m *ClusterMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *Cluster
+		)
+		m.oldValue = func(ctx context.Context) (*Cluster, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().Cluster.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withCluster sets the old Cluster of the mutation.
+func withCluster(node *Cluster) clusterOption {
+	return func(m *ClusterMutation) {
+		m.oldValue = func(context.Context) (*Cluster, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m ClusterMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m ClusterMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of Cluster entities.
+func (m *ClusterMutation) SetID(id int64) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *ClusterMutation) ID() (id int64, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *ClusterMutation) IDs(ctx context.Context) ([]int64, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []int64{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().Cluster.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetIdentity sets the "identity" field.
+func (m *ClusterMutation) SetIdentity(s string) {
+	m.identity = &s
+}
+
+// Identity returns the value of the "identity" field in the mutation.
+func (m *ClusterMutation) Identity() (r string, exists bool) {
+	v := m.identity
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldIdentity returns the old "identity" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldIdentity(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldIdentity is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldIdentity requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldIdentity: %w", err)
+	}
+	return oldValue.Identity, nil
+}
+
+// ResetIdentity resets all changes to the "identity" field.
+func (m *ClusterMutation) ResetIdentity() {
+	m.identity = nil
+}
+
+// SetName sets the "name" field.
+func (m *ClusterMutation) SetName(s string) {
+	m.name = &s
+}
+
+// Name returns the value of the "name" field in the mutation.
+func (m *ClusterMutation) Name() (r string, exists bool) {
+	v := m.name
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldName returns the old "name" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldName(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldName is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldName requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldName: %w", err)
+	}
+	return oldValue.Name, nil
+}
+
+// ResetName resets all changes to the "name" field.
+func (m *ClusterMutation) ResetName() {
+	m.name = nil
+}
+
+// SetType sets the "type" field.
+func (m *ClusterMutation) SetType(s string) {
+	m._type = &s
+}
+
+// GetType returns the value of the "type" field in the mutation.
+func (m *ClusterMutation) GetType() (r string, exists bool) {
+	v := m._type
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldType returns the old "type" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldType(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldType is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldType requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldType: %w", err)
+	}
+	return oldValue.Type, nil
+}
+
+// ResetType resets all changes to the "type" field.
+func (m *ClusterMutation) ResetType() {
+	m._type = nil
+}
+
+// SetRedundancyFactor sets the "redundancy_factor" field.
+func (m *ClusterMutation) SetRedundancyFactor(i int) {
+	m.redundancy_factor = &i
+	m.addredundancy_factor = nil
+}
+
+// RedundancyFactor returns the value of the "redundancy_factor" field in the mutation.
+func (m *ClusterMutation) RedundancyFactor() (r int, exists bool) {
+	v := m.redundancy_factor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRedundancyFactor returns the old "redundancy_factor" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldRedundancyFactor(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRedundancyFactor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRedundancyFactor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRedundancyFactor: %w", err)
+	}
+	return oldValue.RedundancyFactor, nil
+}
+
+// AddRedundancyFactor adds i to the "redundancy_factor" field.
+func (m *ClusterMutation) AddRedundancyFactor(i int) {
+	if m.addredundancy_factor != nil {
+		*m.addredundancy_factor += i
+	} else {
+		m.addredundancy_factor = &i
+	}
+}
+
+// AddedRedundancyFactor returns the value that was added to the "redundancy_factor" field in this mutation.
+func (m *ClusterMutation) AddedRedundancyFactor() (r int, exists bool) {
+	v := m.addredundancy_factor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetRedundancyFactor resets all changes to the "redundancy_factor" field.
+func (m *ClusterMutation) ResetRedundancyFactor() {
+	m.redundancy_factor = nil
+	m.addredundancy_factor = nil
+}
+
+// SetVip sets the "vip" field.
+func (m *ClusterMutation) SetVip(s string) {
+	m.vip = &s
+}
+
+// Vip returns the value of the "vip" field in the mutation.
+func (m *ClusterMutation) Vip() (r string, exists bool) {
+	v := m.vip
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldVip returns the old "vip" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldVip(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldVip is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldVip requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldVip: %w", err)
+	}
+	return oldValue.Vip, nil
+}
+
+// ClearVip clears the value of the "vip" field.
+func (m *ClusterMutation) ClearVip() {
+	m.vip = nil
+	m.clearedFields[cluster.FieldVip] = struct{}{}
+}
+
+// VipCleared returns if the "vip" field was cleared in this mutation.
+func (m *ClusterMutation) VipCleared() bool {
+	_, ok := m.clearedFields[cluster.FieldVip]
+	return ok
+}
+
+// ResetVip resets all changes to the "vip" field.
+func (m *ClusterMutation) ResetVip() {
+	m.vip = nil
+	delete(m.clearedFields, cluster.FieldVip)
+}
+
+// SetDNSServers sets the "dns_servers" field.
+func (m *ClusterMutation) SetDNSServers(s []string) {
+	m.dns_servers = &s
+	m.appenddns_servers = nil
+}
+
+// DNSServers returns the value of the "dns_servers" field in the mutation.
+func (m *ClusterMutation) DNSServers() (r []string, exists bool) {
+	v := m.dns_servers
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDNSServers returns the old "dns_servers" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldDNSServers(ctx context.Context) (v []string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDNSServers is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDNSServers requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDNSServers: %w", err)
+	}
+	return oldValue.DNSServers, nil
+}
+
+// AppendDNSServers adds s to the "dns_servers" field.
+func (m *ClusterMutation) AppendDNSServers(s []string) {
+	m.appenddns_servers = append(m.appenddns_servers, s...)
+}
+
+// AppendedDNSServers returns the list of values that were appended to the "dns_servers" field in this mutation.
+func (m *ClusterMutation) AppendedDNSServers() ([]string, bool) {
+	if len(m.appenddns_servers) == 0 {
+		return nil, false
+	}
+	return m.appenddns_servers, true
+}
+
+// ClearDNSServers clears the value of the "dns_servers" field.
+func (m *ClusterMutation) ClearDNSServers() {
+	m.dns_servers = nil
+	m.appenddns_servers = nil
+	m.clearedFields[cluster.FieldDNSServers] = struct{}{}
+}
+
+// DNSServersCleared returns if the "dns_servers" field was cleared in this mutation.
+func (m *ClusterMutation) DNSServersCleared() bool {
+	_, ok := m.clearedFields[cluster.FieldDNSServers]
+	return ok
+}
+
+// ResetDNSServers resets all changes to the "dns_servers" field.
+func (m *ClusterMutation) ResetDNSServers() {
+	m.dns_servers = nil
+	m.appenddns_servers = nil
+	delete(m.clearedFields, cluster.FieldDNSServers)
+}
+
+// SetNtpServers sets the "ntp_servers" field.
+func (m *ClusterMutation) SetNtpServers(s []string) {
+	m.ntp_servers = &s
+	m.appendntp_servers = nil
+}
+
+// NtpServers returns the value of the "ntp_servers" field in the mutation.
+func (m *ClusterMutation) NtpServers() (r []string, exists bool) {
+	v := m.ntp_servers
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNtpServers returns the old "ntp_servers" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldNtpServers(ctx context.Context) (v []string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNtpServers is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNtpServers requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNtpServers: %w", err)
+	}
+	return oldValue.NtpServers, nil
+}
+
+// AppendNtpServers adds s to the "ntp_servers" field.
+func (m *ClusterMutation) AppendNtpServers(s []string) {
+	m.appendntp_servers = append(m.appendntp_servers, s...)
+}
+
+// AppendedNtpServers returns the list of values that were appended to the "ntp_servers" field in this mutation.
+func (m *ClusterMutation) AppendedNtpServers() ([]string, bool) {
+	if len(m.appendntp_servers) == 0 {
+		return nil, false
+	}
+	return m.appendntp_servers, true
+}
+
+// ClearNtpServers clears the value of the "ntp_servers" field.
+func (m *ClusterMutation) ClearNtpServers() {
+	m.ntp_servers = nil
+	m.appendntp_servers = nil
+	m.clearedFields[cluster.FieldNtpServers] = struct{}{}
+}
+
+// NtpServersCleared returns if the "ntp_servers" field was cleared in this mutation.
+func (m *ClusterMutation) NtpServersCleared() bool {
+	_, ok := m.clearedFields[cluster.FieldNtpServers]
+	return ok
+}
+
+// ResetNtpServers resets all changes to the "ntp_servers" field.
+func (m *ClusterMutation) ResetNtpServers() {
+	m.ntp_servers = nil
+	m.appendntp_servers = nil
+	delete(m.clearedFields, cluster.FieldNtpServers)
+}
+
+// SetSkipDiscovery sets the "skip_discovery" field.
+func (m *ClusterMutation) SetSkipDiscovery(b bool) {
+	m.skip_discovery = &b
+}
+
+// SkipDiscovery returns the value of the "skip_discovery" field in the mutation.
+func (m *ClusterMutation) SkipDiscovery() (r bool, exists bool) {
+	v := m.skip_discovery
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSkipDiscovery returns the old "skip_discovery" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldSkipDiscovery(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSkipDiscovery is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSkipDiscovery requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSkipDiscovery: %w", err)
+	}
+	return oldValue.SkipDiscovery, nil
+}
+
+// ResetSkipDiscovery resets all changes to the "skip_discovery" field.
+func (m *ClusterMutation) ResetSkipDiscovery() {
+	m.skip_discovery = nil
+}
+
+// SetFormation sets the "formation" field.
+func (m *ClusterMutation) SetFormation(jm json.RawMessage) {
+	m.formation = &jm
+	m.appendformation = nil
+}
+
+// Formation returns the value of the "formation" field in the mutation.
+func (m *ClusterMutation) Formation() (r json.RawMessage, exists bool) {
+	v := m.formation
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFormation returns the old "formation" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldFormation(ctx context.Context) (v json.RawMessage, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFormation is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFormation requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFormation: %w", err)
+	}
+	return oldValue.Formation, nil
+}
+
+// AppendFormation adds jm to the "formation" field.
+func (m *ClusterMutation) AppendFormation(jm json.RawMessage) {
+	m.appendformation = append(m.appendformation, jm...)
+}
+
+// AppendedFormation returns the list of values that were appended to the "formation" field in this mutation.
+func (m *ClusterMutation) AppendedFormation() (json.RawMessage, bool) {
+	if len(m.appendformation) == 0 {
+		return nil, false
+	}
+	return m.appendformation, true
+}
+
+// ClearFormation clears the value of the "formation" field.
+func (m *ClusterMutation) ClearFormation() {
+	m.formation = nil
+	m.appendformation = nil
+	m.clearedFields[cluster.FieldFormation] = struct{}{}
+}
+
+// FormationCleared returns if the "formation" field was cleared in this mutation.
+func (m *ClusterMutation) FormationCleared() bool {
+	_, ok := m.clearedFields[cluster.FieldFormation]
+	return ok
+}
+
+// ResetFormation resets all changes to the "formation" field.
+func (m *ClusterMutation) ResetFormation() {
+	m.formation = nil
+	m.appendformation = nil
+	delete(m.clearedFields, cluster.FieldFormation)
+}
+
+// SetHealth sets the "health" field.
+func (m *ClusterMutation) SetHealth(jm json.RawMessage) {
+	m.health = &jm
+	m.appendhealth = nil
+}
+
+// Health returns the value of the "health" field in the mutation.
+func (m *ClusterMutation) Health() (r json.RawMessage, exists bool) {
+	v := m.health
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldHealth returns the old "health" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldHealth(ctx context.Context) (v json.RawMessage, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldHealth is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldHealth requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldHealth: %w", err)
+	}
+	return oldValue.Health, nil
+}
+
+// AppendHealth adds jm to the "health" field.
+func (m *ClusterMutation) AppendHealth(jm json.RawMessage) {
+	m.appendhealth = append(m.appendhealth, jm...)
+}
+
+// AppendedHealth returns the list of values that were appended to the "health" field in this mutation.
+func (m *ClusterMutation) AppendedHealth() (json.RawMessage, bool) {
+	if len(m.appendhealth) == 0 {
+		return nil, false
+	}
+	return m.appendhealth, true
+}
+
+// ClearHealth clears the value of the "health" field.
+func (m *ClusterMutation) ClearHealth() {
+	m.health = nil
+	m.appendhealth = nil
+	m.clearedFields[cluster.FieldHealth] = struct{}{}
+}
+
+// HealthCleared returns if the "health" field was cleared in this mutation.
+func (m *ClusterMutation) HealthCleared() bool {
+	_, ok := m.clearedFields[cluster.FieldHealth]
+	return ok
+}
+
+// ResetHealth resets all changes to the "health" field.
+func (m *ClusterMutation) ResetHealth() {
+	m.health = nil
+	m.appendhealth = nil
+	delete(m.clearedFields, cluster.FieldHealth)
+}
+
+// SetRequestedByKind sets the "requested_by_kind" field.
+func (m *ClusterMutation) SetRequestedByKind(s string) {
+	m.requested_by_kind = &s
+}
+
+// RequestedByKind returns the value of the "requested_by_kind" field in the mutation.
+func (m *ClusterMutation) RequestedByKind() (r string, exists bool) {
+	v := m.requested_by_kind
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRequestedByKind returns the old "requested_by_kind" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldRequestedByKind(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRequestedByKind is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRequestedByKind requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRequestedByKind: %w", err)
+	}
+	return oldValue.RequestedByKind, nil
+}
+
+// ResetRequestedByKind resets all changes to the "requested_by_kind" field.
+func (m *ClusterMutation) ResetRequestedByKind() {
+	m.requested_by_kind = nil
+}
+
+// SetRequestedBy sets the "requested_by" field.
+func (m *ClusterMutation) SetRequestedBy(s string) {
+	m.requested_by = &s
+}
+
+// RequestedBy returns the value of the "requested_by" field in the mutation.
+func (m *ClusterMutation) RequestedBy() (r string, exists bool) {
+	v := m.requested_by
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRequestedBy returns the old "requested_by" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldRequestedBy(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRequestedBy is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRequestedBy requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRequestedBy: %w", err)
+	}
+	return oldValue.RequestedBy, nil
+}
+
+// ResetRequestedBy resets all changes to the "requested_by" field.
+func (m *ClusterMutation) ResetRequestedBy() {
+	m.requested_by = nil
+}
+
+// SetIdempotencyKey sets the "idempotency_key" field.
+func (m *ClusterMutation) SetIdempotencyKey(s string) {
+	m.idempotency_key = &s
+}
+
+// IdempotencyKey returns the value of the "idempotency_key" field in the mutation.
+func (m *ClusterMutation) IdempotencyKey() (r string, exists bool) {
+	v := m.idempotency_key
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldIdempotencyKey returns the old "idempotency_key" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldIdempotencyKey(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldIdempotencyKey is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldIdempotencyKey requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldIdempotencyKey: %w", err)
+	}
+	return oldValue.IdempotencyKey, nil
+}
+
+// ClearIdempotencyKey clears the value of the "idempotency_key" field.
+func (m *ClusterMutation) ClearIdempotencyKey() {
+	m.idempotency_key = nil
+	m.clearedFields[cluster.FieldIdempotencyKey] = struct{}{}
+}
+
+// IdempotencyKeyCleared returns if the "idempotency_key" field was cleared in this mutation.
+func (m *ClusterMutation) IdempotencyKeyCleared() bool {
+	_, ok := m.clearedFields[cluster.FieldIdempotencyKey]
+	return ok
+}
+
+// ResetIdempotencyKey resets all changes to the "idempotency_key" field.
+func (m *ClusterMutation) ResetIdempotencyKey() {
+	m.idempotency_key = nil
+	delete(m.clearedFields, cluster.FieldIdempotencyKey)
+}
+
+// SetRequestHash sets the "request_hash" field.
+func (m *ClusterMutation) SetRequestHash(s string) {
+	m.request_hash = &s
+}
+
+// RequestHash returns the value of the "request_hash" field in the mutation.
+func (m *ClusterMutation) RequestHash() (r string, exists bool) {
+	v := m.request_hash
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRequestHash returns the old "request_hash" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldRequestHash(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRequestHash is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRequestHash requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRequestHash: %w", err)
+	}
+	return oldValue.RequestHash, nil
+}
+
+// ResetRequestHash resets all changes to the "request_hash" field.
+func (m *ClusterMutation) ResetRequestHash() {
+	m.request_hash = nil
+}
+
+// SetVersion sets the "version" field.
+func (m *ClusterMutation) SetVersion(i int) {
+	m.version = &i
+	m.addversion = nil
+}
+
+// Version returns the value of the "version" field in the mutation.
+func (m *ClusterMutation) Version() (r int, exists bool) {
+	v := m.version
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldVersion returns the old "version" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldVersion(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldVersion is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldVersion requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldVersion: %w", err)
+	}
+	return oldValue.Version, nil
+}
+
+// AddVersion adds i to the "version" field.
+func (m *ClusterMutation) AddVersion(i int) {
+	if m.addversion != nil {
+		*m.addversion += i
+	} else {
+		m.addversion = &i
+	}
+}
+
+// AddedVersion returns the value that was added to the "version" field in this mutation.
+func (m *ClusterMutation) AddedVersion() (r int, exists bool) {
+	v := m.addversion
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetVersion resets all changes to the "version" field.
+func (m *ClusterMutation) ResetVersion() {
+	m.version = nil
+	m.addversion = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *ClusterMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *ClusterMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *ClusterMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetUpdatedAt sets the "updated_at" field.
+func (m *ClusterMutation) SetUpdatedAt(t time.Time) {
+	m.updated_at = &t
+}
+
+// UpdatedAt returns the value of the "updated_at" field in the mutation.
+func (m *ClusterMutation) UpdatedAt() (r time.Time, exists bool) {
+	v := m.updated_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUpdatedAt returns the old "updated_at" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldUpdatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUpdatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUpdatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUpdatedAt: %w", err)
+	}
+	return oldValue.UpdatedAt, nil
+}
+
+// ResetUpdatedAt resets all changes to the "updated_at" field.
+func (m *ClusterMutation) ResetUpdatedAt() {
+	m.updated_at = nil
+}
+
+// SetFormedAt sets the "formed_at" field.
+func (m *ClusterMutation) SetFormedAt(t time.Time) {
+	m.formed_at = &t
+}
+
+// FormedAt returns the value of the "formed_at" field in the mutation.
+func (m *ClusterMutation) FormedAt() (r time.Time, exists bool) {
+	v := m.formed_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFormedAt returns the old "formed_at" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldFormedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFormedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFormedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFormedAt: %w", err)
+	}
+	return oldValue.FormedAt, nil
+}
+
+// ClearFormedAt clears the value of the "formed_at" field.
+func (m *ClusterMutation) ClearFormedAt() {
+	m.formed_at = nil
+	m.clearedFields[cluster.FieldFormedAt] = struct{}{}
+}
+
+// FormedAtCleared returns if the "formed_at" field was cleared in this mutation.
+func (m *ClusterMutation) FormedAtCleared() bool {
+	_, ok := m.clearedFields[cluster.FieldFormedAt]
+	return ok
+}
+
+// ResetFormedAt resets all changes to the "formed_at" field.
+func (m *ClusterMutation) ResetFormedAt() {
+	m.formed_at = nil
+	delete(m.clearedFields, cluster.FieldFormedAt)
+}
+
+// SetCleanupAt sets the "cleanup_at" field.
+func (m *ClusterMutation) SetCleanupAt(t time.Time) {
+	m.cleanup_at = &t
+}
+
+// CleanupAt returns the value of the "cleanup_at" field in the mutation.
+func (m *ClusterMutation) CleanupAt() (r time.Time, exists bool) {
+	v := m.cleanup_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCleanupAt returns the old "cleanup_at" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldCleanupAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCleanupAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCleanupAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCleanupAt: %w", err)
+	}
+	return oldValue.CleanupAt, nil
+}
+
+// ClearCleanupAt clears the value of the "cleanup_at" field.
+func (m *ClusterMutation) ClearCleanupAt() {
+	m.cleanup_at = nil
+	m.clearedFields[cluster.FieldCleanupAt] = struct{}{}
+}
+
+// CleanupAtCleared returns if the "cleanup_at" field was cleared in this mutation.
+func (m *ClusterMutation) CleanupAtCleared() bool {
+	_, ok := m.clearedFields[cluster.FieldCleanupAt]
+	return ok
+}
+
+// ResetCleanupAt resets all changes to the "cleanup_at" field.
+func (m *ClusterMutation) ResetCleanupAt() {
+	m.cleanup_at = nil
+	delete(m.clearedFields, cluster.FieldCleanupAt)
+}
+
+// SetCleanupBy sets the "cleanup_by" field.
+func (m *ClusterMutation) SetCleanupBy(s string) {
+	m.cleanup_by = &s
+}
+
+// CleanupBy returns the value of the "cleanup_by" field in the mutation.
+func (m *ClusterMutation) CleanupBy() (r string, exists bool) {
+	v := m.cleanup_by
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCleanupBy returns the old "cleanup_by" field's value of the Cluster entity.
+// If the Cluster object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMutation) OldCleanupBy(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCleanupBy is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCleanupBy requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCleanupBy: %w", err)
+	}
+	return oldValue.CleanupBy, nil
+}
+
+// ResetCleanupBy resets all changes to the "cleanup_by" field.
+func (m *ClusterMutation) ResetCleanupBy() {
+	m.cleanup_by = nil
+}
+
+// AddMemberIDs adds the "members" edge to the ClusterMember entity by ids.
+func (m *ClusterMutation) AddMemberIDs(ids ...int64) {
+	if m.members == nil {
+		m.members = make(map[int64]struct{})
+	}
+	for i := range ids {
+		m.members[ids[i]] = struct{}{}
+	}
+}
+
+// ClearMembers clears the "members" edge to the ClusterMember entity.
+func (m *ClusterMutation) ClearMembers() {
+	m.clearedmembers = true
+}
+
+// MembersCleared reports if the "members" edge to the ClusterMember entity was cleared.
+func (m *ClusterMutation) MembersCleared() bool {
+	return m.clearedmembers
+}
+
+// RemoveMemberIDs removes the "members" edge to the ClusterMember entity by IDs.
+func (m *ClusterMutation) RemoveMemberIDs(ids ...int64) {
+	if m.removedmembers == nil {
+		m.removedmembers = make(map[int64]struct{})
+	}
+	for i := range ids {
+		delete(m.members, ids[i])
+		m.removedmembers[ids[i]] = struct{}{}
+	}
+}
+
+// RemovedMembers returns the removed IDs of the "members" edge to the ClusterMember entity.
+func (m *ClusterMutation) RemovedMembersIDs() (ids []int64) {
+	for id := range m.removedmembers {
+		ids = append(ids, id)
+	}
+	return
+}
+
+// MembersIDs returns the "members" edge IDs in the mutation.
+func (m *ClusterMutation) MembersIDs() (ids []int64) {
+	for id := range m.members {
+		ids = append(ids, id)
+	}
+	return
+}
+
+// ResetMembers resets all changes to the "members" edge.
+func (m *ClusterMutation) ResetMembers() {
+	m.members = nil
+	m.clearedmembers = false
+	m.removedmembers = nil
+}
+
+// Where appends a list predicates to the ClusterMutation builder.
+func (m *ClusterMutation) Where(ps ...predicate.Cluster) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the ClusterMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *ClusterMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.Cluster, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *ClusterMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *ClusterMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (Cluster).
+func (m *ClusterMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *ClusterMutation) Fields() []string {
+	fields := make([]string, 0, 20)
+	if m.identity != nil {
+		fields = append(fields, cluster.FieldIdentity)
+	}
+	if m.name != nil {
+		fields = append(fields, cluster.FieldName)
+	}
+	if m._type != nil {
+		fields = append(fields, cluster.FieldType)
+	}
+	if m.redundancy_factor != nil {
+		fields = append(fields, cluster.FieldRedundancyFactor)
+	}
+	if m.vip != nil {
+		fields = append(fields, cluster.FieldVip)
+	}
+	if m.dns_servers != nil {
+		fields = append(fields, cluster.FieldDNSServers)
+	}
+	if m.ntp_servers != nil {
+		fields = append(fields, cluster.FieldNtpServers)
+	}
+	if m.skip_discovery != nil {
+		fields = append(fields, cluster.FieldSkipDiscovery)
+	}
+	if m.formation != nil {
+		fields = append(fields, cluster.FieldFormation)
+	}
+	if m.health != nil {
+		fields = append(fields, cluster.FieldHealth)
+	}
+	if m.requested_by_kind != nil {
+		fields = append(fields, cluster.FieldRequestedByKind)
+	}
+	if m.requested_by != nil {
+		fields = append(fields, cluster.FieldRequestedBy)
+	}
+	if m.idempotency_key != nil {
+		fields = append(fields, cluster.FieldIdempotencyKey)
+	}
+	if m.request_hash != nil {
+		fields = append(fields, cluster.FieldRequestHash)
+	}
+	if m.version != nil {
+		fields = append(fields, cluster.FieldVersion)
+	}
+	if m.created_at != nil {
+		fields = append(fields, cluster.FieldCreatedAt)
+	}
+	if m.updated_at != nil {
+		fields = append(fields, cluster.FieldUpdatedAt)
+	}
+	if m.formed_at != nil {
+		fields = append(fields, cluster.FieldFormedAt)
+	}
+	if m.cleanup_at != nil {
+		fields = append(fields, cluster.FieldCleanupAt)
+	}
+	if m.cleanup_by != nil {
+		fields = append(fields, cluster.FieldCleanupBy)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *ClusterMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case cluster.FieldIdentity:
+		return m.Identity()
+	case cluster.FieldName:
+		return m.Name()
+	case cluster.FieldType:
+		return m.GetType()
+	case cluster.FieldRedundancyFactor:
+		return m.RedundancyFactor()
+	case cluster.FieldVip:
+		return m.Vip()
+	case cluster.FieldDNSServers:
+		return m.DNSServers()
+	case cluster.FieldNtpServers:
+		return m.NtpServers()
+	case cluster.FieldSkipDiscovery:
+		return m.SkipDiscovery()
+	case cluster.FieldFormation:
+		return m.Formation()
+	case cluster.FieldHealth:
+		return m.Health()
+	case cluster.FieldRequestedByKind:
+		return m.RequestedByKind()
+	case cluster.FieldRequestedBy:
+		return m.RequestedBy()
+	case cluster.FieldIdempotencyKey:
+		return m.IdempotencyKey()
+	case cluster.FieldRequestHash:
+		return m.RequestHash()
+	case cluster.FieldVersion:
+		return m.Version()
+	case cluster.FieldCreatedAt:
+		return m.CreatedAt()
+	case cluster.FieldUpdatedAt:
+		return m.UpdatedAt()
+	case cluster.FieldFormedAt:
+		return m.FormedAt()
+	case cluster.FieldCleanupAt:
+		return m.CleanupAt()
+	case cluster.FieldCleanupBy:
+		return m.CleanupBy()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *ClusterMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case cluster.FieldIdentity:
+		return m.OldIdentity(ctx)
+	case cluster.FieldName:
+		return m.OldName(ctx)
+	case cluster.FieldType:
+		return m.OldType(ctx)
+	case cluster.FieldRedundancyFactor:
+		return m.OldRedundancyFactor(ctx)
+	case cluster.FieldVip:
+		return m.OldVip(ctx)
+	case cluster.FieldDNSServers:
+		return m.OldDNSServers(ctx)
+	case cluster.FieldNtpServers:
+		return m.OldNtpServers(ctx)
+	case cluster.FieldSkipDiscovery:
+		return m.OldSkipDiscovery(ctx)
+	case cluster.FieldFormation:
+		return m.OldFormation(ctx)
+	case cluster.FieldHealth:
+		return m.OldHealth(ctx)
+	case cluster.FieldRequestedByKind:
+		return m.OldRequestedByKind(ctx)
+	case cluster.FieldRequestedBy:
+		return m.OldRequestedBy(ctx)
+	case cluster.FieldIdempotencyKey:
+		return m.OldIdempotencyKey(ctx)
+	case cluster.FieldRequestHash:
+		return m.OldRequestHash(ctx)
+	case cluster.FieldVersion:
+		return m.OldVersion(ctx)
+	case cluster.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case cluster.FieldUpdatedAt:
+		return m.OldUpdatedAt(ctx)
+	case cluster.FieldFormedAt:
+		return m.OldFormedAt(ctx)
+	case cluster.FieldCleanupAt:
+		return m.OldCleanupAt(ctx)
+	case cluster.FieldCleanupBy:
+		return m.OldCleanupBy(ctx)
+	}
+	return nil, fmt.Errorf("unknown Cluster field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ClusterMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case cluster.FieldIdentity:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetIdentity(v)
+		return nil
+	case cluster.FieldName:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetName(v)
+		return nil
+	case cluster.FieldType:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetType(v)
+		return nil
+	case cluster.FieldRedundancyFactor:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRedundancyFactor(v)
+		return nil
+	case cluster.FieldVip:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetVip(v)
+		return nil
+	case cluster.FieldDNSServers:
+		v, ok := value.([]string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDNSServers(v)
+		return nil
+	case cluster.FieldNtpServers:
+		v, ok := value.([]string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNtpServers(v)
+		return nil
+	case cluster.FieldSkipDiscovery:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSkipDiscovery(v)
+		return nil
+	case cluster.FieldFormation:
+		v, ok := value.(json.RawMessage)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFormation(v)
+		return nil
+	case cluster.FieldHealth:
+		v, ok := value.(json.RawMessage)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetHealth(v)
+		return nil
+	case cluster.FieldRequestedByKind:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRequestedByKind(v)
+		return nil
+	case cluster.FieldRequestedBy:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRequestedBy(v)
+		return nil
+	case cluster.FieldIdempotencyKey:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetIdempotencyKey(v)
+		return nil
+	case cluster.FieldRequestHash:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRequestHash(v)
+		return nil
+	case cluster.FieldVersion:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetVersion(v)
+		return nil
+	case cluster.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case cluster.FieldUpdatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUpdatedAt(v)
+		return nil
+	case cluster.FieldFormedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFormedAt(v)
+		return nil
+	case cluster.FieldCleanupAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCleanupAt(v)
+		return nil
+	case cluster.FieldCleanupBy:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCleanupBy(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Cluster field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *ClusterMutation) AddedFields() []string {
+	var fields []string
+	if m.addredundancy_factor != nil {
+		fields = append(fields, cluster.FieldRedundancyFactor)
+	}
+	if m.addversion != nil {
+		fields = append(fields, cluster.FieldVersion)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *ClusterMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case cluster.FieldRedundancyFactor:
+		return m.AddedRedundancyFactor()
+	case cluster.FieldVersion:
+		return m.AddedVersion()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ClusterMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case cluster.FieldRedundancyFactor:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddRedundancyFactor(v)
+		return nil
+	case cluster.FieldVersion:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddVersion(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Cluster numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *ClusterMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(cluster.FieldVip) {
+		fields = append(fields, cluster.FieldVip)
+	}
+	if m.FieldCleared(cluster.FieldDNSServers) {
+		fields = append(fields, cluster.FieldDNSServers)
+	}
+	if m.FieldCleared(cluster.FieldNtpServers) {
+		fields = append(fields, cluster.FieldNtpServers)
+	}
+	if m.FieldCleared(cluster.FieldFormation) {
+		fields = append(fields, cluster.FieldFormation)
+	}
+	if m.FieldCleared(cluster.FieldHealth) {
+		fields = append(fields, cluster.FieldHealth)
+	}
+	if m.FieldCleared(cluster.FieldIdempotencyKey) {
+		fields = append(fields, cluster.FieldIdempotencyKey)
+	}
+	if m.FieldCleared(cluster.FieldFormedAt) {
+		fields = append(fields, cluster.FieldFormedAt)
+	}
+	if m.FieldCleared(cluster.FieldCleanupAt) {
+		fields = append(fields, cluster.FieldCleanupAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *ClusterMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *ClusterMutation) ClearField(name string) error {
+	switch name {
+	case cluster.FieldVip:
+		m.ClearVip()
+		return nil
+	case cluster.FieldDNSServers:
+		m.ClearDNSServers()
+		return nil
+	case cluster.FieldNtpServers:
+		m.ClearNtpServers()
+		return nil
+	case cluster.FieldFormation:
+		m.ClearFormation()
+		return nil
+	case cluster.FieldHealth:
+		m.ClearHealth()
+		return nil
+	case cluster.FieldIdempotencyKey:
+		m.ClearIdempotencyKey()
+		return nil
+	case cluster.FieldFormedAt:
+		m.ClearFormedAt()
+		return nil
+	case cluster.FieldCleanupAt:
+		m.ClearCleanupAt()
+		return nil
+	}
+	return fmt.Errorf("unknown Cluster nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *ClusterMutation) ResetField(name string) error {
+	switch name {
+	case cluster.FieldIdentity:
+		m.ResetIdentity()
+		return nil
+	case cluster.FieldName:
+		m.ResetName()
+		return nil
+	case cluster.FieldType:
+		m.ResetType()
+		return nil
+	case cluster.FieldRedundancyFactor:
+		m.ResetRedundancyFactor()
+		return nil
+	case cluster.FieldVip:
+		m.ResetVip()
+		return nil
+	case cluster.FieldDNSServers:
+		m.ResetDNSServers()
+		return nil
+	case cluster.FieldNtpServers:
+		m.ResetNtpServers()
+		return nil
+	case cluster.FieldSkipDiscovery:
+		m.ResetSkipDiscovery()
+		return nil
+	case cluster.FieldFormation:
+		m.ResetFormation()
+		return nil
+	case cluster.FieldHealth:
+		m.ResetHealth()
+		return nil
+	case cluster.FieldRequestedByKind:
+		m.ResetRequestedByKind()
+		return nil
+	case cluster.FieldRequestedBy:
+		m.ResetRequestedBy()
+		return nil
+	case cluster.FieldIdempotencyKey:
+		m.ResetIdempotencyKey()
+		return nil
+	case cluster.FieldRequestHash:
+		m.ResetRequestHash()
+		return nil
+	case cluster.FieldVersion:
+		m.ResetVersion()
+		return nil
+	case cluster.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case cluster.FieldUpdatedAt:
+		m.ResetUpdatedAt()
+		return nil
+	case cluster.FieldFormedAt:
+		m.ResetFormedAt()
+		return nil
+	case cluster.FieldCleanupAt:
+		m.ResetCleanupAt()
+		return nil
+	case cluster.FieldCleanupBy:
+		m.ResetCleanupBy()
+		return nil
+	}
+	return fmt.Errorf("unknown Cluster field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *ClusterMutation) AddedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.members != nil {
+		edges = append(edges, cluster.EdgeMembers)
+	}
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *ClusterMutation) AddedIDs(name string) []ent.Value {
+	switch name {
+	case cluster.EdgeMembers:
+		ids := make([]ent.Value, 0, len(m.members))
+		for id := range m.members {
+			ids = append(ids, id)
+		}
+		return ids
+	}
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *ClusterMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.removedmembers != nil {
+		edges = append(edges, cluster.EdgeMembers)
+	}
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *ClusterMutation) RemovedIDs(name string) []ent.Value {
+	switch name {
+	case cluster.EdgeMembers:
+		ids := make([]ent.Value, 0, len(m.removedmembers))
+		for id := range m.removedmembers {
+			ids = append(ids, id)
+		}
+		return ids
+	}
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *ClusterMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.clearedmembers {
+		edges = append(edges, cluster.EdgeMembers)
+	}
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *ClusterMutation) EdgeCleared(name string) bool {
+	switch name {
+	case cluster.EdgeMembers:
+		return m.clearedmembers
+	}
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *ClusterMutation) ClearEdge(name string) error {
+	switch name {
+	}
+	return fmt.Errorf("unknown Cluster unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *ClusterMutation) ResetEdge(name string) error {
+	switch name {
+	case cluster.EdgeMembers:
+		m.ResetMembers()
+		return nil
+	}
+	return fmt.Errorf("unknown Cluster edge %s", name)
+}
+
+// ClusterMemberMutation represents an operation that mutates the ClusterMember nodes in the graph.
+type ClusterMemberMutation struct {
+	config
+	op             Op
+	typ            string
+	id             *int64
+	node_id        *int64
+	addnode_id     *int64
+	position       *int
+	addposition    *int
+	state          *string
+	note           *string
+	added_at       *time.Time
+	updated_at     *time.Time
+	formed_at      *time.Time
+	clearedFields  map[string]struct{}
+	cluster        *int64
+	clearedcluster bool
+	done           bool
+	oldValue       func(context.Context) (*ClusterMember, error)
+	predicates     []predicate.ClusterMember
+}
+
+var _ ent.Mutation = (*ClusterMemberMutation)(nil)
+
+// clustermemberOption allows management of the mutation configuration using functional options.
+type clustermemberOption func(*ClusterMemberMutation)
+
+// newClusterMemberMutation creates new mutation for the ClusterMember entity.
+func newClusterMemberMutation(c config, op Op, opts ...clustermemberOption) *ClusterMemberMutation {
+	m := &ClusterMemberMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeClusterMember,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withClusterMemberID sets the ID field of the mutation.
+func withClusterMemberID(id int64) clustermemberOption {
+	return func(m *ClusterMemberMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *ClusterMember
+		)
+		m.oldValue = func(ctx context.Context) (*ClusterMember, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().ClusterMember.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withClusterMember sets the old ClusterMember of the mutation.
+func withClusterMember(node *ClusterMember) clustermemberOption {
+	return func(m *ClusterMemberMutation) {
+		m.oldValue = func(context.Context) (*ClusterMember, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m ClusterMemberMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m ClusterMemberMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of ClusterMember entities.
+func (m *ClusterMemberMutation) SetID(id int64) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *ClusterMemberMutation) ID() (id int64, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *ClusterMemberMutation) IDs(ctx context.Context) ([]int64, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []int64{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().ClusterMember.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetClusterID sets the "cluster_id" field.
+func (m *ClusterMemberMutation) SetClusterID(i int64) {
+	m.cluster = &i
+}
+
+// ClusterID returns the value of the "cluster_id" field in the mutation.
+func (m *ClusterMemberMutation) ClusterID() (r int64, exists bool) {
+	v := m.cluster
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldClusterID returns the old "cluster_id" field's value of the ClusterMember entity.
+// If the ClusterMember object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMemberMutation) OldClusterID(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldClusterID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldClusterID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldClusterID: %w", err)
+	}
+	return oldValue.ClusterID, nil
+}
+
+// ResetClusterID resets all changes to the "cluster_id" field.
+func (m *ClusterMemberMutation) ResetClusterID() {
+	m.cluster = nil
+}
+
+// SetNodeID sets the "node_id" field.
+func (m *ClusterMemberMutation) SetNodeID(i int64) {
+	m.node_id = &i
+	m.addnode_id = nil
+}
+
+// NodeID returns the value of the "node_id" field in the mutation.
+func (m *ClusterMemberMutation) NodeID() (r int64, exists bool) {
+	v := m.node_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNodeID returns the old "node_id" field's value of the ClusterMember entity.
+// If the ClusterMember object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMemberMutation) OldNodeID(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNodeID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNodeID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNodeID: %w", err)
+	}
+	return oldValue.NodeID, nil
+}
+
+// AddNodeID adds i to the "node_id" field.
+func (m *ClusterMemberMutation) AddNodeID(i int64) {
+	if m.addnode_id != nil {
+		*m.addnode_id += i
+	} else {
+		m.addnode_id = &i
+	}
+}
+
+// AddedNodeID returns the value that was added to the "node_id" field in this mutation.
+func (m *ClusterMemberMutation) AddedNodeID() (r int64, exists bool) {
+	v := m.addnode_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetNodeID resets all changes to the "node_id" field.
+func (m *ClusterMemberMutation) ResetNodeID() {
+	m.node_id = nil
+	m.addnode_id = nil
+}
+
+// SetPosition sets the "position" field.
+func (m *ClusterMemberMutation) SetPosition(i int) {
+	m.position = &i
+	m.addposition = nil
+}
+
+// Position returns the value of the "position" field in the mutation.
+func (m *ClusterMemberMutation) Position() (r int, exists bool) {
+	v := m.position
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPosition returns the old "position" field's value of the ClusterMember entity.
+// If the ClusterMember object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMemberMutation) OldPosition(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPosition is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPosition requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPosition: %w", err)
+	}
+	return oldValue.Position, nil
+}
+
+// AddPosition adds i to the "position" field.
+func (m *ClusterMemberMutation) AddPosition(i int) {
+	if m.addposition != nil {
+		*m.addposition += i
+	} else {
+		m.addposition = &i
+	}
+}
+
+// AddedPosition returns the value that was added to the "position" field in this mutation.
+func (m *ClusterMemberMutation) AddedPosition() (r int, exists bool) {
+	v := m.addposition
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetPosition resets all changes to the "position" field.
+func (m *ClusterMemberMutation) ResetPosition() {
+	m.position = nil
+	m.addposition = nil
+}
+
+// SetState sets the "state" field.
+func (m *ClusterMemberMutation) SetState(s string) {
+	m.state = &s
+}
+
+// State returns the value of the "state" field in the mutation.
+func (m *ClusterMemberMutation) State() (r string, exists bool) {
+	v := m.state
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldState returns the old "state" field's value of the ClusterMember entity.
+// If the ClusterMember object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMemberMutation) OldState(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldState is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldState requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldState: %w", err)
+	}
+	return oldValue.State, nil
+}
+
+// ResetState resets all changes to the "state" field.
+func (m *ClusterMemberMutation) ResetState() {
+	m.state = nil
+}
+
+// SetNote sets the "note" field.
+func (m *ClusterMemberMutation) SetNote(s string) {
+	m.note = &s
+}
+
+// Note returns the value of the "note" field in the mutation.
+func (m *ClusterMemberMutation) Note() (r string, exists bool) {
+	v := m.note
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNote returns the old "note" field's value of the ClusterMember entity.
+// If the ClusterMember object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMemberMutation) OldNote(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNote is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNote requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNote: %w", err)
+	}
+	return oldValue.Note, nil
+}
+
+// ResetNote resets all changes to the "note" field.
+func (m *ClusterMemberMutation) ResetNote() {
+	m.note = nil
+}
+
+// SetAddedAt sets the "added_at" field.
+func (m *ClusterMemberMutation) SetAddedAt(t time.Time) {
+	m.added_at = &t
+}
+
+// AddedAt returns the value of the "added_at" field in the mutation.
+func (m *ClusterMemberMutation) AddedAt() (r time.Time, exists bool) {
+	v := m.added_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAddedAt returns the old "added_at" field's value of the ClusterMember entity.
+// If the ClusterMember object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMemberMutation) OldAddedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAddedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAddedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAddedAt: %w", err)
+	}
+	return oldValue.AddedAt, nil
+}
+
+// ResetAddedAt resets all changes to the "added_at" field.
+func (m *ClusterMemberMutation) ResetAddedAt() {
+	m.added_at = nil
+}
+
+// SetUpdatedAt sets the "updated_at" field.
+func (m *ClusterMemberMutation) SetUpdatedAt(t time.Time) {
+	m.updated_at = &t
+}
+
+// UpdatedAt returns the value of the "updated_at" field in the mutation.
+func (m *ClusterMemberMutation) UpdatedAt() (r time.Time, exists bool) {
+	v := m.updated_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUpdatedAt returns the old "updated_at" field's value of the ClusterMember entity.
+// If the ClusterMember object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMemberMutation) OldUpdatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUpdatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUpdatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUpdatedAt: %w", err)
+	}
+	return oldValue.UpdatedAt, nil
+}
+
+// ResetUpdatedAt resets all changes to the "updated_at" field.
+func (m *ClusterMemberMutation) ResetUpdatedAt() {
+	m.updated_at = nil
+}
+
+// SetFormedAt sets the "formed_at" field.
+func (m *ClusterMemberMutation) SetFormedAt(t time.Time) {
+	m.formed_at = &t
+}
+
+// FormedAt returns the value of the "formed_at" field in the mutation.
+func (m *ClusterMemberMutation) FormedAt() (r time.Time, exists bool) {
+	v := m.formed_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFormedAt returns the old "formed_at" field's value of the ClusterMember entity.
+// If the ClusterMember object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMemberMutation) OldFormedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFormedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFormedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFormedAt: %w", err)
+	}
+	return oldValue.FormedAt, nil
+}
+
+// ClearFormedAt clears the value of the "formed_at" field.
+func (m *ClusterMemberMutation) ClearFormedAt() {
+	m.formed_at = nil
+	m.clearedFields[clustermember.FieldFormedAt] = struct{}{}
+}
+
+// FormedAtCleared returns if the "formed_at" field was cleared in this mutation.
+func (m *ClusterMemberMutation) FormedAtCleared() bool {
+	_, ok := m.clearedFields[clustermember.FieldFormedAt]
+	return ok
+}
+
+// ResetFormedAt resets all changes to the "formed_at" field.
+func (m *ClusterMemberMutation) ResetFormedAt() {
+	m.formed_at = nil
+	delete(m.clearedFields, clustermember.FieldFormedAt)
+}
+
+// ClearCluster clears the "cluster" edge to the Cluster entity.
+func (m *ClusterMemberMutation) ClearCluster() {
+	m.clearedcluster = true
+	m.clearedFields[clustermember.FieldClusterID] = struct{}{}
+}
+
+// ClusterCleared reports if the "cluster" edge to the Cluster entity was cleared.
+func (m *ClusterMemberMutation) ClusterCleared() bool {
+	return m.clearedcluster
+}
+
+// ClusterIDs returns the "cluster" edge IDs in the mutation.
+// Note that IDs always returns len(IDs) <= 1 for unique edges, and you should use
+// ClusterID instead. It exists only for internal usage by the builders.
+func (m *ClusterMemberMutation) ClusterIDs() (ids []int64) {
+	if id := m.cluster; id != nil {
+		ids = append(ids, *id)
+	}
+	return
+}
+
+// ResetCluster resets all changes to the "cluster" edge.
+func (m *ClusterMemberMutation) ResetCluster() {
+	m.cluster = nil
+	m.clearedcluster = false
+}
+
+// Where appends a list predicates to the ClusterMemberMutation builder.
+func (m *ClusterMemberMutation) Where(ps ...predicate.ClusterMember) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the ClusterMemberMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *ClusterMemberMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.ClusterMember, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *ClusterMemberMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *ClusterMemberMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (ClusterMember).
+func (m *ClusterMemberMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *ClusterMemberMutation) Fields() []string {
+	fields := make([]string, 0, 8)
+	if m.cluster != nil {
+		fields = append(fields, clustermember.FieldClusterID)
+	}
+	if m.node_id != nil {
+		fields = append(fields, clustermember.FieldNodeID)
+	}
+	if m.position != nil {
+		fields = append(fields, clustermember.FieldPosition)
+	}
+	if m.state != nil {
+		fields = append(fields, clustermember.FieldState)
+	}
+	if m.note != nil {
+		fields = append(fields, clustermember.FieldNote)
+	}
+	if m.added_at != nil {
+		fields = append(fields, clustermember.FieldAddedAt)
+	}
+	if m.updated_at != nil {
+		fields = append(fields, clustermember.FieldUpdatedAt)
+	}
+	if m.formed_at != nil {
+		fields = append(fields, clustermember.FieldFormedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *ClusterMemberMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case clustermember.FieldClusterID:
+		return m.ClusterID()
+	case clustermember.FieldNodeID:
+		return m.NodeID()
+	case clustermember.FieldPosition:
+		return m.Position()
+	case clustermember.FieldState:
+		return m.State()
+	case clustermember.FieldNote:
+		return m.Note()
+	case clustermember.FieldAddedAt:
+		return m.AddedAt()
+	case clustermember.FieldUpdatedAt:
+		return m.UpdatedAt()
+	case clustermember.FieldFormedAt:
+		return m.FormedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *ClusterMemberMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case clustermember.FieldClusterID:
+		return m.OldClusterID(ctx)
+	case clustermember.FieldNodeID:
+		return m.OldNodeID(ctx)
+	case clustermember.FieldPosition:
+		return m.OldPosition(ctx)
+	case clustermember.FieldState:
+		return m.OldState(ctx)
+	case clustermember.FieldNote:
+		return m.OldNote(ctx)
+	case clustermember.FieldAddedAt:
+		return m.OldAddedAt(ctx)
+	case clustermember.FieldUpdatedAt:
+		return m.OldUpdatedAt(ctx)
+	case clustermember.FieldFormedAt:
+		return m.OldFormedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown ClusterMember field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ClusterMemberMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case clustermember.FieldClusterID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetClusterID(v)
+		return nil
+	case clustermember.FieldNodeID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNodeID(v)
+		return nil
+	case clustermember.FieldPosition:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPosition(v)
+		return nil
+	case clustermember.FieldState:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetState(v)
+		return nil
+	case clustermember.FieldNote:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNote(v)
+		return nil
+	case clustermember.FieldAddedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAddedAt(v)
+		return nil
+	case clustermember.FieldUpdatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUpdatedAt(v)
+		return nil
+	case clustermember.FieldFormedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFormedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown ClusterMember field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *ClusterMemberMutation) AddedFields() []string {
+	var fields []string
+	if m.addnode_id != nil {
+		fields = append(fields, clustermember.FieldNodeID)
+	}
+	if m.addposition != nil {
+		fields = append(fields, clustermember.FieldPosition)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *ClusterMemberMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case clustermember.FieldNodeID:
+		return m.AddedNodeID()
+	case clustermember.FieldPosition:
+		return m.AddedPosition()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ClusterMemberMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case clustermember.FieldNodeID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddNodeID(v)
+		return nil
+	case clustermember.FieldPosition:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddPosition(v)
+		return nil
+	}
+	return fmt.Errorf("unknown ClusterMember numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *ClusterMemberMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(clustermember.FieldFormedAt) {
+		fields = append(fields, clustermember.FieldFormedAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *ClusterMemberMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *ClusterMemberMutation) ClearField(name string) error {
+	switch name {
+	case clustermember.FieldFormedAt:
+		m.ClearFormedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown ClusterMember nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *ClusterMemberMutation) ResetField(name string) error {
+	switch name {
+	case clustermember.FieldClusterID:
+		m.ResetClusterID()
+		return nil
+	case clustermember.FieldNodeID:
+		m.ResetNodeID()
+		return nil
+	case clustermember.FieldPosition:
+		m.ResetPosition()
+		return nil
+	case clustermember.FieldState:
+		m.ResetState()
+		return nil
+	case clustermember.FieldNote:
+		m.ResetNote()
+		return nil
+	case clustermember.FieldAddedAt:
+		m.ResetAddedAt()
+		return nil
+	case clustermember.FieldUpdatedAt:
+		m.ResetUpdatedAt()
+		return nil
+	case clustermember.FieldFormedAt:
+		m.ResetFormedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown ClusterMember field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *ClusterMemberMutation) AddedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.cluster != nil {
+		edges = append(edges, clustermember.EdgeCluster)
+	}
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *ClusterMemberMutation) AddedIDs(name string) []ent.Value {
+	switch name {
+	case clustermember.EdgeCluster:
+		if id := m.cluster; id != nil {
+			return []ent.Value{*id}
+		}
+	}
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *ClusterMemberMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 1)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *ClusterMemberMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *ClusterMemberMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.clearedcluster {
+		edges = append(edges, clustermember.EdgeCluster)
+	}
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *ClusterMemberMutation) EdgeCleared(name string) bool {
+	switch name {
+	case clustermember.EdgeCluster:
+		return m.clearedcluster
+	}
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *ClusterMemberMutation) ClearEdge(name string) error {
+	switch name {
+	case clustermember.EdgeCluster:
+		m.ClearCluster()
+		return nil
+	}
+	return fmt.Errorf("unknown ClusterMember unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *ClusterMemberMutation) ResetEdge(name string) error {
+	switch name {
+	case clustermember.EdgeCluster:
+		m.ResetCluster()
+		return nil
+	}
+	return fmt.Errorf("unknown ClusterMember edge %s", name)
+}
+
 // DeploymentMutation represents an operation that mutates the Deployment nodes in the graph.
 type DeploymentMutation struct {
 	config
 	op                  Op
 	typ                 string
 	id                  *int64
+	cluster_id          *int64
+	addcluster_id       *int64
 	number              *int
 	addnumber           *int
 	attempt             *int
@@ -2897,6 +5501,76 @@ func (m *DeploymentMutation) BatchIDCleared() bool {
 func (m *DeploymentMutation) ResetBatchID() {
 	m.batch = nil
 	delete(m.clearedFields, deployment.FieldBatchID)
+}
+
+// SetClusterID sets the "cluster_id" field.
+func (m *DeploymentMutation) SetClusterID(i int64) {
+	m.cluster_id = &i
+	m.addcluster_id = nil
+}
+
+// ClusterID returns the value of the "cluster_id" field in the mutation.
+func (m *DeploymentMutation) ClusterID() (r int64, exists bool) {
+	v := m.cluster_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldClusterID returns the old "cluster_id" field's value of the Deployment entity.
+// If the Deployment object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *DeploymentMutation) OldClusterID(ctx context.Context) (v *int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldClusterID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldClusterID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldClusterID: %w", err)
+	}
+	return oldValue.ClusterID, nil
+}
+
+// AddClusterID adds i to the "cluster_id" field.
+func (m *DeploymentMutation) AddClusterID(i int64) {
+	if m.addcluster_id != nil {
+		*m.addcluster_id += i
+	} else {
+		m.addcluster_id = &i
+	}
+}
+
+// AddedClusterID returns the value that was added to the "cluster_id" field in this mutation.
+func (m *DeploymentMutation) AddedClusterID() (r int64, exists bool) {
+	v := m.addcluster_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ClearClusterID clears the value of the "cluster_id" field.
+func (m *DeploymentMutation) ClearClusterID() {
+	m.cluster_id = nil
+	m.addcluster_id = nil
+	m.clearedFields[deployment.FieldClusterID] = struct{}{}
+}
+
+// ClusterIDCleared returns if the "cluster_id" field was cleared in this mutation.
+func (m *DeploymentMutation) ClusterIDCleared() bool {
+	_, ok := m.clearedFields[deployment.FieldClusterID]
+	return ok
+}
+
+// ResetClusterID resets all changes to the "cluster_id" field.
+func (m *DeploymentMutation) ResetClusterID() {
+	m.cluster_id = nil
+	m.addcluster_id = nil
+	delete(m.clearedFields, deployment.FieldClusterID)
 }
 
 // SetNumber sets the "number" field.
@@ -4490,12 +7164,15 @@ func (m *DeploymentMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *DeploymentMutation) Fields() []string {
-	fields := make([]string, 0, 32)
+	fields := make([]string, 0, 33)
 	if m.node != nil {
 		fields = append(fields, deployment.FieldNodeID)
 	}
 	if m.batch != nil {
 		fields = append(fields, deployment.FieldBatchID)
+	}
+	if m.cluster_id != nil {
+		fields = append(fields, deployment.FieldClusterID)
 	}
 	if m.number != nil {
 		fields = append(fields, deployment.FieldNumber)
@@ -4599,6 +7276,8 @@ func (m *DeploymentMutation) Field(name string) (ent.Value, bool) {
 		return m.NodeID()
 	case deployment.FieldBatchID:
 		return m.BatchID()
+	case deployment.FieldClusterID:
+		return m.ClusterID()
 	case deployment.FieldNumber:
 		return m.Number()
 	case deployment.FieldAttempt:
@@ -4672,6 +7351,8 @@ func (m *DeploymentMutation) OldField(ctx context.Context, name string) (ent.Val
 		return m.OldNodeID(ctx)
 	case deployment.FieldBatchID:
 		return m.OldBatchID(ctx)
+	case deployment.FieldClusterID:
+		return m.OldClusterID(ctx)
 	case deployment.FieldNumber:
 		return m.OldNumber(ctx)
 	case deployment.FieldAttempt:
@@ -4754,6 +7435,13 @@ func (m *DeploymentMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetBatchID(v)
+		return nil
+	case deployment.FieldClusterID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetClusterID(v)
 		return nil
 	case deployment.FieldNumber:
 		v, ok := value.(int)
@@ -4973,6 +7661,9 @@ func (m *DeploymentMutation) SetField(name string, value ent.Value) error {
 // this mutation.
 func (m *DeploymentMutation) AddedFields() []string {
 	var fields []string
+	if m.addcluster_id != nil {
+		fields = append(fields, deployment.FieldClusterID)
+	}
 	if m.addnumber != nil {
 		fields = append(fields, deployment.FieldNumber)
 	}
@@ -5002,6 +7693,8 @@ func (m *DeploymentMutation) AddedFields() []string {
 // was not set, or was not defined in the schema.
 func (m *DeploymentMutation) AddedField(name string) (ent.Value, bool) {
 	switch name {
+	case deployment.FieldClusterID:
+		return m.AddedClusterID()
 	case deployment.FieldNumber:
 		return m.AddedNumber()
 	case deployment.FieldAttempt:
@@ -5025,6 +7718,13 @@ func (m *DeploymentMutation) AddedField(name string) (ent.Value, bool) {
 // type.
 func (m *DeploymentMutation) AddField(name string, value ent.Value) error {
 	switch name {
+	case deployment.FieldClusterID:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddClusterID(v)
+		return nil
 	case deployment.FieldNumber:
 		v, ok := value.(int)
 		if !ok {
@@ -5085,6 +7785,9 @@ func (m *DeploymentMutation) ClearedFields() []string {
 	if m.FieldCleared(deployment.FieldBatchID) {
 		fields = append(fields, deployment.FieldBatchID)
 	}
+	if m.FieldCleared(deployment.FieldClusterID) {
+		fields = append(fields, deployment.FieldClusterID)
+	}
 	if m.FieldCleared(deployment.FieldSkipPhases) {
 		fields = append(fields, deployment.FieldSkipPhases)
 	}
@@ -5135,6 +7838,9 @@ func (m *DeploymentMutation) ClearField(name string) error {
 	case deployment.FieldBatchID:
 		m.ClearBatchID()
 		return nil
+	case deployment.FieldClusterID:
+		m.ClearClusterID()
+		return nil
 	case deployment.FieldSkipPhases:
 		m.ClearSkipPhases()
 		return nil
@@ -5181,6 +7887,9 @@ func (m *DeploymentMutation) ResetField(name string) error {
 		return nil
 	case deployment.FieldBatchID:
 		m.ResetBatchID()
+		return nil
+	case deployment.FieldClusterID:
+		m.ResetClusterID()
 		return nil
 	case deployment.FieldNumber:
 		m.ResetNumber()
@@ -8344,11 +11053,13 @@ type NodeMutation struct {
 	server_id                *string
 	server_status            *string
 	ssh_host_key             *string
+	cvm_host_key             *string
 	boot_id                  *string
 	ssh_port                 *int
 	addssh_port              *int
 	protected                *bool
 	protect_note             *string
+	clustered                *bool
 	stale                    *bool
 	late                     *bool
 	version                  *int
@@ -9328,6 +12039,55 @@ func (m *NodeMutation) ResetSSHHostKey() {
 	delete(m.clearedFields, node.FieldSSHHostKey)
 }
 
+// SetCvmHostKey sets the "cvm_host_key" field.
+func (m *NodeMutation) SetCvmHostKey(s string) {
+	m.cvm_host_key = &s
+}
+
+// CvmHostKey returns the value of the "cvm_host_key" field in the mutation.
+func (m *NodeMutation) CvmHostKey() (r string, exists bool) {
+	v := m.cvm_host_key
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCvmHostKey returns the old "cvm_host_key" field's value of the Node entity.
+// If the Node object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *NodeMutation) OldCvmHostKey(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCvmHostKey is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCvmHostKey requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCvmHostKey: %w", err)
+	}
+	return oldValue.CvmHostKey, nil
+}
+
+// ClearCvmHostKey clears the value of the "cvm_host_key" field.
+func (m *NodeMutation) ClearCvmHostKey() {
+	m.cvm_host_key = nil
+	m.clearedFields[node.FieldCvmHostKey] = struct{}{}
+}
+
+// CvmHostKeyCleared returns if the "cvm_host_key" field was cleared in this mutation.
+func (m *NodeMutation) CvmHostKeyCleared() bool {
+	_, ok := m.clearedFields[node.FieldCvmHostKey]
+	return ok
+}
+
+// ResetCvmHostKey resets all changes to the "cvm_host_key" field.
+func (m *NodeMutation) ResetCvmHostKey() {
+	m.cvm_host_key = nil
+	delete(m.clearedFields, node.FieldCvmHostKey)
+}
+
 // SetBootID sets the "boot_id" field.
 func (m *NodeMutation) SetBootID(s string) {
 	m.boot_id = &s
@@ -9517,6 +12277,42 @@ func (m *NodeMutation) OldProtectNote(ctx context.Context) (v string, err error)
 // ResetProtectNote resets all changes to the "protect_note" field.
 func (m *NodeMutation) ResetProtectNote() {
 	m.protect_note = nil
+}
+
+// SetClustered sets the "clustered" field.
+func (m *NodeMutation) SetClustered(b bool) {
+	m.clustered = &b
+}
+
+// Clustered returns the value of the "clustered" field in the mutation.
+func (m *NodeMutation) Clustered() (r bool, exists bool) {
+	v := m.clustered
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldClustered returns the old "clustered" field's value of the Node entity.
+// If the Node object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *NodeMutation) OldClustered(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldClustered is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldClustered requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldClustered: %w", err)
+	}
+	return oldValue.Clustered, nil
+}
+
+// ResetClustered resets all changes to the "clustered" field.
+func (m *NodeMutation) ResetClustered() {
+	m.clustered = nil
 }
 
 // SetStale sets the "stale" field.
@@ -9966,7 +12762,7 @@ func (m *NodeMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *NodeMutation) Fields() []string {
-	fields := make([]string, 0, 29)
+	fields := make([]string, 0, 31)
 	if m.name != nil {
 		fields = append(fields, node.FieldName)
 	}
@@ -10021,6 +12817,9 @@ func (m *NodeMutation) Fields() []string {
 	if m.ssh_host_key != nil {
 		fields = append(fields, node.FieldSSHHostKey)
 	}
+	if m.cvm_host_key != nil {
+		fields = append(fields, node.FieldCvmHostKey)
+	}
 	if m.boot_id != nil {
 		fields = append(fields, node.FieldBootID)
 	}
@@ -10032,6 +12831,9 @@ func (m *NodeMutation) Fields() []string {
 	}
 	if m.protect_note != nil {
 		fields = append(fields, node.FieldProtectNote)
+	}
+	if m.clustered != nil {
+		fields = append(fields, node.FieldClustered)
 	}
 	if m.stale != nil {
 		fields = append(fields, node.FieldStale)
@@ -10098,6 +12900,8 @@ func (m *NodeMutation) Field(name string) (ent.Value, bool) {
 		return m.ServerStatus()
 	case node.FieldSSHHostKey:
 		return m.SSHHostKey()
+	case node.FieldCvmHostKey:
+		return m.CvmHostKey()
 	case node.FieldBootID:
 		return m.BootID()
 	case node.FieldSSHPort:
@@ -10106,6 +12910,8 @@ func (m *NodeMutation) Field(name string) (ent.Value, bool) {
 		return m.Protected()
 	case node.FieldProtectNote:
 		return m.ProtectNote()
+	case node.FieldClustered:
+		return m.Clustered()
 	case node.FieldStale:
 		return m.Stale()
 	case node.FieldLate:
@@ -10165,6 +12971,8 @@ func (m *NodeMutation) OldField(ctx context.Context, name string) (ent.Value, er
 		return m.OldServerStatus(ctx)
 	case node.FieldSSHHostKey:
 		return m.OldSSHHostKey(ctx)
+	case node.FieldCvmHostKey:
+		return m.OldCvmHostKey(ctx)
 	case node.FieldBootID:
 		return m.OldBootID(ctx)
 	case node.FieldSSHPort:
@@ -10173,6 +12981,8 @@ func (m *NodeMutation) OldField(ctx context.Context, name string) (ent.Value, er
 		return m.OldProtected(ctx)
 	case node.FieldProtectNote:
 		return m.OldProtectNote(ctx)
+	case node.FieldClustered:
+		return m.OldClustered(ctx)
 	case node.FieldStale:
 		return m.OldStale(ctx)
 	case node.FieldLate:
@@ -10322,6 +13132,13 @@ func (m *NodeMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetSSHHostKey(v)
 		return nil
+	case node.FieldCvmHostKey:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCvmHostKey(v)
+		return nil
 	case node.FieldBootID:
 		v, ok := value.(string)
 		if !ok {
@@ -10349,6 +13166,13 @@ func (m *NodeMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetProtectNote(v)
+		return nil
+	case node.FieldClustered:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetClustered(v)
 		return nil
 	case node.FieldStale:
 		v, ok := value.(bool)
@@ -10519,6 +13343,9 @@ func (m *NodeMutation) ClearedFields() []string {
 	if m.FieldCleared(node.FieldSSHHostKey) {
 		fields = append(fields, node.FieldSSHHostKey)
 	}
+	if m.FieldCleared(node.FieldCvmHostKey) {
+		fields = append(fields, node.FieldCvmHostKey)
+	}
 	if m.FieldCleared(node.FieldBootID) {
 		fields = append(fields, node.FieldBootID)
 	}
@@ -10580,6 +13407,9 @@ func (m *NodeMutation) ClearField(name string) error {
 		return nil
 	case node.FieldSSHHostKey:
 		m.ClearSSHHostKey()
+		return nil
+	case node.FieldCvmHostKey:
+		m.ClearCvmHostKey()
 		return nil
 	case node.FieldBootID:
 		m.ClearBootID()
@@ -10652,6 +13482,9 @@ func (m *NodeMutation) ResetField(name string) error {
 	case node.FieldSSHHostKey:
 		m.ResetSSHHostKey()
 		return nil
+	case node.FieldCvmHostKey:
+		m.ResetCvmHostKey()
+		return nil
 	case node.FieldBootID:
 		m.ResetBootID()
 		return nil
@@ -10663,6 +13496,9 @@ func (m *NodeMutation) ResetField(name string) error {
 		return nil
 	case node.FieldProtectNote:
 		m.ResetProtectNote()
+		return nil
+	case node.FieldClustered:
+		m.ResetClustered()
 		return nil
 	case node.FieldStale:
 		m.ResetStale()

@@ -54,6 +54,8 @@ type Node struct {
 	ServerStatus *string `json:"server_status,omitempty"`
 	// as the machine reported it: type and base64
 	SSHHostKey *string `json:"ssh_host_key,omitempty"`
+	// of the controller VM's SSH server, as the machine reported it: type and base64
+	CvmHostKey *string `json:"cvm_host_key,omitempty"`
 	// BootID holds the value of the "boot_id" field.
 	BootID *string `json:"boot_id,omitempty"`
 	// SSHPort holds the value of the "ssh_port" field.
@@ -62,6 +64,8 @@ type Node struct {
 	Protected bool `json:"protected,omitempty"`
 	// why, and by whom, it is protected
 	ProtectNote string `json:"protect_note,omitempty"`
+	// is a member of a cluster that was formed: it is neither released nor installed anew by itself
+	Clustered bool `json:"clustered,omitempty"`
 	// no sign of life for longer than the phase allows
 	Stale bool `json:"stale,omitempty"`
 	// the open phase, or the whole deployment, takes longer than 95 in 100 did
@@ -118,11 +122,11 @@ func (*Node) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case node.FieldMACAddresses, node.FieldLabels:
 			values[i] = new([]byte)
-		case node.FieldProtected, node.FieldStale, node.FieldLate:
+		case node.FieldProtected, node.FieldClustered, node.FieldStale, node.FieldLate:
 			values[i] = new(sql.NullBool)
 		case node.FieldID, node.FieldCurrentDeploymentID, node.FieldSSHPort, node.FieldVersion, node.FieldChangedPosition:
 			values[i] = new(sql.NullInt64)
-		case node.FieldName, node.FieldProvider, node.FieldServerProfile, node.FieldManagementIP, node.FieldWorkloadIP, node.FieldAhvIP, node.FieldCvmIP, node.FieldMAC, node.FieldSerial, node.FieldClusterName, node.FieldDeploymentStatus, node.FieldState, node.FieldServerID, node.FieldServerStatus, node.FieldSSHHostKey, node.FieldBootID, node.FieldProtectNote:
+		case node.FieldName, node.FieldProvider, node.FieldServerProfile, node.FieldManagementIP, node.FieldWorkloadIP, node.FieldAhvIP, node.FieldCvmIP, node.FieldMAC, node.FieldSerial, node.FieldClusterName, node.FieldDeploymentStatus, node.FieldState, node.FieldServerID, node.FieldServerStatus, node.FieldSSHHostKey, node.FieldCvmHostKey, node.FieldBootID, node.FieldProtectNote:
 			values[i] = new(sql.NullString)
 		case node.FieldLastSeenAt, node.FieldCreatedAt, node.FieldUpdatedAt:
 			values[i] = new(sql.NullTime)
@@ -270,6 +274,13 @@ func (_m *Node) assignValues(columns []string, values []any) error {
 				_m.SSHHostKey = new(string)
 				*_m.SSHHostKey = value.String
 			}
+		case node.FieldCvmHostKey:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field cvm_host_key", values[i])
+			} else if value.Valid {
+				_m.CvmHostKey = new(string)
+				*_m.CvmHostKey = value.String
+			}
 		case node.FieldBootID:
 			if value, ok := values[i].(*sql.NullString); !ok {
 				return fmt.Errorf("unexpected type %T for field boot_id", values[i])
@@ -295,6 +306,12 @@ func (_m *Node) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field protect_note", values[i])
 			} else if value.Valid {
 				_m.ProtectNote = value.String
+			}
+		case node.FieldClustered:
+			if value, ok := values[i].(*sql.NullBool); !ok {
+				return fmt.Errorf("unexpected type %T for field clustered", values[i])
+			} else if value.Valid {
+				_m.Clustered = value.Bool
 			}
 		case node.FieldStale:
 			if value, ok := values[i].(*sql.NullBool); !ok {
@@ -461,6 +478,11 @@ func (_m *Node) String() string {
 		builder.WriteString(*v)
 	}
 	builder.WriteString(", ")
+	if v := _m.CvmHostKey; v != nil {
+		builder.WriteString("cvm_host_key=")
+		builder.WriteString(*v)
+	}
+	builder.WriteString(", ")
 	if v := _m.BootID; v != nil {
 		builder.WriteString("boot_id=")
 		builder.WriteString(*v)
@@ -476,6 +498,9 @@ func (_m *Node) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("protect_note=")
 	builder.WriteString(_m.ProtectNote)
+	builder.WriteString(", ")
+	builder.WriteString("clustered=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Clustered))
 	builder.WriteString(", ")
 	builder.WriteString("stale=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Stale))

@@ -244,6 +244,20 @@ func (_c *NodeCreate) SetNillableSSHHostKey(v *string) *NodeCreate {
 	return _c
 }
 
+// SetCvmHostKey sets the "cvm_host_key" field.
+func (_c *NodeCreate) SetCvmHostKey(v string) *NodeCreate {
+	_c.mutation.SetCvmHostKey(v)
+	return _c
+}
+
+// SetNillableCvmHostKey sets the "cvm_host_key" field if the given value is not nil.
+func (_c *NodeCreate) SetNillableCvmHostKey(v *string) *NodeCreate {
+	if v != nil {
+		_c.SetCvmHostKey(*v)
+	}
+	return _c
+}
+
 // SetBootID sets the "boot_id" field.
 func (_c *NodeCreate) SetBootID(v string) *NodeCreate {
 	_c.mutation.SetBootID(v)
@@ -296,6 +310,20 @@ func (_c *NodeCreate) SetProtectNote(v string) *NodeCreate {
 func (_c *NodeCreate) SetNillableProtectNote(v *string) *NodeCreate {
 	if v != nil {
 		_c.SetProtectNote(*v)
+	}
+	return _c
+}
+
+// SetClustered sets the "clustered" field.
+func (_c *NodeCreate) SetClustered(v bool) *NodeCreate {
+	_c.mutation.SetClustered(v)
+	return _c
+}
+
+// SetNillableClustered sets the "clustered" field if the given value is not nil.
+func (_c *NodeCreate) SetNillableClustered(v *bool) *NodeCreate {
+	if v != nil {
+		_c.SetClustered(*v)
 	}
 	return _c
 }
@@ -489,6 +517,10 @@ func (_c *NodeCreate) defaults() {
 		v := node.DefaultProtectNote
 		_c.mutation.SetProtectNote(v)
 	}
+	if _, ok := _c.mutation.Clustered(); !ok {
+		v := node.DefaultClustered
+		_c.mutation.SetClustered(v)
+	}
 	if _, ok := _c.mutation.Stale(); !ok {
 		v := node.DefaultStale
 		_c.mutation.SetStale(v)
@@ -547,6 +579,9 @@ func (_c *NodeCreate) check() error {
 	}
 	if _, ok := _c.mutation.ProtectNote(); !ok {
 		return &ValidationError{Name: "protect_note", err: errors.New(`ent: missing required field "Node.protect_note"`)}
+	}
+	if _, ok := _c.mutation.Clustered(); !ok {
+		return &ValidationError{Name: "clustered", err: errors.New(`ent: missing required field "Node.clustered"`)}
 	}
 	if _, ok := _c.mutation.Stale(); !ok {
 		return &ValidationError{Name: "stale", err: errors.New(`ent: missing required field "Node.stale"`)}
@@ -671,6 +706,10 @@ func (_c *NodeCreate) createSpec() (*Node, *sqlgraph.CreateSpec) {
 		_spec.SetField(node.FieldSSHHostKey, field.TypeString, value)
 		_node.SSHHostKey = &value
 	}
+	if value, ok := _c.mutation.CvmHostKey(); ok {
+		_spec.SetField(node.FieldCvmHostKey, field.TypeString, value)
+		_node.CvmHostKey = &value
+	}
 	if value, ok := _c.mutation.BootID(); ok {
 		_spec.SetField(node.FieldBootID, field.TypeString, value)
 		_node.BootID = &value
@@ -686,6 +725,10 @@ func (_c *NodeCreate) createSpec() (*Node, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.ProtectNote(); ok {
 		_spec.SetField(node.FieldProtectNote, field.TypeString, value)
 		_node.ProtectNote = value
+	}
+	if value, ok := _c.mutation.Clustered(); ok {
+		_spec.SetField(node.FieldClustered, field.TypeBool, value)
+		_node.Clustered = value
 	}
 	if value, ok := _c.mutation.Stale(); ok {
 		_spec.SetField(node.FieldStale, field.TypeBool, value)
@@ -1099,6 +1142,24 @@ func (u *NodeUpsert) ClearSSHHostKey() *NodeUpsert {
 	return u
 }
 
+// SetCvmHostKey sets the "cvm_host_key" field.
+func (u *NodeUpsert) SetCvmHostKey(v string) *NodeUpsert {
+	u.Set(node.FieldCvmHostKey, v)
+	return u
+}
+
+// UpdateCvmHostKey sets the "cvm_host_key" field to the value that was provided on create.
+func (u *NodeUpsert) UpdateCvmHostKey() *NodeUpsert {
+	u.SetExcluded(node.FieldCvmHostKey)
+	return u
+}
+
+// ClearCvmHostKey clears the value of the "cvm_host_key" field.
+func (u *NodeUpsert) ClearCvmHostKey() *NodeUpsert {
+	u.SetNull(node.FieldCvmHostKey)
+	return u
+}
+
 // SetBootID sets the "boot_id" field.
 func (u *NodeUpsert) SetBootID(v string) *NodeUpsert {
 	u.Set(node.FieldBootID, v)
@@ -1162,6 +1223,18 @@ func (u *NodeUpsert) SetProtectNote(v string) *NodeUpsert {
 // UpdateProtectNote sets the "protect_note" field to the value that was provided on create.
 func (u *NodeUpsert) UpdateProtectNote() *NodeUpsert {
 	u.SetExcluded(node.FieldProtectNote)
+	return u
+}
+
+// SetClustered sets the "clustered" field.
+func (u *NodeUpsert) SetClustered(v bool) *NodeUpsert {
+	u.Set(node.FieldClustered, v)
+	return u
+}
+
+// UpdateClustered sets the "clustered" field to the value that was provided on create.
+func (u *NodeUpsert) UpdateClustered() *NodeUpsert {
+	u.SetExcluded(node.FieldClustered)
 	return u
 }
 
@@ -1665,6 +1738,27 @@ func (u *NodeUpsertOne) ClearSSHHostKey() *NodeUpsertOne {
 	})
 }
 
+// SetCvmHostKey sets the "cvm_host_key" field.
+func (u *NodeUpsertOne) SetCvmHostKey(v string) *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.SetCvmHostKey(v)
+	})
+}
+
+// UpdateCvmHostKey sets the "cvm_host_key" field to the value that was provided on create.
+func (u *NodeUpsertOne) UpdateCvmHostKey() *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.UpdateCvmHostKey()
+	})
+}
+
+// ClearCvmHostKey clears the value of the "cvm_host_key" field.
+func (u *NodeUpsertOne) ClearCvmHostKey() *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.ClearCvmHostKey()
+	})
+}
+
 // SetBootID sets the "boot_id" field.
 func (u *NodeUpsertOne) SetBootID(v string) *NodeUpsertOne {
 	return u.Update(func(s *NodeUpsert) {
@@ -1739,6 +1833,20 @@ func (u *NodeUpsertOne) SetProtectNote(v string) *NodeUpsertOne {
 func (u *NodeUpsertOne) UpdateProtectNote() *NodeUpsertOne {
 	return u.Update(func(s *NodeUpsert) {
 		s.UpdateProtectNote()
+	})
+}
+
+// SetClustered sets the "clustered" field.
+func (u *NodeUpsertOne) SetClustered(v bool) *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.SetClustered(v)
+	})
+}
+
+// UpdateClustered sets the "clustered" field to the value that was provided on create.
+func (u *NodeUpsertOne) UpdateClustered() *NodeUpsertOne {
+	return u.Update(func(s *NodeUpsert) {
+		s.UpdateClustered()
 	})
 }
 
@@ -2425,6 +2533,27 @@ func (u *NodeUpsertBulk) ClearSSHHostKey() *NodeUpsertBulk {
 	})
 }
 
+// SetCvmHostKey sets the "cvm_host_key" field.
+func (u *NodeUpsertBulk) SetCvmHostKey(v string) *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.SetCvmHostKey(v)
+	})
+}
+
+// UpdateCvmHostKey sets the "cvm_host_key" field to the value that was provided on create.
+func (u *NodeUpsertBulk) UpdateCvmHostKey() *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.UpdateCvmHostKey()
+	})
+}
+
+// ClearCvmHostKey clears the value of the "cvm_host_key" field.
+func (u *NodeUpsertBulk) ClearCvmHostKey() *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.ClearCvmHostKey()
+	})
+}
+
 // SetBootID sets the "boot_id" field.
 func (u *NodeUpsertBulk) SetBootID(v string) *NodeUpsertBulk {
 	return u.Update(func(s *NodeUpsert) {
@@ -2499,6 +2628,20 @@ func (u *NodeUpsertBulk) SetProtectNote(v string) *NodeUpsertBulk {
 func (u *NodeUpsertBulk) UpdateProtectNote() *NodeUpsertBulk {
 	return u.Update(func(s *NodeUpsert) {
 		s.UpdateProtectNote()
+	})
+}
+
+// SetClustered sets the "clustered" field.
+func (u *NodeUpsertBulk) SetClustered(v bool) *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.SetClustered(v)
+	})
+}
+
+// UpdateClustered sets the "clustered" field to the value that was provided on create.
+func (u *NodeUpsertBulk) UpdateClustered() *NodeUpsertBulk {
+	return u.Update(func(s *NodeUpsert) {
+		s.UpdateClustered()
 	})
 }
 

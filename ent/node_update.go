@@ -359,6 +359,26 @@ func (_u *NodeUpdate) ClearSSHHostKey() *NodeUpdate {
 	return _u
 }
 
+// SetCvmHostKey sets the "cvm_host_key" field.
+func (_u *NodeUpdate) SetCvmHostKey(v string) *NodeUpdate {
+	_u.mutation.SetCvmHostKey(v)
+	return _u
+}
+
+// SetNillableCvmHostKey sets the "cvm_host_key" field if the given value is not nil.
+func (_u *NodeUpdate) SetNillableCvmHostKey(v *string) *NodeUpdate {
+	if v != nil {
+		_u.SetCvmHostKey(*v)
+	}
+	return _u
+}
+
+// ClearCvmHostKey clears the value of the "cvm_host_key" field.
+func (_u *NodeUpdate) ClearCvmHostKey() *NodeUpdate {
+	_u.mutation.ClearCvmHostKey()
+	return _u
+}
+
 // SetBootID sets the "boot_id" field.
 func (_u *NodeUpdate) SetBootID(v string) *NodeUpdate {
 	_u.mutation.SetBootID(v)
@@ -430,6 +450,20 @@ func (_u *NodeUpdate) SetProtectNote(v string) *NodeUpdate {
 func (_u *NodeUpdate) SetNillableProtectNote(v *string) *NodeUpdate {
 	if v != nil {
 		_u.SetProtectNote(*v)
+	}
+	return _u
+}
+
+// SetClustered sets the "clustered" field.
+func (_u *NodeUpdate) SetClustered(v bool) *NodeUpdate {
+	_u.mutation.SetClustered(v)
+	return _u
+}
+
+// SetNillableClustered sets the "clustered" field if the given value is not nil.
+func (_u *NodeUpdate) SetNillableClustered(v *bool) *NodeUpdate {
+	if v != nil {
+		_u.SetClustered(*v)
 	}
 	return _u
 }
@@ -790,6 +824,12 @@ func (_u *NodeUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if _u.mutation.SSHHostKeyCleared() {
 		_spec.ClearField(node.FieldSSHHostKey, field.TypeString)
 	}
+	if value, ok := _u.mutation.CvmHostKey(); ok {
+		_spec.SetField(node.FieldCvmHostKey, field.TypeString, value)
+	}
+	if _u.mutation.CvmHostKeyCleared() {
+		_spec.ClearField(node.FieldCvmHostKey, field.TypeString)
+	}
 	if value, ok := _u.mutation.BootID(); ok {
 		_spec.SetField(node.FieldBootID, field.TypeString, value)
 	}
@@ -810,6 +850,9 @@ func (_u *NodeUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if value, ok := _u.mutation.ProtectNote(); ok {
 		_spec.SetField(node.FieldProtectNote, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.Clustered(); ok {
+		_spec.SetField(node.FieldClustered, field.TypeBool, value)
 	}
 	if value, ok := _u.mutation.Stale(); ok {
 		_spec.SetField(node.FieldStale, field.TypeBool, value)
@@ -1280,6 +1323,26 @@ func (_u *NodeUpdateOne) ClearSSHHostKey() *NodeUpdateOne {
 	return _u
 }
 
+// SetCvmHostKey sets the "cvm_host_key" field.
+func (_u *NodeUpdateOne) SetCvmHostKey(v string) *NodeUpdateOne {
+	_u.mutation.SetCvmHostKey(v)
+	return _u
+}
+
+// SetNillableCvmHostKey sets the "cvm_host_key" field if the given value is not nil.
+func (_u *NodeUpdateOne) SetNillableCvmHostKey(v *string) *NodeUpdateOne {
+	if v != nil {
+		_u.SetCvmHostKey(*v)
+	}
+	return _u
+}
+
+// ClearCvmHostKey clears the value of the "cvm_host_key" field.
+func (_u *NodeUpdateOne) ClearCvmHostKey() *NodeUpdateOne {
+	_u.mutation.ClearCvmHostKey()
+	return _u
+}
+
 // SetBootID sets the "boot_id" field.
 func (_u *NodeUpdateOne) SetBootID(v string) *NodeUpdateOne {
 	_u.mutation.SetBootID(v)
@@ -1351,6 +1414,20 @@ func (_u *NodeUpdateOne) SetProtectNote(v string) *NodeUpdateOne {
 func (_u *NodeUpdateOne) SetNillableProtectNote(v *string) *NodeUpdateOne {
 	if v != nil {
 		_u.SetProtectNote(*v)
+	}
+	return _u
+}
+
+// SetClustered sets the "clustered" field.
+func (_u *NodeUpdateOne) SetClustered(v bool) *NodeUpdateOne {
+	_u.mutation.SetClustered(v)
+	return _u
+}
+
+// SetNillableClustered sets the "clustered" field if the given value is not nil.
+func (_u *NodeUpdateOne) SetNillableClustered(v *bool) *NodeUpdateOne {
+	if v != nil {
+		_u.SetClustered(*v)
 	}
 	return _u
 }
@@ -1741,6 +1818,12 @@ func (_u *NodeUpdateOne) sqlSave(ctx context.Context) (_node *Node, err error) {
 	if _u.mutation.SSHHostKeyCleared() {
 		_spec.ClearField(node.FieldSSHHostKey, field.TypeString)
 	}
+	if value, ok := _u.mutation.CvmHostKey(); ok {
+		_spec.SetField(node.FieldCvmHostKey, field.TypeString, value)
+	}
+	if _u.mutation.CvmHostKeyCleared() {
+		_spec.ClearField(node.FieldCvmHostKey, field.TypeString)
+	}
 	if value, ok := _u.mutation.BootID(); ok {
 		_spec.SetField(node.FieldBootID, field.TypeString, value)
 	}
@@ -1761,6 +1844,9 @@ func (_u *NodeUpdateOne) sqlSave(ctx context.Context) (_node *Node, err error) {
 	}
 	if value, ok := _u.mutation.ProtectNote(); ok {
 		_spec.SetField(node.FieldProtectNote, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.Clustered(); ok {
+		_spec.SetField(node.FieldClustered, field.TypeBool, value)
 	}
 	if value, ok := _u.mutation.Stale(); ok {
 		_spec.SetField(node.FieldStale, field.TypeBool, value)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/slipwayhq/slipway/ent/bulkitem"
 	"github.com/slipwayhq/slipway/ent/bulkoperation"
+	"github.com/slipwayhq/slipway/ent/cluster"
+	"github.com/slipwayhq/slipway/ent/clustermember"
 	"github.com/slipwayhq/slipway/ent/deployment"
 	"github.com/slipwayhq/slipway/ent/deploymentbatch"
 	"github.com/slipwayhq/slipway/ent/deploymentevent"
@@ -73,50 +75,90 @@ func init() {
 	bulkoperationDescUpdatedAt := bulkoperationFields[16].Descriptor()
 	// bulkoperation.DefaultUpdatedAt holds the default value on creation for the updated_at field.
 	bulkoperation.DefaultUpdatedAt = bulkoperationDescUpdatedAt.Default.(func() time.Time)
+	clusterFields := schema.Cluster{}.Fields()
+	_ = clusterFields
+	// clusterDescSkipDiscovery is the schema descriptor for skip_discovery field.
+	clusterDescSkipDiscovery := clusterFields[8].Descriptor()
+	// cluster.DefaultSkipDiscovery holds the default value on creation for the skip_discovery field.
+	cluster.DefaultSkipDiscovery = clusterDescSkipDiscovery.Default.(bool)
+	// clusterDescRequestHash is the schema descriptor for request_hash field.
+	clusterDescRequestHash := clusterFields[14].Descriptor()
+	// cluster.DefaultRequestHash holds the default value on creation for the request_hash field.
+	cluster.DefaultRequestHash = clusterDescRequestHash.Default.(string)
+	// clusterDescVersion is the schema descriptor for version field.
+	clusterDescVersion := clusterFields[15].Descriptor()
+	// cluster.DefaultVersion holds the default value on creation for the version field.
+	cluster.DefaultVersion = clusterDescVersion.Default.(int)
+	// clusterDescCreatedAt is the schema descriptor for created_at field.
+	clusterDescCreatedAt := clusterFields[16].Descriptor()
+	// cluster.DefaultCreatedAt holds the default value on creation for the created_at field.
+	cluster.DefaultCreatedAt = clusterDescCreatedAt.Default.(func() time.Time)
+	// clusterDescUpdatedAt is the schema descriptor for updated_at field.
+	clusterDescUpdatedAt := clusterFields[17].Descriptor()
+	// cluster.DefaultUpdatedAt holds the default value on creation for the updated_at field.
+	cluster.DefaultUpdatedAt = clusterDescUpdatedAt.Default.(func() time.Time)
+	// clusterDescCleanupBy is the schema descriptor for cleanup_by field.
+	clusterDescCleanupBy := clusterFields[20].Descriptor()
+	// cluster.DefaultCleanupBy holds the default value on creation for the cleanup_by field.
+	cluster.DefaultCleanupBy = clusterDescCleanupBy.Default.(string)
+	clustermemberFields := schema.ClusterMember{}.Fields()
+	_ = clustermemberFields
+	// clustermemberDescNote is the schema descriptor for note field.
+	clustermemberDescNote := clustermemberFields[5].Descriptor()
+	// clustermember.DefaultNote holds the default value on creation for the note field.
+	clustermember.DefaultNote = clustermemberDescNote.Default.(string)
+	// clustermemberDescAddedAt is the schema descriptor for added_at field.
+	clustermemberDescAddedAt := clustermemberFields[6].Descriptor()
+	// clustermember.DefaultAddedAt holds the default value on creation for the added_at field.
+	clustermember.DefaultAddedAt = clustermemberDescAddedAt.Default.(func() time.Time)
+	// clustermemberDescUpdatedAt is the schema descriptor for updated_at field.
+	clustermemberDescUpdatedAt := clustermemberFields[7].Descriptor()
+	// clustermember.DefaultUpdatedAt holds the default value on creation for the updated_at field.
+	clustermember.DefaultUpdatedAt = clustermemberDescUpdatedAt.Default.(func() time.Time)
 	deploymentFields := schema.Deployment{}.Fields()
 	_ = deploymentFields
 	// deploymentDescAttempt is the schema descriptor for attempt field.
-	deploymentDescAttempt := deploymentFields[4].Descriptor()
+	deploymentDescAttempt := deploymentFields[5].Descriptor()
 	// deployment.DefaultAttempt holds the default value on creation for the attempt field.
 	deployment.DefaultAttempt = deploymentDescAttempt.Default.(int)
 	// deploymentDescKind is the schema descriptor for kind field.
-	deploymentDescKind := deploymentFields[5].Descriptor()
+	deploymentDescKind := deploymentFields[6].Descriptor()
 	// deployment.DefaultKind holds the default value on creation for the kind field.
 	deployment.DefaultKind = deploymentDescKind.Default.(string)
 	// deploymentDescMaintenance is the schema descriptor for maintenance field.
-	deploymentDescMaintenance := deploymentFields[11].Descriptor()
+	deploymentDescMaintenance := deploymentFields[12].Descriptor()
 	// deployment.DefaultMaintenance holds the default value on creation for the maintenance field.
 	deployment.DefaultMaintenance = deploymentDescMaintenance.Default.(bool)
 	// deploymentDescSequence is the schema descriptor for sequence field.
-	deploymentDescSequence := deploymentFields[13].Descriptor()
+	deploymentDescSequence := deploymentFields[14].Descriptor()
 	// deployment.DefaultSequence holds the default value on creation for the sequence field.
 	deployment.DefaultSequence = deploymentDescSequence.Default.(int)
 	// deploymentDescResumePhase is the schema descriptor for resume_phase field.
-	deploymentDescResumePhase := deploymentFields[14].Descriptor()
+	deploymentDescResumePhase := deploymentFields[15].Descriptor()
 	// deployment.DefaultResumePhase holds the default value on creation for the resume_phase field.
 	deployment.DefaultResumePhase = deploymentDescResumePhase.Default.(string)
 	// deploymentDescBoots is the schema descriptor for boots field.
-	deploymentDescBoots := deploymentFields[15].Descriptor()
+	deploymentDescBoots := deploymentFields[16].Descriptor()
 	// deployment.DefaultBoots holds the default value on creation for the boots field.
 	deployment.DefaultBoots = deploymentDescBoots.Default.(int)
 	// deploymentDescReboots is the schema descriptor for reboots field.
-	deploymentDescReboots := deploymentFields[16].Descriptor()
+	deploymentDescReboots := deploymentFields[17].Descriptor()
 	// deployment.DefaultReboots holds the default value on creation for the reboots field.
 	deployment.DefaultReboots = deploymentDescReboots.Default.(int)
 	// deploymentDescRequestHash is the schema descriptor for request_hash field.
-	deploymentDescRequestHash := deploymentFields[20].Descriptor()
+	deploymentDescRequestHash := deploymentFields[21].Descriptor()
 	// deployment.DefaultRequestHash holds the default value on creation for the request_hash field.
 	deployment.DefaultRequestHash = deploymentDescRequestHash.Default.(string)
 	// deploymentDescVersion is the schema descriptor for version field.
-	deploymentDescVersion := deploymentFields[28].Descriptor()
+	deploymentDescVersion := deploymentFields[29].Descriptor()
 	// deployment.DefaultVersion holds the default value on creation for the version field.
 	deployment.DefaultVersion = deploymentDescVersion.Default.(int)
 	// deploymentDescCreatedAt is the schema descriptor for created_at field.
-	deploymentDescCreatedAt := deploymentFields[29].Descriptor()
+	deploymentDescCreatedAt := deploymentFields[30].Descriptor()
 	// deployment.DefaultCreatedAt holds the default value on creation for the created_at field.
 	deployment.DefaultCreatedAt = deploymentDescCreatedAt.Default.(func() time.Time)
 	// deploymentDescUpdatedAt is the schema descriptor for updated_at field.
-	deploymentDescUpdatedAt := deploymentFields[30].Descriptor()
+	deploymentDescUpdatedAt := deploymentFields[31].Descriptor()
 	// deployment.DefaultUpdatedAt holds the default value on creation for the updated_at field.
 	deployment.DefaultUpdatedAt = deploymentDescUpdatedAt.Default.(func() time.Time)
 	deploymentbatchFields := schema.DeploymentBatch{}.Fields()
@@ -182,35 +224,39 @@ func init() {
 	// node.DefaultState holds the default value on creation for the state field.
 	node.DefaultState = nodeDescState.Default.(string)
 	// nodeDescProtected is the schema descriptor for protected field.
-	nodeDescProtected := nodeFields[21].Descriptor()
+	nodeDescProtected := nodeFields[22].Descriptor()
 	// node.DefaultProtected holds the default value on creation for the protected field.
 	node.DefaultProtected = nodeDescProtected.Default.(bool)
 	// nodeDescProtectNote is the schema descriptor for protect_note field.
-	nodeDescProtectNote := nodeFields[22].Descriptor()
+	nodeDescProtectNote := nodeFields[23].Descriptor()
 	// node.DefaultProtectNote holds the default value on creation for the protect_note field.
 	node.DefaultProtectNote = nodeDescProtectNote.Default.(string)
+	// nodeDescClustered is the schema descriptor for clustered field.
+	nodeDescClustered := nodeFields[24].Descriptor()
+	// node.DefaultClustered holds the default value on creation for the clustered field.
+	node.DefaultClustered = nodeDescClustered.Default.(bool)
 	// nodeDescStale is the schema descriptor for stale field.
-	nodeDescStale := nodeFields[23].Descriptor()
+	nodeDescStale := nodeFields[25].Descriptor()
 	// node.DefaultStale holds the default value on creation for the stale field.
 	node.DefaultStale = nodeDescStale.Default.(bool)
 	// nodeDescLate is the schema descriptor for late field.
-	nodeDescLate := nodeFields[24].Descriptor()
+	nodeDescLate := nodeFields[26].Descriptor()
 	// node.DefaultLate holds the default value on creation for the late field.
 	node.DefaultLate = nodeDescLate.Default.(bool)
 	// nodeDescVersion is the schema descriptor for version field.
-	nodeDescVersion := nodeFields[25].Descriptor()
+	nodeDescVersion := nodeFields[27].Descriptor()
 	// node.DefaultVersion holds the default value on creation for the version field.
 	node.DefaultVersion = nodeDescVersion.Default.(int)
 	// nodeDescChangedPosition is the schema descriptor for changed_position field.
-	nodeDescChangedPosition := nodeFields[26].Descriptor()
+	nodeDescChangedPosition := nodeFields[28].Descriptor()
 	// node.DefaultChangedPosition holds the default value on creation for the changed_position field.
 	node.DefaultChangedPosition = nodeDescChangedPosition.Default.(int64)
 	// nodeDescCreatedAt is the schema descriptor for created_at field.
-	nodeDescCreatedAt := nodeFields[28].Descriptor()
+	nodeDescCreatedAt := nodeFields[30].Descriptor()
 	// node.DefaultCreatedAt holds the default value on creation for the created_at field.
 	node.DefaultCreatedAt = nodeDescCreatedAt.Default.(func() time.Time)
 	// nodeDescUpdatedAt is the schema descriptor for updated_at field.
-	nodeDescUpdatedAt := nodeFields[29].Descriptor()
+	nodeDescUpdatedAt := nodeFields[31].Descriptor()
 	// node.DefaultUpdatedAt holds the default value on creation for the updated_at field.
 	node.DefaultUpdatedAt = nodeDescUpdatedAt.Default.(func() time.Time)
 	nodetombstoneFields := schema.NodeTombstone{}.Fields()

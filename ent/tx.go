@@ -18,6 +18,10 @@ type Tx struct {
 	BulkItem *BulkItemClient
 	// BulkOperation is the client for interacting with the BulkOperation builders.
 	BulkOperation *BulkOperationClient
+	// Cluster is the client for interacting with the Cluster builders.
+	Cluster *ClusterClient
+	// ClusterMember is the client for interacting with the ClusterMember builders.
+	ClusterMember *ClusterMemberClient
 	// Deployment is the client for interacting with the Deployment builders.
 	Deployment *DeploymentClient
 	// DeploymentBatch is the client for interacting with the DeploymentBatch builders.
@@ -181,6 +185,8 @@ func (tx *Tx) Client() *Client {
 func (tx *Tx) init() {
 	tx.BulkItem = NewBulkItemClient(tx.config)
 	tx.BulkOperation = NewBulkOperationClient(tx.config)
+	tx.Cluster = NewClusterClient(tx.config)
+	tx.ClusterMember = NewClusterMemberClient(tx.config)
 	tx.Deployment = NewDeploymentClient(tx.config)
 	tx.DeploymentBatch = NewDeploymentBatchClient(tx.config)
 	tx.DeploymentEvent = NewDeploymentEventClient(tx.config)

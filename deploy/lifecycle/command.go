@@ -70,6 +70,7 @@ type NewDeployment struct {
 	Name           string
 	Spec           deploy.Spec
 	ClusterName    string
+	ClusterID      int64 // of the cluster that it is to become a member of; 0 = none, or the one that its node belongs to already
 	Labels         map[string]string
 	Maintenance    bool
 	IdempotencyKey string
@@ -141,6 +142,7 @@ type NodeFacts struct {
 	SSHHostKey   string
 	SSHPort      int
 	BootID       string
+	CVMHostKey   string // of the controller VM's SSH server
 }
 
 // BootRequest is a machine that asks what to boot.

@@ -42,13 +42,22 @@ func (tx *Tx) LearnFor(deploymentID int64, f NodeFacts) error {
 	return tx.Learn(f)
 }
 
-// guests records the addresses of what runs on the node.
+// guests records what is known of what runs on the node: the addresses of its
+// hypervisor and its controller VM, and the latter's host key.
 func (tx *Tx) guests(n *nodeRow, f NodeFacts) error {
-	if f.AHVIP == "" && f.CVMIP == "" {
+	if f.AHVIP == "" && f.CVMIP == "" && f.CVMHostKey == "" {
 		return nil
 	}
 	n.dirty = true
-	return tx.exec("recording guest addresses", `UPDATE nodes SET ahv_ip = COALESCE($1, ahv_ip), cvm_ip = COALESCE($2, cvm_ip) WHERE id = $3`, nullText(f.AHVIP), nullText(f.CVMIP), n.id)
+	return tx.exec("recording what runs on a node", `UPDATE nodes SET ahv_ip = COALESCE($1, ahv_ip), cvm_ip = COALESCE($2, cvm_ip), cvm_host_key = COALESCE($3, cvm_host_key) WHERE id = $4`,
+		nullText(f.AHVIP), nullText(f.CVMIP), nullText(f.CVMHostKey), n.id)
+}
+
+// forgetLogins drops what the machine said of its logins: the next install has
+// other keys.
+func (tx *Tx) forgetLogins(n *nodeRow) error {
+	n.hostKey, n.bootID, n.sshPort, n.dirty = sql.NullString{}, sql.NullString{}, sql.NullInt64{}, true
+	return tx.exec("forgetting a controller VM's key", `UPDATE nodes SET cvm_host_key = NULL WHERE id = $1 AND cvm_host_key IS NOT NULL`, n.id)
 }
 
 // vacate forgets the machine of a node that was cleaned up. A machine in a
@@ -60,7 +69,7 @@ func (tx *Tx) vacate(n *nodeRow) error {
 		n.mac, n.macs, n.lists = none, []string{}, true
 	}
 	n.dirty = true
-	return tx.exec("forgetting guest addresses", `UPDATE nodes SET ahv_ip = NULL, cvm_ip = NULL WHERE id = $1`, n.id)
+	return tx.exec("forgetting guest addresses", `UPDATE nodes SET ahv_ip = NULL, cvm_ip = NULL, cvm_host_key = NULL WHERE id = $1`, n.id)
 }
 
 func (tx *Tx) facts(n *nodeRow, f NodeFacts) {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -220,19 +221,40 @@ func (tx *Tx) target(in NewDeployment) (*nodeRow, error) {
 	return tx.insertNode(in.Name, in.Spec.Provider, in.Spec.ServerProfile, in.Spec.ManagementIP, in.Spec.Serial, macs, in.ClusterName, in.Labels)
 }
 
+// clusterOf is the cluster that a deployment of the node is for: the one that is
+// asked for, or the one whose member the node is.
+func (tx *Tx) clusterOf(n *nodeRow, asked int64) (sql.NullInt64, error) {
+	cluster := sql.NullInt64{Int64: asked, Valid: asked != 0}
+	if cluster.Valid || !n.current.Valid {
+		return cluster, nil
+	}
+	err := tx.sql.QueryRowContext(tx.ctx, `SELECT cluster_id FROM cluster_members WHERE node_id = $1 AND state IN ('member', 'late')`, n.id).Scan(&cluster)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return cluster, fmt.Errorf("lifecycle: looking for the cluster of %s: %w", n.name, err)
+	}
+	return cluster, nil
+}
+
 func (tx *Tx) insertDeployment(n *nodeRow, in NewDeployment, batch sql.NullInt64, hash, kind string) (Deployed, error) {
 	out := Deployed{NodeID: n.id}
+	cluster, err := tx.clusterOf(n, in.ClusterID)
+	if err != nil {
+		return out, err
+	}
 	skip := tx.w.opts.Skip(in.Spec)
+	if cluster.Valid {
+		skip = slices.DeleteFunc(skip, func(k phase.Key) bool { return k == phase.ClusterFormation })
+	}
 	config, err := json.Marshal(in.Spec)
 	if err != nil {
 		return out, fmt.Errorf("lifecycle: encoding the spec: %w", err)
 	}
 	err = tx.sql.QueryRowContext(tx.ctx, `INSERT INTO deployments (node_id, batch_id, number, attempt, state, phase, phase_status, provider, skip_phases, maintenance, config,
-		sequence, boots, reboots, requested_by_kind, requested_by, idempotency_key, request_hash, version, created_at, updated_at, kind)
-		VALUES ($1, $2, (SELECT COALESCE(MAX(number),0)+1 FROM deployments WHERE node_id=$1), 1, 'queued', $3, 'waiting', $4, $5, $6, $7, 0, 0, 0, $8, $9, $10, $11, 1, $12, $12, $13)
+		sequence, boots, reboots, requested_by_kind, requested_by, idempotency_key, request_hash, version, created_at, updated_at, kind, cluster_id)
+		VALUES ($1, $2, (SELECT COALESCE(MAX(number),0)+1 FROM deployments WHERE node_id=$1), 1, 'queued', $3, 'waiting', $4, $5, $6, $7, 0, 0, 0, $8, $9, $10, $11, 1, $12, $12, $13, $14)
 		RETURNING id, number`,
 		n.id, batch, phase.First(in.Spec.Provider), in.Spec.Provider, mustJSON(skip), in.Maintenance, string(config),
-		string(in.Actor.Kind), in.Actor.Name, nullText(in.IdempotencyKey), hash, tx.at, kind).Scan(&out.DeploymentID, &out.Number)
+		string(in.Actor.Kind), in.Actor.Name, nullText(in.IdempotencyKey), hash, tx.at, kind, nullInt(cluster)).Scan(&out.DeploymentID, &out.Number)
 	if err != nil {
 		return out, fmt.Errorf("lifecycle: inserting a deployment: %w", err)
 	}

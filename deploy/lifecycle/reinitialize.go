@@ -72,8 +72,7 @@ func (tx *Tx) reinitialize(in Reinitialize) (out Deployed, err error) {
 	if err != nil {
 		return out, err
 	}
-	n.hostKey, n.bootID, n.sshPort = sql.NullString{}, sql.NullString{}, sql.NullInt64{}
-	return out, tx.handOver(n, out.DeploymentID)
+	return out, errors.Join(tx.forgetLogins(n), tx.handOver(n, out.DeploymentID))
 }
 
 // handOver lets a deployment hold all that the node has.

@@ -98,11 +98,13 @@ func (tx *Tx) Report(r Report) (*Receipt, error) {
 		}
 		e := tx.event(d, v.At, r.Status, r, hash)
 		e.outcome = Step
-		tx.learn(n, r)
 		tx.show(n)
-		return tx.receipt(d, e, v.AlreadyPassed), nil
+		return tx.receipt(d, e, v.AlreadyPassed), tx.learn(n, r)
 	default:
 		receipt := tx.accept(d, n, r, hash, v)
+		if err := tx.learn(n, r); err != nil {
+			return nil, err
+		}
 		if d.state == phase.CleanedUp {
 			return receipt, tx.vacate(n)
 		}
@@ -190,7 +192,6 @@ func (tx *Tx) accept(d *depRow, n *nodeRow, r Report, hash string, v phase.Verdi
 	if r.As == phase.ByMachine {
 		tx.seen(n, tx.at)
 	}
-	tx.learn(n, r)
 	tx.mirror(d, n)
 	tx.wakeWorkflow(d)
 	return tx.receipt(d, reported, false)
@@ -335,20 +336,23 @@ func (tx *Tx) enqueue(d *depRow) {
 }
 
 // learn takes what a machine says of itself at the end of its install.
-func (tx *Tx) learn(n *nodeRow, r Report) {
+func (tx *Tx) learn(n *nodeRow, r Report) error {
 	if r.ServerStatus != "" && r.As == phase.ByWorkflow {
 		n.serverStatus = sql.NullString{String: r.ServerStatus, Valid: true}
 	}
 	if r.As != phase.ByMachine || r.Phase != phase.PostInstall || r.Status != phase.Success || len(r.Details) == 0 {
-		return
+		return nil
 	}
 	var said struct {
 		HostKey string `json:"ssh_host_key"`
 		BootID  string `json:"boot_id"`
 		Port    int    `json:"ssh_port"`
+		CVM     string `json:"cvm_ssh_host_key"`
 	}
 	if json.Unmarshal(r.Details, &said) != nil {
-		return // details are free-form; what is not ours to read is still recorded
+		return nil // details are free-form; what is not ours to read is still recorded
 	}
-	tx.facts(n, NodeFacts{SSHHostKey: said.HostKey, BootID: said.BootID, SSHPort: said.Port})
+	f := NodeFacts{SSHHostKey: said.HostKey, BootID: said.BootID, SSHPort: said.Port, CVMHostKey: said.CVM}
+	tx.facts(n, f)
+	return tx.guests(n, f)
 }

@@ -260,7 +260,7 @@ func (tx *Tx) free() error {
 	}
 	n := 0
 	for _, d := range tx.deps {
-		if d.provider != deploy.ProviderScript && held(d.was.state) && !held(d.state) {
+		if d.provider != deploy.ProviderScript && held(d.was.state, d.was.phase) && !held(d.state, d.phase) {
 			n++
 		}
 	}
@@ -276,8 +276,11 @@ func (tx *Tx) free() error {
 	return nil
 }
 
-// held reports whether a deployment in this state holds a slot.
-func held(state string) bool { return phase.Active(state) && state != phase.Queued }
+// held reports whether a deployment in this state and phase holds a slot. One
+// that waits for its cluster does not.
+func held(state, key string) bool {
+	return phase.Active(state) && state != phase.Queued && key != phase.ClusterFormation
+}
 
 // takePositions moves the stream counter and gives the newest position. On
 // PostgreSQL the move is staged, and positions count from 0 backwards until

@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -128,7 +127,11 @@ func (tx *Tx) retry(c Retry) (*Receipt, error) {
 			d.resume = ""
 		}
 	}
-	n.hostKey, n.bootID, n.sshPort = forgetLogin(n, d.provider, start)
+	if phase.Before(d.provider, start, phase.ClusterFormation) {
+		if err := tx.forgetLogins(n); err != nil {
+			return nil, err
+		}
+	}
 	tx.move(d, phase.Move{Phase: enter, Enter: true, Status: phase.Waiting}, "", nil)
 	message := fmt.Sprintf("attempt %d begins at %s", d.attempt, start)
 	if asked := firstNonEmpty(c.FromPhase, failed); asked != start {
@@ -144,15 +147,6 @@ func (tx *Tx) retry(c Retry) (*Receipt, error) {
 	tx.mirror(d, n)
 	tx.wakeWorkflow(d)
 	return tx.receipt(d, e, false), nil
-}
-
-// forgetLogin drops what the machine said of its login if it will be installed
-// anew: the next install has other keys.
-func forgetLogin(n *nodeRow, provider, start string) (key, boot sql.NullString, port sql.NullInt64) {
-	if phase.Before(provider, start, phase.ClusterFormation) {
-		return key, boot, port
-	}
-	return n.hostKey, n.bootID, n.sshPort
 }
 
 func (tx *Tx) cancel(c Cancel) (*Receipt, error) {
@@ -225,12 +219,17 @@ func active(d *depRow, n *nodeRow) error {
 	return &deploy.Error{Code: deploy.CodeRunActive, Message: fmt.Sprintf("deployment #%d of %s is %s", d.number, n.name, d.state), Hint: "wait for its end, or cancel it"}
 }
 
-// unprotected refuses what would destroy a node that is held.
+// unprotected refuses what would destroy a node that is held, or whose disks are
+// a part of a running cluster's.
 func (tx *Tx) unprotected(n *nodeRow) error {
-	var held bool
-	var note string
-	if err := tx.sql.QueryRowContext(tx.ctx, `SELECT protected, protect_note FROM nodes WHERE id = $1`, n.id).Scan(&held, &note); err != nil {
+	var held, clustered bool
+	var note, cluster string
+	err := tx.sql.QueryRowContext(tx.ctx, `SELECT protected, protect_note, clustered, COALESCE(cluster_name, '') FROM nodes WHERE id = $1`, n.id).Scan(&held, &note, &clustered, &cluster)
+	if err != nil {
 		return fmt.Errorf("lifecycle: reading the protection of node %d: %w", n.id, err)
+	}
+	if clustered {
+		return &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("%s is a member of the cluster %s, which would lose what it has on this node's disks", n.name, cluster), Hint: "clean up the cluster"}
 	}
 	if !held {
 		return nil

@@ -36,7 +36,7 @@ type ActionFacts struct {
 	Open         Key    // the open phase
 	ProbeClass   string // how the last attempt to reach the host ended, as far as it is known
 	Current      bool   // the deployment is its node's current one
-	Protected    bool   // the node is held: it is neither released nor installed anew
+	Protected    bool   // the node is held, or is a member of a formed cluster: it is neither released nor installed anew
 }
 
 // AllowedActions lists what may be asked of a deployment now. The list is

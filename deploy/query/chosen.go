@@ -83,7 +83,7 @@ func (f *Fleet) candidates(ctx context.Context, ids []int64) ([]Candidate, error
 	for i, d := range rows {
 		of[i] = d.NodeID
 	}
-	holders, err := f.read.Node.Query().Where(node.IDIn(unique(of)...)).Select(node.FieldProtected, node.FieldCurrentDeploymentID).All(ctx)
+	holders, err := f.read.Node.Query().Where(node.IDIn(unique(of)...)).Select(node.FieldProtected, node.FieldClustered, node.FieldCurrentDeploymentID).All(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read nodes of chosen deployments: %w", err)
 	}
@@ -96,7 +96,7 @@ func (f *Fleet) candidates(ctx context.Context, ids []int64) ([]Candidate, error
 		}
 		out = append(out, Candidate{DeploymentID: d.ID, NodeID: d.NodeID, Facts: phase.ActionFacts{
 			Provider: d.Provider, State: d.State, FailurePhase: deref(d.FailurePhase), FailureCode: deref(d.FailureCode), Open: d.Phase,
-			Current: n.CurrentDeploymentID != nil && *n.CurrentDeploymentID == d.ID, Protected: n.Protected,
+			Current: n.CurrentDeploymentID != nil && *n.CurrentDeploymentID == d.ID, Protected: n.Protected || n.Clustered,
 		}})
 	}
 	return out, nil

@@ -23,8 +23,10 @@ const runs = `state IN ('running', 'canceling', 'cleaning_up')`
 
 // holdsSlot is the SQL of the deployments that have a slot. Hosts that the
 // deployment script configures need none: nothing is ordered for them, and one
-// script runs at a time anyway.
-const holdsSlot = runs + ` AND provider <> 'script'`
+// script runs at a time anyway. One that waits for its cluster has given its
+// slot back, or clusters that wait for their last nodes could keep these from
+// ever beginning.
+const holdsSlot = runs + ` AND provider <> 'script' AND phase <> 'cluster_formation'`
 
 // mayBegin is the SQL of the queued deployments q that nothing but a slot keeps
 // from beginning: not those whose batch is full. A batch is full only if some

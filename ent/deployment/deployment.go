@@ -18,6 +18,8 @@ const (
 	FieldNodeID = "node_id"
 	// FieldBatchID holds the string denoting the batch_id field in the database.
 	FieldBatchID = "batch_id"
+	// FieldClusterID holds the string denoting the cluster_id field in the database.
+	FieldClusterID = "cluster_id"
 	// FieldNumber holds the string denoting the number field in the database.
 	FieldNumber = "number"
 	// FieldAttempt holds the string denoting the attempt field in the database.
@@ -123,6 +125,7 @@ var Columns = []string{
 	FieldID,
 	FieldNodeID,
 	FieldBatchID,
+	FieldClusterID,
 	FieldNumber,
 	FieldAttempt,
 	FieldKind,
@@ -206,6 +209,11 @@ func ByNodeID(opts ...sql.OrderTermOption) OrderOption {
 // ByBatchID orders the results by the batch_id field.
 func ByBatchID(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldBatchID, opts...).ToFunc()
+}
+
+// ByClusterID orders the results by the cluster_id field.
+func ByClusterID(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldClusterID, opts...).ToFunc()
 }
 
 // ByNumber orders the results by the number field.

@@ -65,6 +65,11 @@ func BatchID(v int64) predicate.Deployment {
 	return predicate.Deployment(sql.FieldEQ(FieldBatchID, v))
 }
 
+// ClusterID applies equality check predicate on the "cluster_id" field. It's identical to ClusterIDEQ.
+func ClusterID(v int64) predicate.Deployment {
+	return predicate.Deployment(sql.FieldEQ(FieldClusterID, v))
+}
+
 // Number applies equality check predicate on the "number" field. It's identical to NumberEQ.
 func Number(v int) predicate.Deployment {
 	return predicate.Deployment(sql.FieldEQ(FieldNumber, v))
@@ -253,6 +258,56 @@ func BatchIDIsNil() predicate.Deployment {
 // BatchIDNotNil applies the NotNil predicate on the "batch_id" field.
 func BatchIDNotNil() predicate.Deployment {
 	return predicate.Deployment(sql.FieldNotNull(FieldBatchID))
+}
+
+// ClusterIDEQ applies the EQ predicate on the "cluster_id" field.
+func ClusterIDEQ(v int64) predicate.Deployment {
+	return predicate.Deployment(sql.FieldEQ(FieldClusterID, v))
+}
+
+// ClusterIDNEQ applies the NEQ predicate on the "cluster_id" field.
+func ClusterIDNEQ(v int64) predicate.Deployment {
+	return predicate.Deployment(sql.FieldNEQ(FieldClusterID, v))
+}
+
+// ClusterIDIn applies the In predicate on the "cluster_id" field.
+func ClusterIDIn(vs ...int64) predicate.Deployment {
+	return predicate.Deployment(sql.FieldIn(FieldClusterID, vs...))
+}
+
+// ClusterIDNotIn applies the NotIn predicate on the "cluster_id" field.
+func ClusterIDNotIn(vs ...int64) predicate.Deployment {
+	return predicate.Deployment(sql.FieldNotIn(FieldClusterID, vs...))
+}
+
+// ClusterIDGT applies the GT predicate on the "cluster_id" field.
+func ClusterIDGT(v int64) predicate.Deployment {
+	return predicate.Deployment(sql.FieldGT(FieldClusterID, v))
+}
+
+// ClusterIDGTE applies the GTE predicate on the "cluster_id" field.
+func ClusterIDGTE(v int64) predicate.Deployment {
+	return predicate.Deployment(sql.FieldGTE(FieldClusterID, v))
+}
+
+// ClusterIDLT applies the LT predicate on the "cluster_id" field.
+func ClusterIDLT(v int64) predicate.Deployment {
+	return predicate.Deployment(sql.FieldLT(FieldClusterID, v))
+}
+
+// ClusterIDLTE applies the LTE predicate on the "cluster_id" field.
+func ClusterIDLTE(v int64) predicate.Deployment {
+	return predicate.Deployment(sql.FieldLTE(FieldClusterID, v))
+}
+
+// ClusterIDIsNil applies the IsNil predicate on the "cluster_id" field.
+func ClusterIDIsNil() predicate.Deployment {
+	return predicate.Deployment(sql.FieldIsNull(FieldClusterID))
+}
+
+// ClusterIDNotNil applies the NotNil predicate on the "cluster_id" field.
+func ClusterIDNotNil() predicate.Deployment {
+	return predicate.Deployment(sql.FieldNotNull(FieldClusterID))
 }
 
 // NumberEQ applies the EQ predicate on the "number" field.

@@ -91,9 +91,101 @@ var (
 			},
 		},
 	}
+	// ClustersColumns holds the columns for the "clusters" table.
+	ClustersColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeInt64, Increment: true},
+		{Name: "identity", Type: field.TypeString, Unique: true},
+		{Name: "name", Type: field.TypeString},
+		{Name: "type", Type: field.TypeString},
+		{Name: "redundancy_factor", Type: field.TypeInt},
+		{Name: "vip", Type: field.TypeString, Nullable: true},
+		{Name: "dns_servers", Type: field.TypeJSON, Nullable: true},
+		{Name: "ntp_servers", Type: field.TypeJSON, Nullable: true},
+		{Name: "skip_discovery", Type: field.TypeBool, Default: false},
+		{Name: "formation", Type: field.TypeJSON, Nullable: true},
+		{Name: "health", Type: field.TypeJSON, Nullable: true},
+		{Name: "requested_by_kind", Type: field.TypeString},
+		{Name: "requested_by", Type: field.TypeString},
+		{Name: "idempotency_key", Type: field.TypeString, Nullable: true},
+		{Name: "request_hash", Type: field.TypeString, Default: ""},
+		{Name: "version", Type: field.TypeInt, Default: 1},
+		{Name: "created_at", Type: field.TypeTime},
+		{Name: "updated_at", Type: field.TypeTime},
+		{Name: "formed_at", Type: field.TypeTime, Nullable: true},
+		{Name: "cleanup_at", Type: field.TypeTime, Nullable: true},
+		{Name: "cleanup_by", Type: field.TypeString, Default: ""},
+	}
+	// ClustersTable holds the schema information for the "clusters" table.
+	ClustersTable = &schema.Table{
+		Name:       "clusters",
+		Columns:    ClustersColumns,
+		PrimaryKey: []*schema.Column{ClustersColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "clusters_one_of_a_name",
+				Unique:  true,
+				Columns: []*schema.Column{ClustersColumns[2]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "cleanup_at IS NULL",
+				},
+			},
+			{
+				Name:    "cluster_requested_by_idempotency_key",
+				Unique:  true,
+				Columns: []*schema.Column{ClustersColumns[12], ClustersColumns[13]},
+			},
+		},
+	}
+	// ClusterMembersColumns holds the columns for the "cluster_members" table.
+	ClusterMembersColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeInt64, Increment: true},
+		{Name: "node_id", Type: field.TypeInt64},
+		{Name: "position", Type: field.TypeInt},
+		{Name: "state", Type: field.TypeString},
+		{Name: "note", Type: field.TypeString, Default: ""},
+		{Name: "added_at", Type: field.TypeTime},
+		{Name: "updated_at", Type: field.TypeTime},
+		{Name: "formed_at", Type: field.TypeTime, Nullable: true},
+		{Name: "cluster_id", Type: field.TypeInt64},
+	}
+	// ClusterMembersTable holds the schema information for the "cluster_members" table.
+	ClusterMembersTable = &schema.Table{
+		Name:       "cluster_members",
+		Columns:    ClusterMembersColumns,
+		PrimaryKey: []*schema.Column{ClusterMembersColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "cluster_members_clusters_members",
+				Columns:    []*schema.Column{ClusterMembersColumns[8]},
+				RefColumns: []*schema.Column{ClustersColumns[0]},
+				OnDelete:   schema.NoAction,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "clustermember_cluster_id_position",
+				Unique:  false,
+				Columns: []*schema.Column{ClusterMembersColumns[8], ClusterMembersColumns[2]},
+			},
+			{
+				Name:    "cluster_members_one_active",
+				Unique:  true,
+				Columns: []*schema.Column{ClusterMembersColumns[1]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "state IN ('member', 'late')",
+				},
+			},
+			{
+				Name:    "clustermember_node_id_id",
+				Unique:  false,
+				Columns: []*schema.Column{ClusterMembersColumns[1], ClusterMembersColumns[0]},
+			},
+		},
+	}
 	// DeploymentsColumns holds the columns for the "deployments" table.
 	DeploymentsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeInt64, Increment: true},
+		{Name: "cluster_id", Type: field.TypeInt64, Nullable: true},
 		{Name: "number", Type: field.TypeInt},
 		{Name: "attempt", Type: field.TypeInt, Default: 1},
 		{Name: "kind", Type: field.TypeString, Default: "install"},
@@ -135,13 +227,13 @@ var (
 		ForeignKeys: []*schema.ForeignKey{
 			{
 				Symbol:     "deployments_deployment_batches_deployments",
-				Columns:    []*schema.Column{DeploymentsColumns[31]},
+				Columns:    []*schema.Column{DeploymentsColumns[32]},
 				RefColumns: []*schema.Column{DeploymentBatchesColumns[0]},
 				OnDelete:   schema.SetNull,
 			},
 			{
 				Symbol:     "deployments_nodes_deployments",
-				Columns:    []*schema.Column{DeploymentsColumns[32]},
+				Columns:    []*schema.Column{DeploymentsColumns[33]},
 				RefColumns: []*schema.Column{NodesColumns[0]},
 				OnDelete:   schema.NoAction,
 			},
@@ -150,12 +242,12 @@ var (
 			{
 				Name:    "deployment_node_id_number",
 				Unique:  true,
-				Columns: []*schema.Column{DeploymentsColumns[32], DeploymentsColumns[1]},
+				Columns: []*schema.Column{DeploymentsColumns[33], DeploymentsColumns[2]},
 			},
 			{
 				Name:    "deployments_one_active",
 				Unique:  true,
-				Columns: []*schema.Column{DeploymentsColumns[32]},
+				Columns: []*schema.Column{DeploymentsColumns[33]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "state IN ('queued', 'running', 'canceling', 'cleaning_up')",
 				},
@@ -163,22 +255,27 @@ var (
 			{
 				Name:    "deployment_requested_by_idempotency_key",
 				Unique:  true,
-				Columns: []*schema.Column{DeploymentsColumns[16], DeploymentsColumns[17]},
+				Columns: []*schema.Column{DeploymentsColumns[17], DeploymentsColumns[18]},
 			},
 			{
 				Name:    "deployment_created_at_id",
 				Unique:  false,
-				Columns: []*schema.Column{DeploymentsColumns[27], DeploymentsColumns[0]},
+				Columns: []*schema.Column{DeploymentsColumns[28], DeploymentsColumns[0]},
 			},
 			{
 				Name:    "deployment_state_finished_at",
 				Unique:  false,
-				Columns: []*schema.Column{DeploymentsColumns[4], DeploymentsColumns[30]},
+				Columns: []*schema.Column{DeploymentsColumns[5], DeploymentsColumns[31]},
+			},
+			{
+				Name:    "deployment_cluster_id_id",
+				Unique:  false,
+				Columns: []*schema.Column{DeploymentsColumns[1], DeploymentsColumns[0]},
 			},
 			{
 				Name:    "deployment_batch_id_state",
 				Unique:  false,
-				Columns: []*schema.Column{DeploymentsColumns[31], DeploymentsColumns[4]},
+				Columns: []*schema.Column{DeploymentsColumns[32], DeploymentsColumns[5]},
 			},
 			{
 				Name:    "deployments_queued",
@@ -307,10 +404,12 @@ var (
 		{Name: "server_id", Type: field.TypeString, Nullable: true},
 		{Name: "server_status", Type: field.TypeString, Nullable: true},
 		{Name: "ssh_host_key", Type: field.TypeString, Nullable: true},
+		{Name: "cvm_host_key", Type: field.TypeString, Nullable: true},
 		{Name: "boot_id", Type: field.TypeString, Nullable: true},
 		{Name: "ssh_port", Type: field.TypeInt, Nullable: true},
 		{Name: "protected", Type: field.TypeBool, Default: false},
 		{Name: "protect_note", Type: field.TypeString, Default: ""},
+		{Name: "clustered", Type: field.TypeBool, Default: false},
 		{Name: "stale", Type: field.TypeBool, Default: false},
 		{Name: "late", Type: field.TypeBool, Default: false},
 		{Name: "version", Type: field.TypeInt, Default: 1},
@@ -348,17 +447,17 @@ var (
 			{
 				Name:    "node_changed_position",
 				Unique:  false,
-				Columns: []*schema.Column{NodesColumns[26]},
+				Columns: []*schema.Column{NodesColumns[28]},
 			},
 			{
 				Name:    "node_created_at_id",
 				Unique:  false,
-				Columns: []*schema.Column{NodesColumns[28], NodesColumns[0]},
+				Columns: []*schema.Column{NodesColumns[30], NodesColumns[0]},
 			},
 			{
 				Name:    "node_updated_at_id",
 				Unique:  false,
-				Columns: []*schema.Column{NodesColumns[29], NodesColumns[0]},
+				Columns: []*schema.Column{NodesColumns[31], NodesColumns[0]},
 			},
 			{
 				Name:    "node_state",
@@ -753,6 +852,8 @@ var (
 	Tables = []*schema.Table{
 		BulkItemsTable,
 		BulkOperationsTable,
+		ClustersTable,
+		ClusterMembersTable,
 		DeploymentsTable,
 		DeploymentBatchesTable,
 		DeploymentHistoryTable,
@@ -778,6 +879,13 @@ func init() {
 	}
 	BulkOperationsTable.Annotation = &entsql.Annotation{
 		Table: "bulk_operations",
+	}
+	ClustersTable.Annotation = &entsql.Annotation{
+		Table: "clusters",
+	}
+	ClusterMembersTable.ForeignKeys[0].RefTable = ClustersTable
+	ClusterMembersTable.Annotation = &entsql.Annotation{
+		Table: "cluster_members",
 	}
 	DeploymentsTable.ForeignKeys[0].RefTable = DeploymentBatchesTable
 	DeploymentsTable.ForeignKeys[1].RefTable = NodesTable

@@ -55,6 +55,14 @@ var checks = map[string]map[string]string{
 	"bulk_items": {
 		"bulk_items_state": "state IN ('waiting', 'running', 'succeeded', 'failed', 'refused', 'skipped')",
 	},
+	"clusters": {
+		"clusters_type":    "type IN ('single_node', 'multi_node')",
+		"clusters_numbers": "redundancy_factor >= 1 AND version >= 1",
+	},
+	"cluster_members": {
+		"cluster_members_state":    "state IN ('member', 'late', 'replaced', 'released')",
+		"cluster_members_position": "position >= 1",
+	},
 	"script_runs": {
 		"script_runs_state": "state IN ('storing', 'running', 'succeeded', 'failed', 'canceled', 'lost')",
 	},

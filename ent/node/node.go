@@ -50,6 +50,8 @@ const (
 	FieldServerStatus = "server_status"
 	// FieldSSHHostKey holds the string denoting the ssh_host_key field in the database.
 	FieldSSHHostKey = "ssh_host_key"
+	// FieldCvmHostKey holds the string denoting the cvm_host_key field in the database.
+	FieldCvmHostKey = "cvm_host_key"
 	// FieldBootID holds the string denoting the boot_id field in the database.
 	FieldBootID = "boot_id"
 	// FieldSSHPort holds the string denoting the ssh_port field in the database.
@@ -58,6 +60,8 @@ const (
 	FieldProtected = "protected"
 	// FieldProtectNote holds the string denoting the protect_note field in the database.
 	FieldProtectNote = "protect_note"
+	// FieldClustered holds the string denoting the clustered field in the database.
+	FieldClustered = "clustered"
 	// FieldStale holds the string denoting the stale field in the database.
 	FieldStale = "stale"
 	// FieldLate holds the string denoting the late field in the database.
@@ -115,10 +119,12 @@ var Columns = []string{
 	FieldServerID,
 	FieldServerStatus,
 	FieldSSHHostKey,
+	FieldCvmHostKey,
 	FieldBootID,
 	FieldSSHPort,
 	FieldProtected,
 	FieldProtectNote,
+	FieldClustered,
 	FieldStale,
 	FieldLate,
 	FieldVersion,
@@ -153,6 +159,8 @@ var (
 	DefaultProtected bool
 	// DefaultProtectNote holds the default value on creation for the "protect_note" field.
 	DefaultProtectNote string
+	// DefaultClustered holds the default value on creation for the "clustered" field.
+	DefaultClustered bool
 	// DefaultStale holds the default value on creation for the "stale" field.
 	DefaultStale bool
 	// DefaultLate holds the default value on creation for the "late" field.
@@ -255,6 +263,11 @@ func BySSHHostKey(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldSSHHostKey, opts...).ToFunc()
 }
 
+// ByCvmHostKey orders the results by the cvm_host_key field.
+func ByCvmHostKey(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldCvmHostKey, opts...).ToFunc()
+}
+
 // ByBootID orders the results by the boot_id field.
 func ByBootID(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldBootID, opts...).ToFunc()
@@ -273,6 +286,11 @@ func ByProtected(opts ...sql.OrderTermOption) OrderOption {
 // ByProtectNote orders the results by the protect_note field.
 func ByProtectNote(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldProtectNote, opts...).ToFunc()
+}
+
+// ByClustered orders the results by the clustered field.
+func ByClustered(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldClustered, opts...).ToFunc()
 }
 
 // ByStale orders the results by the stale field.

@@ -135,6 +135,11 @@ func SSHHostKey(v string) predicate.Node {
 	return predicate.Node(sql.FieldEQ(FieldSSHHostKey, v))
 }
 
+// CvmHostKey applies equality check predicate on the "cvm_host_key" field. It's identical to CvmHostKeyEQ.
+func CvmHostKey(v string) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldCvmHostKey, v))
+}
+
 // BootID applies equality check predicate on the "boot_id" field. It's identical to BootIDEQ.
 func BootID(v string) predicate.Node {
 	return predicate.Node(sql.FieldEQ(FieldBootID, v))
@@ -153,6 +158,11 @@ func Protected(v bool) predicate.Node {
 // ProtectNote applies equality check predicate on the "protect_note" field. It's identical to ProtectNoteEQ.
 func ProtectNote(v string) predicate.Node {
 	return predicate.Node(sql.FieldEQ(FieldProtectNote, v))
+}
+
+// Clustered applies equality check predicate on the "clustered" field. It's identical to ClusteredEQ.
+func Clustered(v bool) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldClustered, v))
 }
 
 // Stale applies equality check predicate on the "stale" field. It's identical to StaleEQ.
@@ -1335,6 +1345,81 @@ func SSHHostKeyContainsFold(v string) predicate.Node {
 	return predicate.Node(sql.FieldContainsFold(FieldSSHHostKey, v))
 }
 
+// CvmHostKeyEQ applies the EQ predicate on the "cvm_host_key" field.
+func CvmHostKeyEQ(v string) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldCvmHostKey, v))
+}
+
+// CvmHostKeyNEQ applies the NEQ predicate on the "cvm_host_key" field.
+func CvmHostKeyNEQ(v string) predicate.Node {
+	return predicate.Node(sql.FieldNEQ(FieldCvmHostKey, v))
+}
+
+// CvmHostKeyIn applies the In predicate on the "cvm_host_key" field.
+func CvmHostKeyIn(vs ...string) predicate.Node {
+	return predicate.Node(sql.FieldIn(FieldCvmHostKey, vs...))
+}
+
+// CvmHostKeyNotIn applies the NotIn predicate on the "cvm_host_key" field.
+func CvmHostKeyNotIn(vs ...string) predicate.Node {
+	return predicate.Node(sql.FieldNotIn(FieldCvmHostKey, vs...))
+}
+
+// CvmHostKeyGT applies the GT predicate on the "cvm_host_key" field.
+func CvmHostKeyGT(v string) predicate.Node {
+	return predicate.Node(sql.FieldGT(FieldCvmHostKey, v))
+}
+
+// CvmHostKeyGTE applies the GTE predicate on the "cvm_host_key" field.
+func CvmHostKeyGTE(v string) predicate.Node {
+	return predicate.Node(sql.FieldGTE(FieldCvmHostKey, v))
+}
+
+// CvmHostKeyLT applies the LT predicate on the "cvm_host_key" field.
+func CvmHostKeyLT(v string) predicate.Node {
+	return predicate.Node(sql.FieldLT(FieldCvmHostKey, v))
+}
+
+// CvmHostKeyLTE applies the LTE predicate on the "cvm_host_key" field.
+func CvmHostKeyLTE(v string) predicate.Node {
+	return predicate.Node(sql.FieldLTE(FieldCvmHostKey, v))
+}
+
+// CvmHostKeyContains applies the Contains predicate on the "cvm_host_key" field.
+func CvmHostKeyContains(v string) predicate.Node {
+	return predicate.Node(sql.FieldContains(FieldCvmHostKey, v))
+}
+
+// CvmHostKeyHasPrefix applies the HasPrefix predicate on the "cvm_host_key" field.
+func CvmHostKeyHasPrefix(v string) predicate.Node {
+	return predicate.Node(sql.FieldHasPrefix(FieldCvmHostKey, v))
+}
+
+// CvmHostKeyHasSuffix applies the HasSuffix predicate on the "cvm_host_key" field.
+func CvmHostKeyHasSuffix(v string) predicate.Node {
+	return predicate.Node(sql.FieldHasSuffix(FieldCvmHostKey, v))
+}
+
+// CvmHostKeyIsNil applies the IsNil predicate on the "cvm_host_key" field.
+func CvmHostKeyIsNil() predicate.Node {
+	return predicate.Node(sql.FieldIsNull(FieldCvmHostKey))
+}
+
+// CvmHostKeyNotNil applies the NotNil predicate on the "cvm_host_key" field.
+func CvmHostKeyNotNil() predicate.Node {
+	return predicate.Node(sql.FieldNotNull(FieldCvmHostKey))
+}
+
+// CvmHostKeyEqualFold applies the EqualFold predicate on the "cvm_host_key" field.
+func CvmHostKeyEqualFold(v string) predicate.Node {
+	return predicate.Node(sql.FieldEqualFold(FieldCvmHostKey, v))
+}
+
+// CvmHostKeyContainsFold applies the ContainsFold predicate on the "cvm_host_key" field.
+func CvmHostKeyContainsFold(v string) predicate.Node {
+	return predicate.Node(sql.FieldContainsFold(FieldCvmHostKey, v))
+}
+
 // BootIDEQ applies the EQ predicate on the "boot_id" field.
 func BootIDEQ(v string) predicate.Node {
 	return predicate.Node(sql.FieldEQ(FieldBootID, v))
@@ -1533,6 +1618,16 @@ func ProtectNoteEqualFold(v string) predicate.Node {
 // ProtectNoteContainsFold applies the ContainsFold predicate on the "protect_note" field.
 func ProtectNoteContainsFold(v string) predicate.Node {
 	return predicate.Node(sql.FieldContainsFold(FieldProtectNote, v))
+}
+
+// ClusteredEQ applies the EQ predicate on the "clustered" field.
+func ClusteredEQ(v bool) predicate.Node {
+	return predicate.Node(sql.FieldEQ(FieldClustered, v))
+}
+
+// ClusteredNEQ applies the NEQ predicate on the "clustered" field.
+func ClusteredNEQ(v bool) predicate.Node {
+	return predicate.Node(sql.FieldNEQ(FieldClustered, v))
 }
 
 // StaleEQ applies the EQ predicate on the "stale" field.

@@ -12,6 +12,12 @@ type BulkItem func(*sql.Selector)
 // BulkOperation is the predicate function for bulkoperation builders.
 type BulkOperation func(*sql.Selector)
 
+// Cluster is the predicate function for cluster builders.
+type Cluster func(*sql.Selector)
+
+// ClusterMember is the predicate function for clustermember builders.
+type ClusterMember func(*sql.Selector)
+
 // Deployment is the predicate function for deployment builders.
 type Deployment func(*sql.Selector)
 

@@ -30,6 +30,7 @@ func (Deployment) Fields() []ent.Field {
 		field.Int64("id"),
 		field.Int64("node_id"),
 		field.Int64("batch_id").Optional().Nillable(),
+		field.Int64("cluster_id").Optional().Nillable().Comment("of the cluster that the node was to belong to"),
 		field.Int("number").Comment("1, 2, 3 ... per node"),
 		field.Int("attempt").Default(1),
 		field.String("kind").Default("install").Comment("install, reinitialize or adopt"),
@@ -81,7 +82,8 @@ func (Deployment) Indexes() []ent.Index {
 		index.Fields("requested_by", "idempotency_key").Unique(),
 		index.Fields("created_at", "id"),
 		index.Fields("state", "finished_at"), // which have ended since when, without looking at all that ever have
-		index.Fields("batch_id", "state"),    // how many of a batch run, and how many have failed
+		index.Fields("cluster_id", "id"),
+		index.Fields("batch_id", "state"), // how many of a batch run, and how many have failed
 		// The queue in its order: each that waits counts who is before it.
 		index.Fields("id").StorageKey("deployments_queued").Annotations(entsql.IndexWhere("state = 'queued'")),
 	}
