@@ -13,7 +13,8 @@ import (
 
 // Which machines to list. All parts must match; within a list any entry may match.
 type BareMetalNodeFilter struct {
-	// Part of the name, an address, a MAC address, the profile or the cluster name; case does not matter.
+	// Words, apart by spaces; case does not matter. Each must be a part of the name, an address, a MAC address, the serial
+	// number, the profile, the cluster name, or of the current deployment's phase key, failed phase or failure code.
 	Text *string `json:"text"`
 	// State of the current deployment.
 	States []DeploymentState `json:"states"`
@@ -33,6 +34,10 @@ type BareMetalNodeFilter struct {
 	FailurePhases []Phase `json:"failurePhases"`
 	// The current deployment has failed with one of these codes (`DeploymentFailure.code`).
 	FailureCodes []string `json:"failureCodes"`
+	// Groups that it is in one of.
+	Groups []FleetGroup `json:"groups"`
+	// Only machines that are (true) or are not (false) stalled.
+	Stalled *bool `json:"stalled"`
 }
 
 // GetText returns BareMetalNodeFilter.Text, and is useful for accessing the field via an interface.
@@ -64,6 +69,12 @@ func (v *BareMetalNodeFilter) GetFailurePhases() []Phase { return v.FailurePhase
 
 // GetFailureCodes returns BareMetalNodeFilter.FailureCodes, and is useful for accessing the field via an interface.
 func (v *BareMetalNodeFilter) GetFailureCodes() []string { return v.FailureCodes }
+
+// GetGroups returns BareMetalNodeFilter.Groups, and is useful for accessing the field via an interface.
+func (v *BareMetalNodeFilter) GetGroups() []FleetGroup { return v.Groups }
+
+// GetStalled returns BareMetalNodeFilter.Stalled, and is useful for accessing the field via an interface.
+func (v *BareMetalNodeFilter) GetStalled() *bool { return v.Stalled }
 
 // What to cancel.
 type CancelScriptRunInput struct {
@@ -1224,6 +1235,42 @@ var AllErrorCode = []ErrorCode{
 	ErrorCodeForbidden,
 	ErrorCodeTooLarge,
 	ErrorCodeRateLimited,
+}
+
+// What people tell machines apart by: every machine is in exactly one.
+type FleetGroup string
+
+const (
+	// Its deployment failed.
+	FleetGroupFailed FleetGroup = "FAILED"
+	// It is being deployed, canceled or cleaned up, and stalled.
+	FleetGroupStalled FleetGroup = "STALLED"
+	// It is being deployed and late, and not stalled.
+	FleetGroupLate FleetGroup = "LATE"
+	// It is being deployed, neither late nor stalled.
+	FleetGroupRunning FleetGroup = "RUNNING"
+	// It waits for its turn.
+	FleetGroupQueued FleetGroup = "QUEUED"
+	// It is deployed.
+	FleetGroupDeployed FleetGroup = "DEPLOYED"
+	// Its deployment was canceled, or is being canceled and not stalled.
+	FleetGroupCanceled FleetGroup = "CANCELED"
+	// It was cleaned up, or is being cleaned up and not stalled.
+	FleetGroupCleaned FleetGroup = "CLEANED"
+	// It was never deployed.
+	FleetGroupRegistered FleetGroup = "REGISTERED"
+)
+
+var AllFleetGroup = []FleetGroup{
+	FleetGroupFailed,
+	FleetGroupStalled,
+	FleetGroupLate,
+	FleetGroupRunning,
+	FleetGroupQueued,
+	FleetGroupDeployed,
+	FleetGroupCanceled,
+	FleetGroupCleaned,
+	FleetGroupRegistered,
 }
 
 // A server of IBM Cloud VPC. What is left out comes from the server's settings.

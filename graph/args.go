@@ -68,7 +68,7 @@ func nodeFilter(in *model.BareMetalNodeFilter) (query.NodeFilter, error) {
 	if in == nil {
 		return query.NodeFilter{}, nil
 	}
-	for _, n := range []int{len(in.States), len(in.Phases), len(in.ClusterNames), len(in.ServerProfiles), len(in.Labels), len(in.FailurePhases), len(in.FailureCodes)} {
+	for _, n := range []int{len(in.States), len(in.Phases), len(in.ClusterNames), len(in.ServerProfiles), len(in.Labels), len(in.FailurePhases), len(in.FailureCodes), len(in.Groups)} {
 		if n > maxList {
 			return query.NodeFilter{}, badArgument(deploy.CodeOutOfRange, "filter", "has a list of more than %d entries", maxList)
 		}
@@ -80,6 +80,7 @@ func nodeFilter(in *model.BareMetalNodeFilter) (query.NodeFilter, error) {
 		Text: deref(in.Text), States: lower(in.States), Phases: phaseKeys(in.Phases),
 		ClusterNames: in.ClusterNames, ServerProfiles: in.ServerProfiles, Stale: in.Stale, Late: in.Late,
 		FailurePhases: phaseKeys(in.FailurePhases), FailureCodes: in.FailureCodes,
+		Groups: lower(in.Groups), Stalled: in.Stalled,
 	}
 	labels, bad := labelMap("filter.labels", in.Labels)
 	if err := deploy.Invalid(bad); err != nil {

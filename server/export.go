@@ -63,6 +63,7 @@ func nodeQuery(r *http.Request) (query.NodeFilter, error) {
 	f := query.NodeFilter{
 		Text: q.Get("text"), States: words(q["state"]), Phases: words(q["phase"]), ClusterNames: q["cluster_name"], ServerProfiles: q["server_profile"],
 		FailurePhases: words(q["failure_phase"]), FailureCodes: words(q["failure_code"]),
+		Groups: words(q["group"]),
 	}
 	if len(f.Text) > 200 {
 		bad.add("text", deploy.CodeOutOfRange, "is longer than 200 bytes")
@@ -73,7 +74,13 @@ func nodeQuery(r *http.Request) (query.NodeFilter, error) {
 			break
 		}
 	}
-	for field, list := range map[string][]string{"state": f.States, "phase": f.Phases, "cluster_name": f.ClusterNames, "server_profile": f.ServerProfiles, "label": q["label"], "failure_phase": f.FailurePhases, "failure_code": f.FailureCodes} {
+	for _, group := range f.Groups {
+		if !slices.Contains(query.GroupNames(), group) {
+			bad.add("group", deploy.CodeInvalid, "must be of "+strings.Join(query.GroupNames(), ", "))
+			break
+		}
+	}
+	for field, list := range map[string][]string{"group": f.Groups, "state": f.States, "phase": f.Phases, "cluster_name": f.ClusterNames, "server_profile": f.ServerProfiles, "label": q["label"], "failure_phase": f.FailurePhases, "failure_code": f.FailureCodes} {
 		if len(list) > query.MaxPage {
 			bad.add(field, deploy.CodeOutOfRange, "at most "+strconv.Itoa(query.MaxPage))
 		}
@@ -89,7 +96,7 @@ func nodeQuery(r *http.Request) (query.NodeFilter, error) {
 		}
 		f.Labels[key] = value
 	}
-	for field, to := range map[string]**bool{"stale": &f.Stale, "late": &f.Late} {
+	for field, to := range map[string]**bool{"stale": &f.Stale, "stalled": &f.Stalled, "late": &f.Late} {
 		if v := q.Get(field); v != "" {
 			is, err := strconv.ParseBool(v)
 			if err != nil {

@@ -73,10 +73,11 @@ func eventCells(e EventRow) []string {
 // stream, which those of events share.
 func exportsByHand(events []*huma.Param) []described {
 	nodes := []*huma.Param{
-		query1("text", "Part of the name, an address, a MAC address, the profile or the cluster name."),
+		query1("text", "Words; each must be a part of the name, an address, a MAC address, the serial number, the profile, the cluster name, or of the current deployment's phase, failed phase or failure code."),
+		query1("group", "What people tell nodes apart by, separated by commas: failed, stalled, late, running, queued, deployed, canceled, cleaned, registered. Every node is in exactly one."),
 		query1("state", "States of the current deployment, separated by commas."), query1("phase", "Phases of it, separated by commas."),
 		query1("cluster_name", "May be repeated."), query1("server_profile", "May be repeated."), query1("label", "key=value; may be repeated, all must match."),
-		query1("stale", "true or false."), query1("late", "true or false."),
+		query1("stale", "true or false."), query1("stalled", "true or false: active, and stale or past a deadline."), query1("late", "true or false."),
 		query1("failure_phase", "Phases that the current deployment has failed in, separated by commas."), query1("failure_code", "Codes that it has failed with, separated by commas."),
 	}
 	own := slices.DeleteFunc(slices.Clone(events), func(p *huma.Param) bool { return p.Name == "limit" })

@@ -7,10 +7,8 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"text/tabwriter"
 	"time"
 
 	"github.com/slipwayhq/slipway/client"
@@ -220,42 +218,4 @@ func results(ctx context.Context, api *client.Client, list []client.Deployment) 
 		return exit{code: code}
 	}
 	return nil
-}
-
-type nodesCmd struct {
-	serverFlags `embed:""`
-	Text        string `arg:"" optional:"" help:"Only nodes whose name, address or profile contains this."`
-}
-
-// Run lists nodes.
-func (c *nodesCmd) Run(ctx context.Context) error {
-	api, err := c.client()
-	if err != nil {
-		return err
-	}
-	var filter *client.BareMetalNodeFilter
-	if c.Text != "" {
-		filter = &client.BareMetalNodeFilter{Text: &c.Text}
-	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tSTATUS\tPROGRESS\tDEPLOYMENT\tADDRESS\tPROFILE\tLAST SEEN")
-	err = api.Nodes(ctx, filter, func(n client.Node) error {
-		deployment, done, address, seen := "-", "-", "-", "-"
-		if d := n.CurrentDeployment; d != nil {
-			deployment = "#" + strconv.Itoa(d.Number)
-			done = fmt.Sprintf("%.0f%%", d.Progress*100)
-		}
-		if n.ManagementIp != nil {
-			address = *n.ManagementIp
-		}
-		if n.LastSeenAt != nil {
-			seen = n.LastSeenAt.UTC().Format(time.RFC3339)
-		}
-		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, n.DeploymentStatus, done, deployment, address, n.ServerProfile, seen)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return w.Flush()
 }

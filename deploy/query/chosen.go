@@ -42,7 +42,7 @@ func (f *Fleet) Candidates(ctx context.Context, c Choice, most int) ([]Candidate
 		ids, err = f.read.Deployment.Query().Where(c.Deployments.predicates()...).Where(isCurrent()).
 			Order(ent.Asc(deployment.FieldID)).Limit(most + 1).IDs(ctx)
 	case c.Nodes != nil:
-		err = f.read.Node.Query().Where(c.Nodes.predicates()...).Where(node.CurrentDeploymentIDNotNil()).
+		err = f.read.Node.Query().Where(c.Nodes.predicates(f.Now())...).Where(node.CurrentDeploymentIDNotNil()).
 			Limit(most+1).Select(node.FieldCurrentDeploymentID).Scan(ctx, &ids)
 	}
 	if err != nil {

@@ -32,7 +32,7 @@ type FailureGroup struct {
 // Failures groups the current deployments that have failed of the nodes that a
 // filter chooses, the largest group first.
 func (f *Fleet) Failures(ctx context.Context, filter NodeFilter) ([]FailureGroup, error) {
-	chosen := slices.Concat([]predicate.Node{node.State(phase.StateFail)}, filter.predicates())
+	chosen := slices.Concat([]predicate.Node{node.State(phase.StateFail)}, filter.predicates(f.Now()))
 	var rows []struct {
 		Phase  string `json:"failure_phase"`
 		Code   string `json:"failure_code"`

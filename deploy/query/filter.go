@@ -16,14 +16,19 @@ import (
 
 // NodeFilter chooses nodes; an empty field chooses all, all fields must match.
 type NodeFilter struct {
-	// Text is a part of name, address, MAC address, profile or cluster name.
-	Text           string
+	// Text is words, apart by spaces. Each must be a part of the name, an
+	// address, a MAC address, the serial number, the profile, the cluster name,
+	// or of the current deployment's phase, failed phase or failure code.
+	Text string
+	// Groups chooses nodes that are in one of these groups, of GroupNames.
+	Groups         []string
 	States         []string // of the current deployment
 	Phases         []string // of the current deployment, or what the node shows after its end
 	ClusterNames   []string
 	ServerProfiles []string
 	Labels         map[string]string // all of them
 	Stale          *bool
+	Stalled        *bool // active, and stale or past a deadline
 	Late           *bool
 	// FailurePhases and FailureCodes choose nodes whose current deployment has
 	// failed so.
@@ -32,26 +37,30 @@ type NodeFilter struct {
 }
 
 // Empty reports whether the filter chooses every node.
-func (f NodeFilter) Empty() bool { return len(f.predicates()) == 0 }
+func (f NodeFilter) Empty() bool { return len(f.predicates(time.Time{})) == 0 }
 
 // macPart is a text that may be a part of a MAC address.
 var macPart = regexp.MustCompile(`^[0-9a-f:-]+$`)
 
-func (f NodeFilter) predicates() []predicate.Node {
+// predicates are those of the filter; now tells what is past a deadline.
+func (f NodeFilter) predicates(now time.Time) []predicate.Node {
 	var out []predicate.Node
-	if t := strings.ToLower(strings.TrimSpace(f.Text)); t != "" {
-		any := []predicate.Node{
-			node.NameContainsFold(t), node.ManagementIPContainsFold(t), node.WorkloadIPContainsFold(t),
-			node.MACContainsFold(t), node.ServerProfileContainsFold(t), node.ClusterNameContainsFold(t),
+	for _, word := range strings.Fields(strings.ToLower(f.Text)) {
+		out = append(out, hasWord(word))
+	}
+	if len(f.Groups) > 0 {
+		of := make([]predicate.Node, len(f.Groups))
+		for i, g := range f.Groups {
+			of[i] = inGroup(g, now)
 		}
-		if macPart.MatchString(t) {
-			any = append(any, func(s *sql.Selector) {
-				s.Where(sql.P(func(b *sql.Builder) {
-					b.WriteString("CAST(").Ident(s.C(node.FieldMACAddresses)).WriteString(" AS TEXT) LIKE ").Arg("%" + strings.ReplaceAll(t, "-", ":") + "%")
-				}))
-			})
+		out = append(out, node.Or(of...))
+	}
+	if f.Stalled != nil {
+		is := node.And(node.StateIn(activeStates...), node.Or(node.Stale(true), isOverdue(now)))
+		if !*f.Stalled {
+			is = node.Not(is)
 		}
-		out = append(out, node.Or(any...))
+		out = append(out, is)
 	}
 	if len(f.States) > 0 {
 		out = append(out, node.StateIn(f.States...))
@@ -82,6 +91,30 @@ func (f NodeFilter) predicates() []predicate.Node {
 		out = append(out, failedWith(f.FailurePhases, f.FailureCodes))
 	}
 	return out
+}
+
+// hasWord chooses nodes that have a word, in lower case, somewhere in what
+// people know them by.
+func hasWord(t string) predicate.Node {
+	some := []predicate.Node{
+		node.NameContainsFold(t), node.ManagementIPContainsFold(t), node.WorkloadIPContainsFold(t),
+		node.MACContainsFold(t), node.SerialContainsFold(t), node.ServerProfileContainsFold(t), node.ClusterNameContainsFold(t),
+		func(s *sql.Selector) {
+			d := sql.Dialect(s.Dialect())
+			card := d.Table(deployment.Table).As("card")
+			s.Where(sql.Exists(d.Select(card.C(deployment.FieldID)).From(card).Where(sql.And(
+				sql.ColumnsEQ(card.C(deployment.FieldID), s.C(node.FieldCurrentDeploymentID)),
+				sql.Or(sql.ContainsFold(card.C(deployment.FieldPhase), t), sql.ContainsFold(card.C(deployment.FieldFailurePhase), t), sql.ContainsFold(card.C(deployment.FieldFailureCode), t))))))
+		},
+	}
+	if macPart.MatchString(t) {
+		some = append(some, func(s *sql.Selector) {
+			s.Where(sql.P(func(b *sql.Builder) {
+				b.WriteString("CAST(").Ident(s.C(node.FieldMACAddresses)).WriteString(" AS TEXT) LIKE ").Arg("%" + strings.ReplaceAll(t, "-", ":") + "%")
+			}))
+		})
+	}
+	return node.Or(some...)
 }
 
 // hasLabel looks into the JSON column with each database's own means; a key

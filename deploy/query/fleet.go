@@ -69,7 +69,7 @@ func (f *Fleet) Nodes(ctx context.Context, filter NodeFilter, by NodeOrder, desc
 	if err != nil {
 		return Slice[*ent.Node]{}, err
 	}
-	q := f.read.Node.Query().Where(filter.predicates()...).Order(order).Limit(p.Limit + 1)
+	q := f.read.Node.Query().Where(filter.predicates(f.Now())...).Order(order).Limit(p.Limit + 1)
 	for _, w := range where {
 		q.Where(w)
 	}
@@ -82,7 +82,7 @@ func (f *Fleet) Nodes(ctx context.Context, filter NodeFilter, by NodeOrder, desc
 
 // CountNodes counts the nodes that a filter chooses.
 func (f *Fleet) CountNodes(ctx context.Context, filter NodeFilter) (int, error) {
-	n, err := f.read.Node.Query().Where(filter.predicates()...).Count(ctx)
+	n, err := f.read.Node.Query().Where(filter.predicates(f.Now())...).Count(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("count nodes: %w", err)
 	}
@@ -103,7 +103,7 @@ func (f *Fleet) nodesWhere(ctx context.Context, ids []int64, filter NodeFilter) 
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	rows, err := f.read.Node.Query().Where(node.IDIn(unique(ids)...)).Where(filter.predicates()...).All(ctx)
+	rows, err := f.read.Node.Query().Where(node.IDIn(unique(ids)...)).Where(filter.predicates(f.Now())...).All(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read nodes by id: %w", err)
 	}

@@ -226,7 +226,15 @@ func TestNodeFilters(t *testing.T) {
 			"text is no pattern": {NodeFilter{Text: "100%_o"}, func(n *ent.Node) bool { return n.ServerProfile == "100%_odd" }},
 			"text pattern":       {NodeFilter{Text: "%_%_%"}, func(*ent.Node) bool { return false }},
 			"text cluster":       {NodeFilter{Text: "cluster-1"}, func(n *ent.Node) bool { return deref(n.ClusterName) == "Cluster-1" }},
-			"text MAC":           {NodeFilter{Text: "00-00-1F"}, func(n *ent.Node) bool { return n.MACAddresses[0] == "02:00:00:00:00:1f" }},
+			"text two words": {NodeFilter{Text: "cluster-1 n3"}, func(n *ent.Node) bool {
+				return deref(n.ClusterName) == "Cluster-1" && strings.Contains(n.Name, "n3")
+			}},
+			"text phase":    {NodeFilter{Text: "IPXE_boot"}, func(n *ent.Node) bool { return n.CurrentDeploymentID != nil }},
+			"groups":        {NodeFilter{Groups: []string{GroupQueued, GroupRegistered}}, func(n *ent.Node) bool { return n.State == "queued" || n.State == "" }},
+			"no such group": {NodeFilter{Groups: []string{"odd"}}, func(*ent.Node) bool { return false }},
+			"stalled":       {NodeFilter{Stalled: new(true)}, func(n *ent.Node) bool { return n.Stale && (n.State == "queued" || n.State == "running") }},
+			"not stalled":   {NodeFilter{Stalled: new(false)}, func(n *ent.Node) bool { return !n.Stale || n.State != "queued" && n.State != "running" }},
+			"text MAC":      {NodeFilter{Text: "00-00-1F"}, func(n *ent.Node) bool { return n.MACAddresses[0] == "02:00:00:00:00:1f" }},
 			"clusters": {NodeFilter{ClusterNames: []string{"Cluster-0", "Cluster-2"}}, func(n *ent.Node) bool {
 				return deref(n.ClusterName) == "Cluster-0" || deref(n.ClusterName) == "Cluster-2"
 			}},

@@ -45,7 +45,7 @@ const day = 24 * time.Hour
 func (f *Fleet) Summary(ctx context.Context, filter NodeFilter) (FleetSummary, error) {
 	now := f.Now()
 	out := FleetSummary{ByState: map[string]int{}, AsOf: now}
-	chosen := filter.predicates()
+	chosen := filter.predicates(f.Now())
 	var groups []struct {
 		State            string `json:"state"`
 		DeploymentStatus string `json:"deployment_status"`
@@ -109,7 +109,7 @@ func (o *oldest) Scan(src any) error { return store.Time(&o.at).Scan(src) }
 
 func (f *Fleet) byPhase(ctx context.Context, filter NodeFilter, counts map[string]int) ([]PhaseCount, error) {
 	q := f.read.PhaseRun.Query().Where(phaserun.FinishedAtIsNil())
-	if chosen := filter.predicates(); len(chosen) > 0 {
+	if chosen := filter.predicates(f.Now()); len(chosen) > 0 {
 		q.Where(phaserun.HasDeploymentWith(deployment.HasNodeWith(chosen...)))
 	}
 	var rows []struct {
@@ -141,7 +141,7 @@ func (f *Fleet) byPhase(ctx context.Context, filter NodeFilter, counts map[strin
 // ended adds what is told of deployments that have ended.
 func (f *Fleet) ended(ctx context.Context, filter NodeFilter, out *FleetSummary) error {
 	q := f.read.Deployment.Query()
-	if chosen := filter.predicates(); len(chosen) > 0 {
+	if chosen := filter.predicates(f.Now()); len(chosen) > 0 {
 		q.Where(deployment.HasNodeWith(chosen...))
 	}
 	var counts []struct {

@@ -4663,6 +4663,16 @@ func (ec *executionContext) marshalNFailureGroup2ᚖgithubᚗcomᚋslipwayhqᚋs
 	return ec._FailureGroup(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNFleetGroup2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐFleetGroup(ctx context.Context, v any) (model.FleetGroup, error) {
+	var res model.FleetGroup
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNFleetGroup2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐFleetGroup(ctx context.Context, sel ast.SelectionSet, v model.FleetGroup) graphql.Marshaler {
+	return v
+}
+
 func (ec *executionContext) unmarshalNRevokeApiTokenInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRevokeAPITokenInput(ctx context.Context, v any) (model.RevokeAPITokenInput, error) {
 	res, err := ec.unmarshalInputRevokeApiTokenInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -4804,6 +4814,42 @@ func (ec *executionContext) marshalOBulkOperation2ᚖgithubᚗcomᚋslipwayhqᚋ
 		return graphql.Null
 	}
 	return ec._BulkOperation(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOFleetGroup2ᚕgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐFleetGroupᚄ(ctx context.Context, v any) ([]model.FleetGroup, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.FleetGroup, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNFleetGroup2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐFleetGroup(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOFleetGroup2ᚕgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐFleetGroupᚄ(ctx context.Context, sel ast.SelectionSet, v []model.FleetGroup) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNFleetGroup2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐFleetGroup(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 // endregion ***************************** type.gotpl *****************************

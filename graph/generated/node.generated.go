@@ -1114,7 +1114,7 @@ func (ec *executionContext) unmarshalInputBareMetalNodeFilter(ctx context.Contex
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"text", "states", "phases", "clusterNames", "serverProfiles", "labels", "stale", "late", "failurePhases", "failureCodes"}
+	fieldsInOrder := [...]string{"text", "states", "phases", "clusterNames", "serverProfiles", "labels", "stale", "late", "failurePhases", "failureCodes", "groups", "stalled"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1191,6 +1191,20 @@ func (ec *executionContext) unmarshalInputBareMetalNodeFilter(ctx context.Contex
 				return it, err
 			}
 			it.FailureCodes = data
+		case "groups":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("groups"))
+			data, err := ec.unmarshalOFleetGroup2ᚕgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐFleetGroupᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Groups = data
+		case "stalled":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("stalled"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Stalled = data
 		}
 	}
 	return it, nil

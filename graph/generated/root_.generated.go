@@ -6551,6 +6551,56 @@ extend type Query {
   The current deployment has failed with one of these codes (` + "`" + `DeploymentFailure.code` + "`" + `).
   """
   failureCodes: [String!]
+  """
+  Groups that it is in one of.
+  """
+  groups: [FleetGroup!]
+  """
+  Only machines that are (true) or are not (false) stalled.
+  """
+  stalled: Boolean
+}
+
+"""
+What people tell machines apart by: every machine is in exactly one.
+"""
+enum FleetGroup {
+  """
+  Its deployment failed.
+  """
+  FAILED
+  """
+  It is being deployed, canceled or cleaned up, and stalled.
+  """
+  STALLED
+  """
+  It is being deployed and late, and not stalled.
+  """
+  LATE
+  """
+  It is being deployed, neither late nor stalled.
+  """
+  RUNNING
+  """
+  It waits for its turn.
+  """
+  QUEUED
+  """
+  It is deployed.
+  """
+  DEPLOYED
+  """
+  Its deployment was canceled, or is being canceled and not stalled.
+  """
+  CANCELED
+  """
+  It was cleaned up, or is being cleaned up and not stalled.
+  """
+  CLEANED
+  """
+  It was never deployed.
+  """
+  REGISTERED
 }
 
 extend type DeploymentEvent {
@@ -8338,7 +8388,8 @@ Which machines to list. All parts must match; within a list any entry may match.
 """
 input BareMetalNodeFilter {
   """
-  Part of the name, an address, a MAC address, the profile or the cluster name; case does not matter.
+  Words, apart by spaces; case does not matter. Each must be a part of the name, an address, a MAC address, the serial
+  number, the profile, the cluster name, or of the current deployment's phase key, failed phase or failure code.
   """
   text: String
   """

@@ -244,7 +244,8 @@ type BareMetalNodeEdge struct {
 
 // Which machines to list. All parts must match; within a list any entry may match.
 type BareMetalNodeFilter struct {
-	// Part of the name, an address, a MAC address, the profile or the cluster name; case does not matter.
+	// Words, apart by spaces; case does not matter. Each must be a part of the name, an address, a MAC address, the serial
+	// number, the profile, the cluster name, or of the current deployment's phase key, failed phase or failure code.
 	Text *string `json:"text,omitempty"`
 	// State of the current deployment.
 	States []DeploymentState `json:"states,omitempty"`
@@ -264,6 +265,10 @@ type BareMetalNodeFilter struct {
 	FailurePhases []Phase `json:"failurePhases,omitempty"`
 	// The current deployment has failed with one of these codes (`DeploymentFailure.code`).
 	FailureCodes []string `json:"failureCodes,omitempty"`
+	// Groups that it is in one of.
+	Groups []FleetGroup `json:"groups,omitempty"`
+	// Only machines that are (true) or are not (false) stalled.
+	Stalled *bool `json:"stalled,omitempty"`
 }
 
 // The order of a list of machines. Equal items are ordered by age.
@@ -3130,6 +3135,85 @@ func (e *EventSource) UnmarshalJSON(b []byte) error {
 }
 
 func (e EventSource) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What people tell machines apart by: every machine is in exactly one.
+type FleetGroup string
+
+const (
+	// Its deployment failed.
+	FleetGroupFailed FleetGroup = "FAILED"
+	// It is being deployed, canceled or cleaned up, and stalled.
+	FleetGroupStalled FleetGroup = "STALLED"
+	// It is being deployed and late, and not stalled.
+	FleetGroupLate FleetGroup = "LATE"
+	// It is being deployed, neither late nor stalled.
+	FleetGroupRunning FleetGroup = "RUNNING"
+	// It waits for its turn.
+	FleetGroupQueued FleetGroup = "QUEUED"
+	// It is deployed.
+	FleetGroupDeployed FleetGroup = "DEPLOYED"
+	// Its deployment was canceled, or is being canceled and not stalled.
+	FleetGroupCanceled FleetGroup = "CANCELED"
+	// It was cleaned up, or is being cleaned up and not stalled.
+	FleetGroupCleaned FleetGroup = "CLEANED"
+	// It was never deployed.
+	FleetGroupRegistered FleetGroup = "REGISTERED"
+)
+
+var AllFleetGroup = []FleetGroup{
+	FleetGroupFailed,
+	FleetGroupStalled,
+	FleetGroupLate,
+	FleetGroupRunning,
+	FleetGroupQueued,
+	FleetGroupDeployed,
+	FleetGroupCanceled,
+	FleetGroupCleaned,
+	FleetGroupRegistered,
+}
+
+func (e FleetGroup) IsValid() bool {
+	switch e {
+	case FleetGroupFailed, FleetGroupStalled, FleetGroupLate, FleetGroupRunning, FleetGroupQueued, FleetGroupDeployed, FleetGroupCanceled, FleetGroupCleaned, FleetGroupRegistered:
+		return true
+	}
+	return false
+}
+
+func (e FleetGroup) String() string {
+	return string(e)
+}
+
+func (e *FleetGroup) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = FleetGroup(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid FleetGroup", str)
+	}
+	return nil
+}
+
+func (e FleetGroup) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *FleetGroup) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e FleetGroup) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -46,6 +46,8 @@ export type BareMetalNodeFilter = {
   failureCodes?: Array<string> | null | undefined;
   /** The current deployment has failed in one of these phases. */
   failurePhases?: Array<Phase> | null | undefined;
+  /** Groups that it is in one of. */
+  groups?: Array<FleetGroup> | null | undefined;
   /** Labels; the machine must have all of them. */
   labels?: Array<LabelInput> | null | undefined;
   /** Only machines that are (true) or are not (false) late. */
@@ -56,9 +58,14 @@ export type BareMetalNodeFilter = {
   serverProfiles?: Array<string> | null | undefined;
   /** Only machines that are (true) or are not (false) stale. */
   stale?: boolean | null | undefined;
+  /** Only machines that are (true) or are not (false) stalled. */
+  stalled?: boolean | null | undefined;
   /** State of the current deployment. */
   states?: Array<DeploymentState> | null | undefined;
-  /** Part of the name, an address, a MAC address, the profile or the cluster name; case does not matter. */
+  /**
+   * Words, apart by spaces; case does not matter. Each must be a part of the name, an address, a MAC address, the serial
+   * number, the profile, the cluster name, or of the current deployment's phase key, failed phase or failure code.
+   */
   text?: string | null | undefined;
 };
 
@@ -396,6 +403,27 @@ export type EventSource =
   | 'ORCHESTRATOR'
   /** A person, or a program on a person's behalf. */
   | 'USER';
+
+/** What people tell machines apart by: every machine is in exactly one. */
+export type FleetGroup =
+  /** Its deployment was canceled, or is being canceled and not stalled. */
+  | 'CANCELED'
+  /** It was cleaned up, or is being cleaned up and not stalled. */
+  | 'CLEANED'
+  /** It is deployed. */
+  | 'DEPLOYED'
+  /** Its deployment failed. */
+  | 'FAILED'
+  /** It is being deployed and late, and not stalled. */
+  | 'LATE'
+  /** It waits for its turn. */
+  | 'QUEUED'
+  /** It was never deployed. */
+  | 'REGISTERED'
+  /** It is being deployed, neither late nor stalled. */
+  | 'RUNNING'
+  /** It is being deployed, canceled or cleaned up, and stalled. */
+  | 'STALLED';
 
 /** A server of IBM Cloud VPC. What is left out comes from the server's settings. */
 export type IbmVpcSpec = {
