@@ -34,6 +34,9 @@ type demoCmd struct {
 // each has an address of its own.
 const demoSSHPort = 2222
 
+// demoPrismPort is where simulated controller VMs run Prism, as real ones do.
+const demoPrismPort = 9440
+
 // demo is a whole Slipway with a simulated cloud beside it.
 type demo struct {
 	dir  string
@@ -100,7 +103,7 @@ func startDemo(ctx context.Context, o demoOptions) (_ *demo, err error) {
 func demoInstall() installFlags {
 	return installFlags{
 		Kernel: machine.KernelName, Initrd: machine.InitrdName, KernelArgs: []string{"console=ttyS0"}, Installer: machine.InstallerName, InstallerTimeout: 10 * time.Minute,
-		AccessUser: "root", SSHPort: demoSSHPort, CVMMemoryGB: 48, CVMVCPUs: 16, Domain: "demo.slipway.test",
+		AccessUser: "root", SSHPort: demoSSHPort, CVMMemoryGB: 48, CVMVCPUs: 16, CVMSSHPort: demoSSHPort, CVMPrismPort: demoPrismPort, Domain: "demo.slipway.test",
 		Heartbeat: 5 * time.Second, Slots: 25, ObserveEvery: time.Second, ProbeEvery: time.Second, StaleAfter: 30 * time.Second,
 	}
 }

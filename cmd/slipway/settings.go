@@ -90,6 +90,8 @@ type installFlags struct {
 	SSHPort          int               `name:"ssh-port" help:"SSH port of installed nodes." default:"22" env:"SLIPWAY_SSH_PORT"`
 	CVMMemoryGB      int               `name:"cvm-memory-gb" help:"Memory of the controller VM, GiB." default:"48" env:"SLIPWAY_CVM_MEMORY_GB"`
 	CVMVCPUs         int               `name:"cvm-vcpus" help:"Processors of the controller VM." default:"16" env:"SLIPWAY_CVM_VCPUS"`
+	CVMSSHPort       int               `name:"cvm-ssh-port" help:"SSH port of controller VMs." default:"22" env:"SLIPWAY_CVM_SSH_PORT"`
+	CVMPrismPort     int               `name:"cvm-prism-port" help:"Port of Prism on controller VMs and on clusters' own addresses." default:"9440" env:"SLIPWAY_CVM_PRISM_PORT"`
 	DNSServers       []string          `name:"dns-servers" help:"Name servers of nodes when nothing else names any." env:"SLIPWAY_DNS_SERVERS"`
 	Domain           string            `help:"DNS domain of nodes." env:"SLIPWAY_DOMAIN"`
 	Heartbeat        time.Duration     `help:"Signs of life from installing machines." default:"30s" env:"SLIPWAY_HEARTBEAT"`
