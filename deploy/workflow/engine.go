@@ -288,6 +288,9 @@ func (e *Engine) repair(ctx context.Context) error {
 			return fmt.Errorf("workflow: repairing: %w", err)
 		}
 	}
+	if err := e.tellUntaken(ctx); err != nil {
+		return err
+	}
 	return e.fill(ctx)
 }
 
@@ -320,16 +323,25 @@ func (e *Engine) openPhases(ctx context.Context) (open []openPhase, err error) {
 // liveSteps are the steps that are not over. They are found by their states
 // only: by their kind SQLite would read those that are over too.
 func (e *Engine) liveSteps(ctx context.Context) (map[stepArgs]bool, error) {
+	steps, err := e.stepsWhere(ctx, `state IN ('available', 'pending', 'retryable', 'running', 'scheduled')`)
+	there := map[stepArgs]bool{}
+	for _, a := range steps {
+		there[a] = true
+	}
+	return there, err
+}
+
+// stepsWhere are the steps whose jobs are as a condition of SQL says.
+func (e *Engine) stepsWhere(ctx context.Context, where string) (out []stepArgs, err error) {
 	args := `json(args)`
 	if e.store.Dialect == store.PostgreSQL {
 		args = `args::text`
 	}
-	rows, err := e.store.Read.QueryContext(ctx, `SELECT `+args+` FROM river_job WHERE state IN ('available', 'pending', 'retryable', 'running', 'scheduled')`)
+	rows, err := e.store.Read.QueryContext(ctx, `SELECT `+args+` FROM river_job WHERE `+where)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	there := map[stepArgs]bool{}
 	for rows.Next() {
 		var text []byte
 		var a stepArgs
@@ -339,9 +351,9 @@ func (e *Engine) liveSteps(ctx context.Context) (map[stepArgs]bool, error) {
 		if err := json.Unmarshal(text, &a); err != nil {
 			return nil, err
 		}
-		there[a] = true
+		out = append(out, a)
 	}
-	return there, errors.Join(rows.Err(), rows.Close())
+	return out, errors.Join(rows.Err(), rows.Close())
 }
 
 func hostname() string {

@@ -49,10 +49,10 @@ func (e *Engine) queues() map[string]river.QueueConfig {
 	return out
 }
 
-// ofScript reports whether a step needs the deployment script's host. Admission
-// does not; a cleanup is asked of the provider.
+// ofScript reports whether a step needs the deployment script's host: all do but
+// admission. A cleanup removes files that are there.
 func ofScript(provider, key string) bool {
-	return provider == deploy.ProviderScript && key != phase.Pending && key != phase.Cleanup
+	return provider == deploy.ProviderScript && key != phase.Pending
 }
 
 // into is the queue of a step.
@@ -81,18 +81,7 @@ func (s *step) here() bool {
 // queue of its host: put off in a queue that all work, it could come back to the
 // wrong one again and again. On SQLite there is no other replica.
 func (w *worker) leave(ctx context.Context, s *step, job int64) error {
-	host := "a host that has the deployment script"
-	if s.runHost != "" {
-		host = "the host " + s.runHost + ", where the last run was"
-	}
-	err := s.write(ctx, "await", func(tx *lifecycle.Tx) error {
-		// Its clock may have stood while another run had the host.
-		if err := tx.LetRun(s.DeploymentID, s.Phase, s.awaiting); err != nil {
-			return err
-		}
-		return tx.Await(s.DeploymentID, s.Phase, awaitedReplica, "Slipway on "+host+" is to take it")
-	})
-	if err != nil {
+	if err := s.awaitReplica(ctx); err != nil {
 		return err
 	}
 	if s.engine.store.Dialect == store.PostgreSQL {
@@ -101,10 +90,58 @@ func (w *worker) leave(ctx context.Context, s *step, job int64) error {
 			queue = ofHost(queue, s.runHost)
 		}
 		if _, err := s.engine.store.Write.ExecContext(ctx, `UPDATE river_job SET queue = $1 WHERE id = $2`, queue, job); err != nil {
-			return fmt.Errorf("workflow: giving a step to %s: %w", host, err)
+			return fmt.Errorf("workflow: giving a step to %s: %w", s.whoTakes(), err)
 		}
 	}
 	return river.JobSnooze(leaveFor)
+}
+
+// whoTakes is the host whose replica is to take a step.
+func (s *step) whoTakes() string {
+	if s.runHost != "" {
+		return "the host " + s.runHost + ", where the last run was"
+	}
+	return "a host that has the deployment script"
+}
+
+// awaitReplica records that the step waits for another replica.
+func (s *step) awaitReplica(ctx context.Context) error {
+	return s.write(ctx, "await", func(tx *lifecycle.Tx) error {
+		// Its clock may have stood while another run had the host.
+		if err := tx.LetRun(s.DeploymentID, s.Phase, s.awaiting); err != nil {
+			return err
+		}
+		return tx.Await(s.DeploymentID, s.Phase, awaitedReplica, "Slipway on "+s.whoTakes()+" is to take it")
+	})
+}
+
+// tellUntaken says of steps that no replica takes whom they wait for. A replica
+// with a script says it itself of those that it meets (see leave).
+func (e *Engine) tellUntaken(ctx context.Context) error {
+	if e.opts.Polling.Scripts != nil {
+		return nil
+	}
+	where := `state = 'available' AND queue IN ('` + queueScript + `', '` + queuePoll + `')`
+	if e.store.Dialect == store.PostgreSQL { // else nobody else could take it
+		where += ` AND scheduled_at < now() - interval '10 seconds'`
+	}
+	steps, err := e.stepsWhere(ctx, where)
+	if err != nil {
+		return fmt.Errorf("workflow: looking for steps that nobody takes: %w", err)
+	}
+	for _, args := range steps {
+		s, err := e.load(ctx, args)
+		if err != nil {
+			return err
+		}
+		if s == nil || s.awaiting == awaitedReplica {
+			continue
+		}
+		if err := s.awaitReplica(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ofHost is the queue of one host's steps. The name of a host may have what that

@@ -2,6 +2,7 @@ package workflow_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"sync"
 	"testing"
@@ -32,7 +33,8 @@ func TestAReplicaWithoutTheScriptLeavesItsSteps(t *testing.T) {
 	}
 	// As steps were before there were queues of their own.
 	s.eventually(t, "the replica without the script has met a step", func() bool {
-		_, err := st.Write.Exec(`UPDATE river_job SET queue = 'default' WHERE queue = 'script' AND state IN ('available', 'scheduled')`)
+		_, err := st.Write.Exec(`UPDATE river_job SET queue = 'default', state = 'available', scheduled_at = now()
+			WHERE queue IN ('script', 'default') AND state IN ('available', 'scheduled') AND args->>'phase' = 'script_started'`)
 		require.NoError(t, err)
 		var met int
 		require.NoError(t, st.Read.QueryRow(`SELECT COUNT(*) FROM river_job WHERE state IN ('available', 'scheduled') AND args->>'phase' = 'script_started' AND 'without' = ANY(attempted_by) AND queue LIKE 'script-%'`).Scan(&met))
@@ -241,4 +243,66 @@ func TestStepsThatAskHostsMayTakeAnAttempt(t *testing.T) {
 func withScriptOn(t *testing.T, st *store.Store, host string, answer func(health.Target, int) health.Result) *scripted {
 	t.Helper()
 	return withProber(t, st, host, &hosts{answer: answer, asked: map[string]int{}})
+}
+
+// TestACleanupIsOfTheHostThatHasTheFiles: a replica without the script would
+// only fail it.
+func TestACleanupIsOfTheHostThatHasTheFiles(t *testing.T) {
+	t.Parallel()
+	st := storetest.Postgres(t)
+	c := newCloud()
+	build(t, st, workflow.Options{ReplicaID: "without", Prober: healthy, Providers: map[string]deploy.Provider{deploy.ProviderIBMVPC: c}}, c)
+	s := withScript(t, st, back)
+	out := s.begin(t, "a")
+	id := out.Items[0].DeploymentID
+	s.until(t, id, at(phase.ScriptStarted, phase.InProgress))
+	s.host.End(out.Run.ID, 1)
+	s.ended(t, id)
+	_, err := s.writer.Cleanup(t.Context(), lifecycle.Cleanup{DeploymentID: id, ConfirmName: "a", Actor: operator})
+	require.NoError(t, err)
+	s.until(t, id, at(phase.CleanupCompleted, phase.Success))
+	var queue string
+	require.NoError(t, st.Read.QueryRow(`SELECT DISTINCT split_part(queue, '-', 1) FROM river_job WHERE args->>'phase' = 'cleanup'`).Scan(&queue))
+	require.Equal(t, "script", queue)
+	var others int
+	require.NoError(t, st.Read.QueryRow(`SELECT COUNT(*) FROM river_job WHERE args->>'phase' = 'cleanup' AND 'without' = ANY(attempted_by)`).Scan(&others))
+	require.Zero(t, others)
+}
+
+// TestWhatNobodyTakesIsTold: without any replica that has the script, the
+// others say what is waited for, and fail nothing.
+func TestWhatNobodyTakesIsTold(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		t.Parallel()
+		c := newCloud()
+		h := build(t, st, workflow.Options{Prober: healthy, Providers: map[string]deploy.Provider{deploy.ProviderIBMVPC: c}}, c)
+		d, err := h.writer.Deploy(t.Context(), lifecycle.NewDeployment{Name: "a", Spec: deploy.Spec{Provider: deploy.ProviderScript, ManagementIP: "192.0.2.20", Document: json.RawMessage(`{}`)}, Actor: operator})
+		require.NoError(t, err)
+		id := d.DeploymentID
+		h.until(t, id, at(phase.Pending, phase.Success))
+		_, err = h.writer.Report(t.Context(), lifecycle.Report{DeploymentID: id, Phase: phase.Failed, Status: phase.FailedRun, Message: "over", As: phase.ByOperator, Actor: operator})
+		require.NoError(t, err)
+		_, err = h.writer.Cleanup(t.Context(), lifecycle.Cleanup{DeploymentID: id, ConfirmName: "a", Actor: operator})
+		require.NoError(t, err)
+		if st.Dialect == store.PostgreSQL {
+			require.NoError(t, h.engine.Repair(t.Context()))
+			require.Empty(t, awaitedOf(t, st, id), "another replica may be about to take it")
+			_, err := st.Write.Exec(`UPDATE river_job SET scheduled_at = now() - interval '1 minute'`)
+			require.NoError(t, err)
+		}
+		require.NoError(t, h.engine.Repair(t.Context()))
+		require.Equal(t, "cleanup script_replica Slipway on a host that has the deployment script is to take it", awaitedOf(t, st, id))
+	})
+}
+
+// awaitedOf is what the open phase of a deployment waits for.
+func awaitedOf(t *testing.T, st *store.Store, id int64) string {
+	t.Helper()
+	var key, awaiting, evidence string
+	require.NoError(t, st.Read.QueryRow(`SELECT phase, awaiting, evidence FROM phase_runs WHERE deployment_id = $1 AND finished_at IS NULL`, id).Scan(&key, &awaiting, &evidence))
+	if awaiting == "" {
+		return ""
+	}
+	return key + " " + awaiting + " " + evidence
 }
