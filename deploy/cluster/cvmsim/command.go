@@ -38,7 +38,7 @@ func (s *Site) exec(c *CVM, line string) reply {
 		return reply{stdout: c.record(name)}
 	}
 	if name, token, command, ok := asStart(line); ok {
-		r := s.start(c, name, token, command)
+		r := s.begin(c, name, token, command)
 		r.lost = s.fault(FaultLoseAnswer, c.addr, "") != nil
 		return r
 	}
@@ -86,7 +86,7 @@ func (s *Site) statusText(c *CVM) string {
 	b.WriteString(logf("INFO", "Executing action status on SVMs %s", joined(k.addrs())))
 	fmt.Fprintf(&b, "The state of the cluster: %s\nLockdown mode: Disabled\n", k.state)
 	for i, m := range k.members {
-		if m != c && s.down(m.addr) {
+		if m != c && (!m.on || s.down(m.addr)) {
 			fmt.Fprintf(&b, "\n\tCVM: %s Down\n", m.addr)
 			continue
 		}
@@ -113,7 +113,7 @@ func (s *Site) discover(c *CVM) reply {
 	}
 	var b strings.Builder
 	for _, o := range s.cvms {
-		if o.cluster != nil || s.down(o.addr) {
+		if o.cluster != nil || !o.on || s.down(o.addr) {
 			continue
 		}
 		fmt.Fprintf(&b, "\n    Node Uuid                 : %s\n    Node Position             : A\n    CVM IP                    : %s\n", o.uuid, o.addr)

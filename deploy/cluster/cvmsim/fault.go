@@ -1,11 +1,15 @@
 package cvmsim
 
-import "net/netip"
+import (
+	"net/netip"
+	"path"
+	"slices"
+)
 
 // FaultKind names what goes wrong.
 type FaultKind string
 
-// The faults. Addr says on whom; the zero address means on every one.
+// The faults. Addr and Match say on whom; without both it is on every one.
 const (
 	// FaultSlow: every stage of a job takes Fault.Steps beats more.
 	FaultSlow FaultKind = "slow"
@@ -37,11 +41,28 @@ const (
 	FaultNoPrism FaultKind = "no_prism"
 )
 
+// FaultKinds are all of them.
+func FaultKinds() []FaultKind {
+	return []FaultKind{
+		FaultSlow, FaultHang, FaultHalfFormed, FaultDie, FaultLie, FaultNeverUp, FaultDown, FaultAnswer, FaultCut, FaultCutExit,
+		FaultLoseAnswer, FaultHostKey, FaultNoPrism,
+	}
+}
+
+// Stages are those of a job that Fault.Stage can name.
+func Stages() []string {
+	return []string{"discover", "certificates", "configure", "zeus", "services", "end", "stop", "destroy", "add"}
+}
+
 // Fault is a rule.
 type Fault struct {
-	Kind  FaultKind
-	Addr  netip.Addr
-	Stage string // of FaultDie: "discover", "certificates", "configure", "zeus", "services", "end"
+	// ID is by what Remove knows it; any or none.
+	ID   string
+	Kind FaultKind
+	Addr netip.Addr
+	// Match is a pattern of names as in path.Match; empty is every one.
+	Match string
+	Stage string // of FaultDie, one of Stages; empty is any
 	Steps int    // of FaultSlow
 	Text  string // of FaultAnswer
 	Bytes int    // of FaultCut and FaultCutExit
@@ -63,6 +84,14 @@ func (s *Site) Clear() {
 	s.faults = nil
 }
 
+// Remove removes the faults with one of these ids; commands that hang because of
+// one stay so.
+func (s *Site) Remove(ids ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = slices.DeleteFunc(s.faults, func(f *fault) bool { return f.ID != "" && slices.Contains(ids, f.ID) })
+}
+
 type fault struct {
 	Fault
 	struck int
@@ -70,7 +99,14 @@ type fault struct {
 
 // fault finds a fault that strikes, and counts it. The caller holds the lock.
 func (s *Site) fault(kind FaultKind, addr netip.Addr, stage string) *fault {
+	name := ""
+	if c := s.find(addr); c != nil {
+		name = c.name
+	}
 	for _, f := range s.faults {
+		if matches, _ := path.Match(f.Match, name); f.Match != "" && !matches {
+			continue
+		}
 		if f.Kind != kind || f.Addr.IsValid() && f.Addr != addr || f.Stage != "" && stage != "" && f.Stage != stage || f.Times > 0 && f.struck >= f.Times {
 			continue
 		}

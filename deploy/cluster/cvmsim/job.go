@@ -3,6 +3,7 @@ package cvmsim
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -45,8 +46,8 @@ func (c *CVM) record(name string) string {
 	return fmt.Sprintf("slipway-job %s id=%s exit=%s\n%s", state, j.token, exit, j.log.String())
 }
 
-// start is the start script.
-func (s *Site) start(c *CVM, name, token, command string) reply {
+// begin is the start script.
+func (s *Site) begin(c *CVM, name, token, command string) reply {
 	if c.running != nil {
 		return reply{exit: 75}
 	}
@@ -70,7 +71,7 @@ func (s *Site) start(c *CVM, name, token, command string) reply {
 func (s *Site) stages(c *CVM, j *job, args []string, input string) []stage {
 	switch line := strings.Join(args, " "); {
 	case args[0] == "cluster" && args[len(args)-1] == "create":
-		return s.createStages(j, args[1:])
+		return s.createStages(c, j, args[1:])
 	case line == "cluster stop":
 		return s.stopStages(c, j, input)
 	case line == "cluster destroy":
@@ -95,7 +96,7 @@ func (s *Site) Step() {
 		}
 	}
 	for _, c := range s.cvms {
-		if c.cluster != nil && c.ready && c.cluster.state == "start" && s.fault(FaultNeverUp, c.addr, "") == nil && !s.down(c.addr) {
+		if c.cluster != nil && c.on && c.ready && c.cluster.state == "start" && s.fault(FaultNeverUp, c.addr, "") == nil && !s.down(c.addr) {
 			c.up = min(len(serviceNames), c.up+(len(serviceNames)+3)/4)
 		}
 	}
@@ -124,7 +125,7 @@ func (s *Site) advance(c *CVM, j *job) {
 // patience is how many beats a command waits for services.
 const patience = 12
 
-func (s *Site) createStages(j *job, args []string) []stage {
+func (s *Site) createStages(c *CVM, j *job, args []string) []stage {
 	a, err := parseCreate(args)
 	if err != nil {
 		return []stage{{"discover", func() int {
@@ -134,7 +135,7 @@ func (s *Site) createStages(j *job, args []string) []stage {
 	}
 	k := &cluster{name: a.name, rf: a.rf, vip: a.vip, state: "start"}
 	out := []stage{
-		{"discover", func() int { return s.createDiscover(j, a, k) }},
+		{"discover", func() int { return s.createDiscover(c, j, a, k) }},
 		{"certificates", func() int {
 			j.log.WriteString(logf("INFO", "Creating certificates"))
 			return goOn
@@ -155,16 +156,16 @@ func (s *Site) createStages(j *job, args []string) []stage {
 		stage{"end", func() int { return s.createEnd(j, k) }})
 }
 
-func (s *Site) createDiscover(j *job, a createArgs, k *cluster) int {
+func (s *Site) createDiscover(on *CVM, j *job, a createArgs, k *cluster) int {
 	j.log.WriteString(logf("INFO", "Executing action create on SVMs %s", joined(a.members)))
-	if s.fault(FaultLie, netip.Addr{}, "") != nil {
+	if s.fault(FaultLie, on.addr, "") != nil {
 		j.log.WriteString(logf("ERROR", "Failed to configure the cluster"))
 		return 0
 	}
 	var missing []netip.Addr
 	for _, m := range a.members {
 		c := s.find(m)
-		if c == nil || c.cluster != nil || s.down(m) {
+		if c == nil || c.cluster != nil || !c.on || s.down(m) {
 			missing = append(missing, m)
 			continue
 		}
@@ -180,11 +181,11 @@ func (s *Site) createDiscover(j *job, a createArgs, k *cluster) int {
 
 func (s *Site) configure(j *job, k *cluster, m netip.Addr) int {
 	j.log.WriteString(logf("INFO", "Setting the cluster functions on SVM node %s", m))
-	if s.fault(FaultHalfFormed, m, "") != nil || s.down(m) {
+	c := s.find(m)
+	if c == nil || !slices.Contains(k.members, c) || !c.on || s.fault(FaultHalfFormed, m, "") != nil || s.down(m) {
 		j.log.WriteString(logf("CRITICAL", "Failed to configure SVM node %s", m))
 		return 1
 	}
-	c := s.find(m)
 	if len(k.members) > 0 && k.members[0] == c {
 		s.formed++
 	}
@@ -212,26 +213,13 @@ func (s *Site) createWait(j *job, k *cluster) int {
 
 func (s *Site) createEnd(j *job, k *cluster) int {
 	j.log.WriteString(s.statusText(k.members[0]))
+	k.vipPort = k.members[0].prismPort
 	if err := s.raiseVIP(k); err != nil {
 		j.log.WriteString(logf("ERROR", "External address: %v", err))
 		return 1
 	}
 	j.log.WriteString(logf("INFO", "Success!"))
 	return 0
-}
-
-// raiseVIP lets Prism answer on the cluster's address, on the first member's port.
-func (s *Site) raiseVIP(k *cluster) error {
-	if !k.vip.IsValid() || s.closed {
-		return nil
-	}
-	first := k.members[0]
-	l, err := s.listen(k.vip, first.prismPort, first.servePrism)
-	if err != nil {
-		return err
-	}
-	k.vipLn = l
-	return nil
 }
 
 func (s *Site) stopStages(c *CVM, j *job, input string) []stage {
@@ -270,12 +258,15 @@ func (s *Site) destroyStages(c *CVM, j *job, input string) []stage {
 			return 1
 		}
 		for _, m := range k.members {
+			if !m.on {
+				j.log.WriteString("\n" + logf("CRITICAL", "Failed to reach SVM node %s", m.addr))
+				return 1
+			}
+		}
+		for _, m := range k.members {
 			m.cluster, m.ready, m.up = nil, false, 0
 		}
-		if k.vipLn != nil {
-			_ = k.vipLn.Close() // nothing was written that counts
-			delete(s.lns, k.vipLn)
-		}
+		s.lowerVIP(k)
 		j.log.WriteString("\n" + logf("INFO", "Success!"))
 		return 0
 	}}}
@@ -288,7 +279,7 @@ func (s *Site) addStages(c *CVM, j *job, uuid string) []stage {
 			if o.uuid != uuid {
 				continue
 			}
-			if c.cluster == nil || o.cluster != nil || s.down(o.addr) || len(c.cluster.members) == 1 {
+			if c.cluster == nil || o.cluster != nil || !o.on || s.down(o.addr) || len(c.cluster.members) == 1 {
 				break
 			}
 			o.cluster, o.ready, o.up = c.cluster, true, 1

@@ -39,16 +39,34 @@ func newPrismCert() (prismCert, error) {
 	return prismCert{tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}, nil
 }
 
+// prismUp tells whether the service Prism is up on a controller VM. The caller
+// holds the lock.
+func (s *Site) prismUp(c *CVM) bool {
+	return c.cluster != nil && c.on && c.up > slices.Index(serviceNames, "Prism") && !s.down(c.addr) && s.fault(FaultNoPrism, c.addr, "") == nil
+}
+
 // servePrism makes handshakes as long as the service Prism is up here.
 func (c *CVM) servePrism(conn net.Conn) {
 	c.site.mu.Lock()
-	at := slices.Index(serviceNames, "Prism")
-	up := c.cluster != nil && c.up > at && !c.site.down(c.addr) && c.site.fault(FaultNoPrism, c.addr, "") == nil
+	up := c.site.prismUp(c)
 	c.site.mu.Unlock()
-	if !up {
-		return
+	if up {
+		c.site.handshake(conn)
 	}
-	server := tls.Server(conn, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{c.site.cert.Certificate}})
+}
+
+// serveVIP is Prism at a cluster's own address: whichever member has it up.
+func (s *Site) serveVIP(k *cluster, conn net.Conn) {
+	s.mu.Lock()
+	up := slices.ContainsFunc(k.members, s.prismUp)
+	s.mu.Unlock()
+	if up {
+		s.handshake(conn)
+	}
+}
+
+func (s *Site) handshake(conn net.Conn) {
+	server := tls.Server(conn, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{s.cert.Certificate}})
 	// Nothing is served: whoever made the handshake is let go when it goes.
 	_, _ = io.Copy(io.Discard, server)
 }

@@ -18,7 +18,8 @@ import (
 
 // Options are a site's settings.
 type Options struct {
-	// Key may log in as user nutanix.
+	// Key may log in as user nutanix on every controller VM that has no keys of
+	// its own (Place.Keys).
 	Key ssh.PublicKey
 	// Pace is the time between two beats; 0 means that only Step makes them.
 	Pace time.Duration
@@ -35,7 +36,7 @@ type Site struct {
 	cvms   []*CVM
 	faults []*fault
 	ran    []Command
-	conns  map[net.Conn]bool
+	conns  map[net.Conn]*CVM // whose it is; nil for one to a cluster's own address
 	lns    map[net.Listener]bool
 	formed int
 	closed bool
@@ -54,12 +55,15 @@ type cluster struct {
 	rf      string
 	vip     netip.Addr
 	state   string // "start" or "stop"
+	vipPort int
 	vipLn   net.Listener
 }
 
 // CVM is one controller VM.
 type CVM struct {
 	site      *Site
+	name      string
+	keys      []ssh.PublicKey
 	addr      netip.Addr
 	uuid      string
 	hostKey   ssh.Signer
@@ -68,6 +72,9 @@ type CVM struct {
 	prismPort int
 
 	// Under the site's lock:
+	lns     []net.Listener // empty without power
+	on      bool
+	gone    bool // for good; the other members of its cluster still name it
 	cluster *cluster
 	ready   bool // Zeus answers, so services start
 	up      int  // how many services are up, from the first
@@ -81,7 +88,7 @@ func New(o Options) (*Site, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make Prism's certificate: %w", err)
 	}
-	s := &Site{opts: o, cert: cert, stop: make(chan struct{}), conns: map[net.Conn]bool{}, lns: map[net.Listener]bool{}}
+	s := &Site{opts: o, cert: cert, stop: make(chan struct{}), conns: map[net.Conn]*CVM{}, lns: map[net.Listener]bool{}}
 	if o.Pace > 0 {
 		s.wg.Go(s.beat)
 	}
@@ -120,6 +127,10 @@ func (s *Site) Close() {
 
 // Place says where a controller VM listens.
 type Place struct {
+	// Name is what faults may call it by (Fault.Match).
+	Name string
+	// Keys may log in as user nutanix; nil is Options.Key.
+	Keys      []ssh.PublicKey
 	SSHPort   int // 0: any free one
 	PrismPort int // 0: any free one
 	// HostKey is its SSH host key; nil makes one.
@@ -131,7 +142,10 @@ func (s *Site) Add(addr netip.Addr, at Place) (*CVM, error) {
 	if !addr.Is4() || !addr.IsLoopback() {
 		return nil, fmt.Errorf("%v is no IPv4 loopback address", addr)
 	}
-	c := &CVM{site: s, addr: addr, hostKey: at.HostKey, jobs: map[string]*job{}}
+	c := &CVM{site: s, name: at.Name, keys: at.Keys, addr: addr, hostKey: at.HostKey, sshPort: at.SSHPort, prismPort: at.PrismPort, jobs: map[string]*job{}}
+	if c.keys == nil && s.opts.Key != nil {
+		c.keys = []ssh.PublicKey{s.opts.Key}
+	}
 	var err error
 	if c.hostKey == nil {
 		if c.hostKey, err = newHostKey(); err != nil {
@@ -152,16 +166,9 @@ func (s *Site) Add(addr netip.Addr, at Place) (*CVM, error) {
 	if s.find(addr) != nil {
 		return nil, fmt.Errorf("%v is there already", addr)
 	}
-	sshLn, err := s.listen(addr, at.SSHPort, c.serveSSH)
-	if err != nil {
-		return nil, fmt.Errorf("SSH server: %w", err)
+	if err := s.start(c); err != nil {
+		return nil, err
 	}
-	prismLn, err := s.listen(addr, at.PrismPort, c.servePrism)
-	if err != nil {
-		_ = sshLn.Close() // nothing was written that counts
-		return nil, fmt.Errorf("Prism: %w", err)
-	}
-	c.sshPort, c.prismPort = portOf(sshLn), portOf(prismLn)
 	s.cvms = append(s.cvms, c)
 	return c, nil
 }
@@ -174,8 +181,9 @@ func portOf(l net.Listener) int {
 	return int(a.Port())
 }
 
-// listen serves connections until the site closes. The caller holds the lock.
-func (s *Site) listen(addr netip.Addr, port int, serve func(net.Conn)) (net.Listener, error) {
+// listen serves connections until the listener or the site is closed; they are
+// those of a controller VM, or of a cluster's own address. The caller holds the lock.
+func (s *Site) listen(addr netip.Addr, port int, of *CVM, serve func(net.Conn)) (net.Listener, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(addr.String(), fmt.Sprint(port))) //nolint:noctx // it ends with Close
 	if err != nil {
 		return nil, err
@@ -187,7 +195,7 @@ func (s *Site) listen(addr netip.Addr, port int, serve func(net.Conn)) (net.List
 			if err != nil {
 				return
 			}
-			if !s.enter(conn) {
+			if !s.enter(l, conn, of) {
 				_ = conn.Close() // nothing was written that counts
 				return
 			}
@@ -200,13 +208,14 @@ func (s *Site) listen(addr netip.Addr, port int, serve func(net.Conn)) (net.List
 	return l, nil
 }
 
-func (s *Site) enter(conn net.Conn) bool {
+// enter remembers a connection, unless its listener was closed meanwhile.
+func (s *Site) enter(l net.Listener, conn net.Conn, of *CVM) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed || !s.lns[l] {
 		return false
 	}
-	s.conns[conn] = true
+	s.conns[conn] = of
 	return true
 }
 
@@ -263,19 +272,16 @@ func (s *Site) Preform(name string, addrs ...netip.Addr) error {
 func (s *Site) Restart(a netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.find(a)
-	if c == nil {
-		return
+	if c := s.find(a); c != nil {
+		c.crash()
 	}
-	if c.running != nil {
-		c.running.dead, c.running = true, nil
-	}
-	c.up = 0
 }
 
 // CVMState is what a controller VM is at a moment.
 type CVMState struct {
+	Name     string
 	Addr     netip.Addr
+	On       bool
 	Cluster  string // the cluster's name; "Unnamed" as Nutanix has it if none was given
 	Members  []netip.Addr
 	State    string // "start", "stop"; empty without a cluster
@@ -291,7 +297,7 @@ func (s *Site) State() []CVMState {
 	defer s.mu.Unlock()
 	out := make([]CVMState, 0, len(s.cvms))
 	for _, c := range s.cvms {
-		st := CVMState{Addr: c.addr, Services: c.up, Of: len(serviceNames)}
+		st := CVMState{Name: c.name, Addr: c.addr, On: c.on, Services: c.up, Of: len(serviceNames)}
 		if k := c.cluster; k != nil {
 			st.Cluster, st.State, st.RF, st.VIP, st.Members = k.name, k.state, k.rf, k.vip, k.addrs()
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -31,7 +32,8 @@ func (c *CVM) serveSSH(conn net.Conn) {
 		return
 	}
 	config := &ssh.ServerConfig{PublicKeyCallback: func(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-		if c.site.opts.Key == nil || meta.User() != "nutanix" || !bytes.Equal(key.Marshal(), c.site.opts.Key.Marshal()) {
+		mine := func(k ssh.PublicKey) bool { return bytes.Equal(key.Marshal(), k.Marshal()) }
+		if meta.User() != "nutanix" || !slices.ContainsFunc(c.keys, mine) {
 			return nil, errNotYou
 		}
 		return &ssh.Permissions{}, nil
