@@ -125,6 +125,10 @@ type Intent struct {
 	Details      json.RawMessage
 }
 
+// NoCloudID in place of a resource's id says that it has none any more: what was
+// made was taken back.
+const NoCloudID = "-"
+
 // Journal is the record of cloud resources: intent is committed before the
 // cloud is called.
 type Journal interface {
@@ -135,7 +139,8 @@ type Journal interface {
 	// cancel, but what had been asked for before it.
 	Intend(ctx context.Context, i Intent) (Resource, error)
 	// Settle records what became of it: state, the cloud's id, details and,
-	// for a doubtful one, the error's text.
+	// for a doubtful one, the error's text. An empty id and nil details leave
+	// what is there; NoCloudID takes the id away.
 	Settle(ctx context.Context, id int64, state, cloudID string, details json.RawMessage, problem string) error
 	// Amend changes the details of a resource that is present: change gets
 	// them as they are, with nobody changing them meanwhile, and an error of it

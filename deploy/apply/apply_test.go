@@ -31,6 +31,7 @@ func TestApplyWritesAndStarts(t *testing.T) {
 			state, at := h.state(item.DeploymentID)
 			require.Equal(t, []string{phase.Running, phase.ConfigStored}, []string{state, at})
 			require.Equal(t, 2, h.kept.orders[item.DeploymentID], "journalled before it is written, and after")
+			require.True(t, h.kept.held[item.DeploymentID])
 		}
 		h.host.End(out.Run.ID, 0)
 		r := h.drive(out.Run.ID)
@@ -134,6 +135,7 @@ func TestWhatFailsOnTheWayIsTakenBack(t *testing.T) {
 				for _, item := range out.Items {
 					state, at := h.state(item.DeploymentID)
 					require.Equal(t, []string{phase.StateFail, phase.ConfigStored}, []string{state, at}, "ended with the run, so that the next request can come at once")
+					require.False(t, h.kept.held[item.DeploymentID], "the journal is told that the file was taken back")
 				}
 			})
 		}

@@ -62,18 +62,19 @@ func (s *Service) start(ctx context.Context, r *Run) error {
 		case seen.State != deploy.ProcessNone:
 			return s.settle(ctx, r, seen)
 		}
-		return s.giveUp(ctx, r, docs, deploy.RunCanceled, errCanceled)
+		return s.giveUp(ctx, r, docs, deploy.RunCanceled, errCanceled, r.StoredAt != nil)
 	}
+	noted := true
 	if r.StoredAt == nil {
 		err := s.journal(ctx, docs)
-		if err == nil {
+		if noted = err == nil; noted {
 			err = ofHost(s.deps.Host.Write(ctx, run))
 		}
 		if err == nil {
 			err = s.journal(ctx, docs)
 		}
 		if err != nil {
-			return s.stop(ctx, r, docs, err)
+			return s.stop(ctx, r, docs, err, noted)
 		}
 		if err := s.set(ctx, r.ID, `stored_at = $2`, s.now()); err != nil {
 			return err
@@ -85,10 +86,10 @@ func (s *Service) start(ctx context.Context, r *Run) error {
 		if seen, look := s.deps.Host.Look(ctx, r.key()); look == nil && seen.State != deploy.ProcessNone {
 			return s.settle(ctx, r, seen)
 		}
-		return s.stop(ctx, r, docs, ofHost(err))
+		return s.stop(ctx, r, docs, ofHost(err), noted)
 	}
 	if p.State == deploy.ProcessNone {
-		return s.stop(ctx, r, docs, &deploy.ProviderError{Code: deploy.CodeUpstreamUnavailable, Message: "the deployment script could not be started: " + p.Problem})
+		return s.stop(ctx, r, docs, &deploy.ProviderError{Code: deploy.CodeUpstreamUnavailable, Message: "the deployment script could not be started: " + p.Problem}, noted)
 	}
 	s.deps.Logger.Info("the deployment script was started", "run", r.ID, "host", r.Host, "pid", p.PID, "nodes", r.Nodes)
 	return s.settle(ctx, r, p)
@@ -110,12 +111,12 @@ func ofHost(err error) error {
 // stop ends a run that cannot begin, and gives why. What is no answer of the
 // host (the database is away, Slipway is ending) leaves it as it is: it is gone
 // on with later.
-func (s *Service) stop(ctx context.Context, r *Run, docs []Document, err error) error {
+func (s *Service) stop(ctx context.Context, r *Run, docs []Document, err error, noted bool) error {
 	var cause *deploy.ProviderError
 	if ctx.Err() != nil || !errors.As(err, &cause) {
 		return err
 	}
-	return firstOf(s.giveUp(ctx, r, docs, deploy.RunFailed, cause), err)
+	return firstOf(s.giveUp(ctx, r, docs, deploy.RunFailed, cause, noted), err)
 }
 
 // words is what an error says to people.
@@ -164,10 +165,21 @@ func files(run deploy.RunKey, docs []Document) deploy.ScriptRun {
 
 // giveUp takes back what was written, and ends a run whose script never ran
 // together with its deployments. A run whose script turns out to be alive is not
-// ended.
-func (s *Service) giveUp(ctx context.Context, r *Run, docs []Document, state string, cause *deploy.ProviderError) error {
+// ended. Where the journal was told what the nodes hold (noted), it is told
+// again.
+func (s *Service) giveUp(ctx context.Context, r *Run, docs []Document, state string, cause *deploy.ProviderError, noted bool) error {
 	problem := cause.Message
-	if err := s.deps.Host.Undo(ctx, files(r.key(), docs)); err != nil {
+	err := s.deps.Host.Undo(ctx, files(r.key(), docs))
+	switch {
+	case err == nil && noted:
+		err := s.journal(ctx, docs)
+		if _, refused := errors.AsType[*deploy.ProviderError](err); err != nil && !refused {
+			return err // the database is away, or Slipway is ending: later
+		}
+		if err != nil {
+			s.deps.Logger.Warn("what the nodes of a run hold could not be noted", "run", r.ID, "error", err)
+		}
+	case err != nil:
 		if e, ok := deploy.AsError(refusal(err)); ok && e.Code == deploy.CodeRunActive {
 			return err
 		}

@@ -23,11 +23,14 @@ import (
 
 var ada = deploy.Actor{Kind: deploy.ActorUser, Name: "ada"}
 
-// keeper is a provider that only counts what it is told of.
+// keeper is a provider that only notes what it is told of, and which file the
+// node has then.
 type keeper struct {
 	deploy.Provider
 	mu     sync.Mutex
-	orders map[int64]int // by deployment
+	orders map[int64]int  // by deployment
+	held   map[int64]bool // by deployment: a file has the content that it asks for
+	host   *applytest.Host
 	refuse error
 }
 
@@ -38,6 +41,12 @@ func (k *keeper) Order(_ context.Context, o deploy.Order) (deploy.Machine, error
 		return deploy.Machine{}, k.refuse
 	}
 	k.orders[o.DeploymentID]++
+	k.held[o.DeploymentID] = false
+	for _, body := range k.host.Content() {
+		if body == string(o.Spec.Document) {
+			k.held[o.DeploymentID] = true
+		}
+	}
 	return deploy.Machine{}, nil
 }
 
@@ -57,7 +66,8 @@ type house struct {
 
 func open(t *testing.T, st *store.Store, change ...func(*apply.Deps)) *house {
 	t.Helper()
-	h := &house{t: t, store: st, host: applytest.New("lab"), kept: &keeper{orders: map[int64]int{}}}
+	h := &house{t: t, store: st, host: applytest.New("lab")}
+	h.kept = &keeper{orders: map[int64]int{}, held: map[int64]bool{}, host: h.host}
 	h.writer = lifecycle.New(st, lifecycle.Options{Logger: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(context.Background())
 	var writing sync.WaitGroup

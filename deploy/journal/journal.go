@@ -80,7 +80,8 @@ func (j *Journal) Intend(ctx context.Context, i deploy.Intent) (deploy.Resource,
 }
 
 // Settle records what became of a resource. An empty cloudID and nil details
-// leave what is there; an empty problem clears the last one. A resource that
+// leave what is there, deploy.NoCloudID takes the id away; an empty problem
+// clears the last one. A resource that
 // is gone stays so, unless it is seen again: then it is present. Anything else
 // is a deploy.Error with code wrong_state, and so is a doubtful one when the
 // deployment that holds it has ended; an unknown id is not_found.
@@ -96,9 +97,9 @@ func (j *Journal) Settle(ctx context.Context, id int64, state, cloudID string, d
 		if now == deploy.ResourceGone && state != deploy.ResourceGone && state != deploy.ResourcePresent {
 			return deploy.Errorf(deploy.CodeWrongState, "the resource %d is gone and cannot become %s", id, state)
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE resources SET state = $2, cloud_id = COALESCE($3, cloud_id), details = COALESCE($4, details),
-			last_error = $5, updated_at = $6 WHERE id = $1`,
-			id, state, sql.NullString{String: cloudID, Valid: cloudID != ""}, detail, head(problem), j.time())
+		_, err := tx.ExecContext(ctx, `UPDATE resources SET state = $2, cloud_id = CASE WHEN $7 THEN NULL ELSE COALESCE($3, cloud_id) END,
+			details = COALESCE($4, details), last_error = $5, updated_at = $6 WHERE id = $1`,
+			id, state, sql.NullString{String: cloudID, Valid: cloudID != ""}, detail, head(problem), j.time(), cloudID == deploy.NoCloudID)
 		if err != nil {
 			return fmt.Errorf("journal: settling resource %d: %w", id, err)
 		}

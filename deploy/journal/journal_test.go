@@ -281,3 +281,23 @@ func TestHeldIsOneNodesOldestFirst(t *testing.T) {
 		}
 	})
 }
+
+// What was taken back has no id any more; what nobody says anything of keeps it.
+func TestAnIDIsTakenAway(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		j, n := open(s), node(t, s, "a")
+		r, err := j.Intend(t.Context(), intent(t, s, n, "node_file", "x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []struct{ said, want string }{{"node_01.json", "node_01.json"}, {"", "node_01.json"}, {deploy.NoCloudID, ""}, {"", ""}, {"node_02.json", "node_02.json"}} {
+			if err := j.Settle(t.Context(), r.ID, deploy.ResourcePresent, step.said, nil, ""); err != nil {
+				t.Fatal(err)
+			}
+			held, err := j.Held(t.Context(), n)
+			if err != nil || len(held) != 1 || held[0].CloudID != step.want {
+				t.Fatalf("after %q: %+v, %v", step.said, held, err)
+			}
+		}
+	})
+}

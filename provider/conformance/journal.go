@@ -149,7 +149,11 @@ func (j *Journal) Settle(ctx context.Context, id int64, state, cloudID string, d
 			return deploy.Errorf(deploy.CodeWrongState, "the resource %d is gone and cannot become %s", id, state)
 		}
 		r.State, r.LastError = state, problem
-		if cloudID != "" {
+		switch cloudID {
+		case "":
+		case deploy.NoCloudID:
+			r.CloudID = ""
+		default:
 			r.CloudID = cloudID
 		}
 		if details != nil {

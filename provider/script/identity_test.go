@@ -109,6 +109,7 @@ func TestOrderAfterUndo(t *testing.T) {
 	require.Zero(t, seen)
 	order(t, p, 7)
 	require.NotContains(t, string(j.Rows()[0].Details), "node_01.json", "it was taken back")
+	require.Empty(t, j.Rows()[0].CloudID)
 	again := orderOf(7)
 	again.Attempt, again.Run = 2, keyOf(8)
 	_, err = p.Order(t.Context(), again)

@@ -140,10 +140,10 @@ func (p *Provider) order(ctx context.Context, o deploy.Order) (deploy.Machine, e
 	return machine, p.journal.Settle(ctx, row.ID, deploy.ResourcePresent, next.name(), next.json(), "")
 }
 
-// name is the file's, if it is known.
+// name is the file's, if there is one.
 func (r record) name() string {
 	if r.File == nil {
-		return ""
+		return deploy.NoCloudID
 	}
 	return r.File.File
 }
