@@ -1,8 +1,8 @@
 import type { ApolloClient } from '@apollo/client';
 
 import { BulkChangesDocument, BulkLiveFragmentDoc, BulkNowDocument, type BulkChangesSubscription, type BulkLiveFragment } from '@/gql/generated/graphql';
-import type { ApplyInBatch, Channel, ChannelSink, PollResult, StreamedMessage } from './channel';
-import { heartbeatSeconds, required, subscribe } from './operations';
+import type { ApplyInBatch, Ask, Channel, ChannelSink, PollResult, StreamedMessage } from './channel';
+import { heartbeatSeconds, subscribe } from './operations';
 
 type BulkMessage = BulkChangesSubscription['bulkOperationChanges'] & { cursor: string };
 
@@ -50,8 +50,8 @@ export class BulkChannel implements Channel {
     return true;
   }
 
-  async poll(client: ApolloClient, applyInBatch: ApplyInBatch): Promise<PollResult> {
-    const { bulkOperation } = required(await client.query({ query: BulkNowDocument, variables: { id: this.id }, fetchPolicy: 'no-cache' }));
+  async poll(ask: Ask, applyInBatch: ApplyInBatch): Promise<PollResult> {
+    const { bulkOperation } = await ask(BulkNowDocument, { id: this.id });
     if (bulkOperation) applyInBatch(() => this.write(bulkOperation));
     return { at: null };
   }

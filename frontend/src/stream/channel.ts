@@ -1,4 +1,4 @@
-import type { ApolloClient } from '@apollo/client';
+import type { ApolloClient, OperationVariables, TypedDocumentNode } from '@apollo/client';
 
 /** One subscription with its polling twin and what to do with what they bring. */
 export interface Channel {
@@ -17,10 +17,13 @@ export interface Channel {
   /** Applies a message; called inside one cache batch. */
   apply(message: StreamedMessage): void;
   /** One poll; resolves when its answer has been applied. */
-  poll(client: ApolloClient, applyInBatch: ApplyInBatch): Promise<PollResult>;
+  poll(ask: Ask, applyInBatch: ApplyInBatch): Promise<PollResult>;
   /** Tells listeners outside the cache, after the batch. */
   settled?(): void;
 }
+
+/** One query of a poll; rejects without a whole answer. */
+export type Ask = <TData, TVariables extends OperationVariables>(query: TypedDocumentNode<TData, TVariables>, variables: TVariables) => Promise<TData>;
 
 /** Runs work in one cache batch; false when the answer came too late to be of use. */
 export type ApplyInBatch = (work: () => void) => boolean;

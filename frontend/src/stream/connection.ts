@@ -24,6 +24,8 @@ export interface ConnectionOptions {
   keepAlive?: number;
   /** A connection whose ping is not answered for this long is given up, in milliseconds. */
   pongTimeout?: number;
+  /** A connect that is neither taken nor refused for this long is given up, in milliseconds. */
+  connectTimeout?: number;
 }
 
 /** Close codes after which asking again in the same way is useless. */
@@ -51,11 +53,12 @@ export class Connection {
   private listener: ConnectionListener | null = null;
   private client: Client | null = null;
   private pong: ReturnType<typeof setTimeout> | undefined;
+  private hanging: ReturnType<typeof setTimeout> | undefined;
   private isUp = false;
   private operations = 0;
 
-  constructor({ url, backoff = new Backoff(), webSocketImpl, keepAlive = 10_000, pongTimeout = 5000 }: ConnectionOptions) {
-    this.options = { url, webSocketImpl, keepAlive, pongTimeout };
+  constructor({ url, backoff = new Backoff(), webSocketImpl, keepAlive = 10_000, pongTimeout = 5000, connectTimeout = 10_000 }: ConnectionOptions) {
+    this.options = { url, webSocketImpl, keepAlive, pongTimeout, connectTimeout };
     this.backoff = backoff;
     const current = (): Client => {
       if (!this.client) throw new Error('the stream connection has not been started');
@@ -78,7 +81,7 @@ export class Connection {
 
   stop(): void {
     this.listener = null;
-    clearTimeout(this.pong);
+    this.stopWaiting();
     const client = this.client;
     this.client = null;
     this.isUp = false;
@@ -99,12 +102,15 @@ export class Connection {
         await this.backoff.wait();
         this.backoff.begin();
         this.listener?.connecting();
+        // Where packets are dropped without a word a browser takes minutes to see it.
+        clearTimeout(this.hanging);
+        this.hanging = setTimeout(() => client.terminate(), this.options.connectTimeout);
         return this.options.url;
       },
       webSocketImpl: this.options.webSocketImpl,
       lazy: false,
       keepAlive: this.options.keepAlive,
-      connectionAckWaitTimeout: 10_000,
+      connectionAckWaitTimeout: this.options.connectTimeout,
       retryAttempts: Infinity,
       shouldRetry: (event) => !final.includes(closeCode(event)),
       retryWait: () => this.backoff.wait(),
@@ -113,6 +119,7 @@ export class Connection {
         if (this.client === client) void this.reopen(client, closeCode(event));
       },
       on: {
+        opened: () => clearTimeout(this.hanging),
         connected: () => {
           if (this.client !== client) return;
           this.backoff.opened();
@@ -134,9 +141,14 @@ export class Connection {
     this.client = client;
   }
 
+  private stopWaiting(): void {
+    clearTimeout(this.pong);
+    clearTimeout(this.hanging);
+  }
+
   private lost(client: Client): void {
     if (this.client !== client) return;
-    clearTimeout(this.pong);
+    this.stopWaiting();
     const counted = this.backoff.lost();
     if (!counted && !this.isUp) return;
     this.isUp = false;

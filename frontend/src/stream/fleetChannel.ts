@@ -8,9 +8,9 @@ import {
   type FleetChangesSubscription,
   type FleetRowFragment,
 } from '@/gql/generated/graphql';
-import type { ApplyInBatch, Channel, ChannelSink, PollResult, StreamedMessage } from './channel';
+import type { ApplyInBatch, Ask, Channel, ChannelSink, PollResult, StreamedMessage } from './channel';
 import type { Fleet } from './fleet';
-import { heartbeatSeconds, required, subscribe } from './operations';
+import { heartbeatSeconds, subscribe } from './operations';
 
 type FleetMessage = FleetChangesSubscription['fleetChanges'];
 
@@ -69,14 +69,14 @@ export class FleetChannel implements Channel {
     }
   }
 
-  async poll(client: ApolloClient, applyInBatch: ApplyInBatch): Promise<PollResult> {
+  async poll(ask: Ask, applyInBatch: ApplyInBatch): Promise<PollResult> {
     // The numbers come first: their position is then not newer than any page.
-    const { fleetSummary } = required(await client.query({ query: FleetNowDocument, fetchPolicy: 'no-cache' }));
+    const { fleetSummary } = await ask(FleetNowDocument, {});
     const rows: FleetRowFragment[] = [];
     let after: string | null = null;
     for (let more = true; more; ) {
       const variables: { first: number; after: string | null } = { first: pageSize, after };
-      const page = required(await client.query({ query: FleetPageDocument, variables, fetchPolicy: 'no-cache' }));
+      const page = await ask(FleetPageDocument, variables);
       rows.push(...page.bareMetalNodes.nodes);
       after = page.bareMetalNodes.pageInfo.endCursor;
       more = page.bareMetalNodes.pageInfo.hasNextPage && after !== null;

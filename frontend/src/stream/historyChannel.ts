@@ -1,8 +1,8 @@
 import type { ApolloClient } from '@apollo/client';
 
 import { HistoryTailDocument, HistoryTailPageDocument, type DeploymentEventFilter, type HistoryRowFragment, type HistoryTailSubscription } from '@/gql/generated/graphql';
-import type { ApplyInBatch, Channel, ChannelSink, PollResult, StreamedMessage } from './channel';
-import { heartbeatSeconds, required, subscribe } from './operations';
+import type { ApplyInBatch, Ask, Channel, ChannelSink, PollResult, StreamedMessage } from './channel';
+import { heartbeatSeconds, orReset, subscribe } from './operations';
 
 type HistoryMessage = HistoryTailSubscription['deploymentEvents'];
 
@@ -56,23 +56,34 @@ export class HistoryChannel implements Channel {
     this.cursor = streamed.cursor;
   }
 
-  async poll(client: ApolloClient, applyInBatch: ApplyInBatch): Promise<PollResult> {
+  async poll(ask: Ask, applyInBatch: ApplyInBatch): Promise<PollResult> {
     // Without a position the twin would begin with the oldest event of all.
     if (this.cursor === null) return { at: null };
+    const reset = (cursor: string): void => {
+      applyInBatch(() => {
+        this.cursor = cursor;
+        this.wasReset = true;
+      });
+    };
+    await orReset(ask, () => this.readOn(ask, applyInBatch), reset);
+    return { at: null };
+  }
+
+  private async readOn(ask: Ask, applyInBatch: ApplyInBatch): Promise<void> {
     for (let more = true; more; ) {
       const variables = { filter: this.filter, after: this.cursor, first: pageSize };
-      const { deploymentEvents } = required(await client.query({ query: HistoryTailPageDocument, variables, fetchPolicy: 'no-cache' }));
+      const { deploymentEvents } = await ask(HistoryTailPageDocument, variables);
       const applied = applyInBatch(() => {
         this.arrived.push(...deploymentEvents.nodes);
         this.cursor = deploymentEvents.pageInfo.endCursor ?? this.cursor;
       });
       more = applied && deploymentEvents.pageInfo.hasNextPage;
     }
-    return { at: null };
   }
 
   settled(): void {
-    const events = this.arrived;
+    // A page that was told an event twice shows it once; within one telling it is seen to here.
+    const events = [...new Map(this.arrived.map((event) => [event.id, event])).values()];
     this.arrived = [];
     if (events.length > 0) this.listener.events(events);
     if (this.wasReset) {

@@ -9,8 +9,8 @@ import {
   type EventRowFragment,
   type NodeEventsSubscription,
 } from '@/gql/generated/graphql';
-import type { ApplyInBatch, Channel, ChannelSink, PollResult, StreamedMessage } from './channel';
-import { heartbeatSeconds, required, subscribe } from './operations';
+import type { ApplyInBatch, Ask, Channel, ChannelSink, PollResult, StreamedMessage } from './channel';
+import { heartbeatSeconds, orReset, subscribe } from './operations';
 
 type NodeMessage = NodeEventsSubscription['deploymentEvents'];
 type StreamedEvent = Extract<NodeMessage, { __typename: 'DeploymentEventBatch' }>['events'][number];
@@ -59,25 +59,30 @@ export class NodeChannel implements Channel {
     this.cursor = streamed.cursor;
   }
 
-  async poll(client: ApolloClient, applyInBatch: ApplyInBatch): Promise<PollResult> {
+  async poll(ask: Ask, applyInBatch: ApplyInBatch): Promise<PollResult> {
     // Without a position the twin would begin with the oldest event of all;
     // the page reads the deployment first and then knows one.
     if (this.cursor === null) return { at: null };
+    const reset = (cursor: string): void => {
+      applyInBatch(() => {
+        this.cursor = cursor;
+        this.wasReset = true;
+      });
+    };
+    await orReset(ask, () => this.readOn(ask, applyInBatch), reset);
+    return { at: null };
+  }
+
+  private async readOn(ask: Ask, applyInBatch: ApplyInBatch): Promise<void> {
     for (let more = true; more; ) {
-      const { deploymentEvents } = required(
-        await client.query({
-          query: NodeEventsPageDocument,
-          variables: { filter: { nodeIds: [...this.nodeIds] }, after: this.cursor, first: pageSize },
-          fetchPolicy: 'no-cache',
-        }),
-      );
+      const variables = { filter: { nodeIds: [...this.nodeIds] }, after: this.cursor, first: pageSize };
+      const { deploymentEvents } = await ask(NodeEventsPageDocument, variables);
       const applied = applyInBatch(() => {
         this.write(deploymentEvents.nodes);
         this.cursor = deploymentEvents.pageInfo.endCursor ?? this.cursor;
       });
       more = applied && deploymentEvents.pageInfo.hasNextPage;
     }
-    return { at: null };
   }
 
   settled(): void {

@@ -1,8 +1,8 @@
 import type { ApolloClient } from '@apollo/client';
 
 import { ProbeChangesDocument, ProbeRowFragmentDoc, ProbesPageDocument, type Phase, type ProbeChangesSubscription, type ProbeRowFragment } from '@/gql/generated/graphql';
-import type { ApplyInBatch, Channel, ChannelSink, PollResult, StreamedMessage } from './channel';
-import { heartbeatSeconds, required, subscribe } from './operations';
+import type { ApplyInBatch, Ask, Channel, ChannelSink, PollResult, StreamedMessage } from './channel';
+import { heartbeatSeconds, subscribe } from './operations';
 
 type ProbeMessage = ProbeChangesSubscription['fleetChanges'];
 
@@ -50,11 +50,11 @@ export class ProbeChannel implements Channel {
     if (this.cursor !== null) this.cursor = streamed.cursor;
   }
 
-  async poll(client: ApolloClient, applyInBatch: ApplyInBatch): Promise<PollResult> {
+  async poll(ask: Ask, applyInBatch: ApplyInBatch): Promise<PollResult> {
     let after: string | null = null;
     for (let more = true; more; ) {
       const variables: { filter: typeof filter; first: number; after: string | null } = { filter, first: pageSize, after };
-      const { bareMetalNodes } = required(await client.query({ query: ProbesPageDocument, variables, fetchPolicy: 'no-cache' }));
+      const { bareMetalNodes } = await ask(ProbesPageDocument, variables);
       const applied = applyInBatch(() => this.write(bareMetalNodes.nodes));
       after = bareMetalNodes.pageInfo.endCursor;
       more = applied && bareMetalNodes.pageInfo.hasNextPage && after !== null;

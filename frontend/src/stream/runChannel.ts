@@ -1,8 +1,8 @@
 import type { ApolloClient } from '@apollo/client';
 
 import { RunLiveFragmentDoc, RunLogDocument, RunNowDocument, type RunLiveFragment, type RunLogSubscription } from '@/gql/generated/graphql';
-import type { ApplyInBatch, Channel, ChannelSink, PollResult, StreamedMessage } from './channel';
-import { heartbeatSeconds, required, subscribe } from './operations';
+import type { ApplyInBatch, Ask, Channel, ChannelSink, PollResult, StreamedMessage } from './channel';
+import { heartbeatSeconds, subscribe } from './operations';
 
 type LogMessage = RunLogSubscription['scriptRunLog'] & { cursor: string };
 
@@ -71,8 +71,8 @@ export class RunChannel implements Channel {
     return message.next >= message.run.logBytes || this.ended;
   }
 
-  async poll(client: ApolloClient, applyInBatch: ApplyInBatch): Promise<PollResult> {
-    const { scriptRun } = required(await client.query({ query: RunNowDocument, variables: { id: this.id }, fetchPolicy: 'no-cache' }));
+  async poll(ask: Ask, applyInBatch: ApplyInBatch): Promise<PollResult> {
+    const { scriptRun } = await ask(RunNowDocument, { id: this.id });
     // The output itself comes once there is a socket again, from the same place on.
     if (scriptRun) applyInBatch(() => this.write(scriptRun));
     return { at: null };

@@ -4,13 +4,13 @@ import { observeServerTime } from '@/lib/clock';
 import type { Store } from '@/lib/store';
 import { Batcher } from './batcher';
 import { BulkChannel } from './bulkChannel';
-import type { ApplyInBatch, Channel, StreamedMessage } from './channel';
+import type { ApplyInBatch, Ask, Channel, StreamedMessage } from './channel';
 import type { Connection } from './connection';
 import { Fleet } from './fleet';
 import { FleetChannel } from './fleetChannel';
 import { HistoryChannel, type HistoryFilter, type HistoryListener } from './historyChannel';
 import { NodeChannel, type NodeListener } from './nodeChannel';
-import { heartbeatSeconds } from './operations';
+import { asking, heartbeatSeconds, wasAnswered } from './operations';
 import { ProbeChannel } from './probeChannel';
 import { RunChannel, type RunListener } from './runChannel';
 import { createStreamStatus, type StreamMode, type StreamStatus } from './status';
@@ -53,6 +53,7 @@ export class Stream {
   readonly fleet = new Fleet();
 
   private readonly options: StreamOptions;
+  private readonly ask: Ask;
   private readonly channels = new Set<Opened>();
   private readonly batcher = new Batcher<Arrived>((items) => this.applyAll(items));
   private connected = false;
@@ -67,6 +68,7 @@ export class Stream {
 
   constructor(options: StreamOptions) {
     this.options = options;
+    this.ask = asking(options.client);
   }
 
   /** Connects and follows the fleet. */
@@ -271,7 +273,7 @@ export class Stream {
     const era = ++this.pollingEra;
     const round = async (): Promise<void> => {
       const began = Date.now();
-      await this.pollOnce();
+      await this.pollOnce(era);
       // Polling may have ended, and even begun again, while this round was under way.
       if (this.polling === undefined || this.pollingEra !== era) return;
       // A large fleet takes long to read; the server gets at least nine times that in peace.
@@ -284,28 +286,39 @@ export class Stream {
   private stopPolling(): void {
     clearTimeout(this.polling);
     this.polling = undefined;
+    // An answer that is still on its way belongs to no round any more.
+    this.pollingEra += 1;
     this.pollFailed = false;
   }
 
-  private async pollOnce(): Promise<void> {
-    try {
-      for (const opened of [...this.channels].filter(({ channel }) => !channel.over)) {
-        const applyInBatch: ApplyInBatch = (work) => {
-          // Too late when the socket came back or the reader went: the stream knows better.
-          if (this.connected || !this.channels.has(opened)) return false;
-          this.options.client.cache.batch({ update: work });
-          opened.channel.settled?.();
-          return true;
-        };
-        const { at } = await opened.channel.poll(this.options.client, applyInBatch);
-        if (at !== null && !this.connected) this.learn(at);
+  private async pollOnce(era: number): Promise<void> {
+    let failed = false;
+    for (const opened of [...this.channels].filter(({ channel }) => !channel.over)) {
+      try {
+        await this.pollChannel(opened, era);
+      } catch (error) {
+        // Shown as offline; the next round tries again.
+        failed = true;
+        // One that the server cannot answer does not keep the others from theirs.
+        if (!wasAnswered(error)) break;
       }
-      this.pollFailed = false;
-    } catch {
-      // Shown as offline; the next round tries again.
-      this.pollFailed = true;
     }
+    if (this.pollingEra !== era) return;
+    this.pollFailed = failed;
     this.show();
+  }
+
+  private async pollChannel(opened: Opened, era: number): Promise<void> {
+    // Too late when the socket came back, if only for a while, or the reader went: the stream knows better.
+    const late = (): boolean => this.connected || this.pollingEra !== era || !this.channels.has(opened);
+    const applyInBatch: ApplyInBatch = (work) => {
+      if (late()) return false;
+      this.options.client.cache.batch({ update: work });
+      opened.channel.settled?.();
+      return true;
+    };
+    const { at } = await opened.channel.poll(this.ask, applyInBatch);
+    if (at !== null && !late()) this.learn(at);
   }
 
   private show(): void {
