@@ -109,29 +109,12 @@ func (c *Client) stream(ctx context.Context, f *Follow, each func(Event) error) 
 	quiet := time.AfterFunc(silence, func() { cancel(errors.New("the stream fell silent")) })
 	defer quiet.Stop()
 	q := url.Values{"deployment": f.Deployments, "node": f.Nodes}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/api/status/events?"+q.Encode(), nil)
-	if err != nil {
-		return false, refused{err}
-	}
-	r.Header.Set("Accept", "text/event-stream")
-	r.Header.Set("Authorization", "Bearer "+c.token)
-	if f.After != "" {
-		r.Header.Set("Last-Event-ID", f.After)
-	}
-	resp, err := c.http.Do(r)
+	body, err := c.openStream(ctx, "/api/status/events?"+q.Encode(), f.After)
 	if err != nil {
 		return false, err
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // only for the message
-		err := fmt.Errorf("the server answered %s: %s", resp.Status, strings.TrimSpace(string(text)))
-		if resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests {
-			return false, err
-		}
-		return false, refused{err}
-	}
-	return readEvents(resp.Body, func() { quiet.Reset(silence) }, func(id, kind, data string) (bool, error) {
+	defer body.Close()
+	return readEvents(body, func() { quiet.Reset(silence) }, func(id, kind, data string) (bool, error) {
 		ended, err := dispatch(kind, data, each)
 		if err != nil {
 			return false, refused{err}
@@ -141,6 +124,34 @@ func (c *Client) stream(ctx context.Context, f *Follow, each func(Event) error) 
 		}
 		return ended, nil
 	}, func() error { return context.Cause(ctx) })
+}
+
+// openStream asks for Server-Sent Events after the one with an id, or all if it
+// is empty. The error is refused if there is no use in asking again.
+func (c *Client) openStream(ctx context.Context, path, after string) (io.ReadCloser, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
+	if err != nil {
+		return nil, refused{err}
+	}
+	r.Header.Set("Accept", "text/event-stream")
+	r.Header.Set("Authorization", "Bearer "+c.token)
+	if after != "" {
+		r.Header.Set("Last-Event-ID", after)
+	}
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp.Body, nil
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // only for the message
+	err = fmt.Errorf("the server answered %s: %s", resp.Status, strings.TrimSpace(string(text)))
+	if resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests {
+		return nil, err
+	}
+	return nil, refused{err}
 }
 
 // readEvents reads Server-Sent Events (HTML Living Standard, section 9.2) until

@@ -5,12 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -194,27 +191,12 @@ func (c *Client) logStream(ctx context.Context, f *FollowLog, each func(text str
 	defer cancel(nil)
 	quiet := time.AfterFunc(silence, func() { cancel(errors.New("the stream fell silent")) })
 	defer quiet.Stop()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/api/script/runs/"+url.PathEscape(f.Run)+"/log", nil)
-	if err != nil {
-		return nil, refused{err}
-	}
-	r.Header.Set("Accept", "text/event-stream")
-	r.Header.Set("Authorization", "Bearer "+c.token)
-	r.Header.Set("Last-Event-ID", strconv.FormatInt(f.Offset, 10))
-	resp, err := c.http.Do(r)
+	body, err := c.openStream(ctx, "/api/script/runs/"+url.PathEscape(f.Run)+"/log", strconv.FormatInt(f.Offset, 10))
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // only for the message
-		err := fmt.Errorf("the server answered %s: %s", resp.Status, strings.TrimSpace(string(text)))
-		if resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests {
-			return nil, err
-		}
-		return nil, refused{err}
-	}
-	_, err = readEvents(resp.Body, func() { quiet.Reset(silence) }, func(id, kind, data string) (bool, error) {
+	defer body.Close()
+	_, err = readEvents(body, func() { quiet.Reset(silence) }, func(id, kind, data string) (bool, error) {
 		switch kind {
 		case "log":
 			var piece struct{ Text string }

@@ -54,6 +54,27 @@ type Releaser interface {
 	Release(ctx context.Context, r Release) ([]ReleaseStep, error)
 }
 
+// ReleaseEach is a release of rows one by one, in their order: letGo ends a row
+// that is not gone yet, and keeps it current. The first error is given beside all
+// steps as they stand then; what comes after it was not touched.
+func ReleaseEach(rows []Resource, stepOf func(Resource) ReleaseStep, letGo func(*Resource) error) ([]ReleaseStep, error) {
+	steps := make([]ReleaseStep, len(rows))
+	for i, row := range rows {
+		steps[i] = stepOf(row)
+	}
+	for i := range rows {
+		if rows[i].State == ResourceGone {
+			continue
+		}
+		err := letGo(&rows[i])
+		steps[i] = stepOf(rows[i])
+		if err != nil {
+			return steps, err
+		}
+	}
+	return steps, nil
+}
+
 // Reinstaller makes the machine that a node has boot from the network again.
 type Reinstaller interface {
 	// Reinstall brings the node's machine to boot from o.BootURL, unless the

@@ -88,22 +88,8 @@ func (p *Provider) release(ctx context.Context, r deploy.Release) ([]deploy.Rele
 	if err != nil {
 		return nil, err
 	}
-	steps := make([]deploy.ReleaseStep, len(rows))
-	for i, row := range rows {
-		steps[i] = stepOf(row)
-	}
 	runs := runsOf(rows)
-	for i := range rows {
-		if rows[i].State == deploy.ResourceGone {
-			continue
-		}
-		err := p.letGo(ctx, &rows[i], runs)
-		steps[i] = stepOf(rows[i])
-		if err != nil {
-			return steps, err
-		}
-	}
-	return steps, nil
+	return deploy.ReleaseEach(rows, stepOf, func(row *deploy.Resource) error { return p.letGo(ctx, row, runs) })
 }
 
 // released lists the rows of the node's files that the deployment, or one before
