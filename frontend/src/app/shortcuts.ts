@@ -14,6 +14,10 @@ export const shortcutList: readonly { keys: readonly string[]; does: string; whe
   { keys: ['/'], does: 'Filter the table', where: 'Fleet' },
   { keys: ['j', 'k'], does: 'Next and previous node', where: 'Fleet' },
   { keys: ['Enter'], does: 'Open the node', where: 'Fleet' },
+  { keys: ['x'], does: 'Select the node, or let it go', where: 'Fleet' },
+  { keys: ['Shift x'], does: 'Select from the last one to here', where: 'Fleet' },
+  { keys: ['a'], does: 'Select all that are shown', where: 'Fleet' },
+  { keys: ['Esc'], does: 'Select nothing', where: 'Fleet' },
   { keys: ['j', 'k'], does: 'Next and previous card', where: 'Apply changes' },
   { keys: ['n'], does: 'Add a node', where: 'Apply changes' },
   { keys: ['Ctrl Enter'], does: 'Apply all cards', where: 'Apply changes' },
@@ -22,7 +26,11 @@ export const shortcutList: readonly { keys: readonly string[]; does: string; whe
   { keys: ['Enter'], does: 'Show only the events of that phase', where: 'Timeline' },
 ];
 
+// A box that is ticked takes no letters.
+const notTyped: ReadonlySet<string> = new Set(['checkbox', 'radio', 'button', 'submit', 'range', 'file']);
+
 function isTyping(target: EventTarget | null): boolean {
+  if (target instanceof HTMLInputElement && notTyped.has(target.type)) return false;
   return target instanceof HTMLElement && (target.isContentEditable || ['INPUT', 'TEXTAREA', 'SELECT'].includes(target.tagName));
 }
 

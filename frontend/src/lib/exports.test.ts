@@ -12,4 +12,5 @@ it('exports the events that are filtered, in the spelling of reports', () => {
 it('exports the machines that are filtered', () => {
   expect(nodesExport({ text: '', states: [] }, 'csv')).toBe('/api/export/nodes.csv');
   expect(nodesExport({ text: 'a&b', states: ['FAILED', 'RUNNING'], late: true }, 'csv')).toBe('/api/export/nodes.csv?text=a%26b&state=failed%2Crunning&late=true');
+  expect(nodesExport({ serverProfiles: ['a, b', 'c'], labels: [{ key: 'row', value: '7' }], stalled: false }, 'csv')).toBe('/api/export/nodes.csv?server_profile=a%2C+b&server_profile=c&label=row%3D7&stalled=false');
 });

@@ -14,9 +14,15 @@ const statusKeys: Record<PhaseStatus, string> = {
   CANCELED: 'canceled',
 };
 
-function url(name: string, format: ExportFormat, parameters: Record<string, string | undefined>): string {
+type Parameter = string | boolean | readonly string[] | null | undefined;
+
+/** A parameter with a list is repeated: its entries may have commas. */
+function url(name: string, format: ExportFormat, parameters: Record<string, Parameter>): string {
   const query = new URLSearchParams();
-  for (const [key, value] of Object.entries(parameters)) if (value !== undefined && value !== '') query.set(key, value);
+  for (const [key, value] of Object.entries(parameters)) {
+    if (Array.isArray(value)) for (const each of value as readonly string[]) query.append(key, each);
+    else if (value != null && value !== '') query.set(key, String(value));
+  }
   const text = query.toString();
   return `/api/export/${name}.${format}${text === '' ? '' : `?${text}`}`;
 }
@@ -37,11 +43,19 @@ export function eventsExport(filter: DeploymentEventFilter, format: ExportFormat
 }
 
 /** Where the server gives all machines that match, as a file; by name. */
-export function nodesExport(filter: Pick<BareMetalNodeFilter, 'text' | 'states' | 'stale' | 'late'>, format: ExportFormat): string {
+export function nodesExport(filter: BareMetalNodeFilter, format: ExportFormat): string {
   return url('nodes', format, {
-    text: filter.text ?? undefined,
+    text: filter.text,
+    group: lower(filter.groups),
     state: lower(filter.states),
-    stale: filter.stale == null ? undefined : String(filter.stale),
-    late: filter.late == null ? undefined : String(filter.late),
+    phase: lower(filter.phases),
+    failure_phase: lower(filter.failurePhases),
+    failure_code: filter.failureCodes?.join(','),
+    server_profile: filter.serverProfiles,
+    cluster_name: filter.clusterNames,
+    label: filter.labels?.map(({ key, value }) => `${key}=${value}`),
+    stale: filter.stale,
+    stalled: filter.stalled,
+    late: filter.late,
   });
 }

@@ -1,4 +1,5 @@
-import type { DeploymentEventFilter } from '@/gql/generated/graphql';
+import type { BareMetalNodeFilter, DeploymentEventFilter } from '@/gql/generated/graphql';
+import { eventsExport, nodesExport } from './exports';
 
 /** The same in the words of programs: what a page shows, for a terminal or a script. */
 export interface Handoff {
@@ -8,8 +9,8 @@ export interface Handoff {
   curl: string;
   /** A document of GraphQL, ready to be sent. */
   graphql: string;
-  /** A command of slipway. */
-  cli: string;
+  /** A command of slipway; null where none says the same. */
+  cli: string | null;
 }
 
 /** A word for a POSIX shell: bare when nothing in it is special. */
@@ -61,17 +62,8 @@ export function handoffDeployment(origin: string, deployment: { id: string; node
   };
 }
 
-/** The fleet, or the part of it with these words and states. */
-export function handoffFleet(origin: string, { text, states }: { text: string; states: readonly string[] }): Handoff {
-  const filter = [text === '' ? '' : `text: ${value(text)}`, states.length === 0 ? '' : `states: [${states.join(', ')}]`].filter((part) => part !== '').join(', ');
-  const query = `query {
-  bareMetalNodes(first: 200${filter === '' ? '' : `, filter: { ${filter} }`}) {
-    nodes { id name state managementIp serverProfile currentDeployment { phaseKey progress } }
-    pageInfo { hasNextPage endCursor }
-  }
-}`;
-  return { title: 'Nodes', curl: curlGraphql(origin, query), graphql: query, cli: text === '' ? 'slipway nodes' : `slipway nodes ${shellWord(text)}` };
-}
+// Lists of these members are enumerations, which GraphQL writes bare.
+const enumerations: ReadonlySet<string> = new Set(['phases', 'statuses', 'sources', 'states', 'groups', 'failurePhases']);
 
 /** A value as GraphQL writes it: names of members are bare, and so are those of enumerations. */
 function literal(of: unknown, member = ''): string {
@@ -81,10 +73,35 @@ function literal(of: unknown, member = ''): string {
       .map(([name, each]) => `${name}: ${literal(each, name)}`)
       .join(', ')} }`;
   }
-  return typeof of === 'string' && ['phases', 'statuses', 'sources'].includes(member) ? of : JSON.stringify(of);
+  return typeof of === 'string' && enumerations.has(member) ? of : JSON.stringify(of);
 }
 
-/** The history of the fleet, or the part of it that matches. */
+const isEmpty = (filter: object): boolean => Object.keys(filter).length === 0;
+
+/** The fleet, or exactly the part of it that is shown. */
+export function handoffFleet(origin: string, filter: BareMetalNodeFilter): Handoff {
+  const graphql = `query {
+  bareMetalNodes(first: 200${isEmpty(filter) ? '' : `, filter: ${literal(filter)}`}) {
+    nodes { id name state managementIp serverProfile currentDeployment { phaseKey progress failure { phaseKey code message } } }
+    pageInfo { hasNextPage endCursor }
+  }
+}`;
+  const lists: [string, readonly string[] | null | undefined][] = [
+    ['group', filter.groups?.map((each) => each.toLowerCase())],
+    ['phase', filter.phases?.map((each) => each.toLowerCase())],
+    ['failure-phase', filter.failurePhases?.map((each) => each.toLowerCase())],
+    ['failure-code', filter.failureCodes],
+    ['profile', filter.serverProfiles],
+    ['cluster', filter.clusterNames],
+    ['label', filter.labels?.map(({ key, value: of }) => `${key}=${of}`)],
+  ];
+  const flags = lists.flatMap(([flag, values]) => (values ?? []).map((each) => shellWord(`--${flag}=${each}`)));
+  // A text that begins as a flag would be one.
+  const text = filter.text == null || filter.text === '' ? [] : [...(filter.text.startsWith('-') ? ['--'] : []), shellWord(filter.text)];
+  return { title: 'Nodes', curl: curlGet(origin, nodesExport(filter, 'ndjson')), graphql, cli: ['slipway nodes', ...flags, ...text].join(' ') };
+}
+
+/** The history of the fleet, or exactly the part of it that is shown. */
 export function handoffHistory(origin: string, filter: DeploymentEventFilter): Handoff {
   const query = `query {
   recentEvents(first: 200, filter: ${literal(filter)}) {
@@ -92,7 +109,8 @@ export function handoffHistory(origin: string, filter: DeploymentEventFilter): H
     pageInfo { hasNextPage endCursor }
   }
 }`;
-  const [deployment] = filter.deploymentIds ?? [];
-  const [node] = filter.nodeIds ?? [];
-  return { title: 'History', curl: curlGraphql(origin, query), graphql: query, cli: `slipway watch ${shellWord(String(deployment ?? node ?? 'NODE'))}` };
+  // The command line follows one deployment; it knows no other filter.
+  const [only, ...others] = filter.deploymentIds ?? [];
+  const narrowed = Object.keys(filter).some((name) => name !== 'deploymentIds' && name !== 'includeRefused');
+  return { title: 'History', curl: curlGet(origin, eventsExport(filter, 'ndjson')), graphql: query, cli: only === undefined || others.length > 0 || narrowed ? null : `slipway watch ${shellWord(String(only))}` };
 }

@@ -56,6 +56,11 @@ export function phaseOrder(provider: Provider): readonly Phase[] {
   return orders[provider];
 }
 
+/** Every phase that this app knows, in order, final ones last. */
+export const allPhases: readonly Phase[] = [
+  ...new Set<Phase>([...orders.IBM_VPC, ...orders.RACK, ...orders.SCRIPT, 'DEPLOYED', 'FAILED', 'CANCELED', 'CLEANUP', 'CLEANUP_COMPLETED']),
+];
+
 /** A short name to show. A phase that this app does not know is shown by its key. */
 export function phaseLabel(phase: Phase, phaseKey: string): string {
   return labels[phase] ?? humanKey(phaseKey);

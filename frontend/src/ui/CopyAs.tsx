@@ -14,10 +14,12 @@ export function CopyAs({ handoff, size = 'compact-sm' }: { handoff: Handoff; siz
         </Button>
       </Popover.Target>
       <Popover.Dropdown aria-label={`${handoff.title}: the same by other means`} className={classes.box}>
-        <div>
-          <p className={classes.title}>Command line</p>
-          <Command label="Command of slipway">{handoff.cli}</Command>
-        </div>
+        {handoff.cli === null ? null : (
+          <div>
+            <p className={classes.title}>Command line</p>
+            <Command label="Command of slipway">{handoff.cli}</Command>
+          </div>
+        )}
         <div>
           <p className={classes.title}>curl</p>
           <Command label="Call by curl">{handoff.curl}</Command>

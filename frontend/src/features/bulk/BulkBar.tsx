@@ -1,4 +1,4 @@
-import { useState } from 'react';
+import { useState, type ReactNode } from 'react';
 
 import { useMay } from '@/app/session';
 import { plural } from '@/lib/format';
@@ -15,13 +15,17 @@ export interface BulkBarProps {
   count: number;
   /** Nothing is selected any more. */
   onClear: () => void;
+  /** Rows that show at once that an action was asked of them. */
+  targets?: (action: BulkActionName) => { id: string; version: number }[];
+  /** More to choose, beside the count. */
+  children?: ReactNode;
 }
 
 /**
  * What can be asked of what is selected. To be mounted above a table while at
  * least one row is selected; shows nothing to those who may not.
  */
-export function BulkBar({ choice, count, onClear }: BulkBarProps) {
+export function BulkBar({ choice, count, onClear, targets, children }: BulkBarProps) {
   const may = useMay('operator');
   const [asking, setAsking] = useState<BulkActionName | null>(null);
   if (!may || count === 0) return null;
@@ -29,6 +33,7 @@ export function BulkBar({ choice, count, onClear }: BulkBarProps) {
   return (
     <div className={classes.bar} role="group" aria-label="Selected deployments">
       <span className={classes.selected}>{count.toLocaleString('en')} selected</span>
+      {children}
       {bulkActions.map((action) => (
         <Button key={action} size="compact-sm" variant="default" disabled={tooMany} className={actionWords[action].destroys ? classes.destroys : undefined} onClick={() => setAsking(action)}>
           {actionWords[action].label}…
@@ -38,7 +43,7 @@ export function BulkBar({ choice, count, onClear }: BulkBarProps) {
         Clear
       </Button>
       {tooMany ? <span className={classes.quiet}>At most {plural(mostChosen, 'deployment')} at a time: filter first.</span> : null}
-      {asking === null ? null : <BulkDialog choice={choice} action={asking} onClose={() => setAsking(null)} onStarted={onClear} />}
+      {asking === null ? null : <BulkDialog choice={choice} action={asking} shown={count} {...(targets === undefined ? {} : { targets })} onClose={() => setAsking(null)} onStarted={onClear} />}
     </div>
   );
 }

@@ -7,6 +7,7 @@ import { problemsOf, useVerb } from '@/gql/client/ask';
 import { BulkActionDocument, BulkPreviewDocument, type BulkPreviewQuery } from '@/gql/generated/graphql';
 import { plural } from '@/lib/format';
 import { uniqueKey } from '@/lib/key';
+import { markPending, operationTaken, takeBack } from '@/lib/pending';
 import { Button, Choices, Problems, TextInput } from '@/ui';
 import { ActionDialog, Effects } from '@/verbs/shared';
 import classes from './Bulk.module.css';
@@ -16,6 +17,10 @@ import { actionWords, leftOutWords, type BulkActionName } from './words';
 export interface BulkDialogProps {
   choice: BulkChoice;
   action: BulkActionName;
+  /** How many were selected as it was shown. */
+  shown?: number;
+  /** Rows that show at once that it was asked of them. */
+  targets?: (action: BulkActionName) => { id: string; version: number }[];
   onClose: () => void;
   /** It was taken; the page of the operation is shown next. */
   onStarted: () => void;
@@ -24,7 +29,7 @@ export interface BulkDialogProps {
 type Preview = BulkPreviewQuery['bulkPreview'];
 
 /** Says of how many an action will be asked, and how; asks when that number still holds. */
-export function BulkDialog({ choice, action, onClose, onStarted }: BulkDialogProps) {
+export function BulkDialog({ choice, action, shown, targets, onClose, onStarted }: BulkDialogProps) {
   const preview = useQuery(BulkPreviewDocument, { variables: { input: selectionInput(choice, action) }, fetchPolicy: 'no-cache' });
   const navigate = useNavigate();
   const verb = useVerb(BulkActionDocument);
@@ -41,8 +46,14 @@ export function BulkDialog({ choice, action, onClose, onStarted }: BulkDialogPro
   };
   const run = async (): Promise<void> => {
     if (seen === null) return;
+    const mark = uniqueKey();
+    markPending(targets?.(action) ?? [], actionWords[action].asked, mark);
     const answer = await verb.run({ input: actionInput(choice, form, { expectedCount: seen.matched, confirm: seen.confirmation, key }) });
-    if (!answer?.operation) return;
+    if (!answer?.operation) {
+      takeBack(mark);
+      return;
+    }
+    operationTaken(mark, answer.operation.id);
     announce(`${actionWords[action].label}: asked of ${plural(answer.matched, 'deployment')}`);
     onStarted();
     onClose();
@@ -60,7 +71,7 @@ export function BulkDialog({ choice, action, onClose, onStarted }: BulkDialogPro
   return (
     <ActionDialog title={`${label} many`} verb={verb} does={does} destroys={destroys} blocked={!confirmed || seen.matched === 0 || preview.loading || changed || Object.keys(errors).length > 0} onDo={() => void run()} onClose={onClose}>
       <p>{description}</p>
-      <Matched seen={seen} loading={preview.loading} problems={preview.error ? problemsOf(preview.error) : []} />
+      <Matched seen={seen} shown={shown} loading={preview.loading} problems={preview.error ? problemsOf(preview.error) : []} />
       {seen !== null && seen.matched > 0 ? (
         <>
           <Effects>
@@ -96,7 +107,7 @@ export function BulkDialog({ choice, action, onClose, onStarted }: BulkDialogPro
   );
 }
 
-function Matched({ seen, loading, problems }: { seen: Preview | null; loading: boolean; problems: ReturnType<typeof problemsOf> }) {
+function Matched({ seen, shown, loading, problems }: { seen: Preview | null; shown: number | undefined; loading: boolean; problems: ReturnType<typeof problemsOf> }) {
   if (problems.length > 0) return <Problems title="It could not be looked at" problems={problems} />;
   if (loading || seen === null) {
     return (
@@ -112,6 +123,7 @@ function Matched({ seen, loading, problems }: { seen: Preview | null; loading: b
       <p>
         {seen.matched === 0 ? 'It is possible for none' : <strong>It is possible for {seen.matched.toLocaleString('en')}</strong>} of {plural(seen.chosen, 'selected deployment')}.
       </p>
+      {shown !== undefined && shown !== seen.chosen ? <p>{`${shown.toLocaleString('en')} ${shown === 1 ? 'was' : 'were'} selected in the table; the fleet has changed since.`}</p> : null}
       {seen.leftOut.length > 0 ? (
         <ul>
           {seen.leftOut.map(({ reason, count }) => (

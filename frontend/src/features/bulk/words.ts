@@ -1,4 +1,4 @@
-import type { BulkItemState, BulkLeftOutReason, BulkLiveFragment, BulkState, DeploymentAction } from '@/gql/generated/graphql';
+import type { BulkItemState, BulkLeftOutReason, BulkLiveFragment, BulkState, DeploymentAction, FleetRowFragment } from '@/gql/generated/graphql';
 import { plural } from '@/lib/format';
 import type { StatusKind } from '@/lib/states';
 import { itemStates } from './search';
@@ -9,6 +9,8 @@ export type BulkActionName = (typeof bulkActions)[number];
 
 interface ActionWords {
   label: string;
+  /** What a row says until it shows what became of it. */
+  asked: string;
   /** What it means for one deployment. */
   description: string;
   /** Something is lost by it. */
@@ -20,29 +22,54 @@ interface ActionWords {
 export const actionWords: Record<BulkActionName, ActionWords> = {
   RETRY: {
     label: 'Retry',
+    asked: 'Retry asked',
     description: 'Another attempt of those that failed, from the phase that failed.',
     destroys: false,
     effects: ['What was done before is kept; nothing is ordered twice.', 'Machines that must boot again for it are installed anew: what is on their disks is lost.'],
   },
   CANCEL: {
     label: 'Cancel',
+    asked: 'Cancel asked',
     description: 'Ends those that are on their way.',
     destroys: true,
     effects: ['Nothing new is begun, and nothing is undone.', 'What was made at the provider stays, and costs, until it is cleaned up.'],
   },
   CLEANUP: {
     label: 'Clean up',
+    asked: 'Cleanup asked',
     description: 'Releases everything that the nodes hold.',
     destroys: true,
     effects: ['Servers, addresses and names that were made for them are deleted at the provider.', 'What is on their disks is lost.'],
   },
   REINITIALIZE: {
     label: 'Reinitialize',
+    asked: 'Reinit. asked',
     description: 'Installs the present machines anew.',
     destroys: true,
     effects: ['What is on their disks is lost; their addresses stay.', 'Each becomes a new deployment.'],
   },
 };
+
+/** As much of a row as tells what may be asked of it. */
+type Askable = Pick<FleetRowFragment, 'state' | 'protected' | 'provider'>;
+
+/**
+ * Whether an action is likely possible for a row: only for what is shown before
+ * the server has answered. The server decides.
+ */
+export function mayAsk(action: BulkActionName, row: Askable): boolean {
+  const over = row.state === 'SUCCEEDED' || row.state === 'FAILED' || row.state === 'CANCELED';
+  switch (action) {
+    case 'RETRY':
+      return row.state === 'FAILED';
+    case 'CANCEL':
+      return row.state === 'QUEUED' || row.state === 'RUNNING' || row.state === 'CANCELING';
+    case 'CLEANUP':
+      return over && !row.protected;
+    case 'REINITIALIZE':
+      return over && !row.protected && row.provider !== 'SCRIPT';
+  }
+}
 
 const isBulkAction = (action: DeploymentAction): action is BulkActionName => (bulkActions as readonly string[]).includes(action);
 

@@ -1,23 +1,30 @@
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
-import { useMemo, useRef, useState } from 'react';
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 
 import { useShortcuts } from '@/app/shortcuts';
 import { useStream } from '@/app/services';
 import { useMay } from '@/app/session';
 import { useTitle } from '@/app/useTitle';
+import { BulkBar } from '@/features/bulk/BulkBar';
+import { mayAsk } from '@/features/bulk/words';
 import { nodesExport } from '@/lib/exports';
 import { formatDuration, plural } from '@/lib/format';
 import { handoffFleet } from '@/lib/handoff';
 import { useStore } from '@/lib/store';
+import type { BareMetalNodeFilter } from '@/gql/generated/graphql';
+import type { FleetSnapshot } from '@/stream';
 import { Button, Command, CopyAs, EmptyState, ExportLinks, StatusMark, TextInput } from '@/ui';
 import { ColumnChoice } from './ColumnChoice';
 import { CountFilters } from './CountFilters';
 import classes from './FleetPage.module.css';
 import { FleetSkeleton } from './FleetSkeleton';
-import { FleetTable } from './FleetTable';
-import { countGroups, groupStates, selectRows, shownGroups, toggleGroup, type FleetSearch, type Group, type SortKey } from './filters';
+import { FilterChips, FilterChoice } from './FilterChoice';
+import { FleetTable, type Picking } from './FleetTable';
+import { countGroups, fleetFilter, longest, selectRows, shownGroups, toggleGroup, type FleetSearch, type Group, type SortKey } from './filters';
+import { extent, nothingSelected, select, selectAll, type Selection } from './selection';
 import { useFleet } from './useFleet';
 import { useHeldOrder } from './useHeldOrder';
+import { usePending } from './usePending';
 
 /** All machines: counts that filter, and a table. */
 export function FleetPage() {
@@ -32,10 +39,17 @@ export function FleetPage() {
   // The map of rows is one and the same; the snapshot around it is new after a change.
   const counts = useMemo(() => countGroups(fleet.rows.values()), [fleet]);
   const fresh = useMemo(() => selectRows(fleet.rows.values(), search).map(({ id }) => id), [fleet, search]);
-  const { ids, moves, apply } = useHeldOrder(fresh, JSON.stringify({ ...search, cols: undefined }), held);
+  const filter = useMemo(() => fleetFilter(search), [search]);
+  const { selection, change: choose, forget } = useSelection(JSON.stringify(filter));
+  const chosen = selection.byFilter || selection.ids.size > 0;
+  // Nobody selects what moves: while something is selected, rows stay as well.
+  const { ids, moves, apply } = useHeldOrder(fresh, JSON.stringify({ ...search, cols: undefined }), held || chosen);
+  const pending = usePending();
+  const may = useMay('operator');
+  const picking = usePicking(may, ids, fleet.rows, selection, choose);
 
   useTitle(fleetTitle(counts, rows.size, complete));
-  useShortcuts({ '/': () => filterInput.current?.focus() });
+  useShortcuts({ '/': () => filterInput.current?.focus(), ...(picking === null ? {} : { a: () => picking.onAll(true), Escape: forget }) });
 
   const onSort = (sort: SortKey): void => {
     const same = (search.sort ?? 'attention') === sort;
@@ -78,14 +92,16 @@ export function FleetPage() {
             ref={filterInput}
             className={classes.filter}
             size="xs"
+            maxLength={longest}
             aria-label="Filter by name, address, profile or phase"
-            placeholder="Filter by name, address, profile, phase …"
+            placeholder="Name, address, profile, cluster, failure …"
             value={search.q ?? ''}
             onChange={(event) => onText(event.currentTarget.value)}
             onKeyDown={(event) => {
               if (event.key === 'Escape') event.currentTarget.blur();
             }}
           />
+          <FilterChoice fleet={fleet} search={search} onChange={change} />
           <span className={classes.shown}>{complete ? (ids.length === rows.size ? plural(rows.size, 'node') : `${ids.length.toLocaleString('en')} of ${plural(rows.size, 'node')}`) : ''}</span>
           {moves > 0 ? (
             <Button size="compact-xs" variant="default" className={classes.moves} onClick={apply}>
@@ -93,14 +109,81 @@ export function FleetPage() {
             </Button>
           ) : null}
           <div className={classes.right}>
-            <ExportLinks what="nodes" href={(format) => nodesExport({ text: search.q ?? '', states: groupStates(shownGroups(search.show)), late: search.show === 'late' ? true : null }, format)} />
-            <CopyAs handoff={handoffFleet(globalThis.location.origin, { text: search.q ?? '', states: groupStates(shownGroups(search.show)) })} size="compact-xs" />
+            <ExportLinks what="nodes" href={(format) => nodesExport(filter, format)} />
+            <CopyAs handoff={handoffFleet(globalThis.location.origin, filter)} size="compact-xs" />
             <ColumnChoice cols={search.cols} onChange={onColumns} />
           </div>
         </div>
-        {ids.length > 0 ? <FleetTable ids={ids} search={search} onSort={onSort} onHold={setHeld} /> : <Nothing complete={complete} total={rows.size} onClear={() => change({})} />}
+        <FilterChips search={search} onChange={change} />
+        {picking !== null && chosen ? <Chosen selection={selection} fleet={fleet} fresh={fresh} filter={filter} onFilter={() => choose(() => ({ ...nothingSelected, byFilter: true }))} onClear={forget} /> : null}
+        {ids.length > 0 ? <FleetTable ids={ids} search={search} onSort={onSort} onHold={setHeld} picking={picking} pending={pending} /> : <Nothing complete={complete} total={rows.size} onClear={() => change({})} />}
       </section>
     </>
+  );
+}
+
+/** What is selected; another filter selects nothing. */
+function useSelection(filter: string) {
+  const [held, setHeld] = useState({ selection: nothingSelected, filter });
+  const selection = held.filter === filter ? held.selection : nothingSelected;
+  const change = useCallback(
+    (next: (now: Selection) => Selection): void => setHeld((now) => ({ selection: next(now.filter === filter ? now.selection : nothingSelected), filter })),
+    [filter],
+  );
+  const forget = useCallback(() => change(() => nothingSelected), [change]);
+  return { selection, change, forget };
+}
+
+/** How rows are selected; null for those who may ask nothing of them. */
+function usePicking(may: boolean, ids: readonly string[], rows: FleetSnapshot['rows'], selection: Selection, choose: (next: (now: Selection) => Selection) => void): Picking | null {
+  const order = useRef(ids);
+  useEffect(() => {
+    order.current = ids;
+  }, [ids]);
+  // The same as long as the rows are: a row is drawn again only when it changes.
+  const able = useCallback((id: string): boolean => rows.get(id)?.currentDeployment != null, [rows]);
+  const onPick = useCallback((id: string, on: boolean, range: boolean): void => choose((now) => select(now, id, on, range, order.current, able)), [choose, able]);
+  if (!may) return null;
+  return {
+    isOn: (id) => (selection.byFilter ? able(id) : selection.ids.has(id)),
+    extent: extent(selection, ids, able),
+    onPick,
+    onAll: (on) => choose(() => (on ? selectAll(ids, able) : nothingSelected)),
+  };
+}
+
+interface ChosenProps {
+  selection: Selection;
+  fleet: FleetSnapshot;
+  /** What matches now, also while the shown rows are held. */
+  fresh: readonly string[];
+  filter: BareMetalNodeFilter;
+  onFilter: () => void;
+  onClear: () => void;
+}
+
+/** What is selected, and what can be asked of it. */
+function Chosen({ selection, fleet, fresh, filter, onFilter, onClear }: ChosenProps) {
+  const matching = fresh.filter((id) => fleet.rows.get(id)?.currentDeployment != null);
+  const there = selection.byFilter ? matching : [...selection.ids].filter((id) => fleet.rows.get(id)?.currentDeployment != null);
+  const match = new Set(matching);
+  const left = selection.byFilter ? 0 : there.filter((id) => !match.has(id)).length;
+  const rows = there.flatMap((id) => fleet.rows.get(id) ?? []);
+  const choice = selection.byFilter ? { nodeFilter: filter } : { ids: rows.flatMap(({ currentDeployment }) => currentDeployment?.id ?? []) };
+  const everything = Object.keys(filter).length === 0;
+  return (
+    <div className={classes.chosen}>
+      <BulkBar choice={choice} count={there.length} onClear={onClear} targets={(action) => rows.filter((row) => mayAsk(action, row))}>
+        {selection.byFilter ? (
+          <span className={classes.shown}>{everything ? 'the whole fleet, as it is when asked' : 'whatever matches the filter when asked'}</span>
+        ) : (
+          <Button size="compact-xs" variant="subtle" onClick={onFilter}>
+            {everything ? `Select all ${matching.length.toLocaleString('en')} of the fleet` : `Select all ${matching.length.toLocaleString('en')} that match the filter`}
+          </Button>
+        )}
+        {left > 0 ? <span className={classes.shown}>{`${left.toLocaleString('en')} no longer ${left === 1 ? 'matches' : 'match'}`}</span> : null}
+      </BulkBar>
+    </div>
   );
 }
 

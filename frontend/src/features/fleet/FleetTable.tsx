@@ -1,11 +1,13 @@
 import { useFragment } from '@apollo/client/react';
 import { useTable } from '@tanstack/react-table';
 import { useWindowVirtualizer } from '@tanstack/react-virtual';
-import { memo, useLayoutEffect, useMemo, useRef, useState, type CSSProperties } from 'react';
+import { memo, useEffect, useLayoutEffect, useMemo, useRef, useState, type CSSProperties } from 'react';
 
 import { useShortcuts } from '@/app/shortcuts';
 import { FleetRowFragmentDoc } from '@/gql/generated/graphql';
-import { useMediaQuery } from '@/ui';
+import type { Pending } from '@/lib/pending';
+import { rowKind } from '@/lib/states';
+import { StatusMark, useMediaQuery } from '@/ui';
 import { columnOf, columns, features, type RowRef } from './columns';
 import classes from './FleetTable.module.css';
 import { chosenColumns, type ColumnId, type FleetSearch, type SortKey } from './filters';
@@ -16,16 +18,27 @@ export interface FleetTableProps {
   onSort: (sort: SortKey) => void;
   /** Somebody points at a row or is in one: rows should not move. */
   onHold: (held: boolean) => void;
+  /** How rows are selected; null for those who may ask nothing of them. */
+  picking: Picking | null;
+  /** What was asked of machines and is not shown by their rows yet. */
+  pending: ReadonlyMap<string, Pending>;
+}
+
+export interface Picking {
+  isOn: (id: string) => boolean;
+  extent: 'none' | 'some' | 'all';
+  onPick: (id: string, on: boolean, range: boolean) => void;
+  onAll: (on: boolean) => void;
 }
 
 /** The fleet's rows, of which only those in view exist. */
-export function FleetTable({ ids, search, onSort, onHold }: FleetTableProps) {
+export function FleetTable({ ids, search, onSort, onHold, picking, pending }: FleetTableProps) {
   const narrow = useMediaQuery('(max-width: 760px)', false, { getInitialValueInEffect: false });
   const medium = useMediaQuery('(max-width: 1000px)', false, { getInitialValueInEffect: false });
   const wide = useMediaQuery('(min-width: 1121px)', true, { getInitialValueInEffect: false });
   const room = narrow ? 760 : medium ? 920 : wide ? 1280 : 1000;
   const shown = useMemo(() => chosenColumns(search.cols).filter((id) => narrow || (columnOf(id).from ?? 0) <= room), [search.cols, narrow, room]);
-  const template = shown.map((id) => columnOf(id).width).join(' ');
+  const template = [...(picking === null ? [] : ['20px']), ...shown.map((id) => columnOf(id).width)].join(' ');
   const rowHeight = narrow ? 82 : 44;
   const data = useMemo<RowRef[]>(() => ids.map((id) => ({ id })), [ids]);
   const table = useTable({ features, columns, data, getRowId: ({ id }) => id });
@@ -55,13 +68,20 @@ export function FleetTable({ ids, search, onSort, onHold }: FleetTableProps) {
     // The row may only exist after the scroll was drawn.
     requestAnimationFrame(() => body.current?.querySelector<HTMLElement>(`[data-index="${next}"] [data-row-link]`)?.focus());
   };
-  useShortcuts({ j: () => focusRow(1), k: () => focusRow(-1) });
+  /** The row that has the focus is selected, or let go; with Shift all from the last one to it. */
+  const pickRow = (range: boolean): void => {
+    const index = Number(document.activeElement?.closest('[data-index]')?.getAttribute('data-index') ?? Number.NaN);
+    const id = ids[index];
+    if (picking !== null && id !== undefined) picking.onPick(id, range || !picking.isOn(id), range);
+  };
+  useShortcuts({ j: () => focusRow(1), k: () => focusRow(-1), x: () => pickRow(false), X: () => pickRow(true) });
 
   return (
     <div className={classes.table} style={{ '--columns': template } as CSSProperties} role="table" aria-label="Nodes" aria-rowcount={rows.length + 1}>
       <div role="rowgroup" className={classes.head}>
         {table.getHeaderGroups().map((group) => (
           <div key={group.id} role="row" aria-rowindex={1} className={classes.row}>
+            {picking === null ? null : <AllCell picking={picking} />}
             {group.headers
               .filter((header) => shown.includes(header.column.id as ColumnId))
               .map((header) => (
@@ -82,9 +102,22 @@ export function FleetTable({ ids, search, onSort, onHold }: FleetTableProps) {
       >
         {virtual.getVirtualItems().map(({ index, start }) => {
           const row = rows[index];
-          return row ? <Row key={row.id} id={row.id} index={index} offset={start - top} height={rowHeight} shown={shown} /> : null;
+          return row ? <Row key={row.id} id={row.id} index={index} offset={start - top} height={rowHeight} shown={shown} picked={picking?.isOn(row.id) ?? false} onPick={picking?.onPick ?? null} asked={pending.get(row.id)?.word ?? null} /> : null;
         })}
       </div>
+    </div>
+  );
+}
+
+function AllCell({ picking }: { picking: Picking }) {
+  const box = useRef<HTMLInputElement>(null);
+  const some = picking.extent === 'some';
+  useEffect(() => {
+    if (box.current) box.current.indeterminate = some;
+  }, [some]);
+  return (
+    <div role="columnheader" className={classes.pick}>
+      <input ref={box} type="checkbox" aria-label="Select all nodes that are shown" title="Select all that are shown" checked={picking.extent === 'all'} onChange={(event) => picking.onAll(event.currentTarget.checked)} />
     </div>
   );
 }
@@ -105,8 +138,20 @@ function HeaderCell({ id, search, onSort }: { id: ColumnId; search: FleetSearch;
   );
 }
 
+interface RowProps {
+  id: string;
+  index: number;
+  offset: number;
+  height: number;
+  shown: readonly ColumnId[];
+  picked: boolean;
+  onPick: Picking['onPick'] | null;
+  /** What was asked of it, in a word. */
+  asked: string | null;
+}
+
 // Drawn again when its own machine changes, and not when another does.
-const Row = memo(function Row({ id, index, offset, height, shown }: { id: string; index: number; offset: number; height: number; shown: readonly ColumnId[] }) {
+const Row = memo(function Row({ id, index, offset, height, shown, picked, onPick, asked }: RowProps) {
   const { data, complete } = useFragment({
     fragment: FleetRowFragmentDoc,
     fragmentName: 'FleetRow',
@@ -119,12 +164,28 @@ const Row = memo(function Row({ id, index, offset, height, shown }: { id: string
       aria-rowindex={index + 2}
       data-index={index}
       data-stale={data.stale || undefined}
+      data-picked={picked || undefined}
+      data-asked={asked !== null || undefined}
       className={`${classes.row} ${classes.line}`}
       style={{ height, transform: `translateY(${offset}px)` }}
     >
+      {onPick === null ? null : (
+        <div role="cell" className={classes.pick}>
+          <input
+            type="checkbox"
+            aria-label={`Select ${data.name}`}
+            checked={picked}
+            disabled={data.currentDeployment === null}
+            title={data.currentDeployment === null ? 'Never deployed: there is nothing to ask of it' : undefined}
+            // Text between two clicks is not what is being selected.
+            onMouseDown={(event) => event.shiftKey && event.preventDefault()}
+            onChange={(event) => onPick(id, event.currentTarget.checked, (event.nativeEvent as MouseEvent).shiftKey)}
+          />
+        </div>
+      )}
       {shown.map((column) => (
         <div key={column} role="cell" className={classes.cell} data-column={column}>
-          {columnOf(column).cell(data)}
+          {column === 'state' && asked !== null ? <StatusMark kind={rowKind(data)} word={asked} /> : columnOf(column).cell(data)}
         </div>
       ))}
     </div>

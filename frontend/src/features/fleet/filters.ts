@@ -1,6 +1,6 @@
-import type { DeploymentState, FleetRowFragment } from '@/gql/generated/graphql';
-import { phaseLabel, phaseOrder } from '@/lib/phases';
-import { rowKind, statusWords, type StatusKind } from '@/lib/states';
+import type { BareMetalNodeFilter, FleetGroup, FleetRowFragment, Phase } from '@/gql/generated/graphql';
+import { allPhases, phaseOrder } from '@/lib/phases';
+import { rowKind, type StatusKind } from '@/lib/states';
 
 /** The counts above the table; each is a filter. */
 export const groups = ['failed', 'stalled', 'late', 'running', 'queued', 'deployed', 'canceled', 'cleaned', 'registered'] as const;
@@ -23,23 +23,17 @@ const groupOf: Record<StatusKind, Group> = {
   unknown: 'registered',
 };
 
-/** States of the server that a group has; a group that is not a state of its own is among those under way. */
-const statesOf: Record<Group, readonly DeploymentState[]> = {
-  failed: ['FAILED'],
-  stalled: ['RUNNING'],
-  late: ['RUNNING'],
-  running: ['RUNNING'],
-  queued: ['QUEUED'],
-  deployed: ['SUCCEEDED'],
-  canceled: ['CANCELING', 'CANCELED'],
-  cleaned: ['CLEANING_UP', 'CLEANED_UP'],
-  registered: [],
+const asked: Record<Group, FleetGroup> = {
+  failed: 'FAILED',
+  stalled: 'STALLED',
+  late: 'LATE',
+  running: 'RUNNING',
+  queued: 'QUEUED',
+  deployed: 'DEPLOYED',
+  canceled: 'CANCELED',
+  cleaned: 'CLEANED',
+  registered: 'REGISTERED',
 };
-
-/** The server's states of some groups, each once. */
-export function groupStates(shown: readonly Group[]): DeploymentState[] {
-  return [...new Set(shown.flatMap((group) => statesOf[group]))];
-}
 
 export const groupWords: Record<Group, { word: string; kind: StatusKind }> = {
   failed: { word: 'Failed', kind: 'failed' },
@@ -58,10 +52,22 @@ export type SortKey = (typeof sortKeys)[number];
 
 /** What the URL of the fleet page says. Everything left out has its default. */
 export interface FleetSearch {
-  /** Part of a name, address, profile or phase. */
+  /** Words, each a part of a name, address, MAC address, serial number, profile, cluster, phase or failure. */
   q?: string;
   /** Groups to show, separated by commas; all when left out. */
   show?: string;
+  /** Phases of the current deployment, separated by commas. */
+  phase?: string;
+  /** Phases that it failed in, separated by commas. */
+  failure_phase?: string;
+  /** Codes that it failed with, separated by commas. */
+  failure_code?: string;
+  /** Profiles. */
+  profile?: string[];
+  /** Names of clusters. */
+  cluster?: string[];
+  /** Labels that it must have, all of them: "key=value". */
+  label?: string[];
   /** What to sort by; "attention" when left out. */
   sort?: SortKey;
   /** Sorted the other way round. */
@@ -70,13 +76,41 @@ export interface FleetSearch {
   cols?: string;
 }
 
+/** The longest text that the server takes. */
+export const longest = 200;
+/** The most entries of a list that it takes. */
+const mostEntries = 200;
+
+const listed = (text: string): string[] => [...new Set(text.split(',').map((word) => word.trim()))].filter((word) => word !== '').slice(0, mostEntries);
+
+function namedPhases(raw: unknown): Phase[] {
+  const named = new Set(typeof raw === 'string' ? listed(raw.toUpperCase()) : []);
+  return allPhases.filter((phase) => named.has(phase));
+}
+
+/** Texts of a parameter that may be one or a list. */
+function texts(raw: unknown): string[] {
+  const list: unknown[] = Array.isArray(raw) ? raw : [raw];
+  return [...new Set(list.filter((each) => typeof each === 'string' || typeof each === 'number').map(String))].filter((each) => each !== '').slice(0, mostEntries);
+}
+
 /** Reads the URL; what makes no sense is left out rather than refused. */
 export function parseSearch(raw: Record<string, unknown>): FleetSearch {
   const search: FleetSearch = {};
   const q = typeof raw.q === 'string' || typeof raw.q === 'number' ? String(raw.q) : '';
-  if (q !== '') search.q = q;
+  if (q !== '') search.q = q.slice(0, longest);
   const show = typeof raw.show === 'string' ? shownGroups(raw.show) : [];
   if (show.length > 0) search.show = show.join(',');
+  for (const name of ['phase', 'failure_phase'] as const) {
+    const phases = namedPhases(raw[name]);
+    if (phases.length > 0) search[name] = phases.join(',');
+  }
+  const codes = typeof raw.failure_code === 'string' ? listed(raw.failure_code) : [];
+  if (codes.length > 0) search.failure_code = codes.join(',');
+  for (const name of ['profile', 'cluster', 'label'] as const) {
+    const values = texts(raw[name]).filter((value) => name !== 'label' || value.indexOf('=') > 0);
+    if (values.length > 0) search[name] = values;
+  }
   const sort = sortKeys.find((key) => key === raw.sort);
   if (sort && sort !== 'attention') search.sort = sort;
   if (raw.desc === true || raw.desc === 'true') search.desc = true;
@@ -126,20 +160,62 @@ export function countGroups(rows: Iterable<FleetRowFragment>): Record<Group, num
   return counts;
 }
 
+/** A word that may be a part of a MAC address. */
+const macPart = /^[0-9a-f:-]+$/;
+
+// The same fields as the server looks at, so that what is exported, copied or
+// acted on is what is shown.
 function matchesText(row: FleetRowFragment, words: readonly string[]): boolean {
   if (words.length === 0) return true;
   const card = row.currentDeployment;
-  const text = [
-    row.name,
-    row.managementIp ?? '',
-    row.serverProfile,
-    statusWords[rowKind(row)],
-    card ? `${phaseLabel(card.phase, card.phaseKey)} ${card.phaseKey}` : '',
-    card?.failure ? `${card.failure.code} ${phaseLabel(card.failure.phase, card.failure.phaseKey)} ${card.failure.phaseKey}` : '',
-  ]
-    .join('\n')
-    .toLowerCase();
-  return words.every((word) => text.includes(word));
+  const text = [row.name, row.managementIp, row.workloadIp, row.serial, row.serverProfile, row.clusterName, card?.phaseKey, card?.failure?.phaseKey, card?.failure?.code].join('\n').toLowerCase();
+  return words.every((word) => text.includes(word) || (macPart.test(word) && row.macAddresses.some((mac) => mac.includes(word.replaceAll('-', ':')))));
+}
+
+/** The question of a page, for the server; everything left out is not narrowed. */
+export function fleetFilter(search: FleetSearch): BareMetalNodeFilter {
+  const groupsShown = shownGroups(search.show).map((group) => asked[group]);
+  const phases = namedPhases(search.phase);
+  const failurePhases = namedPhases(search.failure_phase);
+  return {
+    ...(search.q === undefined ? {} : { text: search.q }),
+    ...(groupsShown.length === 0 ? {} : { groups: groupsShown }),
+    ...(phases.length === 0 ? {} : { phases }),
+    ...(failurePhases.length === 0 ? {} : { failurePhases }),
+    ...(search.failure_code === undefined ? {} : { failureCodes: listed(search.failure_code) }),
+    ...(search.profile === undefined ? {} : { serverProfiles: search.profile }),
+    ...(search.cluster === undefined ? {} : { clusterNames: search.cluster }),
+    ...(search.label === undefined ? {} : { labels: search.label.map(labelOf) }),
+  };
+}
+
+function labelOf(text: string): { key: string; value: string } {
+  const at = text.indexOf('=');
+  return { key: text.slice(0, at), value: text.slice(at + 1) };
+}
+
+/** Whether a page asks for less than everything. */
+export function isNarrowed(search: FleetSearch): boolean {
+  return Object.keys(fleetFilter(search)).length > 0;
+}
+
+/** Whether a row has what was asked for besides its group: all parts must match, any entry of a list may. */
+function matcher(search: FleetSearch): (row: FleetRowFragment) => boolean {
+  const { phases, failurePhases, failureCodes, serverProfiles, clusterNames, labels } = fleetFilter(search);
+  const words = (search.q ?? '').toLowerCase().split(/\s+/).filter((word) => word !== '');
+  const any = (list: readonly string[] | null | undefined, value: string | null | undefined): boolean => list == null || (value != null && list.includes(value));
+  return (row) => {
+    const card = row.currentDeployment;
+    return (
+      any(phases, card === null ? 'PENDING' : card.phase) &&
+      any(failurePhases, card?.failure?.phase) &&
+      any(failureCodes, card?.failure?.code) &&
+      any(serverProfiles, row.serverProfile) &&
+      any(clusterNames, row.clusterName) &&
+      (labels ?? []).every(({ key, value }) => row.labels.some((label) => label.key === key && label.value === value)) &&
+      matchesText(row, words)
+    );
+  };
 }
 
 const attention: Record<StatusKind, number> = {
@@ -198,12 +274,12 @@ const sortValue: Record<SortKey, (row: FleetRowFragment) => string | number> = {
 /** The rows to show, in order. Equal rows are ordered by name, so that the order never depends on arrival. */
 export function selectRows(rows: Iterable<FleetRowFragment>, search: FleetSearch): FleetRowFragment[] {
   const shown = new Set<Group>(shownGroups(search.show));
-  const words = (search.q ?? '').toLowerCase().split(/\s+/).filter((word) => word !== '');
+  const matches = matcher(search);
   const value = sortValue[search.sort ?? 'attention'];
   const keyed: { row: FleetRowFragment; key: string | number; name: string }[] = [];
   for (const row of rows) {
     if (shown.size > 0 && !shown.has(groupOf[rowKind(row)])) continue;
-    if (!matchesText(row, words)) continue;
+    if (!matches(row)) continue;
     keyed.push({ row, key: value(row), name: naturalKey(row.name) });
   }
   const direction = search.desc ? -1 : 1;

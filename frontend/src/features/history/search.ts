@@ -1,5 +1,5 @@
 import type { DeploymentEventFilter, EventSource, Phase, PhaseStatus } from '@/gql/generated/graphql';
-import { phaseOrder } from '@/lib/phases';
+import { allPhases } from '@/lib/phases';
 
 /** What the URL of the history says. Everything left out is not narrowed. */
 export interface HistorySearch {
@@ -17,9 +17,7 @@ export interface HistorySearch {
 }
 
 /** Phases to choose from, in order. */
-export const phases: readonly Phase[] = [
-  ...new Set<Phase>([...phaseOrder('IBM_VPC'), ...phaseOrder('RACK'), ...phaseOrder('SCRIPT'), 'DEPLOYED', 'FAILED', 'CANCELED', 'CLEANUP', 'CLEANUP_COMPLETED']),
-];
+export const phases: readonly Phase[] = allPhases;
 export const statuses: readonly PhaseStatus[] = ['WAITING', 'IN_PROGRESS', 'SUCCEEDED', 'FAILED', 'TIMED_OUT', 'SKIPPED', 'CANCELED'];
 export const eventSources: readonly EventSource[] = ['ORCHESTRATOR', 'CLOUD_API', 'BOOT_SERVICE', 'INSTALLER_SCRIPT', 'USER'];
 

@@ -125,7 +125,7 @@ export function createCache(): VersionedCache {
         },
       },
       // What a node holds is told whole each time: things that are gone go.
-      BareMetalNode: { fields: { resources: { merge: false }, documents: { merge: false } } },
+      BareMetalNode: { fields: { resources: { merge: false }, documents: { merge: false }, labels: { merge: false } } },
       // A document has no id of its own: it is what one run stored for one node.
       NodeDocument: { keyFields: false },
       ScriptRun: { fields: { documents: { merge: false } } },

@@ -5,6 +5,8 @@ import { announce } from '@/app/announcer';
 import { useMay } from '@/app/session';
 import { useVerb } from '@/gql/client/ask';
 import { CancelDocument, CleanupDocument, ProtectDocument, ReinitializeDocument, RetryDocument, type DeploymentAction } from '@/gql/generated/graphql';
+import { uniqueKey } from '@/lib/key';
+import { markPending, takeBack } from '@/lib/pending';
 import { Button, Problems } from '@/ui';
 import type { DeploymentDetails, NodeDetails } from '../useNode';
 import classes from '@/verbs/verbs.module.css';
@@ -56,6 +58,16 @@ export function ActionBar({ node, deployment }: ActionBarProps) {
     setOpened(which);
   };
   const close = (): void => setOpened(null);
+  /** Shown by the machine's row at once; taken back with a refusal, or when nothing had to change. */
+  const mark = (word: string, asked: Promise<{ deployment: { id: string; version: number } | null } | null>): typeof asked => {
+    const key = uniqueKey();
+    markPending([node], word, key);
+    void asked.then((answer) => {
+      const now = answer?.deployment ?? null;
+      if (now === null || (now.id === deployment.id && now.version <= deployment.version)) takeBack(key);
+    });
+    return asked;
+  };
   // A dialog stays open while it is being asked for, and when the answer is no.
   const after = (said: string) => (answer: unknown) => {
     if (answer === null) return;
@@ -90,15 +102,15 @@ export function ActionBar({ node, deployment }: ActionBarProps) {
       {/* In the dialog while it is open; here when it was closed before the answer came. */}
       {opened === null ? <Problems title="It was not done" problems={refused} /> : null}
 
-      {opened === 'CANCEL' ? <CancelDialog deployment={deployment} verb={cancel} onClose={close} run={(input) => void cancel.run({ input }).then(after('Cancel accepted'))} /> : null}
+      {opened === 'CANCEL' ? <CancelDialog deployment={deployment} verb={cancel} onClose={close} run={(input) => void mark('Cancel asked', cancel.run({ input })).then(after('Cancel accepted'))} /> : null}
       {opened === 'RETRY' || opened === 'RETRY_FROM_PHASE' ? (
-        <RetryDialog deployment={deployment} choose={opened === 'RETRY_FROM_PHASE'} verb={retry} onClose={close} run={(input) => void retry.run({ input }).then(after('Retry accepted'))} />
+        <RetryDialog deployment={deployment} choose={opened === 'RETRY_FROM_PHASE'} verb={retry} onClose={close} run={(input) => void mark('Retry asked', retry.run({ input })).then(after('Retry accepted'))} />
       ) : null}
       {opened === 'REINITIALIZE' ? (
-        <ReinitializeDialog node={node} deployment={deployment} verb={reinitialize} onClose={close} run={(input) => void reinitialize.run({ input }).then(after('Reinitialize accepted'))} />
+        <ReinitializeDialog node={node} deployment={deployment} verb={reinitialize} onClose={close} run={(input) => void mark('Reinit. asked', reinitialize.run({ input })).then(after('Reinitialize accepted'))} />
       ) : null}
       {opened === 'CLEANUP' ? (
-        <CleanupDialog node={node} deployment={deployment} verb={cleanup} onClose={close} run={(variables) => void cleanup.run(variables).then(after('Cleanup accepted'))} />
+        <CleanupDialog node={node} deployment={deployment} verb={cleanup} onClose={close} run={(variables) => void mark('Cleanup asked', cleanup.run(variables)).then(after('Cleanup accepted'))} />
       ) : null}
       {opened === 'PROTECT' ? (
         <ProtectDialog node={node} verb={protect} onClose={close} run={(input) => void protect.run({ input }).then(after(input.protected ? 'Protected' : 'Protection taken away'))} />
