@@ -34,8 +34,10 @@
 #
 # The installer gets: SLIPWAY_ROOT, SLIPWAY_TARGET, every CFG_ variable but the
 # token, SLIPWAY_BOOT_DISK (a path), SLIPWAY_DATA_DISKS (paths, blank between),
-# SLIPWAY_ARTIFACT_DIR, SLIPWAY_REPORT (path of report.sh) and SLIPWAY_ERROR_FILE
-# (what it writes there becomes part of the failure's message).
+# SLIPWAY_ARTIFACT_DIR, SLIPWAY_REPORT (path of report.sh), SLIPWAY_ERROR_FILE
+# (what it writes there becomes part of the failure's message) and
+# SLIPWAY_CVM_KEY_FILE (where it leaves the public SSH host key of the controller
+# VM that it installed; post-install.sh reports it).
 
 set -eu
 
@@ -54,6 +56,7 @@ SLIPWAY_BACKOFF=${SLIPWAY_BACKOFF:-1 2 4 8 15 30 60}
 SLIPWAY_SCRIPT_DIR=$SLIPWAY_STATE/scripts
 SLIPWAY_REPORT=$SLIPWAY_SCRIPT_DIR/report.sh
 SLIPWAY_ERROR_FILE=$SLIPWAY_STATE/installer-error
+SLIPWAY_CVM_KEY_FILE=$SLIPWAY_STATE/cvm_host_key.pub
 mkdir -p "$SLIPWAY_SCRIPT_DIR" "$SLIPWAY_ARTIFACT_DIR" "${SLIPWAY_LOG%/*}"
 exec 3>&1 >>"$SLIPWAY_LOG" 2>&1
 SLIPWAY_CONSOLE=3
@@ -263,7 +266,7 @@ forget_other_boots() {
 		printf '%s\n' "$boot_mark" >"$SLIPWAY_STATE/boot-mark"
 	fi
 	rm -rf "$SLIPWAY_STATE/queue/breaking"
-	rm -f "$SLIPWAY_STATE/config.sh" "$SLIPWAY_STATE/queue/fatal" "$SLIPWAY_STATE/queue/lock" "$SLIPWAY_ERROR_FILE"
+	rm -f "$SLIPWAY_STATE/config.sh" "$SLIPWAY_STATE/queue/fatal" "$SLIPWAY_STATE/queue/lock" "$SLIPWAY_ERROR_FILE" "$SLIPWAY_CVM_KEY_FILE"
 }
 
 # --- configuration -------------------------------------------------------
@@ -892,7 +895,7 @@ run_installer() {
 	if [ "$timeout" -eq 0 ]; then
 		timeout=3600
 	fi
-	export SLIPWAY_ARTIFACT_DIR SLIPWAY_REPORT SLIPWAY_ERROR_FILE
+	export SLIPWAY_ARTIFACT_DIR SLIPWAY_REPORT SLIPWAY_ERROR_FILE SLIPWAY_CVM_KEY_FILE
 	set -- sh "$installer"
 	if command -v setsid >/dev/null 2>&1; then
 		set -- setsid sh "$installer"

@@ -102,7 +102,7 @@ func checkInstaller(t *testing.T, m *machine, d *slipwayd) {
 		}
 	}
 	env := m.read(t, "installer-env")
-	for _, want := range []string{"CFG_NODE_CONFIG_NODE_NAME=", "SLIPWAY_BOOT_DISK=", "SLIPWAY_ARTIFACT_DIR=", "SLIPWAY_REPORT=", "CFG_ARTIFACTS_2_SHA256="} {
+	for _, want := range []string{"CFG_NODE_CONFIG_NODE_NAME=", "SLIPWAY_BOOT_DISK=", "SLIPWAY_ARTIFACT_DIR=", "SLIPWAY_REPORT=", "SLIPWAY_CVM_KEY_FILE=", "CFG_ARTIFACTS_2_SHA256="} {
 		if !strings.Contains(env, want) {
 			t.Errorf("the installer's environment has no %s", want)
 		}
@@ -138,6 +138,7 @@ func checkAccess(t *testing.T, m *machine, d *slipwayd) {
 	want := map[string]any{
 		"ssh_host_key": strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey()))),
 		"boot_id":      "11111111-2222-3333-4444-555555555555", "ssh_port": 2222.0,
+		"cvm_ssh_host_key": testCVMKey,
 	}
 	if diff := cmp.Diff(want, details); diff != "" {
 		t.Errorf("details of post_install:\n%s", diff)

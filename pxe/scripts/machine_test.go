@@ -184,9 +184,13 @@ func (m *machine) typical(t *testing.T) {
 	m.write(t, "sys/class/net/ens2f0/device/vendor", "0x1dd8\n")
 }
 
+// testCVMKey is the controller VM's host key of the typical deployment.
+const testCVMKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPfVpZuHbVgI9nCvVZ8KB6KN2kIvVCT/y8UOxUiyOAkM"
+
 // installerScript is the typical deployment's installer: it checks what it was
 // given and leaves an installed system behind.
 const installerScript = `set -eu
+printf '%s controller-vm\n' '` + testCVMKey + `' >"$SLIPWAY_CVM_KEY_FILE"
 echo "installer args: $*"
 printf '%s\n' "$@" >"$SLIPWAY_ROOT/installer-args"
 env >"$SLIPWAY_ROOT/installer-env" 2>/dev/null || export -p >"$SLIPWAY_ROOT/installer-env"

@@ -9,6 +9,9 @@
 #   ssh_host_key  "<type> <base64>", the key its SSH server will show
 #   boot_id       the kernel's id of this boot; another one proves a restart
 #   ssh_port      where its SSH server will listen
+#   cvm_ssh_host_key  the key that the SSH server of its controller VM will show,
+#                 if the installer left that in $SLIPWAY_CVM_KEY_FILE
+#                 ($SLIPWAY_STATE/cvm_host_key.pub), a line as in an OpenSSH .pub file
 #
 # It refuses to run where $SLIPWAY_ROOT/etc/slipway-installer does not exist.
 # Exit codes and environment: see foundation-init.sh and report.sh.
@@ -122,6 +125,21 @@ find_host_key() {
 	chmod 0644 "$key_file.pub"
 }
 
+# find_cvm_key sets cvm_key to the controller VM's host key, if the installer
+# left one. What is no public key would lock Slipway out of the controller VM
+# much later and say less.
+find_cvm_key() {
+	cvm_file=${SLIPWAY_CVM_KEY_FILE:-$SLIPWAY_STATE/cvm_host_key.pub}
+	cvm_key=''
+	if [ ! -e "$cvm_file" ]; then
+		return 0
+	fi
+	cvm_key=$(awk '{ sub(/\r$/, "") } NF { if ($1 ~ /^(ssh|ecdsa)-[A-Za-z0-9.@-]+$/ && $2 ~ /^AAAA[A-Za-z0-9+\/]+=*$/) print $1 " " $2; exit }' "$cvm_file")
+	if [ -z "$cvm_key" ]; then
+		slipway_fail "the installer left no public key in $cvm_file: its first line must be \"<type> <base64>\""
+	fi
+}
+
 slipway_tell post_install in_progress "preparing the installed system"
 if [ ! -d "$SLIPWAY_TARGET" ]; then
 	slipway_fail "the installed system is not at $SLIPWAY_TARGET"
@@ -129,11 +147,15 @@ fi
 target=$(cd "$SLIPWAY_TARGET" && pwd -P)
 install_keys
 find_host_key
+find_cvm_key
 boot_id=''
 IFS= read -r boot_id <"$SLIPWAY_ROOT/proc/sys/kernel/random/boot_id" || [ -n "$boot_id" ]
+details="\"ssh_host_key\":$(slipway_json "$host_key"),\"boot_id\":$(slipway_json "$boot_id"),\"ssh_port\":$CFG_ACCESS_SSH_PORT"
+if [ -n "$cvm_key" ]; then
+	details="$details,\"cvm_ssh_host_key\":$(slipway_json "$cvm_key")"
+fi
 told=0
-slipway_report post_install success "access for $CFG_ACCESS_USER is ready on port $CFG_ACCESS_SSH_PORT" --final \
-	--details "{\"ssh_host_key\":$(slipway_json "$host_key"),\"boot_id\":$(slipway_json "$boot_id"),\"ssh_port\":$CFG_ACCESS_SSH_PORT}" || told=$?
+slipway_report post_install success "access for $CFG_ACCESS_USER is ready on port $CFG_ACCESS_SSH_PORT" --final --details "{$details}" || told=$?
 slipway_check "$told"
 if [ "$told" -ne 0 ]; then
 	# Without this report the deployment cannot go on, and a restart would lose it.

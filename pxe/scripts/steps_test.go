@@ -279,3 +279,52 @@ func TestHostIsUnchanged(t *testing.T) {
 		t.Errorf("the host has changed:\n--- before\n%s\n--- after\n%s", before, after)
 	}
 }
+
+// TestPostInstallTellsTheControllerVMsKey: of what the installer left, the key;
+// without a file nothing; and of what is no key, that it is none.
+func TestPostInstallTellsTheControllerVMsKey(t *testing.T) {
+	const path = "var/lib/slipway/cvm_host_key.pub"
+	rsa := "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC7" + strings.Repeat("x+/A", 80) + "=="
+	for name, tt := range map[string]struct {
+		file string // "" is none
+		want string // reported; "" is none
+		fail bool
+	}{
+		"none":           {"", "", false},
+		"with a comment": {testCVMKey + " root@NTNX-1-A-CVM\n", testCVMKey, false},
+		"the first":      {"\n" + testCVMKey + "\r\n" + rsa + "\n", testCVMKey, false},
+		"RSA, no end":    {rsa, rsa, false},
+		"ECDSA":          {"ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY= x\n", "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY=", false},
+		"empty":          {"\n", "", true},
+		"private":        {"-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAE\n", "", true},
+		"known_hosts":    {"10.0.0.5 " + testCVMKey + "\n", "", true},
+		"no base64":      {"ssh-ed25519 AAAA\"},{\"x\":1\n", "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, both, func(t *testing.T, env environment) {
+				d, m := withConfig(t, env)
+				m.write(t, "target/etc/hostname", "x\n")
+				if tt.file != "" {
+					m.write(t, path, tt.file)
+				}
+				r := m.run(t, PostInstall)
+				if tt.fail {
+					failed := wantFailure(t, m, d, r, "post_install", "left no public key", "cvm_host_key.pub", "post-install.sh:")
+					if strings.Contains(failed.line(), "b3BlbnNzaC1") {
+						t.Error("the failure shows what was in the file")
+					}
+					return
+				}
+				if r.code != 0 {
+					m.explain(t, d, r)
+					t.Fatalf("exit %d", r.code)
+				}
+				reports := d.accepted()
+				got, told := reports[len(reports)-1].report.Details["cvm_ssh_host_key"]
+				if told != (tt.want != "") || told && got != tt.want {
+					t.Errorf("reported %v, want %q", got, tt.want)
+				}
+			})
+		})
+	}
+}
