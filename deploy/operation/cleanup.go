@@ -31,6 +31,17 @@ func (s *Service) CleanupPlan(ctx context.Context, deploymentID int64) ([]deploy
 	return s.releasePlan(ctx, d, n)
 }
 
+// ReleasePlan tells what the release of a deployment's node would remove, in
+// order, whatever stands in the way of a cleanup at the moment; it changes
+// nothing.
+func (s *Service) ReleasePlan(ctx context.Context, deploymentID int64) ([]deploy.ReleaseStep, error) {
+	d, n, err := s.deployment(ctx, deploymentID)
+	if err != nil {
+		return nil, err
+	}
+	return s.releasePlan(ctx, d, n)
+}
+
 func (s *Service) deployment(ctx context.Context, id int64) (*ent.Deployment, *ent.Node, error) {
 	d, err := s.read.Deployment.Query().Where(deployment.ID(id)).WithNode().Only(ctx)
 	if ent.IsNotFound(err) {
@@ -53,6 +64,8 @@ func mayCleanUp(d *ent.Deployment, n *ent.Node) error {
 		}
 	case d.State == phase.CleaningUp:
 		return nil
+	case n.Clustered && n.ClusterName != nil:
+		return &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("%s is a member of the cluster %s, which would lose what it has on this node's disks", n.Name, *n.ClusterName), Hint: "clean up the cluster"}
 	case n.Protected:
 		return &deploy.Error{Code: deploy.CodeWrongState, Message: n.Name + " is protected" + because(n.ProtectNote), Hint: "take the protection off first"}
 	case d.State == phase.CleanedUp:

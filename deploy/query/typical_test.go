@@ -144,7 +144,7 @@ func TestEveryPhaseSaysWhatItAwaits(t *testing.T) {
 		}
 	}
 	// What nothing but the note on the run tells.
-	for code, where := range map[string]phase.Key{WaitDownload: phase.ImageDownload, WaitScriptRun: phase.ScriptStarted, WaitScriptHost: phase.ConfigStored, WaitReplica: phase.ConfigStored} {
+	for code, where := range map[string]phase.Key{WaitDownload: phase.ImageDownload, WaitScriptRun: phase.ScriptStarted, WaitScriptHost: phase.ConfigStored, WaitReplica: phase.ConfigStored, WaitFormation: phase.ClusterFormation, WaitHealth: phase.HealthValidation} {
 		check(&ent.Deployment{Provider: "ibm_vpc", State: phase.Running, Phase: where, UpdatedAt: entered}, nil,
 			[]*ent.PhaseRun{{Phase: where, Status: "in_progress", EnteredAt: entered, Awaiting: code, Evidence: "3 before this one"}})
 	}

@@ -26,6 +26,8 @@ const (
 	WaitDNS         = "dns"
 	WaitSSH         = "ssh"
 	WaitCluster     = "cluster"
+	WaitFormation   = "cluster_formation"
+	WaitHealth      = "cluster_health"
 	WaitDownload    = "download_slot"
 	WaitConfig      = "config_request"
 	WaitReport      = "report"
@@ -49,6 +51,8 @@ var waits = map[string]struct{ awaiting, advice string }{
 	WaitDNS:         {"the DNS service", "It is tried again by itself. If it goes on, check the zone and its permissions."},
 	WaitSSH:         {"an SSH login on the machine", "It is tried again by itself. If it goes on, look at the machine's console and its SSH service."},
 	WaitCluster:     {"the other machines of the cluster", "It goes on when all of them are ready. Look at the one that is furthest behind."},
+	WaitFormation:   {"the controller VMs, which form the cluster", "It is looked at again every few seconds. The cluster's page has the command, its output and whom it waits for."},
+	WaitHealth:      {"the cluster's health", "Every check is made again every few seconds. The cluster's page shows each with its evidence."},
 	WaitDownload:    {"a free download slot", "It starts by itself when another machine has its images; its clock stands still until then. More slots can be set on the server."},
 	WaitConfig:      {"the machine's request for its configuration", "The boot script was served. If nothing comes, look at the machine's console: kernel or initial ramdisk may not load."},
 	WaitReport:      {"the machine's next report", "Nothing to do while it reports. If it falls silent, look at the machine's console."},

@@ -41,6 +41,9 @@ type Options struct {
 	Prober  Prober
 	// AccessUser is who the prober logs in as.
 	AccessUser string
+	// Clusters brings the members of clusters together; nil = this server has
+	// none.
+	Clusters deploy.Clusters
 	// Polling is for hosts that the deployment script configures.
 	Polling Polling
 	// SSHPort is used where the machine reported none.

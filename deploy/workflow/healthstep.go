@@ -30,7 +30,15 @@ func (s *step) validateHealth(ctx context.Context) (time.Duration, error) {
 	result := s.engine.opts.Prober.Check(ctx, health.Target{Host: s.managementIP, Port: port, User: s.engine.opts.AccessUser, HostKey: s.hostKey, BootIDBefore: s.bootID})
 	switch {
 	case result.OK():
-		r := s.report(phase.Success, fmt.Sprintf("logged in to %s; boot id %s", s.managementIP, result.BootID))
+		message := fmt.Sprintf("logged in to %s; boot id %s", s.managementIP, result.BootID)
+		if s.clusterID.Valid {
+			stand, again, err := s.clusterHealth(ctx)
+			if err != nil || stand.Move != deploy.ClusterDone {
+				return again, err
+			}
+			message += "; " + stand.Message
+		}
+		r := s.report(phase.Success, message)
 		// The node goes on showing what its provider last said: let that be of now.
 		if seen, err := s.provider.Observe(ctx, s.nodeID); err == nil {
 			r.ServerStatus = seen.ServerStatus

@@ -80,6 +80,7 @@ type step struct {
 	probe        *deploy.Probe // of the open phase
 	since        time.Time     // when the attempt began, if the node had a machine then; else zero
 	awaiting     string        // what the open phase waits for
+	clusterID    sql.NullInt64 // of the cluster that the node is to belong to
 	runHost      string        // host of the deployment's newest run of the script, if it has one
 }
 
@@ -94,12 +95,12 @@ func (e *Engine) load(ctx context.Context, a stepArgs) (*step, error) {
 	var port sql.NullInt64
 	var provider, kind string
 	var began time.Time
-	err := e.store.Read.QueryRowContext(ctx, `SELECT n.id, n.name, d.number, d.batch_id, d.provider, d.kind, d.config, n.management_ip, n.ssh_host_key, n.boot_id, n.ssh_port, r.entered_at, r.status, r.probe, r.awaiting,
+	err := e.store.Read.QueryRowContext(ctx, `SELECT n.id, n.name, d.number, d.batch_id, d.cluster_id, d.provider, d.kind, d.config, n.management_ip, n.ssh_host_key, n.boot_id, n.ssh_port, r.entered_at, r.status, r.probe, r.awaiting,
 			(SELECT f.entered_at FROM phase_runs f WHERE f.deployment_id = r.deployment_id AND f.attempt = r.attempt ORDER BY f.id LIMIT 1),
 			COALESCE(CASE WHEN d.provider = 'script' THEN (SELECT sr.host FROM script_documents sd JOIN script_runs sr ON sr.id = sd.run_id WHERE sd.deployment_id = d.id ORDER BY sr.id DESC LIMIT 1) END, '')
 		FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id JOIN nodes n ON n.id = d.node_id
 		WHERE r.deployment_id = $1 AND r.attempt = $2 AND r.phase = $3 AND r.tries = $4 AND (r.finished_at IS NULL OR r.awaiting = 'order' AND d.attempt = r.attempt) AND d.state IN ('queued', 'running', 'canceling', 'cleaning_up')`,
-		a.DeploymentID, a.Attempt, a.Phase, a.Tries).Scan(&s.nodeID, &s.nodeName, &s.number, &s.batchID, &provider, &kind, &config, &ip, &key, &boot, &port, &s.entered, &s.status, &probe, &s.awaiting, &began, &s.runHost)
+		a.DeploymentID, a.Attempt, a.Phase, a.Tries).Scan(&s.nodeID, &s.nodeName, &s.number, &s.batchID, &s.clusterID, &provider, &kind, &config, &ip, &key, &boot, &port, &s.entered, &s.status, &probe, &s.awaiting, &began, &s.runHost)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -143,6 +144,8 @@ func (s *step) do(ctx context.Context) (again time.Duration, err error) {
 		return s.order(ctx)
 	case phase.MonitoringStart:
 		return s.awaitBoot(ctx)
+	case phase.ClusterFormation:
+		return s.formCluster(ctx)
 	case phase.DNSRegistration:
 		return s.registerNames(ctx)
 	case phase.HealthValidation:
@@ -309,11 +312,21 @@ func (s *step) registerNames(ctx context.Context) (time.Duration, error) {
 			return 0, err
 		}
 	}
-	err := s.provider.RegisterNames(ctx, deploy.Names{NodeID: s.nodeID, NodeName: s.nodeName, DeploymentID: s.DeploymentID, ManagementIP: s.managementIP})
-	if err != nil {
+	names := deploy.Names{NodeID: s.nodeID, NodeName: s.nodeName, DeploymentID: s.DeploymentID, ManagementIP: s.managementIP}
+	message := fmt.Sprintf("address and pointer records of %s exist", s.nodeName)
+	if s.clusterID.Valid && s.engine.opts.Clusters != nil {
+		var err error
+		if names.ClusterName, names.ClusterVIP, err = s.engine.opts.Clusters.Address(ctx, s.DeploymentID); err != nil {
+			return 0, err
+		}
+		if names.ClusterVIP != "" {
+			message = fmt.Sprintf("address and pointer records of %s and of the cluster %s exist", s.nodeName, names.ClusterName)
+		}
+	}
+	if err := s.provider.RegisterNames(ctx, names); err != nil {
 		return s.settle(ctx, err, "dns")
 	}
-	r := s.report(phase.Success, fmt.Sprintf("address and pointer records of %s exist", s.nodeName))
+	r := s.report(phase.Success, message)
 	r.Source = deploy.SourceCloudAPI
 	return 0, s.tell(ctx, r)
 }

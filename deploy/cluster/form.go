@@ -1,0 +1,239 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+
+	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/cluster/cvm"
+	"github.com/slipwayhq/slipway/deploy/lifecycle"
+)
+
+// Form makes one step towards the membership of a deployment's node: it waits
+// for the others at the barrier, forms the cluster if it is the one that does,
+// joins the one that is formed, and says when the cluster itself counts it as a
+// member.
+func (s *Service) Form(ctx context.Context, deploymentID int64) (deploy.ClusterStand, error) {
+	c, me, err := s.ofDeployment(ctx, deploymentID)
+	if err != nil {
+		return deploy.ClusterStand{}, err
+	}
+	if c == nil || me == nil {
+		return failing(deploy.CodeWrongState, "deploy the node again", "the deployment belongs to no cluster any more").ClusterStand, nil
+	}
+	t := decide(c, me.NodeID)
+	switch t.act {
+	case actForm:
+		return s.create(ctx, c, me, t.token)
+	case actJoin:
+		return s.join(ctx, c, me, t.token)
+	case actNone:
+	}
+	return t.ClusterStand, nil
+}
+
+// create makes one step towards the cluster, on the controller VM of me.
+func (s *Service) create(ctx context.Context, c *Cluster, me *Node, token string) (deploy.ClusterStand, error) {
+	members := c.Members()
+	f := s.formation(c, KindCreate, token, me, members)
+	spec := cvm.CreateSpec{Name: c.Name, RedundancyFactor: c.RF, DNS: addresses(c.DNS), NTP: c.NTP, SkipDiscovery: c.SkipDiscovery}
+	if a, err := netip.ParseAddr(c.VIP); err == nil {
+		spec.VIP = a
+	}
+	targets := s.targets(members)
+	for _, t := range targets {
+		spec.Members = append(spec.Members, t.Addr)
+	}
+	f.Command, _ = spec.Command() // what cannot be sent is told by Form
+	s.deps.Boundary("before form")
+	step, err := s.deps.CVMs.Form(ctx, cvm.FormRequest{Members: targets, Token: token, Spec: spec})
+	s.deps.Boundary("after form")
+	if err != nil {
+		return s.unanswered(ctx, c, f, err)
+	}
+	if step.Acted {
+		f.Begun = token
+		f.Tried = union(f.Tried, f.Members)
+	}
+	if step.Action == cvm.ActionFail && leftOver(step.Reason) && f.Begun != token && len(f.Tried) > 0 {
+		return s.clear(ctx, c, f)
+	}
+	return s.stepped(ctx, c, f, step)
+}
+
+// leftOver reports whether a formation that was tried earlier explains the
+// failure: what it left must go before another can begin.
+func leftOver(r cvm.Reason) bool {
+	switch r {
+	case cvm.ReasonHalfFormed, cvm.ReasonOtherCluster, cvm.ReasonStopped, cvm.ReasonNotDone, cvm.ReasonVIPTaken:
+		return true
+	}
+	return false
+}
+
+// clear removes what an earlier formation of this cluster left half-done. It was
+// never formed, so it holds no data; and no controller VM is touched that
+// belongs together with another than those that formation was for.
+func (s *Service) clear(ctx context.Context, c *Cluster, f *Formation) (deploy.ClusterStand, error) {
+	f.Kind = KindClear
+	tried := c.those(func(n *Node) bool {
+		return slices.Contains(f.Tried, n.NodeID) && n.CVMIP != "" && n.Key != ""
+	})
+	tried = slices.CompactFunc(tried, func(a, b *Node) bool { return a.NodeID == b.NodeID })
+	step, err := s.deps.CVMs.Destroy(ctx, cvm.DestroyRequest{Members: s.targets(tried), Token: f.Token})
+	if err != nil {
+		return s.unanswered(ctx, c, f, err)
+	}
+	if step.Action == cvm.ActionDone { // the next look forms it
+		step.Action, step.Message = cvm.ActionWait, "what the last formation left was removed; the cluster is formed anew"
+	}
+	return s.stepped(ctx, c, f, step)
+}
+
+// join makes one step towards the membership of me in the formed cluster.
+func (s *Service) join(ctx context.Context, c *Cluster, me *Node, token string) (deploy.ClusterStand, error) {
+	existing := c.Formed()
+	f := s.formation(c, KindJoin, token, existing[0], []*Node{me})
+	if i := slices.IndexFunc(existing, func(n *Node) bool { return n.CVMIP == "" || n.Key == "" }); i >= 0 {
+		return failing(deploy.CodeWrongState, "", "the controller VM of %s is not known any more", existing[i].Name).ClusterStand, nil
+	}
+	s.deps.Boundary("before join")
+	step, err := s.deps.CVMs.Join(ctx, cvm.JoinRequest{Existing: s.targets(existing), New: s.targets([]*Node{me})[0], Token: token})
+	s.deps.Boundary("after join")
+	if err != nil {
+		return s.unanswered(ctx, c, f, err)
+	}
+	return s.stepped(ctx, c, f, step)
+}
+
+// formation goes on with the record of this token, or begins one.
+func (s *Service) formation(c *Cluster, kind, token string, leader *Node, members []*Node) *Formation {
+	f := &Formation{Kind: kind, Token: token, Status: FormationRunning, Leader: leader.NodeID, Since: s.now()}
+	if was := c.Formation; was != nil {
+		f.Begun, f.Tried = was.Begun, slices.Clone(was.Tried)
+		if was.Token == token {
+			f.Since = was.Since
+		}
+	}
+	for _, m := range members {
+		f.Members = append(f.Members, m.NodeID)
+	}
+	return f
+}
+
+func union(a, b []int64) []int64 {
+	out := slices.Concat(a, b)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// unanswered is for a request that could not be made. What may pass is waited
+// for, within the formation's time.
+func (s *Service) unanswered(ctx context.Context, c *Cluster, f *Formation, err error) (deploy.ClusterStand, error) {
+	if ctx.Err() != nil {
+		return deploy.ClusterStand{}, ctx.Err()
+	}
+	step := cvm.Step{Decision: cvm.Decision{Action: cvm.ActionWait, Reason: cvm.Reason(cvm.ClassOf(err)), Message: err.Error()}}
+	if cvm.ClassOf(err) == cvm.ClassRequest {
+		step.Action = cvm.ActionFail
+	}
+	return s.stepped(ctx, c, f, step)
+}
+
+// stepped records a step and says what it means for the member that made it.
+func (s *Service) stepped(ctx context.Context, c *Cluster, f *Formation, step cvm.Step) (deploy.ClusterStand, error) {
+	f.Action, f.Reason, f.Message, f.Hint, f.Evidence = string(step.Action), string(step.Reason), step.Message, step.Hint, step.Evidence
+	f.Culprits = c.owners(step.Members)
+	f.At = s.now()
+	late := step.Action == cvm.ActionWait && f.At.Sub(f.Since) > s.deps.FormLimit
+	if late {
+		f.Hint = "look at the controller VMs that it waited for; then retry these nodes, or replace them"
+		f.Message = fmt.Sprintf("after %s it still waits: %s", f.At.Sub(f.Since).Round(1e9), f.Message)
+	}
+	switch {
+	case step.Action == cvm.ActionDone:
+		f.Status, f.Culprits = FormationDone, nil
+		return s.formed(ctx, c, f)
+	case step.Action == cvm.ActionFail, late:
+		f.Status = FormationFailed
+	}
+	if err := s.record(ctx, c, f); err != nil {
+		return deploy.ClusterStand{}, err
+	}
+	if f.Status != FormationFailed {
+		return deploy.ClusterStand{Move: deploy.ClusterGo, Message: f.Message, Evidence: evidence(f)}, nil
+	}
+	if f.Kind == KindJoin {
+		return failing(deploy.Code(f.Reason), f.Hint, "the node did not join the cluster %s: %s", c.Name, f.Message).ClusterStand, nil
+	}
+	leader := c.Node(f.Leader)
+	return afterFailure(c, leader, leader, f).ClusterStand, nil
+}
+
+func evidence(f *Formation) string {
+	if len(f.Evidence) == 0 {
+		return f.Message
+	}
+	return f.Evidence[len(f.Evidence)-1]
+}
+
+// owners are the nodes of controller VMs.
+func (c *Cluster) owners(of []netip.Addr) (out []int64) {
+	for _, a := range of {
+		for _, n := range c.those(func(n *Node) bool { return n.CVMIP == a.String() && n.State != Replaced }) {
+			out = append(out, n.NodeID)
+		}
+	}
+	return out
+}
+
+// record keeps how a formation stands, if that has changed.
+func (s *Service) record(ctx context.Context, c *Cluster, f *Formation) error {
+	if was := c.Formation; was != nil {
+		same := *f
+		same.At = was.At
+		if reflect.DeepEqual(&same, was) {
+			return nil
+		}
+	}
+	s.deps.Boundary("before record")
+	err := s.deps.Writer.Do(ctx, nil, nil, func(tx *lifecycle.Tx) error {
+		return s.update(ctx, tx, c.ID, `formation = $3`, mustJSON(f))
+	})
+	s.deps.Boundary("after record")
+	return err
+}
+
+// formed writes down what every member said: who belongs to the cluster. It is
+// the end of the formation; a crash before it finds the same answer again.
+func (s *Service) formed(ctx context.Context, c *Cluster, f *Formation) (deploy.ClusterStand, error) {
+	s.deps.Boundary("before formed")
+	err := s.deps.Writer.Do(ctx, nil, f.Members, func(tx *lifecycle.Tx) error {
+		now := tx.Now()
+		if err := s.update(ctx, tx, c.ID, `formation = $3, formed_at = COALESCE(formed_at, $4)`, mustJSON(f), now); err != nil {
+			return err
+		}
+		for _, id := range f.Members {
+			_, err := tx.SQL().ExecContext(ctx, `UPDATE cluster_members SET state = 'member', formed_at = $1, updated_at = $1 WHERE cluster_id = $2 AND node_id = $3 AND state IN ('member', 'late') AND formed_at IS NULL`, now, c.ID, id)
+			if err != nil {
+				return fmt.Errorf("cluster: keeping a member: %w", err)
+			}
+			if err := tx.SetClustered(id, c.Name, true); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	s.deps.Boundary("after formed")
+	if err != nil {
+		return deploy.ClusterStand{}, err
+	}
+	message := fmt.Sprintf("the cluster %s is formed: %s", c.Name, f.Message)
+	if f.Kind == KindJoin {
+		message = fmt.Sprintf("joined the cluster %s: %s", c.Name, f.Message)
+	}
+	return deploy.ClusterStand{Move: deploy.ClusterDone, Message: message, Evidence: evidence(f)}, nil
+}

@@ -1,0 +1,74 @@
+package lifecycle
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/phase"
+)
+
+// SetClustered notes that a node's disks are, or are no longer, a part of a
+// running cluster's: while they are, it is neither released nor installed anew
+// by itself.
+func (tx *Tx) SetClustered(nodeID int64, cluster string, clustered bool) error {
+	n, err := tx.node(nodeID)
+	if err != nil {
+		return err
+	}
+	n.dirty = true
+	return tx.exec("noting a member of a cluster", `UPDATE nodes SET clustered = $1, cluster_name = $2 WHERE id = $3`, clustered, nullText(cluster), nodeID)
+}
+
+// Enlistment takes the node of a deployment that has succeeded into a cluster.
+type Enlistment struct {
+	DeploymentID int64
+	ClusterID    int64
+	ClusterName  string
+	Actor        deploy.Actor
+}
+
+// Enlist opens another attempt of a deployment that has succeeded without a
+// cluster: it goes on at cluster_formation. Nothing is installed. Errors:
+// not_found, wrong_state.
+func (tx *Tx) Enlist(c Enlistment) (*Receipt, error) {
+	d, n, err := tx.deployment(c.DeploymentID)
+	if err != nil {
+		return nil, err
+	}
+	if err := latest(d, n); err != nil {
+		return nil, err
+	}
+	switch {
+	case d.state != phase.Succeeded:
+		return nil, &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("deployment #%d of %s is %s; only a deployed node is taken into a cluster as it is", d.number, n.name, d.state)}
+	case !slices.ContainsFunc(phase.Catalogue(d.provider), func(p phase.Definition) bool { return p.Key == phase.ClusterFormation }):
+		return nil, &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("%s is of the provider %s, whose nodes form no cluster by Slipway", n.name, d.provider)}
+	}
+	d.skip = slices.DeleteFunc(slices.Clone(d.skip), func(k phase.Key) bool { return k == phase.ClusterFormation })
+	err = tx.exec("enlisting a node", `UPDATE deployments SET cluster_id = $1, skip_phases = $2 WHERE id = $3`, c.ClusterID, mustJSON(d.skip), d.id)
+	if err != nil {
+		return nil, err
+	}
+	d.attempt++
+	d.boots, d.reboots = 0, 0
+	d.failure, d.finished = nil, nil
+	d.state = phase.Running
+	tx.move(d, phase.Move{Phase: phase.ClusterFormation, Enter: true, Status: phase.Waiting}, "", nil)
+	e := tx.said(d, phase.Waiting, fmt.Sprintf("attempt %d begins at %s: the node becomes a member of the cluster %s", d.attempt, phase.ClusterFormation, c.ClusterName), c.Actor)
+	tx.mirror(d, n)
+	tx.wakeWorkflow(d)
+	return tx.receipt(d, e, false), nil
+}
+
+// Remark records what an operator decided about a deployment, as an event of the
+// phase that it is at; nothing of it changes.
+func (tx *Tx) Remark(deploymentID int64, message string, actor deploy.Actor) error {
+	d, _, err := tx.deployment(deploymentID)
+	if err != nil {
+		return err
+	}
+	e := tx.event(d, d.phase, d.phaseStatus, Report{Message: message, OccurredAt: tx.at, Source: deploy.SourceUser, Actor: actor}, "")
+	e.outcome = Step
+	return nil
+}
