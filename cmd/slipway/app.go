@@ -22,10 +22,13 @@ import (
 	"github.com/slipwayhq/slipway/deploy/admission"
 	"github.com/slipwayhq/slipway/deploy/apply"
 	"github.com/slipwayhq/slipway/deploy/bulk"
+	"github.com/slipwayhq/slipway/deploy/cluster"
+	"github.com/slipwayhq/slipway/deploy/cluster/cvm"
 	"github.com/slipwayhq/slipway/deploy/feed"
 	"github.com/slipwayhq/slipway/deploy/health"
 	"github.com/slipwayhq/slipway/deploy/journal"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
+	"github.com/slipwayhq/slipway/deploy/operation"
 	"github.com/slipwayhq/slipway/deploy/phase"
 	"github.com/slipwayhq/slipway/deploy/query"
 	"github.com/slipwayhq/slipway/deploy/retention"
@@ -84,6 +87,8 @@ type app struct {
 	netboot   *netboot
 	apply     *apply.Service
 	bulk      *bulk.Service
+	clusters  *cluster.Service
+	plans     *operation.Service
 	// nudge has the next attempt to reach a deployment's host begin now.
 	nudge      func(ctx context.Context, deploymentID int64, actor deploy.Actor) error
 	scriptHost *script.Host // nil = the deployment script does not run here
@@ -194,7 +199,12 @@ func (a *app) build(cfg appConfig) error {
 	if a.apply, polling, err = a.applying(cfg, key); err != nil {
 		return err
 	}
+	a.clusters = cluster.New(cluster.Deps{
+		Store: a.Store, Writer: later{a}, Planner: later{a}, CVMs: &cvm.Client{Key: key.Signer, Dial: cfg.Dial},
+		SSHPort: cfg.Install.CVMSSHPort, PrismPort: cfg.Install.CVMPrismPort, Slots: cfg.Install.Slots, Installer: cfg.Install.Installer, Now: cfg.Now, Logger: cfg.Logger,
+	})
 	engine, err := workflow.New(a.Store, workflow.Options{
+		Clusters: a.clusters,
 		ReplicaID: uuid.NewString(), Providers: providers, Prober: &health.Checker{Key: key.Signer, Dial: cfg.Dial},
 		BootURL: func(ctx context.Context, nodeID, deploymentID int64) (string, error) {
 			locator, err := a.Access.CreateLocator(ctx, nodeID, deploymentID)
@@ -239,6 +249,24 @@ func (a *app) build(cfg appConfig) error {
 		return err
 	}
 	return a.start(engine, keeper, stats.New(a.Store, stats.Options{Now: cfg.Now, Logger: cfg.Logger}))
+}
+
+// later is what clusters need of parts that are made after them.
+type later struct{ app *app }
+
+// Do is the writer's.
+func (l later) Do(ctx context.Context, deployments, nodes []int64, apply func(*lifecycle.Tx) error) error {
+	return l.app.Writer.Do(ctx, deployments, nodes, apply)
+}
+
+// Plan is the check-list's.
+func (l later) Plan(ctx context.Context, name string, spec deploy.Spec) (operation.Plan, error) {
+	return l.app.plans.Plan(ctx, name, spec)
+}
+
+// ReleasePlan is the cleanup's.
+func (l later) ReleasePlan(ctx context.Context, deploymentID int64) ([]deploy.ReleaseStep, error) {
+	return l.app.plans.ReleasePlan(ctx, deploymentID)
 }
 
 // watchRetention adds what became of old events to the metrics.
@@ -302,6 +330,7 @@ func (a *app) faces(cfg appConfig, providers map[string]deploy.Provider, key hea
 	}
 	statuses := query.NewStatuses(a.Store.Ent(), cfg.Now)
 	operations := a.operations(cfg, providers, statuses, metrics)
+	a.plans = operations
 	var kept time.Duration // 0 = for ever
 	if keeper.Active() {
 		kept = time.Duration(cfg.Retention.KeepEvents)
