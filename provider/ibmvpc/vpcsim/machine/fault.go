@@ -10,6 +10,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // FaultKind is what is wrong with a machine.
@@ -50,6 +51,9 @@ const (
 	// FaultRandom: with the probability Rate, the machine has one of Kinds, as
 	// Seed and its name decide.
 	FaultRandom FaultKind = "random"
+	// FaultCVM is what the kinds of faults of a machine's controller VM begin with:
+	// "cvm_down" is cvmsim.FaultDown. They strike at once.
+	FaultCVM FaultKind = "cvm_"
 )
 
 // randomKinds are those of a FaultRandom that names none: with all of them an
@@ -77,7 +81,8 @@ type Fault struct {
 	Args string `json:"args,omitempty"`
 	// Factor of FaultSlow; 10 if 0.
 	Factor float64 `json:"factor,omitempty"`
-	// Times of FaultBootsTwice, FaultDownloadCut and FaultWrongBytes; 1 if 0.
+	// Times of FaultBootsTwice, FaultDownloadCut and FaultWrongBytes; 1 if 0. Of a
+	// controller VM's fault, how often it strikes; 0 means always.
 	Times int `json:"times,omitempty"`
 	// Skew of FaultClockSkew in seconds; an hour if 0.
 	Skew int `json:"skew_seconds,omitempty"`
@@ -85,6 +90,14 @@ type Fault struct {
 	Disk string `json:"disk,omitempty"`
 	// Artifact limits FaultDownloadCut and FaultWrongBytes to one.
 	Artifact string `json:"artifact,omitempty"`
+	// Steps of FaultCVM+"slow", beats that every stage takes more; 10 if 0.
+	Steps int `json:"steps,omitempty"`
+	// Stage of FaultCVM+"die", one of cvmsim.Stages; any if empty.
+	Stage string `json:"stage,omitempty"`
+	// Text of FaultCVM+"answer".
+	Text string `json:"text,omitempty"`
+	// Bytes of FaultCVM+"cut" and FaultCVM+"cut_exit".
+	Bytes int `json:"bytes,omitempty"`
 	// Seed, Rate (0 to 1; 0.2 if 0) and Kinds of FaultRandom.
 	Seed  uint64      `json:"seed,omitempty"`
 	Rate  float64     `json:"rate,omitempty"`
@@ -155,6 +168,9 @@ func (f Fault) Check() error {
 	case FaultRandom:
 		return f.checkRandom()
 	default:
+		if strings.HasPrefix(string(f.Kind), string(FaultCVM)) {
+			return f.checkCVM()
+		}
 		if !slices.Contains(simple, f.Kind) {
 			return fmt.Errorf("there is no fault %q", f.Kind)
 		}
@@ -179,6 +195,9 @@ func (f Fault) checkRandom() error {
 	for _, kind := range f.Kinds {
 		if kind == FaultRandom {
 			return errors.New("a random fault cannot choose a random fault")
+		}
+		if strings.HasPrefix(string(kind), string(FaultCVM)) {
+			return errors.New("a random fault cannot choose a controller VM's")
 		}
 		one := f
 		one.Kind = kind

@@ -97,6 +97,23 @@ lay_out() {
 		>"$target/etc/ssh/sshd_config"
 }
 
+# lay_out_cvm makes the controller VM's own root, inside the installed system's,
+# when the node has an address for one: who may log in as nutanix, and a host
+# key, whose public half is left for post-install.sh to report.
+lay_out_cvm() {
+	cvm_root=$target/var/lib/cvm
+	mkdir -p "$cvm_root/etc/ssh" "$cvm_root/home/nutanix/.ssh"
+	printf '%s\n' "$CFG_NODE_CONFIG_CVM_IP" >"$cvm_root/etc/address"
+	index=1
+	while [ "$index" -le "${CFG_ACCESS_AUTHORIZED_KEYS_COUNT:-0}" ]; do
+		eval "printf '%s\n' \"\$CFG_ACCESS_AUTHORIZED_KEYS_$index\"" >>"$cvm_root/home/nutanix/.ssh/authorized_keys2"
+		index=$((index + 1))
+	done
+	ssh-keygen -q -t ed25519 -N '' -C "${CFG_NODE_CONFIG_NODE_NAME:-localhost}-cvm" -f "$cvm_root/etc/ssh/ssh_host_ed25519_key" ||
+		fail "no host key for the controller VM"
+	cut -d ' ' -f 1,2 "$cvm_root/etc/ssh/ssh_host_ed25519_key.pub" >"$SLIPWAY_CVM_KEY_FILE"
+}
+
 hypervisor=hypervisor.img
 cvm=cvm.img
 while [ $# -gt 0 ]; do
@@ -129,6 +146,9 @@ fi
 target=${SLIPWAY_TARGET:-$SLIPWAY_ROOT/target}
 if [ ! -b "$SLIPWAY_BOOT_DISK" ]; then
 	lay_out
+	if [ -n "${CFG_NODE_CONFIG_CVM_IP:-}" ] && [ -n "${SLIPWAY_CVM_KEY_FILE:-}" ]; then
+		lay_out_cvm
+	fi
 fi
 write "$hypervisor" "$SLIPWAY_BOOT_DISK" 0 45 95
 sync

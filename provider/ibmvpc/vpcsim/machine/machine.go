@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 
+	"github.com/slipwayhq/slipway/deploy/cluster/cvmsim"
 	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
 )
 
@@ -33,8 +34,9 @@ type machine struct {
 	console *console
 	log     *slog.Logger
 
-	status Status // guarded by rack.mu
-	resets int    // restarts because of FaultBootsTwice; of the running cycle's goroutine
+	status Status      // guarded by rack.mu
+	resets int         // restarts because of FaultBootsTwice; of the running cycle's goroutine
+	cvm    *cvmsim.CVM // on its disks, nil if none; of the running cycle's goroutine, or under rack.power without one
 
 	// Of the present power cycle; changed under rack.power only.
 	cancel context.CancelCauseFunc
@@ -117,6 +119,9 @@ func (c *cycle) live(ctx context.Context) error {
 		return err
 	}
 	defer c.root.Close()
+	if c.rewrite {
+		c.dropCVM() // nothing boots it any more, and the installer makes another one
+	}
 	for {
 		again, err := c.boot(ctx)
 		if err != nil {

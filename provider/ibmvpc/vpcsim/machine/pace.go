@@ -26,20 +26,25 @@ type Pace struct {
 	// InstallStep the pause after each. See StandIns.
 	InstallSteps int
 	InstallStep  time.Duration
+	// CVMBeat is one beat of the controller VMs (see cvmsim): a cluster of three is
+	// formed in some 14 of them. 10 ms if 0.
+	CVMBeat time.Duration
 }
 
 // QuickPace lets a machine go from power to its installed system in a second or
 // two, with more than one step of every kind.
 func QuickPace() Pace {
-	return Pace{Retry: 100 * time.Millisecond, InstallSteps: 2}
+	return Pace{Retry: 100 * time.Millisecond, InstallSteps: 2, CVMBeat: 20 * time.Millisecond}
 }
 
-// DemoPace lets a person watch: about half a minute from power to SSH.
+// DemoPace lets a person watch: about half a minute from power to SSH, and ten
+// seconds for a cluster.
 func DemoPace() Pace {
 	return Pace{
 		Firmware: 2 * time.Second, Kernel: 2 * time.Second, Restart: 2 * time.Second, System: 2 * time.Second,
 		Retry: 2 * time.Second, Command: 150 * time.Millisecond,
 		LinkRate: 4 << 20, ImageBytes: 24 << 20, InstallSteps: 10, InstallStep: 400 * time.Millisecond,
+		CVMBeat: 700 * time.Millisecond,
 	}
 }
 

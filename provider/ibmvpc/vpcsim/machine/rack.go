@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/slipwayhq/slipway/deploy/cluster/cvmsim"
 	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
 )
 
@@ -58,6 +60,8 @@ type Options struct {
 	// UID and GID are what scripts run as when we are root; DefaultUID if 0. The
 	// user needs an entry in the host's passwd: ssh-keygen insists.
 	UID, GID int
+	// CVMSSHPort and CVMPrismPort are where controller VMs listen; 2222 and 9440 if 0.
+	CVMSSHPort, CVMPrismPort int
 	// ConsoleBytes is how much of each console is kept; 256 KiB if 0.
 	ConsoleBytes int
 	// Clock is the machines' time; the host's if nil.
@@ -84,6 +88,7 @@ type Rack struct {
 	dir     string
 	tempDir bool
 	cage    *cage
+	cvms    *cvmsim.Site
 	tools   toolbox
 	log     *slog.Logger
 
@@ -120,11 +125,9 @@ func NewRack(opts Options) (*Rack, error) {
 	if opts.ConsoleBytes <= 0 {
 		opts.ConsoleBytes = 256 << 10
 	}
+	opts.CVMSSHPort, opts.CVMPrismPort = cmp.Or(opts.CVMSSHPort, DefaultCVMSSHPort), cmp.Or(opts.CVMPrismPort, DefaultCVMPrismPort)
 	opts.Pace.Retry = max(opts.Pace.Retry, 100*time.Millisecond)
 	r := &Rack{opts: opts, log: opts.Logger, machines: map[string]*machine{}, changed: make(chan struct{})}
-	if err := r.SetFaults(opts.Faults); err != nil {
-		return nil, err
-	}
 	var err error
 	if r.cage, err = newCage(opts.UID, opts.GID, opts.Logger); err != nil {
 		return nil, err
@@ -140,6 +143,13 @@ func NewRack(opts Options) (*Rack, error) {
 	}
 	if err := r.openDir(); err != nil {
 		return nil, fmt.Errorf("directory of simulated machines: %w", err)
+	}
+	if r.cvms, err = cvmsim.New(cvmsim.Options{Pace: cmp.Or(opts.Pace.CVMBeat, 10*time.Millisecond)}); err != nil {
+		return nil, fmt.Errorf("controller VMs: %w", err)
+	}
+	if err := r.SetFaults(opts.Faults); err != nil {
+		r.cvms.Close()
+		return nil, err
 	}
 	return r, nil
 }
@@ -179,17 +189,32 @@ func (r *Rack) openDir() error {
 // Cage says how scripts are confined here.
 func (r *Rack) Cage() CageKind { return r.cage.kind }
 
-// SetFaults replaces the faults. A machine takes them up at its next boot.
+// SetFaults replaces the faults. A machine takes them up at its next boot, its
+// controller VM at once.
 func (r *Rack) SetFaults(all []Fault) error {
 	for i, f := range all {
 		if err := f.Check(); err != nil {
 			return fmt.Errorf("machine faults: number %d: %w", i+1, err)
 		}
 	}
+	r.ClearFaults()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.faults = slices.Clone(all)
+	for _, f := range all {
+		r.add(f)
+	}
 	return nil
+}
+
+// add takes one more fault, which has been checked. The caller holds the lock.
+func (r *Rack) add(f Fault) {
+	if f.ID == "" {
+		f.ID = uuid.NewString()
+	}
+	r.faults = append(slices.Clip(r.faults), f)
+	if c, ok := f.ofCVM(); ok {
+		r.cvms.Inject(c)
+	}
 }
 
 // AddFault sets one more fault, given as JSON, and returns its id.
@@ -204,7 +229,7 @@ func (r *Rack) AddFault(rule json.RawMessage) (id string, err error) {
 	list[0].ID = uuid.NewString()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.faults = append(slices.Clip(r.faults), list[0])
+	r.add(list[0])
 	return list[0].ID, nil
 }
 
@@ -227,8 +252,20 @@ func (r *Rack) FaultRules() []json.RawMessage {
 func (r *Rack) ClearFaults(ids ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.faults = slices.DeleteFunc(slices.Clone(r.faults), func(f Fault) bool { return len(ids) == 0 || slices.Contains(ids, f.ID) })
+	var kept []Fault
+	for _, f := range r.faults {
+		if len(ids) == 0 || slices.Contains(ids, f.ID) {
+			r.cvms.Remove(f.ID)
+		} else {
+			kept = append(kept, f)
+		}
+	}
+	r.faults = kept
 }
+
+// CVMs is the network of the machines' controller VMs, which run on those that
+// were installed with an address for one. They are the Rack's to close.
+func (r *Rack) CVMs() *cvmsim.Site { return r.cvms }
 
 func (r *Rack) faultsFor(name string) faults {
 	r.mu.Lock()
@@ -277,6 +314,7 @@ func (r *Rack) Scrap(serverID string) error {
 		return nil
 	}
 	m.off()
+	m.dropCVM()
 	r.mu.Lock()
 	delete(r.machines, serverID)
 	r.mu.Unlock()
@@ -299,6 +337,7 @@ func (r *Rack) Close() error {
 		wg.Go(m.off)
 	}
 	wg.Wait()
+	r.cvms.Close()
 	if r.tempDir {
 		return os.RemoveAll(r.dir)
 	}

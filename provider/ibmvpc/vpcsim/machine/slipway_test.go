@@ -46,6 +46,7 @@ type slipway struct {
 	spec    vpcsim.Spec
 	port    int // where the installed system's SSH server shall listen
 	user    string
+	cvm     string // address of the controller VM; "" without one
 	client  ssh.Signer
 	files   []File
 	scripts map[string]string // instead of the real ones
@@ -200,6 +201,7 @@ func (s *slipway) config() string {
 	set("NODE_CONFIG_NODE_ID", "node_1")
 	set("NODE_CONFIG_NODE_NAME", s.spec.Name)
 	set("NODE_CONFIG_MGMT_IP", s.spec.IP)
+	set("NODE_CONFIG_CVM_IP", s.cvm)
 	set("NETWORK_ADDRESS", s.spec.IP)
 	set("NETWORK_NETMASK", "255.255.255.0")
 	set("NETWORK_GATEWAY", "127.64.203.1")

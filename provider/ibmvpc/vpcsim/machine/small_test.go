@@ -20,9 +20,9 @@ import (
 func TestParseFaults(t *testing.T) {
 	got, err := ParseFaults([]byte(`[{"match":"node-*","fault":"never_boot"},
 		{"match":"*","fault":"script_line_fails","tool":"curl","missing":true},
-		{"match":"b","fault":"slow","factor":3}]`))
+		{"match":"b","fault":"slow","factor":3},{"match":"b","fault":"cvm_die","stage":"configure","times":1}]`))
 	require.NoError(t, err)
-	require.Len(t, got, 3)
+	require.Len(t, got, 4)
 	fs := faultsFor(got, "node-1")
 	require.True(t, fs.has(FaultNeverBoot))
 	require.True(t, fs.has(FaultScriptLine))
@@ -44,6 +44,9 @@ func TestParseFaults(t *testing.T) {
 		`[{"match":"*","fault":"script_line_fails","exit":256}]`,
 		`[{"match":"*","fault":"script_line_fails","args":"a) reboot;; b"}]`,
 		`[{"match":"*","fault":"slow","factor":0.5}]`,
+		`[{"match":"*","fault":"cvm_explode"}]`, `[{"match":"*","fault":"cvm_"}]`, `[{"fault":"cvm_down"}]`,
+		`[{"match":"*","fault":"cvm_die","stage":"lunch"}]`, `[{"match":"*","fault":"cvm_down","stage":"configure"}]`,
+		`[{"match":"*","fault":"cvm_slow","steps":-1}]`, `[{"match":"*","fault":"random","kinds":["cvm_down"]}]`,
 	} {
 		_, err := ParseFaults([]byte(bad))
 		require.Error(t, err, bad)

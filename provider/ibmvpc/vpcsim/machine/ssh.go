@@ -28,6 +28,8 @@ type installed struct {
 	hostKey  ssh.Signer
 	port     int
 	keys     map[string][]ssh.PublicKey // by user
+	cvm      *installedCVM              // nil without one
+	cvmFault error                      // why the one that is there cannot start
 }
 
 // maxSystemFile is more than any of the files read has.
@@ -66,6 +68,7 @@ func readInstalled(root *os.Root) (*installed, error) {
 		}
 		sys.keys[user] = authorizedKeys(list)
 	}
+	sys.cvm, sys.cvmFault = readCVM(target)
 	return sys, nil
 }
 
@@ -167,7 +170,13 @@ func (c *cycle) runSystem(ctx context.Context) error {
 	c.printf("%s login: (SSH on %s, host key %s)\n", sys.hostname, addr, ssh.FingerprintSHA256(sys.hostKey.PublicKey()))
 	s := &sshServer{sys: sys, bootID: c.bootID, clock: c.clock, started: c.clock.Now(), print: c.printf, conns: map[net.Conn]bool{}}
 	c.setState(StateRunning)
+	guest := make(chan struct{})
+	go func() {
+		defer close(guest)
+		c.runCVM(ctx, sys)
+	}()
 	s.serve(ctx, ln)
+	<-guest
 	return nil
 }
 

@@ -29,7 +29,7 @@ const (
 )
 
 // standInVersion changes when the content of the stand-ins does.
-const standInVersion = "1"
+const standInVersion = "2"
 
 //go:embed installer.sh
 var installerScript string
