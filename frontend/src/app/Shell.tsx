@@ -1,5 +1,5 @@
-import { Link, Outlet, useNavigate } from '@tanstack/react-router';
-import { lazy, Suspense, useEffect, useState } from 'react';
+import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
+import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 
 import { nextTimeMode, timeMode } from '@/lib/preferences';
 import { useStore } from '@/lib/store';
@@ -8,6 +8,7 @@ import { IconButton, VisuallyHidden } from '@/ui';
 import { announcement } from './announcer';
 import { FleetAnnouncer } from './FleetAnnouncer';
 import { FreshnessPill } from './FreshnessPill';
+import { placeOf, placesFor } from './places';
 import { useMay } from './session';
 import { SettingsMenu } from './SettingsMenu';
 import { useStream } from './services';
@@ -32,6 +33,10 @@ export function Shell() {
     'g d': () => void navigate({ to: '/deploy' }),
     'g a': () => void navigate({ to: '/artifacts' }),
     'g s': () => void navigate({ to: '/settings' }),
+    'g i': () => void navigate({ to: '/insights' }),
+    'g b': () => void navigate({ to: '/bulk' }),
+    'g p': () => void navigate({ to: '/apply' }),
+    'g r': () => void navigate({ to: '/apply/runs' }),
   });
   usePaletteKey(() => setPalette((opened) => !opened));
   return (
@@ -87,39 +92,24 @@ function usePaletteKey(toggle: () => void): void {
   });
 }
 
-/** Where one may go. */
+/** Where one may go. On a narrow screen the row is moved so that where one is can be seen. */
 function Places() {
-  const deploys = useMay('operator');
-  const removes = useMay('admin');
+  const operator = useMay('operator');
+  const admin = useMay('admin');
+  const pathname = useLocation({ select: (location) => location.pathname });
+  const here = placeOf(pathname);
+  const list = useRef<HTMLElement>(null);
+  useEffect(() => {
+    list.current?.querySelector('[aria-current="page"]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  }, [here]);
   return (
-    <nav aria-label="Pages" className={classes.places}>
-      <Link to="/overview" className={classes.place} activeProps={{ className: classes.here }}>
-        Overview
-      </Link>
-      <Link to="/" className={classes.place} activeOptions={{ exact: true, includeSearch: false }} activeProps={{ className: classes.here }}>
-        Fleet
-      </Link>
-      <Link to="/history" className={classes.place} activeProps={{ className: classes.here }}>
-        History
-      </Link>
-      {deploys ? (
-        <>
-          <Link to="/deploy" className={classes.place} activeProps={{ className: classes.here }}>
-            Deploy
-          </Link>
-          <Link to="/apply" className={classes.place} activeProps={{ className: classes.here }}>
-            Apply
-          </Link>
-        </>
-      ) : null}
-      <Link to="/artifacts" className={classes.place} activeProps={{ className: classes.here }}>
-        Artifacts
-      </Link>
-      {removes ? (
-        <Link to="/resources" className={classes.place} activeProps={{ className: classes.here }}>
-          Orphans
+    <nav ref={list} aria-label="Pages" className={classes.places}>
+      {placesFor((role) => (role === 'admin' ? admin : operator)).map(({ to, label }) => (
+        // Where one is follows from the address alone; the router's own guess knows no pages below others.
+        <Link key={to} to={to} activeProps={{}} aria-current={here === to ? 'page' : undefined} className={here === to ? `${classes.place} ${classes.here}` : classes.place}>
+          {label}
         </Link>
-      ) : null}
+      ))}
     </nav>
   );
 }

@@ -15,6 +15,14 @@ it('offers pages at first, and only those that one may use', () => {
   expect(labels('')).not.toContain('metal-1');
 });
 
+it('reaches every page, and what a pasted id names', () => {
+  expect(labels('', 'viewer')).toEqual(expect.arrayContaining(['Insights: durations and success rates', 'Bulk operations', 'Runs of the deployment script']));
+  expect(labels('', 'viewer')).not.toContain('Apply changes');
+  expect(labels('dep_12')).toEqual(['Deployment dep_12']);
+  expect(labels('blk_3')[0]).toBe('Bulk operation blk_3');
+  expect(labels('evt_3')[0]).toBe('Event evt_3');
+});
+
 it('finds a node by name, address or id, the exact one first', () => {
   expect(labels('METAL-1')[0]).toBe('metal-1');
   expect(labels('metal-1')[1]).toBe('metal-10');

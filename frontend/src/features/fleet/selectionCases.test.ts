@@ -24,11 +24,12 @@ interface Planted {
   late?: boolean;
 }
 
-const upper = <T extends string>(text: string): T => text.toUpperCase() as T;
+const stateOf = (text: string): DeploymentState => text.toUpperCase() as DeploymentState;
+const phaseOf = (text: string): Phase => text.toUpperCase() as Phase;
 
 function rowOf(node: Planted, i: number): FleetRowFragment {
   const { failurePhase, failureCode, phase = '', state } = node;
-  const failure = failurePhase === undefined || failureCode === undefined ? null : { phase: upper<Phase>(failurePhase), phaseKey: failurePhase, code: failureCode, message: '', hint: null, retryable: true, at: '' };
+  const failure = failurePhase === undefined || failureCode === undefined ? null : { phase: phaseOf(failurePhase), phaseKey: failurePhase, code: failureCode, message: '', hint: null, retryable: true, at: '' };
   return row(`node_${i}`, {
     name: node.name,
     serverProfile: node.profile,
@@ -38,10 +39,10 @@ function rowOf(node: Planted, i: number): FleetRowFragment {
     serial: node.serial ?? null,
     clusterName: node.cluster ?? null,
     labels: Object.entries(node.labels ?? {}).map(([key, value]) => ({ __typename: 'Label', key, value })),
-    state: state === undefined ? null : upper<DeploymentState>(state),
+    state: state === undefined ? null : stateOf(state),
     stale: node.stale ?? false,
     late: node.state === 'running' && (node.late ?? false),
-    currentDeployment: state === undefined ? null : card({ state: upper<DeploymentState>(state), phase: upper<Phase>(phase), phaseKey: phase, failure: failure as never }),
+    currentDeployment: state === undefined ? null : card({ state: stateOf(state), phase: phaseOf(phase), phaseKey: phase, failure: failure as never }),
   });
 }
 

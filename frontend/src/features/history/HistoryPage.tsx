@@ -15,7 +15,9 @@ import { phaseStatus } from '@/lib/states';
 import { Button, CopyAs, EmptyState, ExportLinks, NativeSelect, Panel, Problems, StatusMark, TextInput } from '@/ui';
 import classes from './HistoryPage.module.css';
 import { eventFilter, eventSources, mostNodes, namedNodes, phases, statuses, type HistorySearch } from './search';
+import { SelectedEvent } from './SelectedEvent';
 import { useHistory } from './useHistory';
+import { Who } from './Who';
 
 const choice = <T extends string>(any: string, values: readonly T[], word: (value: T) => string) => [{ value: '', label: any }, ...values.map((value) => ({ value, label: word(value) }))];
 const phaseChoices = choice('Any phase', phases, (phase) => phaseLabel(phase, phase.toLowerCase()));
@@ -48,7 +50,9 @@ export function HistoryPage() {
     setPaused(null);
     void navigate({ search: next, replace: true });
   };
-  const narrowed = Object.keys(search).length > 0;
+  const { event: selected, ...question } = search;
+  const narrowed = Object.keys(question).length > 0;
+  const listed = selected !== undefined && shown.some(({ id }) => id === selected);
 
   return (
     <>
@@ -56,6 +60,7 @@ export function HistoryPage() {
         <h1 className={classes.title}>History</h1>
         <p className={classes.quiet}>Everything that was reported, decided or refused, of every machine.</p>
       </div>
+      {selected === undefined || listed || !(history.loaded || nobody || history.error !== null) ? null : <SelectedEvent key={selected} id={selected} onClose={() => void navigate({ search: question })} />}
       <Panel
         title="Events"
         flush
@@ -65,7 +70,7 @@ export function HistoryPage() {
               {paused === null ? '✓ Following' : unseen > 0 ? `Follow · ${plural(unseen, 'new event')}` : 'Follow'}
             </Button>
             {nobody ? null : <ExportLinks what="events" href={(format) => eventsExport(filter, format)} />}
-            <CopyAs size="compact-xs" handoff={handoffHistory(globalThis.location.origin, filter)} />
+            {nobody ? null : <CopyAs size="compact-xs" handoff={handoffHistory(globalThis.location.origin, filter)} />}
           </>
         }
       >
@@ -117,11 +122,27 @@ export function HistoryPage() {
         {shown.length > 0 ? (
           <ol className={classes.list} aria-label="Events, the newest first">
             {shown.map((event) => (
-              <EventItem key={event.id} event={event} who={<Who event={event} />} />
+              <EventItem
+                key={event.id}
+                event={event}
+                selected={event.id === selected}
+                who={<Who event={event} />}
+                link={
+                  event.id === selected ? (
+                    <Link to="/history" search={question} className={classes.pick} aria-label={`Select event ${event.id} no more`}>
+                      selected
+                    </Link>
+                  ) : (
+                    <Link to="/history" search={{ ...question, event: event.id }} className={classes.pick} aria-label={`Link to event ${event.id}`}>
+                      link
+                    </Link>
+                  )
+                }
+              />
             ))}
           </ol>
         ) : (
-          <Nothing nobody={nobody} loaded={history.loaded} failed={history.error !== null} narrowed={narrowed} onClear={() => void navigate({ search: {}, replace: true })} />
+          <Nothing nobody={nobody} loaded={history.loaded} failed={history.error !== null} narrowed={narrowed} onClear={() => void navigate({ search: selected === undefined ? {} : { event: selected }, replace: true })} />
         )}
         {history.more && paused === null ? (
           <div className={classes.older}>
@@ -132,19 +153,6 @@ export function HistoryPage() {
         ) : null}
       </Panel>
     </>
-  );
-}
-
-function Who({ event }: { event: HistoryRowFragment }) {
-  return (
-    <span className={classes.who}>
-      <Link to="/nodes/$nodeId" params={{ nodeId: event.bareMetalNode.id }}>
-        {event.bareMetalNode.name}
-      </Link>{' '}
-      <Link to="/deployments/$deploymentId" params={{ deploymentId: event.deployment.id }} className={classes.number} aria-label={`Deployment ${event.deployment.number} of ${event.bareMetalNode.name}`}>
-        #{event.deployment.number}
-      </Link>
-    </span>
   );
 }
 

@@ -40,3 +40,9 @@ it('asks the server the same', () => {
     includeRefused: true,
   });
 });
+
+it('keeps the selected event in the URL, and asks the server the same with it', () => {
+  expect(parseHistorySearch({ event: 'evt_12', phase: 'DEPLOYED' })).toEqual({ event: 'evt_12', phase: 'DEPLOYED' });
+  expect(parseHistorySearch({ event: 'evt_x' })).toEqual({});
+  expect(eventFilter({ event: 'evt_12' }, null)).toEqual(eventFilter({}, null));
+});

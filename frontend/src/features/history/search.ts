@@ -14,6 +14,8 @@ export interface HistorySearch {
   batch?: string;
   /** Refused reports as well. */
   refused?: true;
+  /** The event that is selected, by its id. It narrows nothing. */
+  event?: string;
 }
 
 /** Phases to choose from, in order. */
@@ -35,6 +37,7 @@ export function parseHistorySearch(raw: Record<string, unknown>): HistorySearch 
   if (source) search.source = source;
   if (typeof raw.deployment === 'string' && /^dep_\d+$/.test(raw.deployment)) search.deployment = raw.deployment;
   if (typeof raw.batch === 'string' && /^bat_\d+$/.test(raw.batch)) search.batch = raw.batch;
+  if (typeof raw.event === 'string' && /^evt_\d+$/.test(raw.event)) search.event = raw.event;
   if (raw.refused === true || raw.refused === 'true') search.refused = true;
   return search;
 }

@@ -1,4 +1,4 @@
-import { memo, type ReactNode } from 'react';
+import { memo, useEffect, useRef, type ReactNode } from 'react';
 
 import type { EventRowFragment, EventSource } from '@/gql/generated/graphql';
 import { formatPercent } from '@/lib/format';
@@ -18,15 +18,29 @@ export const sources: Record<EventSource, string> = {
 
 /** Clocks that differ by more than this are worth showing, in ms. */
 const skew = 2000;
-/** One event; `who` is said where a list is about more than one machine. */
-export const EventItem = memo(function EventItem({ event, who }: { event: EventRowFragment; who?: ReactNode }) {
+export interface EventItemProps {
+  event: EventRowFragment;
+  /** Said where a list is about more than one machine. */
+  who?: ReactNode;
+  /** Leads to this event alone; beside its time. */
+  link?: ReactNode;
+  /** It is the one that the address names. */
+  selected?: boolean;
+}
+
+/** One event. */
+export const EventItem = memo(function EventItem({ event, who, link, selected = false }: EventItemProps) {
+  const item = useRef<HTMLLIElement>(null);
+  useEffect(() => {
+    if (selected) item.current?.scrollIntoView({ block: 'nearest' });
+  }, [selected]);
   const { kind, word } = phaseStatus(event.status);
   // Past tense would be wrong too: it is what was reported then.
   const said = event.status === 'IN_PROGRESS' ? 'In progress' : word;
   const apart = Math.abs(Date.parse(event.recordedAt) - Date.parse(event.occurredAt)) > skew;
   const hasMore = (event.details !== null && Object.keys(event.details).length > 0) || (event.logTail !== null && event.logTail !== '');
   return (
-    <li className={classes.item} data-outcome={event.outcome}>
+    <li ref={item} className={classes.item} data-outcome={event.outcome} data-selected={selected || undefined} aria-current={selected ? 'true' : undefined}>
       <div className={classes.when}>
         <Instant at={event.recordedAt} />
         {apart ? (
@@ -34,6 +48,7 @@ export const EventItem = memo(function EventItem({ event, who }: { event: EventR
             reporter: <Instant at={event.occurredAt} />
           </span>
         ) : null}
+        {link}
       </div>
       <div className={classes.what}>
         <div className={classes.line}>
@@ -49,7 +64,7 @@ export const EventItem = memo(function EventItem({ event, who }: { event: EventR
         </div>
         {event.message === '' ? null : <p className={classes.message}>{event.message}</p>}
         {hasMore ? (
-          <details className={classes.details}>
+          <details className={classes.details} open={selected || undefined}>
             <summary>Details</summary>
             {event.details === null || Object.keys(event.details).length === 0 ? null : <pre tabIndex={0} role="region" aria-label="Details of the event">{JSON.stringify(event.details, null, 2)}</pre>}
             {event.logTail === null || event.logTail === '' ? null : <pre tabIndex={0} role="region" aria-label="Log sent with the event">{event.logTail.trimEnd()}</pre>}

@@ -28,7 +28,8 @@ const textOf = (value: unknown): string | null => (typeof value === 'string' && 
 /** What an error of the client says; `unknown` completes it when the server was not reached. */
 export function problemsOf(error: unknown, unknown = ''): Problem[] {
   if (CombinedGraphQLErrors.is(error)) {
-    return error.errors.map(({ message, extensions }) => ({ code: textOf(extensions?.code), message, field: null, requestId: textOf(extensions?.requestId) }));
+    const requestId = textOf(error.extensions?.requestId);
+    return error.errors.map(({ message, extensions }) => ({ code: textOf(extensions?.code), message, field: null, requestId: textOf(extensions?.requestId) ?? requestId }));
   }
   if (ServerError.is(error)) {
     return [{ code: null, message: `The server answered with status ${error.statusCode}.`, field: null, requestId: error.response.headers.get('x-request-id') }];

@@ -15,6 +15,12 @@ export interface ClientOptions {
   fetch?: typeof fetch;
 }
 
+/** What whoever asks may put into the context of an operation. */
+export interface RequestContext {
+  /** Is told the id of the request, also when what comes back are refusals in the data. */
+  onRequestId?: (id: string) => void;
+}
+
 /** Whether an error says that the caller is not, or no longer, signed in. */
 export function isUnauthenticated(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false;
@@ -37,8 +43,9 @@ export function createClient({ socket, onSignedOut, fetch }: ClientOptions): Apo
   const identified = new ApolloLink((operation, forward) =>
     forward(operation).pipe(
       map((result) => {
-        const { response } = operation.getContext() as { response?: Response };
+        const { response, onRequestId } = operation.getContext() as { response?: Response } & RequestContext;
         const requestId = response?.headers.get('x-request-id');
+        if (requestId != null) onRequestId?.(requestId);
         return requestId == null ? result : { ...result, extensions: { ...result.extensions, requestId } };
       }),
     ),
