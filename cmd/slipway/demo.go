@@ -84,7 +84,7 @@ func startDemo(ctx context.Context, o demoOptions) (_ *demo, err error) {
 			return nil, err
 		}
 	}
-	if d.sim, err = startSimulation(ctx, simConfig{Listen: "127.0.0.1:0", Pace: o.Pace, Faults: o.Faults, Shell: o.Shell, Virtual: o.Virtual, Logger: o.Logger}); err != nil {
+	if d.sim, err = startSimulation(ctx, simConfig{Listen: "127.0.0.1:0", Pace: o.Pace, Faults: o.Faults, Shell: o.Shell, Virtual: o.Virtual, CVMSSHPort: demoSSHPort, CVMPrismPort: demoPrismPort, Logger: o.Logger}); err != nil {
 		return nil, err
 	}
 	install := demoInstall()

@@ -23,7 +23,9 @@ type simConfig struct {
 	Faults []machine.Fault
 	Rules  []json.RawMessage // faults of the cloud, and more of machines, as POST /_sim/faults takes them
 	Shell  string
-	Logger *slog.Logger
+	// CVMSSHPort and CVMPrismPort are where controller VMs listen; the machines' defaults if 0.
+	CVMSSHPort, CVMPrismPort int
+	Logger                   *slog.Logger
 	// Virtual are virtual machines in the place of the simulated ones.
 	Virtual *qemu.Rack
 }
@@ -53,7 +55,7 @@ func startSimulation(ctx context.Context, cfg simConfig) (_ *simulation, err err
 		if options.Subnets, s.claim, err = claimSubnets(ctx); err != nil {
 			return nil, err
 		}
-		if s.Rack, err = machine.NewRack(machine.Options{Pace: cfg.Pace, Faults: cfg.Faults, Shell: cfg.Shell, Logger: cfg.Logger}); err != nil {
+		if s.Rack, err = machine.NewRack(machine.Options{Pace: cfg.Pace, Faults: cfg.Faults, Shell: cfg.Shell, CVMSSHPort: cfg.CVMSSHPort, CVMPrismPort: cfg.CVMPrismPort, Logger: cfg.Logger}); err != nil {
 			return nil, fmt.Errorf("simulated machines: %w", err)
 		}
 		options.Hardware, s.hardware = s.Rack, s.Rack
@@ -111,6 +113,9 @@ type vpcsimCmd struct {
 	Faults string `help:"JSON list of faults of cloud and machines, or @file; see docs/simulator.md." env:"SLIPWAY_VPCSIM_FAULTS"`
 	Seed   uint64 `help:"Random faults of cloud and machines, the same for the same number; 0 is none." env:"SLIPWAY_VPCSIM_SEED"`
 	Shell  string `help:"Shell of the install environment: dash or busybox; default: what sh is." env:"SLIPWAY_VPCSIM_SHELL"`
+
+	CVMSSHPort   int `name:"cvm-ssh-port" help:"SSH port of the machines' controller VMs." default:"2222" env:"SLIPWAY_VPCSIM_CVM_SSH_PORT"`
+	CVMPrismPort int `name:"cvm-prism-port" help:"Prism's port on them." default:"9440" env:"SLIPWAY_VPCSIM_CVM_PRISM_PORT"`
 }
 
 func paceOf(name string) machine.Pace {
@@ -164,14 +169,14 @@ func (c *vpcsimCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return exit{exitUsage, err}
 	}
-	sim, err := startSimulation(ctx, simConfig{Listen: c.Listen, Pace: paceOf(c.Pace), Rules: rules, Shell: c.Shell, Logger: slog.Default()})
+	sim, err := startSimulation(ctx, simConfig{Listen: c.Listen, Pace: paceOf(c.Pace), Rules: rules, Shell: c.Shell, CVMSSHPort: c.CVMSSHPort, CVMPrismPort: c.CVMPrismPort, Logger: slog.Default()})
 	if err != nil {
 		return err
 	}
 	ibm := simulatedIBM(sim.URL)
 	fmt.Printf("simulated IBM Cloud at %s; serve with:\n\n", sim.URL)
-	fmt.Printf("  slipway serve --ibm-region=%s --ibm-vpc=%s --ibm-management-subnet=%s --ibm-security-groups=%s \\\n    --ibm-dns-instance=%s --ibm-dns-zone=%s --ibm-auth=none --ibm-vpc-url=%s --ibm-dns-url=%s --ibm-doubt-window=3s --ssh-port=2222\n\n",
-		ibm.Region, ibm.VPC, ibm.ManagementSubnet, ibm.SecurityGroups[0], ibm.DNSInstance, ibm.DNSZone, ibm.VPCURL, ibm.DNSURL)
+	fmt.Printf("  slipway serve --ibm-region=%s --ibm-vpc=%s --ibm-management-subnet=%s --ibm-security-groups=%s \\\n    --ibm-dns-instance=%s --ibm-dns-zone=%s --ibm-auth=none --ibm-vpc-url=%s --ibm-dns-url=%s --ibm-doubt-window=3s --ibm-guest-addresses=on \\\n    --ssh-port=2222 --cvm-ssh-port=%d --cvm-prism-port=%d\n\n",
+		ibm.Region, ibm.VPC, ibm.ManagementSubnet, ibm.SecurityGroups[0], ibm.DNSInstance, ibm.DNSZone, ibm.VPCURL, ibm.DNSURL, c.CVMSSHPort, c.CVMPrismPort)
 	fmt.Printf("faults by rule: POST, GET, DELETE %s/_sim/faults; what has happened so far: GET %s/_sim/state\n", sim.URL, sim.URL)
 	<-ctx.Done()
 	return sim.Stop()

@@ -138,6 +138,9 @@ func parse(text string) bootScript {
 
 // configuration is what a machine reads of its node configuration.
 type configuration struct {
+	Node struct {
+		CVMIP string `json:"cvm_ip"`
+	} `json:"node_config"`
 	Artifacts []struct {
 		Name   string `json:"name"`
 		URL    string `json:"url"`
@@ -267,8 +270,14 @@ func (c *cycle) finish(ctx context.Context, config configuration) error {
 	if err != nil {
 		return err
 	}
-	err = c.report(ctx, report{Phase: "post_install", Status: "success", Message: "the machine may restart",
-		Details: map[string]any{"ssh_host_key": sys.publicKey(), "boot_id": c.bootID, "ssh_port": sys.port}})
+	details := map[string]any{"ssh_host_key": sys.publicKey(), "boot_id": c.bootID, "ssh_port": sys.port}
+	if c.opts.CVMs != nil && config.Node.CVMIP != "" {
+		if sys.guest, err = newGuest(config.Node.CVMIP); err != nil {
+			return err
+		}
+		details["cvm_ssh_host_key"] = keyText(sys.guest.hostKey)
+	}
+	err = c.report(ctx, report{Phase: "post_install", Status: "success", Message: "the machine may restart", Details: details})
 	if err == nil {
 		c.installed = sys
 	}

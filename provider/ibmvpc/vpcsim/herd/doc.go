@@ -7,5 +7,5 @@
 // What the scripts really do is the business of package machine beside it.
 //
 // The package imports the standard library, golang.org/x/crypto/ssh,
-// github.com/google/uuid and package vpcsim.
+// github.com/google/uuid and the packages vpcsim and cvmsim.
 package herd

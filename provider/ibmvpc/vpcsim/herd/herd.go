@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/slipwayhq/slipway/deploy/cluster/cvmsim"
 	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
 )
 
@@ -18,6 +19,10 @@ type Options struct {
 	Firmware, Step time.Duration
 	// Retry is the pause after a request that failed; 200 ms if 0.
 	Retry time.Duration
+	// CVMs, if set, is the network of the machines' controller VMs: a machine that is
+	// installed with an address for one runs one there, on CVMPorts.
+	CVMs     *cvmsim.Site
+	CVMPorts cvmsim.Place // of which the ports count
 	// OnBoot, if set, is told every boot. It must not block.
 	OnBoot func(serverID string)
 	// Logger gets what goes wrong; nothing is logged if nil.
@@ -52,7 +57,8 @@ func New(opts Options) *Herd {
 // machine is one server.
 type machine struct {
 	id        string
-	installed *system // what is on the boot disk; nil is the network boot image
+	installed *system     // what is on the boot disk; nil is the network boot image
+	cvm       *cvmsim.CVM // on the disks; nil if none
 	cancel    context.CancelFunc
 	done      chan struct{}
 }
@@ -83,6 +89,7 @@ func (h *Herd) PowerOn(spec vpcsim.Spec) {
 		}
 		if spec.Reinitialized {
 			m.installed = nil
+			m.dropCVM()
 		}
 		c := &cycle{machine: m, opts: h.opts, spec: spec, client: newClient(spec.IP)}
 		defer c.client.CloseIdleConnections()
@@ -111,6 +118,9 @@ func (h *Herd) off(serverID string, forget bool) {
 	if m != nil && m.cancel != nil {
 		m.cancel()
 		<-m.done
+	}
+	if m != nil && forget {
+		m.dropCVM()
 	}
 }
 

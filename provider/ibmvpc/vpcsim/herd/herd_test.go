@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/slipwayhq/slipway/deploy/cluster/cvmsim"
 	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
 )
 
@@ -29,6 +30,7 @@ type slipway struct {
 	*httptest.Server
 	login ssh.Signer
 	port  int
+	cvm   string // address of the controller VM; "" without one
 
 	mu      sync.Mutex
 	reports []map[string]any
@@ -76,8 +78,9 @@ func (s *slipway) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no", http.StatusUnauthorized)
 	case path == "/boot/server/"+testIP:
 		_ = json.NewEncoder(w).Encode(map[string]any{
-			"artifacts": []any{map[string]any{"name": "a.img", "url": s.URL + "/boot/images/a.img", "sha256": sum("a.img"), "size": 5}},
-			"access":    map[string]any{"user": "root", "ssh_port": s.port, "authorized_keys": []string{string(ssh.MarshalAuthorizedKey(s.login.PublicKey()))}},
+			"node_config": map[string]any{"cvm_ip": s.cvm},
+			"artifacts":   []any{map[string]any{"name": "a.img", "url": s.URL + "/boot/images/a.img", "sha256": sum("a.img"), "size": 5}},
+			"access":      map[string]any{"user": "root", "ssh_port": s.port, "authorized_keys": []string{string(ssh.MarshalAuthorizedKey(s.login.PublicKey()))}},
 		})
 	case path == "/boot/downloads":
 		if s.asked++; s.asked <= s.waits {
@@ -168,6 +171,44 @@ func TestLifeOfAMachine(t *testing.T) {
 	require.NotEqual(t, host.Marshal(), third.Marshal(), "another system, another key")
 	require.NoError(t, h.Scrap("srv"))
 	require.Empty(t, h.machines)
+}
+
+// A machine that is installed with an address for a controller VM runs one,
+// with its power, until it is installed anew or thrown away.
+func TestControllerVM(t *testing.T) {
+	site, err := cvmsim.New(cvmsim.Options{})
+	require.NoError(t, err)
+	t.Cleanup(site.Close)
+	s := newSlipway(t)
+	s.cvm = "127.64.210.110"
+	h := New(Options{Retry: time.Millisecond, CVMs: site})
+	t.Cleanup(h.Close)
+	spec := vpcsim.Spec{ServerID: "srv", Name: "node-1", IP: testIP, UserData: s.URL + "/boot/d/x"}
+	is := func(on bool) func() bool {
+		return func() bool {
+			state := site.State()
+			return len(state) == 1 && state[0].On == on && state[0].Name == "node-1"
+		}
+	}
+	h.PowerOn(spec)
+	<-s.done
+	_, details := s.said()
+	first := details["cvm_ssh_host_key"]
+	require.Regexp(t, "^ssh-ed25519 AAAA", first)
+	require.Eventually(t, is(true), 10*time.Second, 10*time.Millisecond)
+	h.PowerOff("srv")
+	require.True(t, is(false)())
+	h.PowerOn(spec)
+	require.Eventually(t, is(true), 10*time.Second, 10*time.Millisecond)
+	h.PowerOff("srv")
+	spec.Reinitialized = true
+	h.PowerOn(spec)
+	<-s.done
+	require.Eventually(t, is(true), 10*time.Second, 10*time.Millisecond)
+	_, details = s.said()
+	require.NotEqual(t, first, details["cvm_ssh_host_key"])
+	require.NoError(t, h.Scrap("srv"))
+	require.Empty(t, site.State())
 }
 
 // A port of the machine's own that is in use when it comes up is waited for.

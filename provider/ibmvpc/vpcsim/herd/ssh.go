@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,15 +29,36 @@ type system struct {
 	user    string
 	port    int
 	name    string
+	guest   *guest // the controller VM; nil without one
 }
 
-func newSystem(config configuration, spec vpcsim.Spec) (*system, error) {
+// guest is what an installation leaves of a controller VM.
+type guest struct {
+	addr    netip.Addr
+	hostKey ssh.Signer
+}
+
+func newGuest(ip string) (*guest, error) {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil {
+		return nil, fmt.Errorf("address of the controller VM: %w", err)
+	}
+	key, err := newHostKey()
+	return &guest{addr, key}, err
+}
+
+func newHostKey() (ssh.Signer, error) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
+	return ssh.NewSignerFromKey(private)
+}
+
+func newSystem(config configuration, spec vpcsim.Spec) (*system, error) {
 	s := &system{user: config.Access.User, port: config.Access.SSHPort, name: spec.Name}
-	if s.hostKey, err = ssh.NewSignerFromKey(private); err != nil {
+	var err error
+	if s.hostKey, err = newHostKey(); err != nil {
 		return nil, err
 	}
 	for _, line := range config.Access.AuthorizedKeys {
@@ -48,8 +71,47 @@ func newSystem(config configuration, spec vpcsim.Spec) (*system, error) {
 	return s, nil
 }
 
-func (s *system) publicKey() string {
-	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(s.hostKey.PublicKey())))
+func (s *system) publicKey() string { return keyText(s.hostKey) }
+
+func keyText(key ssh.Signer) string {
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key.PublicKey())))
+}
+
+// startCVM gives power to the controller VM, as it is on the disks. One that
+// cannot start stays off, as the hypervisor's log would say.
+func (c *cycle) startCVM(ctx context.Context) {
+	g := c.installed.guest
+	if g == nil {
+		return
+	}
+	for {
+		var err error
+		if c.cvm != nil {
+			err = c.cvm.PowerOn()
+		} else {
+			at := c.opts.CVMPorts
+			at.Name, at.Keys, at.HostKey = c.spec.Name, slices.Concat([]ssh.PublicKey{}, c.installed.keys), g.hostKey
+			c.cvm, err = c.opts.CVMs.Add(g.addr, at)
+		}
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			c.opts.Logger.Error("the controller VM does not start", "server", c.spec.Name, "error", err)
+			return
+		}
+		if sleep(ctx, c.opts.Retry) != nil {
+			return
+		}
+	}
+}
+
+// dropCVM destroys the machine's controller VM, if it has one.
+func (m *machine) dropCVM() {
+	if m.cvm != nil {
+		m.cvm.Destroy()
+		m.cvm = nil
+	}
 }
 
 // serve is the installed system: an SSH server at the machine's address until
@@ -61,7 +123,13 @@ func (c *cycle) serve(ctx context.Context) error {
 		return fmt.Errorf("sshd: %w", err)
 	}
 	var wg sync.WaitGroup
-	defer wg.Wait()
+	defer func() {
+		wg.Wait()
+		if c.cvm != nil {
+			c.cvm.PowerOff()
+		}
+	}()
+	wg.Go(func() { c.startCVM(ctx) })
 	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
 	server := &ssh.ServerConfig{PublicKeyCallback: func(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 		for _, known := range sys.keys {

@@ -30,6 +30,13 @@
 // middle, a host key that is not the installed one. They are set by rule or by
 // seed. Served scripts are never touched.
 //
+// # Controller VMs
+//
+// A machine that was installed with an address for a controller VM runs one there
+// (cvm.go): the installer left keys and a host key on the disk, package cvmsim does
+// the rest. All machines of a Rack share one network of them. It goes with the
+// machine's power, and is gone with its disks.
+//
 // The package imports the standard library, golang.org/x/crypto/ssh,
-// golang.org/x/sys/unix and package vpcsim (for vpcsim.Spec only).
+// golang.org/x/sys/unix, package vpcsim (for vpcsim.Spec only) and package cvmsim.
 package machine
