@@ -53,7 +53,7 @@ type Failure struct {
 	Phase, Code, Message, Hint string
 }
 
-// Node is a member with its node and the node's current deployment.
+// Node is a member with its node and the last deployment of that for the cluster.
 type Node struct {
 	MemberID int64
 	Position int

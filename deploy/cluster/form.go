@@ -146,7 +146,7 @@ func (s *Service) unanswered(ctx context.Context, c *Cluster, f *Formation, err 
 // stepped records a step and says what it means for the member that made it.
 func (s *Service) stepped(ctx context.Context, c *Cluster, f *Formation, step cvm.Step) (deploy.ClusterStand, error) {
 	f.Action, f.Reason, f.Message, f.Hint, f.Evidence = string(step.Action), string(step.Reason), step.Message, step.Hint, step.Evidence
-	f.Culprits = c.owners(step.Members)
+	f.Culprits = c.owners(laggards(step))
 	f.At = s.now()
 	late := step.Action == cvm.ActionWait && f.At.Sub(f.Since) > s.deps.FormLimit
 	if late {
@@ -171,6 +171,29 @@ func (s *Service) stepped(ctx context.Context, c *Cluster, f *Formation, step cv
 	}
 	leader := c.Node(f.Leader)
 	return afterFailure(c, leader, leader, f).ClusterStand, nil
+}
+
+// laggards are the controller VMs that a step is about. Where services start,
+// every member says the same: they are those that it says it of.
+func laggards(step cvm.Step) []netip.Addr {
+	if step.Reason != cvm.ReasonStarting && step.Reason != cvm.ReasonMemberDown {
+		return step.Members
+	}
+	var out []netip.Addr
+	for _, m := range step.Facts.Members {
+		if m.Err != nil {
+			continue
+		}
+		for _, vm := range m.Status.CVMs {
+			if (!vm.Up || len(vm.Down()) > 0) && !slices.Contains(out, vm.Addr) {
+				out = append(out, vm.Addr)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return step.Members
+	}
+	return out
 }
 
 func evidence(f *Formation) string {

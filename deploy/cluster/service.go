@@ -184,7 +184,8 @@ func decode(b []byte, into any) error {
 	return json.Unmarshal(b, into)
 }
 
-// readNodes adds the nodes with their current deployments.
+// readNodes adds the nodes, each with the last deployment that was for the
+// cluster: what a node did afterwards is not the cluster's.
 func (s *Service) readNodes(ctx context.Context, from queryer, list []*Cluster, byID map[int64]*Cluster) error {
 	if len(list) == 0 {
 		return nil
@@ -197,7 +198,7 @@ func (s *Service) readNodes(ctx context.Context, from queryer, list []*Cluster, 
 	rows, err := from.QueryContext(ctx, `SELECT m.cluster_id, m.id, m.position, m.state, m.note, m.added_at, m.formed_at, n.id, n.name, n.provider, COALESCE(n.management_ip, ''), COALESCE(n.cvm_ip, ''), COALESCE(n.cvm_host_key, ''), n.stale,
 		COALESCE(d.id, 0), COALESCE(d.number, 0), COALESCE(d.attempt, 0), COALESCE(d.state, ''), COALESCE(d.phase, ''), COALESCE(d.phase_status, ''),
 		d.failure_phase, COALESCE(d.failure_code, ''), COALESCE(d.failure_message, ''), COALESCE(d.failure_hint, ''), d.config
-		FROM cluster_members m JOIN nodes n ON n.id = m.node_id LEFT JOIN deployments d ON d.id = n.current_deployment_id
+		FROM cluster_members m JOIN nodes n ON n.id = m.node_id LEFT JOIN deployments d ON d.id = (SELECT MAX(x.id) FROM deployments x WHERE x.cluster_id = m.cluster_id AND x.node_id = m.node_id)
 		WHERE m.cluster_id IN (`+strings.Join(in, ", ")+`) ORDER BY m.position, m.id`, args...)
 	if err != nil {
 		return fmt.Errorf("cluster: reading members: %w", err)
