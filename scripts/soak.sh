@@ -7,6 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export SLIPWAY_TEST_COMPLETE=1 SLIPWAY_REQUIRE_POSTGRES=1 SLIPWAY_BINARY=$PWD/bin/slipway
+mapfile -t race < <(scripts/race.sh)
 status=0
 
 echo "soak: property tests, ${CHECKS:-5000} checks each"
@@ -16,12 +17,12 @@ mapfile -t properties < <(
 		xargs -r -n 1 dirname | sort -u | sed 's|^|./|'
 )
 if [ ${#properties[@]} -gt 0 ]; then
-	CGO_ENABLED=1 go test -race -count=1 -p 1 -timeout 120m "${properties[@]}" -rapid.checks="${CHECKS:-5000}" || status=1
+	CGO_ENABLED=1 go test "${race[@]}" -count=1 -p 1 -timeout 120m "${properties[@]}" -rapid.checks="${CHECKS:-5000}" || status=1
 fi
 
 echo "soak: whole systems, ${COUNT:-5} times"
 mapfile -t systems < <(scripts/packages.sh | grep -E '/slipway/(cmd/slipway|e2e(/.*)?)$' | grep -v '/e2e/crash$')
-CGO_ENABLED=1 go test -race -count="${COUNT:-5}" -p 1 -timeout 180m "${systems[@]}" || status=1
+CGO_ENABLED=1 go test "${race[@]}" -count="${COUNT:-5}" -p 1 -timeout 180m "${systems[@]}" || status=1
 echo "soak: the core killed at every boundary, and in ${RUNS:-200} random runs"
 SLIPWAY_CRASH_RUNS=${RUNS:-200} go test -count=1 -timeout 120m ./e2e/crash || status=1
 for ((i = 1; i <= ${COUNT:-5}; i++)); do

@@ -19,6 +19,7 @@ rm -rf "$SUITE_RESULTS"
 mkdir -p "$SUITE_RESULTS" .cache/bin
 go build -o "$suite" ./tools/suite || exit 1
 
+mapfile -t race < <(scripts/race.sh)
 mapfile -t packages < <(scripts/packages.sh)
 if [ ${#packages[@]} -eq 0 ]; then
 	echo "test: there are no Go packages" >&2
@@ -43,8 +44,8 @@ done
 "$suite" vitest "app: vitest" frontend
 "$suite" check "generated code" scripts/check-generated.sh
 "$suite" check "go vet, golangci-lint" scripts/lint-go.sh
-"$suite" go "go test -race" -race -count=1 -p 2 -timeout 15m "${units[@]}"
-"$suite" go "whole systems" -race -count=1 -p 1 -timeout 20m "${system[@]}"
+"$suite" go "go test -race" "${race[@]}" -count=1 -p 2 -timeout 15m "${units[@]}"
+"$suite" go "whole systems" "${race[@]}" -count=1 -p 1 -timeout 20m "${system[@]}"
 "$suite" go "killed at every boundary" -count=1 -timeout 15m ./e2e/crash
 "$suite" node "protocol" e2e/protocol/*.test.mjs
 "$suite" node "browser" e2e/browser/*.test.mjs
