@@ -28,6 +28,7 @@ type cloud struct {
 	orderFn func(o deploy.Order) error
 	observe deploy.Observation
 	names   int
+	named   deploy.Names // the last
 
 	releases   []releaseAnswer
 	reinstalls []deploy.Order
@@ -54,10 +55,11 @@ func (c *cloud) Observe(context.Context, int64) (deploy.Observation, error) {
 	return c.observe, nil
 }
 
-func (c *cloud) RegisterNames(context.Context, deploy.Names) error {
+func (c *cloud) RegisterNames(_ context.Context, n deploy.Names) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.names++
+	c.named = n
 	return nil
 }
 func (c *cloud) HasNames() bool { return true }
