@@ -1,5 +1,7 @@
+import { useEffect, useState } from 'react';
+
 import { formatInstant } from '@/lib/format';
-import { serverNow, useNow } from '@/lib/clock';
+import { useNow } from '@/lib/clock';
 import { timeMode } from '@/lib/preferences';
 import { useStore } from '@/lib/store';
 import type { StreamMode } from '@/stream';
@@ -32,11 +34,7 @@ export function FreshnessPill() {
   const { mode, nextAttemptAt, asOf } = useStore(stream.status);
   const time = useStore(timeMode);
   const waits = mode === 'reconnecting' || mode === 'polling' || mode === 'offline';
-  const now = useNow(waits || time === 'relative');
-  // The pause is measured on the local clock, of which `now` is a moved copy.
-  const local = now - serverNow(0);
-  const seconds = nextAttemptAt === null ? null : Math.max(0, Math.ceil((nextAttemptAt - local) / 1000));
-  const next = !waits ? '' : seconds === null || seconds === 0 ? ' · trying now' : mode === 'reconnecting' ? ` in ${seconds} s` : ` · next try in ${seconds} s`;
+  const now = useNow(time === 'relative');
   const content = (
     <>
       <svg className={classes.shape} viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">
@@ -51,7 +49,7 @@ export function FreshnessPill() {
       </svg>
       <span className={classes.word}>
         {words[mode]}
-        {next}
+        {!waits ? null : nextAttemptAt === null ? ' · trying now' : <Countdown key={nextAttemptAt} to={nextAttemptAt} lead={mode === 'reconnecting' ? ' in ' : ' · next try in '} />}
       </span>
       <span className={classes.asOf}>{asOf === null ? 'no data yet' : `as of ${formatInstant(asOf, time, now)}`}</span>
     </>
@@ -65,4 +63,14 @@ export function FreshnessPill() {
       {content}
     </span>
   );
+}
+
+/** Seconds until an instant of the local clock. Its own timer: the page's common one ticks at other moments, and would be up to a second wrong. */
+function Countdown({ to, lead }: { to: number; lead: string }) {
+  const [left, setLeft] = useState(() => to - Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setLeft(to - Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, [to]);
+  return left <= 0 ? ' · trying now' : `${lead}${Math.ceil(left / 1000)} s`;
 }

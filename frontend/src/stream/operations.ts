@@ -48,8 +48,8 @@ export function asking(client: ApolloClient): Ask {
     const timer = setTimeout(() => patience.abort(new Error('no answer')), answerLimit);
     try {
       const options = { query, variables, fetchPolicy: 'no-cache', context: { fetchOptions: { signal: patience.signal } } };
-      const { data, error } = await client.query<TData, TVariables>(options as ApolloClient.QueryOptions<TData, TVariables>);
-      if (error) throw error;
+      const { data, error } = await client.query(options as ApolloClient.QueryOptions<TData, TVariables>);
+      if (error instanceof Error) throw error;
       if (data === undefined) throw new Error('the answer has no data');
       return data as TData;
     } finally {

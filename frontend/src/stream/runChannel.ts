@@ -62,6 +62,8 @@ export class RunChannel implements Channel {
   apply(streamed: StreamedMessage): void {
     const message = streamed as LogMessage;
     this.write(message.run);
+    // What is here already is not told twice, and takes nothing back.
+    if (message.next < Number(this.cursor) || (message.text !== '' && message.offset < Number(this.cursor))) return;
     this.cursor = message.cursor;
     if (message.text !== '') this.arrived.push({ text: message.text, offset: message.offset });
   }

@@ -20,6 +20,8 @@ const failuresBeforePolling = 3;
 const pollEvery = 5000;
 /** A connected stream that says nothing for this long is given up. */
 const silence = heartbeatSeconds * 2500;
+/** Messages that are made from the database; only a heartbeat is made without it, and says so. */
+const tellsOfDatabase: ReadonlySet<string> = new Set(['FleetSnapshotPage', 'FleetDelta', 'DeploymentEventBatch', 'StreamReset', 'StreamHeartbeat']);
 /** A resumed stream that has nothing to replay says nothing; after this it counts as caught up. */
 const quietIsLive = 3000;
 
@@ -146,6 +148,8 @@ export class Stream {
     const opened: Opened = { channel, close: null, caughtUp: false, errors: 0, retry: undefined };
     this.channels.add(opened);
     if (this.connected) this.open(opened);
+    // There is something to catch up with now.
+    this.show();
     return () => {
       this.close(opened);
       this.channels.delete(opened);
@@ -171,10 +175,10 @@ export class Stream {
   private down(): void {
     this.connected = false;
     clearTimeout(this.silent);
-    // What the next server knows, it says itself.
-    this.staleSince = null;
     // Whatever arrived counts, so that the cursors are those of what is shown.
     this.batcher.flush();
+    // What the next server knows, it says itself.
+    this.staleSince = null;
     for (const opened of this.channels) this.close(opened);
     const { failures } = this.options.connection.backoff;
     // A refused upgrade looks like any other failure to a browser; only the
@@ -253,13 +257,16 @@ export class Stream {
     });
     for (const channel of touched) channel.settled?.();
     const newest = items.at(-1);
-    if (newest) this.learn(newest.message.at, newest.message.staleSince ?? null);
+    // Messages of other kinds come from elsewhere than the database, or while it is read no more.
+    const telling = items.findLast(({ message }) => tellsOfDatabase.has(message.__typename));
+    if (telling) this.staleSince = telling.message.staleSince ?? null;
+    if (newest) this.learn(newest.message.at);
     this.show();
   }
 
-  private learn(at: string, staleSince: string | null = null): void {
+  private learn(at: string): void {
     observeServerTime(at);
-    this.staleSince = staleSince;
+    const { staleSince } = this;
     if (staleSince !== null) {
       // The server's clock goes on, what it knows does not: this may go back.
       this.status.update((status) => (status.asOf === staleSince ? status : { ...status, asOf: staleSince }));
@@ -277,7 +284,7 @@ export class Stream {
       // Polling may have ended, and even begun again, while this round was under way.
       if (this.polling === undefined || this.pollingEra !== era) return;
       // A large fleet takes long to read; the server gets at least nine times that in peace.
-      const pause = Math.max(pollEvery, 9 * (Date.now() - began));
+      const pause = this.pollFailed ? pollEvery : Math.max(pollEvery, 9 * (Date.now() - began));
       this.polling = setTimeout(() => void round(), pause);
     };
     this.polling = setTimeout(() => void round(), 0);

@@ -27,6 +27,8 @@ interface Feed {
   nodeIds: readonly string[] | null;
   /** Of the fleet's numbers: told once after a snapshot or a resume. */
   owed: boolean;
+  /** Of events: the reader was told that more follows. */
+  behind: boolean;
   saidAt: number;
 }
 
@@ -64,8 +66,8 @@ export class SimulatedServer {
   weather: Weather = { ...fair };
   /** Queries that were asked, by the names of their operations. */
   readonly asked: string[] = [];
-  /** How the last query ended. */
-  lastQuery: 'answered' | 'failed' | null = null;
+  /** Since when queries are answered, or fail, by those that have ended; ms. */
+  queries: { answered: boolean; since: number } | null = null;
   readonly random: Random;
 
   private position = 0;
@@ -197,7 +199,7 @@ export class SimulatedServer {
   subscribe(socket: SimulatedSocket, { id, operation, variables }: Subscribe): void {
     const after = variables.after as string | null;
     const nodeIds = (variables.filter as { nodeIds?: string[] } | undefined)?.nodeIds ?? null;
-    const feed: Feed = { socket, id, operation, position: this.position, snapshot: null, nodeIds, owed: false, saidAt: Date.now() };
+    const feed: Feed = { socket, id, operation, position: this.position, snapshot: null, nodeIds, owed: false, behind: false, saidAt: Date.now() };
     this.feeds.add(feed);
     if (operation === 'FleetChanges' && after === null) feed.snapshot = { after: 0, begun: this.position };
     else if (after !== null) {
@@ -250,8 +252,8 @@ export class SimulatedServer {
     }, after);
   }
 
-  private served({ snapshot, position, owed }: Feed): boolean {
-    return this.weather.blindSince !== null || (snapshot === null && position === this.position && !owed);
+  private served({ snapshot, position, owed, behind }: Feed): boolean {
+    return this.weather.blindSince !== null || (snapshot === null && position === this.position && !owed && !behind);
   }
 
   // One message of a stream, if there is one to send.
@@ -296,7 +298,12 @@ export class SimulatedServer {
 
   private batch(feed: Feed, to: number): void {
     const events = this.events.filter((each) => each.position > feed.position && each.position <= to && this.wanted(each, feed.nodeIds));
-    if (events.length > 0) this.tell(feed, { __typename: 'DeploymentEventBatch', events, caughtUp: to === this.position }, to);
+    const caughtUp = to === this.position;
+    // Who was told that more follows is told when there is no more, too.
+    if (events.length > 0 || (feed.behind && caughtUp)) {
+      this.tell(feed, { __typename: 'DeploymentEventBatch', events, caughtUp }, to);
+      feed.behind = !caughtUp;
+    }
   }
 
   private wanted({ bareMetalNode }: ServerEvent, nodeIds: readonly string[] | null): boolean {
@@ -316,16 +323,20 @@ export class SimulatedServer {
     await this.pause(latency / 2);
     if (http === 'down' || http === 'hangs') {
       if (http === 'hangs') await new Promise((resolve) => init?.signal?.addEventListener('abort', resolve));
-      this.lastQuery = 'failed';
+      this.queryEnded(false);
       throw new TypeError('network down');
     }
     const broken = http === 'broken' || !signedIn;
     const answer = broken ? 'Service Unavailable' : JSON.stringify(this.answer(operationName, variables));
     // Made now; what happens while it is on its way is not in it.
     await this.pause(latency / 2);
-    this.lastQuery = broken ? 'failed' : 'answered';
+    this.queryEnded(!broken);
     return new Response(answer, { status: signedIn ? (broken ? 503 : 200) : 401, headers: { 'content-type': broken ? 'text/plain' : 'application/json' } });
   };
+
+  private queryEnded(answered: boolean): void {
+    if (this.queries?.answered !== answered) this.queries = { answered, since: Date.now() };
+  }
 
   private pause(most: number): Promise<void> {
     return new Promise((resolve) => setTimeout(resolve, this.random.int(0, most)));
