@@ -73,7 +73,7 @@ func auditOfHalfAnOrder(t *testing.T, make func(*testing.T) Fixture) {
 		killUntilDead(t, f, cutAt{n, after}, func(ctx context.Context) error {
 			m, err := p.Order(ctx, order(f.Spec))
 			if err == nil {
-				err = p.RegisterNames(ctx, names(m.ManagementIP))
+				err = p.RegisterNames(ctx, names(f, m.ManagementIP))
 			}
 			return err
 		})

@@ -49,9 +49,9 @@ func failuresAreTyped(t *testing.T, make func(*testing.T) Fixture) {
 			_, err = p.Observe(t.Context(), nodeID)
 			check("observe", err)
 			if p.HasNames() {
-				check("names", p.RegisterNames(t.Context(), names(m.ManagementIP)))
+				check("names", p.RegisterNames(t.Context(), names(f, m.ManagementIP)))
 				f.Repair()
-				persistNames(t, f, p, names(m.ManagementIP))
+				persistNames(t, f, p, names(f, m.ManagementIP))
 				wantMade(t, f, f.OrderMakes, f.NamesMake)
 			}
 		})
@@ -119,13 +119,13 @@ func named(t *testing.T, make func(*testing.T) Fixture) (Fixture, *Journal, depl
 	f, j := make(t), &Journal{}
 	p := f.Provider(t, j)
 	if !p.HasNames() {
-		if err := p.RegisterNames(t.Context(), names("127.0.0.1")); err != nil {
+		if err := p.RegisterNames(t.Context(), names(f, "127.0.0.1")); err != nil {
 			t.Fatalf("a provider without names: %v", err)
 		}
 		wantMade(t, f)
 		t.Skip("this provider registers no names")
 	}
-	return f, j, names(persistOrder(t, f, p, order(f.Spec)).ManagementIP)
+	return f, j, names(f, persistOrder(t, f, p, order(f.Spec)).ManagementIP)
 }
 
 func namesOnce(t *testing.T, make func(*testing.T) Fixture) {

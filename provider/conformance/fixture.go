@@ -38,6 +38,9 @@ type Fixture struct {
 	// OrderMakes and NamesMake are what one node's Order, and its RegisterNames
 	// after that, make.
 	OrderMakes, NamesMake map[string]int
+	// Cluster is the name of the cluster that the node creates, whose address is
+	// Spec.ClusterVIP; empty if it creates none.
+	Cluster string
 	// Advance lets time pass, on the provider's clock and on the backend's.
 	Advance func(d time.Duration)
 	// Hook is told of every call to the backend from now on, counted from 1,
@@ -51,6 +54,17 @@ type Fixture struct {
 	// BadSpecs spoil one field of Spec, by the name of the field, in a way that
 	// only the backend can tell.
 	BadSpecs map[string]func(*deploy.Spec)
+}
+
+// withoutCluster is the fixture for a node that creates no cluster: a cluster's
+// address is one node's only.
+func (f Fixture) withoutCluster() Fixture {
+	if f.Spec.ClusterVIP != "" {
+		f.Spec.ClusterVIP, f.Cluster = "", ""
+		f.OrderMakes = maps.Clone(f.OrderMakes)
+		f.OrderMakes["reserved_ip"]--
+	}
+	return f
 }
 
 // Hooks are called around the n-th call to the backend, from 1. An error ends
@@ -88,8 +102,8 @@ func order(spec deploy.Spec) deploy.Order {
 	}
 }
 
-func names(ip string) deploy.Names {
-	return deploy.Names{NodeID: nodeID, NodeName: nodeName, DeploymentID: deploymentID, ManagementIP: ip}
+func names(f Fixture, ip string) deploy.Names {
+	return deploy.Names{NodeID: nodeID, NodeName: nodeName, DeploymentID: deploymentID, ManagementIP: ip, ClusterName: f.Cluster, ClusterVIP: f.Spec.ClusterVIP}
 }
 
 // patience is how many temporary failures in a row are borne.

@@ -92,7 +92,7 @@ func tryOrder(t *testing.T, f Fixture, p deploy.Provider, o deploy.Order) deploy
 }
 
 func severalNodes(t *testing.T, make func(*testing.T) Fixture) {
-	f, j := make(t), &Journal{}
+	f, j := make(t).withoutCluster(), &Journal{}
 	if f.OrderMakes["server"] == 0 {
 		t.Skip("this provider makes no machines")
 	}
@@ -146,7 +146,7 @@ func journalComesFirst(t *testing.T, make func(*testing.T) Fixture) {
 	p := f.Provider(t, j)
 	m := persistOrder(t, f, p, order(f.Spec))
 	if p.HasNames() {
-		persistNames(t, f, p, names(m.ManagementIP))
+		persistNames(t, f, p, names(f, m.ManagementIP))
 	}
 	if calls == 0 {
 		t.Fatal("the hook saw no calls")

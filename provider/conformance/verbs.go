@@ -74,7 +74,7 @@ func complete(t *testing.T, f Fixture, j *Journal) deploy.Machine {
 	p := f.Provider(t, j)
 	m := persistOrder(t, f, p, order(f.Spec))
 	if p.HasNames() {
-		persistNames(t, f, p, names(m.ManagementIP))
+		persistNames(t, f, p, names(f, m.ManagementIP))
 	}
 	return m
 }
@@ -287,7 +287,7 @@ func releaseOfHalfAnOrder(t *testing.T, make func(*testing.T) Fixture) {
 		var m deploy.Machine
 		killUntilDead(t, f, cutAt{n, after}, func(ctx context.Context) (err error) {
 			if m, err = p.Order(ctx, order(f.Spec)); err == nil {
-				err = p.RegisterNames(ctx, names(m.ManagementIP))
+				err = p.RegisterNames(ctx, names(f, m.ManagementIP))
 			}
 			return err
 		})
@@ -322,11 +322,11 @@ func releaseOfALostOrder(t *testing.T, make func(*testing.T) Fixture) {
 
 func releaseLeavesOthers(t *testing.T, make func(*testing.T) Fixture) {
 	f, j, _ := whole(t, make)
-	other := order(f.Spec)
+	other := order(f.withoutCluster().Spec)
 	other.NodeID, other.DeploymentID, other.NodeName = nodeID+1, deploymentID+1, "node-b"
 	persistOrder(t, f, f.Provider(t, j), other)
 	persistRelease(t, f, j, deploymentID)
-	wantLive(t, f, f.OrderMakes)
+	wantLive(t, f, f.withoutCluster().OrderMakes)
 	for _, r := range j.Rows() {
 		if r.NodeID == other.NodeID && r.State != deploy.ResourcePresent {
 			t.Errorf("row %+v", r)

@@ -68,17 +68,21 @@ func (w *wanted) free() bool { return w.explicit == "" && len(w.ranges) == 0 }
 func (w *wanted) chosen() bool { return w.explicit == "" && len(w.ranges) > 0 }
 
 // inManagement are the addresses that the order needs in the management
-// subnet: the server's own, and those of its guests.
+// subnet: the server's own, those of its guests, and that of the cluster which
+// it creates.
 func (p *Provider) inManagement(spec deploy.Spec, sn subnet) ([]wanted, error) {
 	all := []wanted{
 		{role: roleManagement, field: "management_ip", explicit: spec.ManagementIP, setting: "--ibm-management-range", text: p.cfg.ManagementRange},
 		{role: roleAHV, field: "ahv_ip", explicit: spec.AHVIP, setting: "--ibm-ahv-range", text: p.cfg.AHVRange},
 		{role: roleCVM, field: "cvm_ip", explicit: spec.CVMIP, setting: "--ibm-cvm-range", text: p.cfg.CVMRange},
 	}
+	if spec.ClusterVIP != "" {
+		all = append(all, wanted{role: roleCluster, field: "cluster_vip", explicit: spec.ClusterVIP})
+	}
 	seen := map[netip.Addr]string{}
 	var needed []wanted
 	for _, w := range all {
-		if w.role != roleManagement && !p.guest(w) {
+		if (w.role == roleAHV || w.role == roleCVM) && !p.guest(w, spec.ClusterType != "") {
 			if w.explicit != "" {
 				return nil, permanent(deploy.CodeInvalid, "Leave the address out, or let nodes have addresses for AHV and CVM (--ibm-guest-addresses).",
 					"%s: the settings say that nodes get no addresses for AHV and CVM", w.field)
@@ -103,8 +107,9 @@ func (p *Provider) inManagement(spec deploy.Spec, sn subnet) ([]wanted, error) {
 	return needed, nil
 }
 
-// guest tells whether the node gets an address of this role.
-func (p *Provider) guest(w wanted) bool {
+// guest tells whether the node gets an address of this role. A member of a
+// cluster cannot do without.
+func (p *Provider) guest(w wanted, clustered bool) bool {
 	switch p.cfg.GuestAddresses {
 	case GuestsOn:
 		return true
@@ -112,7 +117,7 @@ func (p *Provider) guest(w wanted) bool {
 		return false
 	case GuestsAuto:
 	}
-	return w.explicit != "" || w.text != ""
+	return w.explicit != "" || w.text != "" || clustered
 }
 
 // checkExplicit holds what can be known of an address without asking: it lies

@@ -349,12 +349,17 @@ func TestOrdersAtOnceShareNoAddress(t *testing.T) {
 }
 
 // Everything that an order can have, held to the whole suite.
-func TestConformanceWithGuestsAndVLANs(t *testing.T) {
+// With everything that a node can have: addresses of AHV, CVM and cluster, with
+// names, and VLANs.
+func TestConformanceWithGuestsVLANsAndCluster(t *testing.T) {
 	conformance.Run(t, func(t *testing.T) conformance.Fixture {
 		f := fixtureOf(t, newCloud(t), ranged)
 		f.Spec.VLANs = []deploy.VLAN{{ID: 100, Subnet: vpcsim.DefaultWorkloadSubnet}}
-		f.OrderMakes = map[string]int{"reserved_ip": 4, "vni": 2, "server": 1}
+		f.Spec.ClusterVIP, f.Cluster = "127.64.0.60", "Prod_1.east"
+		f.OrderMakes = map[string]int{"reserved_ip": 5, "vni": 2, "server": 1}
+		f.NamesMake = map[string]int{"dns_a": 3, "dns_ptr": 3}
 		f.BadSpecs = map[string]func(*deploy.Spec){
+			"cluster_vip":    func(s *deploy.Spec) { s.ClusterVIP = "127.64.1.9" },
 			"ahv_ip":         func(s *deploy.Spec) { s.AHVIP = "127.64.0.1" },
 			"cvm_ip":         func(s *deploy.Spec) { s.CVMIP = "127.64.1.9" },
 			"vlans.0.subnet": func(s *deploy.Spec) { s.VLANs = []deploy.VLAN{{ID: 100, Subnet: "nowhere"}} },

@@ -101,6 +101,7 @@ type examination struct {
 	subnets  map[string]*vpcv1.Subnet
 	vnis     []string
 	workload int
+	cluster  string // the address of the cluster that it created, if a Slipway made that
 }
 
 func (x *examination) add(kind, role, name, id string, rec record) {
@@ -239,6 +240,9 @@ func (x *examination) guestRole(role, name string, n int, address string) string
 		case strings.HasSuffix(name, "-"+roleCVM):
 			x.adopted.CVMIP = address
 			return roleCVM
+		case strings.HasSuffix(name, "-"+roleCluster):
+			x.cluster = address
+			return roleCluster
 		}
 	}
 	return fmt.Sprintf("%s-secondary-%d", role, n)
@@ -259,8 +263,8 @@ func (x *examination) plan(ctx context.Context, id string) (record, error) {
 	return record{Adopted: true, Subnet: sn.id, Zone: sn.zone, CIDR: sn.cidr, Gateway: sn.gateway(), DNSServers: resolvers}, nil
 }
 
-// names adds the records that lead to the management address, and those that
-// lead back.
+// names adds the records that lead to the addresses of node, controller VM and
+// cluster, and those that lead back.
 func (x *examination) names(ctx context.Context) error {
 	if !x.HasNames() {
 		return nil
@@ -280,18 +284,23 @@ func (x *examination) names(ctx context.Context) error {
 			return err
 		}
 		for _, rr := range all {
-			if name, ok := x.named(rr, kind); ok {
-				// The id makes the row's name unique: the names of records need not be.
-				x.add(kind, roleManagement, name+"/"+value(rr.ID), value(rr.ID), record{Adopted: true, DNSName: name, DNSZone: zone.id, Address: x.adopted.ManagementIP})
+			for role, address := range map[string]string{roleManagement: x.adopted.ManagementIP, roleCVM: x.adopted.CVMIP, roleCluster: x.cluster} {
+				if name, ok := nameOf(rr, kind, address); ok {
+					// The id makes the row's name unique: the names of records need not be.
+					x.add(kind, role, name+"/"+value(rr.ID), value(rr.ID), record{Adopted: true, DNSName: name, DNSZone: zone.id, Address: address})
+				}
 			}
 		}
 	}
 	return nil
 }
 
-// named gives the host name of a record that belongs to the management address.
-func (x *examination) named(rr dnssvcsv1.ResourceRecord, kind string) (string, bool) {
-	rec := record{Address: x.adopted.ManagementIP}
+// nameOf gives the host name of a record that belongs to an address.
+func nameOf(rr dnssvcsv1.ResourceRecord, kind, address string) (string, bool) {
+	if address == "" {
+		return "", false
+	}
+	rec := record{Address: address}
 	if kind == kindA {
 		return bare(value(rr.Name)), leads(rr, kindA, rec)
 	}

@@ -57,7 +57,7 @@ type Guests string
 
 // The rules.
 const (
-	GuestsAuto Guests = "auto" // one for which a range is set, or which the order names
+	GuestsAuto Guests = "auto" // one for which a range is set, or which the order names; both for a member of a cluster
 	GuestsOn   Guests = "on"   // both, always
 	GuestsOff  Guests = "off"  // neither; an order that names one is refused
 )

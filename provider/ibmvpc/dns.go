@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/IBM/go-sdk-core/v5/core"
 	"github.com/IBM/networking-go-sdk/dnssvcsv1"
@@ -27,8 +28,9 @@ const dnsTTL = 900
 const zoneActive = "ACTIVE"
 
 // RegisterNames makes the node's A record and then its PTR record, which must
-// point at an existing name, and returns when both exist. Without a zone it
-// does nothing.
+// point at an existing name; then those of its controller VM (deploy.CVMHost),
+// if that has an address of the journal's; then those of the cluster's address,
+// if the order is to. It returns when all exist. Without a zone it does nothing.
 func (p *Provider) RegisterNames(ctx context.Context, n deploy.Names) error {
 	if !p.HasNames() {
 		return nil
@@ -44,6 +46,14 @@ func (p *Provider) registerNames(ctx context.Context, n deploy.Names) error {
 	if !address.Is4() {
 		return permanent(deploy.CodeInvalid, "IBM Cloud's subnets are IPv4.", "the management address %s is no IPv4 address", address)
 	}
+	hosts := []hostName{{roleManagement, n.NodeName, address, "name the node differently"}}
+	if n.ClusterVIP != "" {
+		cluster, err := clusterHost(n)
+		if err != nil {
+			return err
+		}
+		hosts = append(hosts, cluster)
+	}
 	end, err := p.takeTurn(ctx)
 	if err != nil {
 		return err
@@ -53,15 +63,65 @@ func (p *Provider) registerNames(ctx context.Context, n deploy.Names) error {
 	if err != nil {
 		return err
 	}
-	r := &registration{Provider: p, Names: n, zone: zone, address: address, host: n.NodeName + "." + zone.name}
+	guest, err := p.cvmHost(ctx, n)
+	if err != nil {
+		return err
+	}
+	for _, h := range slices.Insert(hosts, 1, guest...) {
+		r := &registration{Provider: p, Names: n, zone: zone, hostName: h, host: h.label + "." + zone.name}
+		if err := r.register(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hostName is a name that an address gets.
+type hostName struct {
+	role    string
+	label   string
+	address netip.Addr
+	rename  string // what people can do if the name is somebody else's
+}
+
+func clusterHost(n deploy.Names) (hostName, error) {
+	address, err := netip.ParseAddr(n.ClusterVIP)
+	if err != nil || !address.Is4() {
+		return hostName{}, permanent(deploy.CodeInvalid, "IBM Cloud's subnets are IPv4.", "cluster_vip: the cluster's address %s is no IPv4 address", n.ClusterVIP)
+	}
+	label, ok := deploy.ClusterLabel(n.ClusterName)
+	if !ok {
+		return hostName{}, permanent(deploy.CodeInvalid, "Give the cluster a shorter name of letters, digits and hyphens, or no address of its own.",
+			"cluster_name: %q cannot be a name in DNS, whose labels have at most 63 characters", n.ClusterName)
+	}
+	return hostName{role: roleCluster, label: label, address: address, rename: "name the cluster differently"}, nil
+}
+
+// cvmHost is the name of the node's controller VM, if it has an address in the
+// journal; none or one.
+func (p *Provider) cvmHost(ctx context.Context, n deploy.Names) ([]hostName, error) {
+	held, err := p.journal.Held(ctx, n.NodeID)
+	if err != nil {
+		return nil, err
+	}
+	row := heldRow(held, deploy.Intent{DeploymentID: n.DeploymentID, Kind: kindReservedIP, Role: roleCVM}, nil)
+	address, err := netip.ParseAddr(recordOf(row).Address)
+	if row.State != deploy.ResourcePresent || err != nil || !address.Is4() || recordOf(row).Adopted {
+		return nil, nil //nolint:nilerr // what has no address gets no name
+	}
+	return []hostName{{role: roleCVM, label: deploy.CVMHost(n.NodeName), address: address, rename: "name the node differently"}}, nil
+}
+
+// register makes the A record of one name, then its PTR record.
+func (r *registration) register(ctx context.Context) error {
 	if err := r.keepHost(ctx); err != nil {
 		return err
 	}
-	if err := r.ensure(ctx, kindA, typeA, r.findA, &dnssvcsv1.ResourceRecordInputRdataRdataARecord{Ip: core.StringPtr(address.String())}, r.host); err != nil {
+	if err := r.ensure(ctx, kindA, typeA, r.findA, &dnssvcsv1.ResourceRecordInputRdataRdataARecord{Ip: core.StringPtr(r.address.String())}, r.host); err != nil {
 		return err
 	}
 	// The service takes the plain address as the name and stores the in-addr.arpa form.
-	return r.ensure(ctx, kindPTR, typePTR, r.findPTR, &dnssvcsv1.ResourceRecordInputRdataRdataPtrRecord{Ptrdname: &r.host}, address.String())
+	return r.ensure(ctx, kindPTR, typePTR, r.findPTR, &dnssvcsv1.ResourceRecordInputRdataRdataPtrRecord{Ptrdname: &r.host}, r.address.String())
 }
 
 // takeTurn waits until no other call to the zone is under way; the turn ends
@@ -101,23 +161,28 @@ func (p *Provider) findZone(ctx context.Context) (zone, error) {
 // bare is a DNS name in the form in which names are compared.
 func bare(name string) string { return strings.TrimSuffix(strings.ToLower(name), ".") }
 
-// registration is one node's names being made.
+// registration is one of a node's names being made.
 type registration struct {
 	*Provider
 	deploy.Names
-	zone    zone
-	address netip.Addr
-	host    string // fully qualified, without the last dot
+	hostName
+	zone zone
+	host string // fully qualified, without the last dot
 }
 
 func (r *registration) ensure(ctx context.Context, kind, recordType string, find func(context.Context, string) (*dnssvcsv1.ResourceRecord, error),
 	data dnssvcsv1.ResourceRecordInputRdataIntf, name string) error {
 	w := want[dnssvcsv1.ResourceRecord]{
-		intent: deploy.Intent{NodeID: r.NodeID, DeploymentID: r.DeploymentID, Kind: kind, Role: roleManagement},
+		intent: deploy.Intent{NodeID: r.NodeID, DeploymentID: r.DeploymentID, Kind: kind, Role: r.role},
 		what:   recordType + " record of " + r.host + ",",
 		plan:   record{DNSName: r.host, DNSZone: r.zone.id, Address: r.address.String()},
 		// A record's own name is the node's, in every deployment; only the journal's tells them apart.
-		name: func(generation int) string { return fmt.Sprintf("%s/d%d-g%d", r.host, r.DeploymentID, generation) },
+		name: func(generation int) string {
+			if r.role == roleManagement {
+				return fmt.Sprintf("%s/d%d-g%d", r.host, r.DeploymentID, generation)
+			}
+			return fmt.Sprintf("%s/d%d-g%d-%s", r.host, r.DeploymentID, generation, r.role)
+		},
 		same: r.same,
 		id:   func(rr *dnssvcsv1.ResourceRecord) string { return value(rr.ID) },
 		made: func(_ *dnssvcsv1.ResourceRecord, plan record) record { return plan },
@@ -127,6 +192,12 @@ func (r *registration) ensure(ctx context.Context, kind, recordType string, find
 			return r.getRecord(ctx, r.zone.id, recordType, id)
 		},
 		create: func(ctx context.Context, _ string) (*dnssvcsv1.ResourceRecord, error) {
+			// Before it is asked: what may be there is looked for.
+			if known, ok := r.seen.recall(namesKey(r.zone.id, recordType), r.now()); ok {
+				if known, ok := known.(*knownNames); ok {
+					known.add(name)
+				}
+			}
 			return create(ctx, r.Provider, "making the "+recordType+" record", func(ctx context.Context) (*dnssvcsv1.ResourceRecord, *core.DetailedResponse, error) {
 				return r.dnsCreate.CreateResourceRecordWithContext(ctx, r.dns.NewCreateResourceRecordOptions(r.cfg.DNSInstance, r.zone.id, recordType).
 					SetName(name).SetRdata(data).SetTTL(dnsTTL))
@@ -145,19 +216,39 @@ func (p *Provider) records(ctx context.Context, zone, recordType string) ([]dnss
 	})
 }
 
-// namesOf are the names, bare, that have a record of a type.
-func (p *Provider) namesOf(ctx context.Context, zone, recordType string) (map[string]bool, error) {
+// knownNames are the names, bare, that had a record of a type a moment ago, and
+// those that this process has given one since.
+type knownNames struct {
+	mu    sync.Mutex
+	names map[string]bool
+}
+
+func (k *knownNames) add(name string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.names[bare(name)] = true
+}
+
+func (k *knownNames) any(names []string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.ContainsFunc(names, func(name string) bool { return k.names[name] })
+}
+
+func namesKey(zone, recordType string) string { return "names/" + zone + "/" + recordType }
+
+func (p *Provider) namesOf(ctx context.Context, zone, recordType string) (*knownNames, error) {
 	all, err := p.records(ctx, zone, recordType)
 	if err != nil {
 		return nil, err
 	}
-	names := make(map[string]bool, len(all))
+	known := &knownNames{names: make(map[string]bool, len(all))}
 	for _, rr := range all {
 		if value(rr.Type) == recordType {
-			names[bare(value(rr.Name))] = true
+			known.add(value(rr.Name))
 		}
 	}
-	return names, nil
+	return known, nil
 }
 
 func (p *Provider) getRecord(ctx context.Context, zone, recordType, id string) (*dnssvcsv1.ResourceRecord, error) {
@@ -182,13 +273,14 @@ func (p *Provider) deleteRecord(ctx context.Context, zone, kind, id string) erro
 }
 
 // How to get a record out of the way.
-const (
-	adviceA   = "Delete that record or clean up the deployment that made it, or name the node differently; then retry."
-	advicePTR = "Delete that record or clean up the deployment that made it, or choose another address; then retry."
-)
+const advicePTR = "Delete that record or clean up the deployment that made it, or choose another address; then retry."
+
+func adviceA(rename string) string {
+	return "Delete that record or clean up the deployment that made it, or " + rename + "; then retry."
+}
 
 func (r *registration) findA(ctx context.Context, row string) (*dnssvcsv1.ResourceRecord, error) {
-	return r.findRecord(ctx, row, sought{kindA, "ip", r.address.String(), "name", adviceA, []string{r.host}})
+	return r.findRecord(ctx, row, sought{kindA, "ip", r.address.String(), "name", adviceA(r.rename), []string{r.host}})
 }
 
 func (r *registration) findPTR(ctx context.Context, row string) (*dnssvcsv1.ResourceRecord, error) {
@@ -222,10 +314,10 @@ func (r *registration) findRecord(ctx context.Context, row string, s sought) (*d
 	if never {
 		// Many nodes that register at once share one look at the zone. What it
 		// shows of this one may be of yesterday: that is looked at anew.
-		known, err := remembered(ctx, r.Provider, "names/"+r.zone.id+"/"+recordType, func() (map[string]bool, error) {
+		known, err := remembered(ctx, r.Provider, namesKey(r.zone.id, recordType), func() (*knownNames, error) {
 			return r.namesOf(ctx, r.zone.id, recordType)
 		})
-		if err != nil || !slices.ContainsFunc(s.names, func(name string) bool { return known[name] }) {
+		if err != nil || !known.any(s.names) {
 			return nil, err
 		}
 	}
@@ -269,7 +361,7 @@ func (r *registration) here(rec record) bool {
 	return rec.DNSZone == r.zone.id && rec.Address == r.address.String()
 }
 
-// keepHost keeps the name under which the node has its records, or may have
+// keepHost keeps the name under which the address has its records, or may have
 // them, also if it was renamed since: a second name would be one too many, and
 // the address leads back to the first. What was adopted was named by others.
 func (r *registration) keepHost(ctx context.Context) error {
@@ -279,7 +371,7 @@ func (r *registration) keepHost(ctx context.Context) error {
 	}
 	for _, kind := range []string{kindA, kindPTR} {
 		asked := func(row deploy.Resource) bool { return row.State != deploy.ResourceIntent && r.here(recordOf(row)) }
-		i := deploy.Intent{DeploymentID: r.DeploymentID, Kind: kind, Role: roleManagement}
+		i := deploy.Intent{DeploymentID: r.DeploymentID, Kind: kind, Role: r.role}
 		if heldRow(held, i, func(row deploy.Resource) bool { return asked(row) && r.same(row) }).ID != 0 {
 			return nil
 		}

@@ -20,12 +20,14 @@ const (
 	kindPTR        = "dns_ptr"
 )
 
-// The roles of addresses and interfaces. The addresses of AHV and CVM have no
-// interface of their own: they are bound to the management interface.
+// The roles of addresses, interfaces and names. The addresses of AHV, CVM and
+// cluster have no interface of their own: they are bound to the management
+// interface.
 const (
 	roleManagement = "management" // the interface that the server boots over
 	roleAHV        = "ahv"        // the hypervisor
 	roleCVM        = "cvm"        // the controller VM
+	roleCluster    = "cluster"    // the cluster that the node creates
 )
 
 const (
@@ -39,7 +41,8 @@ func roleVLAN(id int) string { return fmt.Sprintf(vlanRoles+"%d", id) }
 
 // interfaceOf is the role of the interface that carries a role's address.
 func interfaceOf(role string) string {
-	if role == roleAHV || role == roleCVM {
+	switch role {
+	case roleAHV, roleCVM, roleCluster:
 		return roleManagement
 	}
 	return role

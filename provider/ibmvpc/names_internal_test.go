@@ -24,6 +24,7 @@ func TestResourceName(t *testing.T) {
 		{"ahv-01", 7, 1, roleVLAN(4094), "slw-ahv-01-d7-g1-v4094"},
 		{"ahv-01", 7, 1, roleAHV, "slw-ahv-01-d7-g1-ahv"},
 		{"ahv-01", 7, 1, roleCVM, "slw-ahv-01-d7-g1-cvm"},
+		{"ahv-01", 7, 1, roleCluster, "slw-ahv-01-d7-g1-cluster"},
 	} {
 		if got := resourceName("slw-", c.node, c.deployment, c.generation, c.role); got != c.want {
 			t.Errorf("got %s, want %s", got, c.want)
@@ -37,7 +38,7 @@ var accepted = regexp.MustCompile(`^([a-z]|[a-z][-a-z0-9]*[a-z0-9])$`)
 func TestResourceNamesAreAcceptedAndDistinct(t *testing.T) {
 	node := rapid.StringMatching(`[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?`).Filter(func(s string) bool { return len(deploy.CheckNodeName("", s)) == 0 })
 	prefix := rapid.StringMatching(`[a-z][a-z0-9-]{0,11}`)
-	role := rapid.SampledFrom([]string{"", roleManagement, roleWorkload(1), roleWorkload(7), roleVLAN(1), roleVLAN(4094), roleAHV, roleCVM})
+	role := rapid.SampledFrom([]string{"", roleManagement, roleWorkload(1), roleWorkload(7), roleVLAN(1), roleVLAN(4094), roleAHV, roleCVM, roleCluster})
 	type key struct {
 		node       string
 		deployment int64

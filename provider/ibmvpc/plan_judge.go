@@ -255,25 +255,39 @@ func (s *survey) judgeNames() {
 	}
 }
 
-// judgeRecords tells whether the node's names in DNS lead, or would lead, to
-// two places.
+// judgeRecords tells whether the names in DNS of node and controller VM lead, or
+// would lead, to two places, and whether the cluster's address has one already;
+// the name of a cluster is its request's affair.
 func (s *survey) judgeRecords(ours map[string]bool) (bad bool) {
 	if !s.HasNames() || s.dnsZone.err != nil { // the zone's own check says so
 		return false
 	}
-	host, management := s.NodeName+"."+s.dnsZone.value.name, s.planned[roleManagement]
 	bad = s.sorry(CheckNames, s.aRecords.err)
 	bad = s.sorry(CheckNames, s.ptrs.err) || bad
+	bad = s.judgeHost(ours, s.NodeName+"."+s.dnsZone.value.name, s.planned[roleManagement]) || bad
+	if cvm := s.planned[roleCVM]; cvm != "" {
+		bad = s.judgeHost(ours, deploy.CVMHost(s.NodeName)+"."+s.dnsZone.value.name, cvm) || bad
+	}
+	if vip := s.planned[roleCluster]; vip != "" {
+		bad = s.judgeHost(ours, "", vip) || bad
+	}
+	return bad
+}
+
+// judgeHost looks for records of others for a name and its address; without a
+// name, for any of the address.
+func (s *survey) judgeHost(ours map[string]bool, host, management string) (bad bool) {
+	advice := adviceA("name the node differently")
 	for _, rr := range s.aRecords.value {
 		ip, _ := rr.Rdata["ip"].(string)
 		switch {
-		case bare(value(rr.Name)) != host || ours[value(rr.ID)]:
+		case host == "" || bare(value(rr.Name)) != host || ours[value(rr.ID)]:
 		case ip != management:
 			bad = true
-			s.fail(CheckNames, adviceA, "the name %s has an A record already, for %s", host, ip)
+			s.fail(CheckNames, advice, "the name %s has an A record already, for %s", host, ip)
 		case !s.askedFor(kindA, host):
 			bad = true
-			s.fail(CheckNames, adviceA, "the name %s has an A record for %s already, and Slipway did not make it", host, ip)
+			s.fail(CheckNames, advice, "the name %s has an A record for %s already, and Slipway did not make it", host, ip)
 		}
 	}
 	address, err := netip.ParseAddr(management)
