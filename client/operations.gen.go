@@ -1701,6 +1701,17 @@ type PollingQueryNodesBulkOperation struct {
 // GetTypename returns PollingQueryNodesBulkOperation.Typename, and is useful for accessing the field via an interface.
 func (v *PollingQueryNodesBulkOperation) GetTypename() *string { return v.Typename }
 
+// PollingQueryNodesCluster includes the requested fields of the GraphQL type Cluster.
+// The GraphQL type's documentation follows.
+//
+// Several nodes that are, or are to become, one Nutanix cluster.
+type PollingQueryNodesCluster struct {
+	Typename *string `json:"__typename"`
+}
+
+// GetTypename returns PollingQueryNodesCluster.Typename, and is useful for accessing the field via an interface.
+func (v *PollingQueryNodesCluster) GetTypename() *string { return v.Typename }
+
 // PollingQueryNodesDeployment includes the requested fields of the GraphQL type Deployment.
 // The GraphQL type's documentation follows.
 //
@@ -1817,6 +1828,7 @@ func (v *PollingQueryNodesDeploymentSshProbe) GetKnownFingerprint() *string {
 // PollingQueryNodesNode is implemented by the following types:
 // PollingQueryNodesBareMetalNode
 // PollingQueryNodesBulkOperation
+// PollingQueryNodesCluster
 // PollingQueryNodesDeployment
 // PollingQueryNodesDeploymentBatch
 // PollingQueryNodesDeploymentEvent
@@ -1832,6 +1844,7 @@ type PollingQueryNodesNode interface {
 
 func (v *PollingQueryNodesBareMetalNode) implementsGraphQLInterfacePollingQueryNodesNode()   {}
 func (v *PollingQueryNodesBulkOperation) implementsGraphQLInterfacePollingQueryNodesNode()   {}
+func (v *PollingQueryNodesCluster) implementsGraphQLInterfacePollingQueryNodesNode()         {}
 func (v *PollingQueryNodesDeployment) implementsGraphQLInterfacePollingQueryNodesNode()      {}
 func (v *PollingQueryNodesDeploymentBatch) implementsGraphQLInterfacePollingQueryNodesNode() {}
 func (v *PollingQueryNodesDeploymentEvent) implementsGraphQLInterfacePollingQueryNodesNode() {}
@@ -1856,6 +1869,9 @@ func __unmarshalPollingQueryNodesNode(b []byte, v *PollingQueryNodesNode) error 
 		return json.Unmarshal(b, *v)
 	case "BulkOperation":
 		*v = new(PollingQueryNodesBulkOperation)
+		return json.Unmarshal(b, *v)
+	case "Cluster":
+		*v = new(PollingQueryNodesCluster)
 		return json.Unmarshal(b, *v)
 	case "Deployment":
 		*v = new(PollingQueryNodesDeployment)
@@ -1896,6 +1912,14 @@ func __marshalPollingQueryNodesNode(v *PollingQueryNodesNode) ([]byte, error) {
 		result := struct {
 			TypeName string `json:"__typename"`
 			*PollingQueryNodesBulkOperation
+		}{typename, v}
+		return json.Marshal(result)
+	case *PollingQueryNodesCluster:
+		typename = "Cluster"
+
+		result := struct {
+			TypeName string `json:"__typename"`
+			*PollingQueryNodesCluster
 		}{typename, v}
 		return json.Marshal(result)
 	case *PollingQueryNodesDeployment:
@@ -2208,6 +2232,10 @@ type RackSpec struct {
 	DnsServers []string `json:"dnsServers"`
 	// How it is switched on and off; left out: by a person.
 	Power *RackPowerInput `json:"power"`
+	// The hypervisor's address, when it is to have one of its own.
+	AhvIp *string `json:"ahvIp"`
+	// The controller VM's address. Required for a node of a cluster.
+	CvmIp *string `json:"cvmIp"`
 }
 
 // GetMac returns RackSpec.Mac, and is useful for accessing the field via an interface.
@@ -2236,6 +2264,12 @@ func (v *RackSpec) GetDnsServers() []string { return v.DnsServers }
 
 // GetPower returns RackSpec.Power, and is useful for accessing the field via an interface.
 func (v *RackSpec) GetPower() *RackPowerInput { return v.Power }
+
+// GetAhvIp returns RackSpec.AhvIp, and is useful for accessing the field via an interface.
+func (v *RackSpec) GetAhvIp() *string { return v.AhvIp }
+
+// GetCvmIp returns RackSpec.CvmIp, and is useful for accessing the field via an interface.
+func (v *RackSpec) GetCvmIp() *string { return v.CvmIp }
 
 // ScriptHostQueryResponse is returned by ScriptHostQuery on success.
 type ScriptHostQueryResponse struct {

@@ -1,7 +1,9 @@
 package graph
 
 import (
+	"context"
 	"fmt"
+	"slices"
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/feed"
@@ -132,6 +134,27 @@ func eventFilter(in *model.DeploymentEventFilter) (feed.Filter, error) {
 		if f.BatchID, _ = ident.Of(ident.Batch, *in.BatchID); f.BatchID == 0 {
 			f.BatchID = nobody
 		}
+	}
+	return f, nil
+}
+
+// eventFilter is the function of this name, and looks up the nodes of a cluster.
+func (r *Resolver) eventFilter(ctx context.Context, in *model.DeploymentEventFilter) (feed.Filter, error) {
+	f, err := eventFilter(in)
+	if err != nil || in == nil || in.ClusterID == nil {
+		return f, err
+	}
+	var nodes []int64
+	if id, ok := ident.Of(ident.Cluster, *in.ClusterID); ok && r.Clusters != nil {
+		if nodes, err = r.Clusters.NodesOf(ctx, id); err != nil {
+			return f, err
+		}
+	}
+	if len(f.NodeIDs) > 0 {
+		nodes = slices.DeleteFunc(nodes, func(id int64) bool { return !slices.Contains(f.NodeIDs, id) })
+	}
+	if f.NodeIDs = nodes; len(nodes) == 0 {
+		f.NodeIDs = []int64{nobody}
 	}
 	return f, nil
 }

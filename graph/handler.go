@@ -56,6 +56,11 @@ type Deps struct {
 	// BulkEvery is the pause between looks at a bulk operation that somebody
 	// follows; 0 = 500 ms.
 	BulkEvery time.Duration
+	// Clusters makes several nodes one; nil = that is refused.
+	Clusters Clusters
+	// ClusterEvery is the pause between looks at the row of a cluster that somebody
+	// follows; 0 = 500 ms.
+	ClusterEvery time.Duration
 	// Keys manages API tokens and sessions; nil = that is refused.
 	Keys Keys
 	// Scripts are the runs of the deployment script; nil = there are none.
@@ -107,6 +112,9 @@ func NewHandler(d Deps) *Handler {
 	}
 	if d.BulkEvery <= 0 {
 		d.BulkEvery = 500 * time.Millisecond
+	}
+	if d.ClusterEvery <= 0 {
+		d.ClusterEvery = 500 * time.Millisecond
 	}
 	if d.ScriptLogEvery <= 0 {
 		d.ScriptLogEvery = 300 * time.Millisecond

@@ -261,6 +261,13 @@ func costs() generated.ComplexityRoot {
 	c.Query.BulkPreview = func(child int, _ model.BulkSelectionInput) int { return 1000 + child }
 	c.Query.BulkOperations = func(child int, first *int, _ *string) int { return list(child, first, nil) }
 	c.BulkOperation.Items = func(child int, first *int, _ *string, _ []model.BulkItemState) int { return list(child, first, nil) }
+	c.Query.Clusters = func(child int, first *int, _ *string, _ *model.ClusterFilter) int { return list(child, first, nil) }
+	c.Query.PlanCluster = func(child int, _ model.DeployClusterInput) int { return 8000 + 20*child }
+	c.Cluster.Members = func(child int) int { return 1 + 5*child }
+	c.ClusterBarrier.WaitingFor = func(child int) int { return 1 + 4*child }
+	c.ClusterFormation.Members = func(child int) int { return 1 + 4*child }
+	c.ClusterFormation.Culprits = func(child int) int { return 1 + 4*child }
+	c.CleanupClusterPayload.Plan = func(child int) int { return 1 + 20*child }
 	c.Query.FleetSummary = func(child int, _ *model.BareMetalNodeFilter) int { return 100 + child }
 	return c
 }

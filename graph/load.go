@@ -72,6 +72,9 @@ func (l loader) nodes(ctx context.Context, rows []*ent.Node, sel selection) ([]*
 	if err := l.stored(ctx, out, sel); err != nil {
 		return nil, err
 	}
+	if err := l.ofNodes(ctx, rows, out, sel); err != nil {
+		return nil, err
+	}
 	if !sel.has("currentDeployment") {
 		return out, nil
 	}
@@ -154,6 +157,9 @@ func (l loader) deployments(ctx context.Context, rows []*ent.Deployment, sel sel
 		}
 	}
 	if err := l.scripts(ctx, rows, out, sel); err != nil {
+		return nil, err
+	}
+	if err := l.ofDeployments(ctx, rows, out, sel); err != nil {
 		return nil, err
 	}
 	if sel.has("cleanup") {

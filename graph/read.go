@@ -101,6 +101,13 @@ func (r *Resolver) readAll(ctx context.Context, global []string, sel selection) 
 	for _, one := range runs {
 		found[one.ID] = one
 	}
+	clusters, err := l.clustersByID(ctx, wanted[ident.Cluster], sel)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range clusters {
+		found[c.ID] = c
+	}
 	for _, id := range wanted[ident.Bulk] {
 		o, err := r.readBulk(ctx, ident.Format(ident.Bulk, id))
 		if err != nil {
@@ -185,7 +192,7 @@ func (r *Resolver) eventPage(ctx context.Context, deploymentID int64, in *model.
 	if err != nil {
 		return nil, err
 	}
-	f, err := eventFilter(in)
+	f, err := r.eventFilter(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +238,7 @@ func (r *Resolver) recent(ctx context.Context, first *int, before *string, in *m
 	if err != nil {
 		return nil, err
 	}
-	filter, err := eventFilter(in)
+	filter, err := r.eventFilter(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +260,7 @@ func (r *Resolver) poll(ctx context.Context, first *int, after *string, in *mode
 	if err != nil {
 		return nil, err
 	}
-	filter, err := eventFilter(in)
+	filter, err := r.eventFilter(ctx, in)
 	if err != nil {
 		return nil, err
 	}

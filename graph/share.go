@@ -54,6 +54,9 @@ func (r *Resolver) share(ctx context.Context, op *graphql.OperationContext) *wst
 			}
 		}
 	}
+	if ofCluster(f, op.Variables) {
+		return nil // who belongs to it is looked up when the stream begins
+	}
 	key, err := json.Marshal([]any{p.Role, op.OperationName, variables, op.RawQuery})
 	if err != nil {
 		return nil
@@ -61,6 +64,15 @@ func (r *Resolver) share(ctx context.Context, op *graphql.OperationContext) *wst
 	sum := sha256.Sum256(key)
 	plan.Key = string(sum[:])
 	return plan
+}
+
+// ofCluster tells whether a stream of events is filtered by a cluster.
+func ofCluster(f *ast.Field, variables map[string]any) bool {
+	if variables == nil {
+		variables = map[string]any{}
+	}
+	filter, _ := f.ArgumentMap(variables)["filter"].(map[string]any)
+	return filter["clusterId"] != nil
 }
 
 func (r *Resolver) head() int64 { return r.Feed.Head().Position }

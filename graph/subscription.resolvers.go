@@ -21,7 +21,7 @@ func (r *subscriptionResolver) DeploymentEvents(ctx context.Context, filter *mod
 	if err != nil {
 		return nil, err
 	}
-	f, err := eventFilter(filter)
+	f, err := r.eventFilter(ctx, filter)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func named(k ident.Kind, id string) (int64, error) {
 	if ok {
 		return key, nil
 	}
-	what := map[ident.Kind]string{ident.Node: "node", ident.Deployment: "deployment", ident.Run: "run", ident.Bulk: "bulk operation"}[k]
+	what := map[ident.Kind]string{ident.Node: "node", ident.Deployment: "deployment", ident.Run: "run", ident.Bulk: "bulk operation", ident.Cluster: "cluster"}[k]
 	return 0, &deploy.Error{
 		Code: deploy.CodeNotFound, Message: "there is no such " + what,
 		Fields: []deploy.FieldError{{Field: "id", Code: deploy.CodeNotFound, Message: "names no " + what}},

@@ -95,7 +95,7 @@ func newSpec(in *model.DeploySpec) (out deploy.Spec, bad []deploy.FieldError) {
 	case k != nil && v == nil && h == nil:
 		out = deploy.Spec{
 			Provider: deploy.ProviderRack, MAC: deref(k.Mac), Serial: deref(k.Serial), ManagementIP: k.ManagementIP, Installer: deref(k.Installer), Storage: k.Storage,
-			Netmask: deref(k.Netmask), Gateway: deref(k.Gateway), DNSServers: k.DNSServers, Power: newPower(k.Power),
+			Netmask: deref(k.Netmask), Gateway: deref(k.Gateway), DNSServers: k.DNSServers, Power: newPower(k.Power), AHVIP: deref(k.AhvIP), CVMIP: deref(k.CvmIP),
 		}
 	case h != nil && v == nil && k == nil:
 		out = deploy.Spec{Provider: deploy.ProviderScript, Document: h.Document}

@@ -338,7 +338,7 @@ func (a *app) faces(cfg appConfig, providers map[string]deploy.Provider, key hea
 	fleet := query.NewFleet(a.Store.Ent(), statuses, cfg.Now)
 	a.bulk = bulk.New(bulk.Deps{Store: a.Store, Writer: a.Writer, Fleet: fleet, Now: cfg.Now, Logger: cfg.Logger})
 	a.graph = graph.NewHandler(graph.Deps{
-		Fleet: fleet, Bulk: a.bulk, Keys: a.Access, Feed: a.Feed, Commands: a.Writer, Operations: operations, Scripts: a.apply, Nudge: a.nudge,
+		Fleet: fleet, Bulk: a.bulk, Clusters: a.clusters, Keys: a.Access, Feed: a.Feed, Commands: a.Writer, Operations: operations, Scripts: a.apply, Nudge: a.nudge,
 		Authenticate: func(r *http.Request, secret string) (*access.Principal, error) {
 			return a.server.Authenticate(r, secret)
 		},

@@ -720,7 +720,7 @@ func (ec *executionContext) unmarshalInputDeploymentEventFilter(ctx context.Cont
 		asMap["includeRefused"] = false
 	}
 
-	fieldsInOrder := [...]string{"deploymentIds", "nodeIds", "batchId", "phases", "statuses", "sources", "includeRefused"}
+	fieldsInOrder := [...]string{"deploymentIds", "nodeIds", "batchId", "phases", "statuses", "sources", "includeRefused", "clusterId"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -776,6 +776,13 @@ func (ec *executionContext) unmarshalInputDeploymentEventFilter(ctx context.Cont
 				return it, err
 			}
 			it.IncludeRefused = data
+		case "clusterId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clusterId"))
+			data, err := ec.unmarshalOID2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClusterID = data
 		}
 	}
 	return it, nil

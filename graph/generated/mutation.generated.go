@@ -30,6 +30,12 @@ type MutationResolver interface {
 	ProbeNow(ctx context.Context, input model.ProbeNowInput) (*model.ProbeNowPayload, error)
 	SkipPolling(ctx context.Context, input model.SkipPollingInput) (*model.SkipPollingPayload, error)
 	AcceptHostKey(ctx context.Context, input model.AcceptHostKeyInput) (*model.AcceptHostKeyPayload, error)
+	DeployCluster(ctx context.Context, input model.DeployClusterInput) (*model.DeployClusterPayload, error)
+	GoOnWithoutNode(ctx context.Context, input model.GoOnWithoutNodeInput) (*model.GoOnWithoutNodePayload, error)
+	ReplaceClusterNode(ctx context.Context, input model.ReplaceClusterNodeInput) (*model.ReplaceClusterNodePayload, error)
+	CancelCluster(ctx context.Context, input model.CancelClusterInput) (*model.CancelClusterPayload, error)
+	CleanupCluster(ctx context.Context, input model.CleanupClusterInput) (*model.CleanupClusterPayload, error)
+	CheckClusterHealth(ctx context.Context, input model.CheckClusterHealthInput) (*model.CheckClusterHealthPayload, error)
 	BulkDeploymentAction(ctx context.Context, input model.BulkDeploymentActionInput) (*model.BulkDeploymentActionPayload, error)
 	CancelBulkOperation(ctx context.Context, input model.CancelBulkOperationInput) (*model.CancelBulkOperationPayload, error)
 	CreateAPIToken(ctx context.Context, input model.CreateAPITokenInput) (*model.CreateAPITokenPayload, error)
@@ -120,6 +126,20 @@ func (ec *executionContext) field_Mutation_cancelBulkOperation_args(ctx context.
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_cancelCluster_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.CancelClusterInput, error) {
+			return ec.unmarshalNCancelClusterInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐCancelClusterInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_cancelDeployment_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -140,6 +160,34 @@ func (ec *executionContext) field_Mutation_cancelScriptRun_args(ctx context.Cont
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.CancelScriptRunInput, error) {
 			return ec.unmarshalNCancelScriptRunInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐCancelScriptRunInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_checkClusterHealth_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.CheckClusterHealthInput, error) {
+			return ec.unmarshalNCheckClusterHealthInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐCheckClusterHealthInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_cleanupCluster_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.CleanupClusterInput, error) {
+			return ec.unmarshalNCleanupClusterInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐCleanupClusterInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -190,6 +238,20 @@ func (ec *executionContext) field_Mutation_createSignIn_args(ctx context.Context
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_deployCluster_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.DeployClusterInput, error) {
+			return ec.unmarshalNDeployClusterInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐDeployClusterInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_deployNode_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -224,6 +286,20 @@ func (ec *executionContext) field_Mutation_endSession_args(ctx context.Context, 
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.EndSessionInput, error) {
 			return ec.unmarshalNEndSessionInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐEndSessionInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_goOnWithoutNode_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.GoOnWithoutNodeInput, error) {
+			return ec.unmarshalNGoOnWithoutNodeInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐGoOnWithoutNodeInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -294,6 +370,20 @@ func (ec *executionContext) field_Mutation_removeOrphan_args(ctx context.Context
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.RemoveOrphanInput, error) {
 			return ec.unmarshalNRemoveOrphanInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐRemoveOrphanInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_replaceClusterNode_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.ReplaceClusterNodeInput, error) {
+			return ec.unmarshalNReplaceClusterNodeInput2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐReplaceClusterNodeInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -1161,6 +1251,270 @@ func (ec *executionContext) fieldContext_Mutation_acceptHostKey(ctx context.Cont
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_acceptHostKey_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_deployCluster(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_deployCluster(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().DeployCluster(ctx, fc.Args["input"].(model.DeployClusterInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.DeployClusterPayload) graphql.Marshaler {
+			return ec.marshalNDeployClusterPayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐDeployClusterPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_deployCluster(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DeployClusterPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_deployCluster_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_goOnWithoutNode(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_goOnWithoutNode(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().GoOnWithoutNode(ctx, fc.Args["input"].(model.GoOnWithoutNodeInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.GoOnWithoutNodePayload) graphql.Marshaler {
+			return ec.marshalNGoOnWithoutNodePayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐGoOnWithoutNodePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_goOnWithoutNode(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_GoOnWithoutNodePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_goOnWithoutNode_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_replaceClusterNode(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_replaceClusterNode(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ReplaceClusterNode(ctx, fc.Args["input"].(model.ReplaceClusterNodeInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ReplaceClusterNodePayload) graphql.Marshaler {
+			return ec.marshalNReplaceClusterNodePayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐReplaceClusterNodePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_replaceClusterNode(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReplaceClusterNodePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_replaceClusterNode_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_cancelCluster(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_cancelCluster(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CancelCluster(ctx, fc.Args["input"].(model.CancelClusterInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.CancelClusterPayload) graphql.Marshaler {
+			return ec.marshalNCancelClusterPayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐCancelClusterPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_cancelCluster(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CancelClusterPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_cancelCluster_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_cleanupCluster(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_cleanupCluster(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CleanupCluster(ctx, fc.Args["input"].(model.CleanupClusterInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.CleanupClusterPayload) graphql.Marshaler {
+			return ec.marshalNCleanupClusterPayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐCleanupClusterPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_cleanupCluster(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CleanupClusterPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_cleanupCluster_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_checkClusterHealth(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_checkClusterHealth(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CheckClusterHealth(ctx, fc.Args["input"].(model.CheckClusterHealthInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.CheckClusterHealthPayload) graphql.Marshaler {
+			return ec.marshalNCheckClusterHealthPayload2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐCheckClusterHealthPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_checkClusterHealth(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CheckClusterHealthPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_checkClusterHealth_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -2678,7 +3032,7 @@ func (ec *executionContext) unmarshalInputRackSpec(ctx context.Context, obj any)
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"mac", "serial", "managementIp", "installer", "storage", "netmask", "gateway", "dnsServers", "power"}
+	fieldsInOrder := [...]string{"mac", "serial", "managementIp", "installer", "storage", "netmask", "gateway", "dnsServers", "power", "ahvIp", "cvmIp"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -2748,6 +3102,20 @@ func (ec *executionContext) unmarshalInputRackSpec(ctx context.Context, obj any)
 				return it, err
 			}
 			it.Power = data
+		case "ahvIp":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ahvIp"))
+			data, err := ec.unmarshalOIPAddress2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.AhvIP = data
+		case "cvmIp":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("cvmIp"))
+			data, err := ec.unmarshalOIPAddress2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CvmIP = data
 		}
 	}
 	return it, nil
@@ -3133,6 +3501,13 @@ func (ec *executionContext) _MutationPayload(ctx context.Context, sel ast.Select
 			return graphql.Null
 		}
 		return ec._ReportPhasePayload(ctx, sel, obj)
+	case model.ReplaceClusterNodePayload:
+		return ec._ReplaceClusterNodePayload(ctx, sel, &obj)
+	case *model.ReplaceClusterNodePayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ReplaceClusterNodePayload(ctx, sel, obj)
 	case model.RemoveOrphanPayload:
 		return ec._RemoveOrphanPayload(ctx, sel, &obj)
 	case *model.RemoveOrphanPayload:
@@ -3168,6 +3543,13 @@ func (ec *executionContext) _MutationPayload(ctx context.Context, sel ast.Select
 			return graphql.Null
 		}
 		return ec._OpenConsolePayload(ctx, sel, obj)
+	case model.GoOnWithoutNodePayload:
+		return ec._GoOnWithoutNodePayload(ctx, sel, &obj)
+	case *model.GoOnWithoutNodePayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._GoOnWithoutNodePayload(ctx, sel, obj)
 	case model.EndSessionPayload:
 		return ec._EndSessionPayload(ctx, sel, &obj)
 	case *model.EndSessionPayload:
@@ -3189,6 +3571,13 @@ func (ec *executionContext) _MutationPayload(ctx context.Context, sel ast.Select
 			return graphql.Null
 		}
 		return ec._DeployNodePayload(ctx, sel, obj)
+	case model.DeployClusterPayload:
+		return ec._DeployClusterPayload(ctx, sel, &obj)
+	case *model.DeployClusterPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._DeployClusterPayload(ctx, sel, obj)
 	case model.CreateSignInPayload:
 		return ec._CreateSignInPayload(ctx, sel, &obj)
 	case *model.CreateSignInPayload:
@@ -3217,6 +3606,20 @@ func (ec *executionContext) _MutationPayload(ctx context.Context, sel ast.Select
 			return graphql.Null
 		}
 		return ec._CleanupDeploymentPayload(ctx, sel, obj)
+	case model.CleanupClusterPayload:
+		return ec._CleanupClusterPayload(ctx, sel, &obj)
+	case *model.CleanupClusterPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._CleanupClusterPayload(ctx, sel, obj)
+	case model.CheckClusterHealthPayload:
+		return ec._CheckClusterHealthPayload(ctx, sel, &obj)
+	case *model.CheckClusterHealthPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._CheckClusterHealthPayload(ctx, sel, obj)
 	case model.CancelScriptRunPayload:
 		return ec._CancelScriptRunPayload(ctx, sel, &obj)
 	case *model.CancelScriptRunPayload:
@@ -3231,6 +3634,13 @@ func (ec *executionContext) _MutationPayload(ctx context.Context, sel ast.Select
 			return graphql.Null
 		}
 		return ec._CancelDeploymentPayload(ctx, sel, obj)
+	case model.CancelClusterPayload:
+		return ec._CancelClusterPayload(ctx, sel, &obj)
+	case *model.CancelClusterPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._CancelClusterPayload(ctx, sel, obj)
 	case model.CancelBulkOperationPayload:
 		return ec._CancelBulkOperationPayload(ctx, sel, &obj)
 	case *model.CancelBulkOperationPayload:
@@ -3518,6 +3928,48 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "acceptHostKey":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_acceptHostKey(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "deployCluster":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_deployCluster(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "goOnWithoutNode":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_goOnWithoutNode(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "replaceClusterNode":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_replaceClusterNode(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cancelCluster":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_cancelCluster(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cleanupCluster":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_cleanupCluster(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "checkClusterHealth":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_checkClusterHealth(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++

@@ -711,6 +711,38 @@ func (ec *executionContext) fieldContext_BareMetalNode_documents(ctx context.Con
 	return fc, nil
 }
 
+func (ec *executionContext) _BareMetalNode_cluster(ctx context.Context, field graphql.CollectedField, obj *model.BareMetalNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BareMetalNode_cluster(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cluster, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Cluster) graphql.Marshaler {
+			return ec.marshalOCluster2ᚖgithubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐCluster(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_BareMetalNode_cluster(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BareMetalNode",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Cluster(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _BareMetalNode_ahvIp(ctx context.Context, field graphql.CollectedField, obj *model.BareMetalNode) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1490,6 +1522,11 @@ func (ec *executionContext) _BareMetalNode(ctx context.Context, sel ast.Selectio
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "cluster":
+			out.Values[i] = ec._BareMetalNode_cluster(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "ahvIp":
 			out.Values[i] = ec._BareMetalNode_ahvIp(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {

@@ -88,6 +88,7 @@ type ComplexityRoot struct {
 
 	BareMetalNode struct {
 		AhvIP              func(childComplexity int) int
+		Cluster            func(childComplexity int) int
 		ClusterName        func(childComplexity int) int
 		CreatedAt          func(childComplexity int) int
 		CurrentDeployment  func(childComplexity int) int
@@ -218,6 +219,11 @@ type ComplexityRoot struct {
 		Operation func(childComplexity int) int
 	}
 
+	CancelClusterPayload struct {
+		Cluster func(childComplexity int) int
+		Errors  func(childComplexity int) int
+	}
+
 	CancelDeploymentPayload struct {
 		Deployment func(childComplexity int) int
 		Errors     func(childComplexity int) int
@@ -226,6 +232,17 @@ type ComplexityRoot struct {
 	CancelScriptRunPayload struct {
 		Errors func(childComplexity int) int
 		Run    func(childComplexity int) int
+	}
+
+	CheckClusterHealthPayload struct {
+		Cluster func(childComplexity int) int
+		Errors  func(childComplexity int) int
+	}
+
+	CleanupClusterPayload struct {
+		Cluster func(childComplexity int) int
+		Errors  func(childComplexity int) int
+		Plan    func(childComplexity int) int
 	}
 
 	CleanupDeploymentPayload struct {
@@ -250,6 +267,127 @@ type ComplexityRoot struct {
 		Marker func(childComplexity int) int
 	}
 
+	Cluster struct {
+		Address          func(childComplexity int) int
+		AllowedActions   func(childComplexity int) int
+		Barrier          func(childComplexity int) int
+		CleanupAt        func(childComplexity int) int
+		CleanupBy        func(childComplexity int) int
+		CreatedAt        func(childComplexity int) int
+		Cursor           func(childComplexity int) int
+		DNSServers       func(childComplexity int) int
+		Formation        func(childComplexity int) int
+		FormedAt         func(childComplexity int) int
+		Health           func(childComplexity int) int
+		ID               func(childComplexity int) int
+		Members          func(childComplexity int) int
+		Name             func(childComplexity int) int
+		NtpServers       func(childComplexity int) int
+		Progress         func(childComplexity int) int
+		RedundancyFactor func(childComplexity int) int
+		RequestedBy      func(childComplexity int) int
+		SkipDiscovery    func(childComplexity int) int
+		State            func(childComplexity int) int
+		Type             func(childComplexity int) int
+		UpdatedAt        func(childComplexity int) int
+		Version          func(childComplexity int) int
+	}
+
+	ClusterBarrier struct {
+		Ready      func(childComplexity int) int
+		Total      func(childComplexity int) int
+		WaitingFor func(childComplexity int) int
+	}
+
+	ClusterConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	ClusterEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	ClusterFormation struct {
+		Action   func(childComplexity int) int
+		At       func(childComplexity int) int
+		Command  func(childComplexity int) int
+		Culprits func(childComplexity int) int
+		Evidence func(childComplexity int) int
+		Hint     func(childComplexity int) int
+		Kind     func(childComplexity int) int
+		Leader   func(childComplexity int) int
+		Members  func(childComplexity int) int
+		Message  func(childComplexity int) int
+		Reason   func(childComplexity int) int
+		Since    func(childComplexity int) int
+		Status   func(childComplexity int) int
+	}
+
+	ClusterHealth struct {
+		At     func(childComplexity int) int
+		Checks func(childComplexity int) int
+		Ok     func(childComplexity int) int
+	}
+
+	ClusterHealthCheck struct {
+		Address  func(childComplexity int) int
+		Class    func(childComplexity int) int
+		Evidence func(childComplexity int) int
+		Hint     func(childComplexity int) int
+		Message  func(childComplexity int) int
+		Name     func(childComplexity int) int
+		NodeName func(childComplexity int) int
+		Ok       func(childComplexity int) int
+	}
+
+	ClusterMember struct {
+		AddedAt    func(childComplexity int) int
+		Choices    func(childComplexity int) int
+		CvmAddress func(childComplexity int) int
+		Deployment func(childComplexity int) int
+		FormedAt   func(childComplexity int) int
+		Node       func(childComplexity int) int
+		Note       func(childComplexity int) int
+		Position   func(childComplexity int) int
+		Ready      func(childComplexity int) int
+		State      func(childComplexity int) int
+		WaitsFor   func(childComplexity int) int
+	}
+
+	ClusterNodeCleanup struct {
+		Node  func(childComplexity int) int
+		Steps func(childComplexity int) int
+	}
+
+	ClusterNodePlan struct {
+		Checks func(childComplexity int) int
+		Name   func(childComplexity int) int
+	}
+
+	ClusterPlan struct {
+		Checks            func(childComplexity int) int
+		Command           func(childComplexity int) int
+		Errors            func(childComplexity int) int
+		EstimatedDuration func(childComplexity int) int
+		Nodes             func(childComplexity int) int
+		Ok                func(childComplexity int) int
+	}
+
+	ClusterUpdate struct {
+		At      func(childComplexity int) int
+		Cluster func(childComplexity int) int
+		Cursor  func(childComplexity int) int
+	}
+
+	ClusterWait struct {
+		Node     func(childComplexity int) int
+		Position func(childComplexity int) int
+		Why      func(childComplexity int) int
+	}
+
 	ConsoleAccess struct {
 		ExpiresAt func(childComplexity int) int
 		Forced    func(childComplexity int) int
@@ -266,6 +404,11 @@ type ComplexityRoot struct {
 	CreateSignInPayload struct {
 		Code   func(childComplexity int) int
 		Errors func(childComplexity int) int
+	}
+
+	DeployClusterPayload struct {
+		Cluster func(childComplexity int) int
+		Errors  func(childComplexity int) int
 	}
 
 	DeployNodePayload struct {
@@ -290,6 +433,7 @@ type ComplexityRoot struct {
 		Attempt           func(childComplexity int) int
 		Batch             func(childComplexity int) int
 		Cleanup           func(childComplexity int) int
+		Cluster           func(childComplexity int) int
 		Config            func(childComplexity int) int
 		CreatedAt         func(childComplexity int) int
 		CurrentPhase      func(childComplexity int) int
@@ -501,6 +645,11 @@ type ComplexityRoot struct {
 		Zone          func(childComplexity int) int
 	}
 
+	GoOnWithoutNodePayload struct {
+		Cluster func(childComplexity int) int
+		Errors  func(childComplexity int) int
+	}
+
 	Label struct {
 		Key   func(childComplexity int) int
 		Value func(childComplexity int) int
@@ -512,20 +661,26 @@ type ComplexityRoot struct {
 		ApplyNodeConfigs     func(childComplexity int, input model.ApplyNodeConfigsInput) int
 		BulkDeploymentAction func(childComplexity int, input model.BulkDeploymentActionInput) int
 		CancelBulkOperation  func(childComplexity int, input model.CancelBulkOperationInput) int
+		CancelCluster        func(childComplexity int, input model.CancelClusterInput) int
 		CancelDeployment     func(childComplexity int, input model.CancelDeploymentInput) int
 		CancelScriptRun      func(childComplexity int, input model.CancelScriptRunInput) int
+		CheckClusterHealth   func(childComplexity int, input model.CheckClusterHealthInput) int
+		CleanupCluster       func(childComplexity int, input model.CleanupClusterInput) int
 		CleanupDeployment    func(childComplexity int, input model.CleanupDeploymentInput) int
 		ClearScriptMarker    func(childComplexity int) int
 		CreateAPIToken       func(childComplexity int, input model.CreateAPITokenInput) int
 		CreateSignIn         func(childComplexity int, input model.CreateSignInInput) int
+		DeployCluster        func(childComplexity int, input model.DeployClusterInput) int
 		DeployNode           func(childComplexity int, input model.DeployNodeInput) int
 		DeployNodes          func(childComplexity int, input model.DeployNodesInput) int
 		EndSession           func(childComplexity int, input model.EndSessionInput) int
+		GoOnWithoutNode      func(childComplexity int, input model.GoOnWithoutNodeInput) int
 		OpenConsole          func(childComplexity int, input model.OpenConsoleInput) int
 		ProbeNow             func(childComplexity int, input model.ProbeNowInput) int
 		RegisterNode         func(childComplexity int, input model.RegisterNodeInput) int
 		ReinitializeNode     func(childComplexity int, input model.ReinitializeNodeInput) int
 		RemoveOrphan         func(childComplexity int, input model.RemoveOrphanInput) int
+		ReplaceClusterNode   func(childComplexity int, input model.ReplaceClusterNodeInput) int
 		ReportPhase          func(childComplexity int, input model.ReportPhaseInput) int
 		RetryDeployment      func(childComplexity int, input model.RetryDeploymentInput) int
 		RevokeAPIToken       func(childComplexity int, input model.RevokeAPITokenInput) int
@@ -671,6 +826,8 @@ type ComplexityRoot struct {
 		BulkOperation       func(childComplexity int, id string) int
 		BulkOperations      func(childComplexity int, first *int, after *string) int
 		BulkPreview         func(childComplexity int, input model.BulkSelectionInput) int
+		Cluster             func(childComplexity int, by model.ClusterBy) int
+		Clusters            func(childComplexity int, first *int, after *string, filter *model.ClusterFilter) int
 		Deployment          func(childComplexity int, id string) int
 		DeploymentBatch     func(childComplexity int, id string) int
 		DeploymentEvents    func(childComplexity int, first *int, after *string, filter *model.DeploymentEventFilter) int
@@ -682,6 +839,7 @@ type ComplexityRoot struct {
 		Node                func(childComplexity int, id string) int
 		Nodes               func(childComplexity int, ids []string) int
 		PhaseCatalog        func(childComplexity int, provider model.Provider) int
+		PlanCluster         func(childComplexity int, input model.DeployClusterInput) int
 		ProviderOffer       func(childComplexity int, provider model.Provider) int
 		RecentEvents        func(childComplexity int, first *int, before *string, filter *model.DeploymentEventFilter) int
 		ScriptHost          func(childComplexity int) int
@@ -710,6 +868,11 @@ type ComplexityRoot struct {
 		Errors  func(childComplexity int) int
 		Message func(childComplexity int) int
 		Orphan  func(childComplexity int) int
+	}
+
+	ReplaceClusterNodePayload struct {
+		Cluster func(childComplexity int) int
+		Errors  func(childComplexity int) int
 	}
 
 	ReportPhasePayload struct {
@@ -884,6 +1047,7 @@ type ComplexityRoot struct {
 
 	Subscription struct {
 		BulkOperationChanges func(childComplexity int, id string, heartbeatSeconds *int) int
+		ClusterChanges       func(childComplexity int, id string, after *string, heartbeatSeconds *int) int
 		DeploymentEvents     func(childComplexity int, filter *model.DeploymentEventFilter, after *string, heartbeatSeconds *int) int
 		FleetChanges         func(childComplexity int, filter *model.BareMetalNodeFilter, after *string, heartbeatSeconds *int) int
 		ScriptRunLog         func(childComplexity int, id string, fromOffset *int64, heartbeatSeconds *int) int
@@ -1145,6 +1309,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BareMetalNode.AhvIP(childComplexity), true
+	case "BareMetalNode.cluster":
+		if e.ComplexityRoot.BareMetalNode.Cluster == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BareMetalNode.Cluster(childComplexity), true
 	case "BareMetalNode.clusterName":
 		if e.ComplexityRoot.BareMetalNode.ClusterName == nil {
 			break
@@ -1691,6 +1861,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.CancelBulkOperationPayload.Operation(childComplexity), true
 
+	case "CancelClusterPayload.cluster":
+		if e.ComplexityRoot.CancelClusterPayload.Cluster == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CancelClusterPayload.Cluster(childComplexity), true
+	case "CancelClusterPayload.errors":
+		if e.ComplexityRoot.CancelClusterPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CancelClusterPayload.Errors(childComplexity), true
+
 	case "CancelDeploymentPayload.deployment":
 		if e.ComplexityRoot.CancelDeploymentPayload.Deployment == nil {
 			break
@@ -1716,6 +1899,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CancelScriptRunPayload.Run(childComplexity), true
+
+	case "CheckClusterHealthPayload.cluster":
+		if e.ComplexityRoot.CheckClusterHealthPayload.Cluster == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CheckClusterHealthPayload.Cluster(childComplexity), true
+	case "CheckClusterHealthPayload.errors":
+		if e.ComplexityRoot.CheckClusterHealthPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CheckClusterHealthPayload.Errors(childComplexity), true
+
+	case "CleanupClusterPayload.cluster":
+		if e.ComplexityRoot.CleanupClusterPayload.Cluster == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanupClusterPayload.Cluster(childComplexity), true
+	case "CleanupClusterPayload.errors":
+		if e.ComplexityRoot.CleanupClusterPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanupClusterPayload.Errors(childComplexity), true
+	case "CleanupClusterPayload.plan":
+		if e.ComplexityRoot.CleanupClusterPayload.Plan == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanupClusterPayload.Plan(childComplexity), true
 
 	case "CleanupDeploymentPayload.deployment":
 		if e.ComplexityRoot.CleanupDeploymentPayload.Deployment == nil {
@@ -1798,6 +2013,511 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ClearScriptMarkerPayload.Marker(childComplexity), true
 
+	case "Cluster.address":
+		if e.ComplexityRoot.Cluster.Address == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.Address(childComplexity), true
+	case "Cluster.allowedActions":
+		if e.ComplexityRoot.Cluster.AllowedActions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.AllowedActions(childComplexity), true
+	case "Cluster.barrier":
+		if e.ComplexityRoot.Cluster.Barrier == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.Barrier(childComplexity), true
+	case "Cluster.cleanupAt":
+		if e.ComplexityRoot.Cluster.CleanupAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.CleanupAt(childComplexity), true
+	case "Cluster.cleanupBy":
+		if e.ComplexityRoot.Cluster.CleanupBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.CleanupBy(childComplexity), true
+	case "Cluster.createdAt":
+		if e.ComplexityRoot.Cluster.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.CreatedAt(childComplexity), true
+	case "Cluster.cursor":
+		if e.ComplexityRoot.Cluster.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.Cursor(childComplexity), true
+	case "Cluster.dnsServers":
+		if e.ComplexityRoot.Cluster.DNSServers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.DNSServers(childComplexity), true
+	case "Cluster.formation":
+		if e.ComplexityRoot.Cluster.Formation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.Formation(childComplexity), true
+	case "Cluster.formedAt":
+		if e.ComplexityRoot.Cluster.FormedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.FormedAt(childComplexity), true
+	case "Cluster.health":
+		if e.ComplexityRoot.Cluster.Health == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.Health(childComplexity), true
+	case "Cluster.id":
+		if e.ComplexityRoot.Cluster.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.ID(childComplexity), true
+	case "Cluster.members":
+		if e.ComplexityRoot.Cluster.Members == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.Members(childComplexity), true
+	case "Cluster.name":
+		if e.ComplexityRoot.Cluster.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.Name(childComplexity), true
+	case "Cluster.ntpServers":
+		if e.ComplexityRoot.Cluster.NtpServers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.NtpServers(childComplexity), true
+	case "Cluster.progress":
+		if e.ComplexityRoot.Cluster.Progress == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.Progress(childComplexity), true
+	case "Cluster.redundancyFactor":
+		if e.ComplexityRoot.Cluster.RedundancyFactor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.RedundancyFactor(childComplexity), true
+	case "Cluster.requestedBy":
+		if e.ComplexityRoot.Cluster.RequestedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.RequestedBy(childComplexity), true
+	case "Cluster.skipDiscovery":
+		if e.ComplexityRoot.Cluster.SkipDiscovery == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.SkipDiscovery(childComplexity), true
+	case "Cluster.state":
+		if e.ComplexityRoot.Cluster.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.State(childComplexity), true
+	case "Cluster.type":
+		if e.ComplexityRoot.Cluster.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.Type(childComplexity), true
+	case "Cluster.updatedAt":
+		if e.ComplexityRoot.Cluster.UpdatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.UpdatedAt(childComplexity), true
+	case "Cluster.version":
+		if e.ComplexityRoot.Cluster.Version == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Cluster.Version(childComplexity), true
+
+	case "ClusterBarrier.ready":
+		if e.ComplexityRoot.ClusterBarrier.Ready == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterBarrier.Ready(childComplexity), true
+	case "ClusterBarrier.total":
+		if e.ComplexityRoot.ClusterBarrier.Total == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterBarrier.Total(childComplexity), true
+	case "ClusterBarrier.waitingFor":
+		if e.ComplexityRoot.ClusterBarrier.WaitingFor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterBarrier.WaitingFor(childComplexity), true
+
+	case "ClusterConnection.edges":
+		if e.ComplexityRoot.ClusterConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterConnection.Edges(childComplexity), true
+	case "ClusterConnection.nodes":
+		if e.ComplexityRoot.ClusterConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterConnection.Nodes(childComplexity), true
+	case "ClusterConnection.pageInfo":
+		if e.ComplexityRoot.ClusterConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterConnection.PageInfo(childComplexity), true
+
+	case "ClusterEdge.cursor":
+		if e.ComplexityRoot.ClusterEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterEdge.Cursor(childComplexity), true
+	case "ClusterEdge.node":
+		if e.ComplexityRoot.ClusterEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterEdge.Node(childComplexity), true
+
+	case "ClusterFormation.action":
+		if e.ComplexityRoot.ClusterFormation.Action == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterFormation.Action(childComplexity), true
+	case "ClusterFormation.at":
+		if e.ComplexityRoot.ClusterFormation.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterFormation.At(childComplexity), true
+	case "ClusterFormation.command":
+		if e.ComplexityRoot.ClusterFormation.Command == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterFormation.Command(childComplexity), true
+	case "ClusterFormation.culprits":
+		if e.ComplexityRoot.ClusterFormation.Culprits == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterFormation.Culprits(childComplexity), true
+	case "ClusterFormation.evidence":
+		if e.ComplexityRoot.ClusterFormation.Evidence == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterFormation.Evidence(childComplexity), true
+	case "ClusterFormation.hint":
+		if e.ComplexityRoot.ClusterFormation.Hint == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterFormation.Hint(childComplexity), true
+	case "ClusterFormation.kind":
+		if e.ComplexityRoot.ClusterFormation.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterFormation.Kind(childComplexity), true
+	case "ClusterFormation.leader":
+		if e.ComplexityRoot.ClusterFormation.Leader == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterFormation.Leader(childComplexity), true
+	case "ClusterFormation.members":
+		if e.ComplexityRoot.ClusterFormation.Members == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterFormation.Members(childComplexity), true
+	case "ClusterFormation.message":
+		if e.ComplexityRoot.ClusterFormation.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterFormation.Message(childComplexity), true
+	case "ClusterFormation.reason":
+		if e.ComplexityRoot.ClusterFormation.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterFormation.Reason(childComplexity), true
+	case "ClusterFormation.since":
+		if e.ComplexityRoot.ClusterFormation.Since == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterFormation.Since(childComplexity), true
+	case "ClusterFormation.status":
+		if e.ComplexityRoot.ClusterFormation.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterFormation.Status(childComplexity), true
+
+	case "ClusterHealth.at":
+		if e.ComplexityRoot.ClusterHealth.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterHealth.At(childComplexity), true
+	case "ClusterHealth.checks":
+		if e.ComplexityRoot.ClusterHealth.Checks == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterHealth.Checks(childComplexity), true
+	case "ClusterHealth.ok":
+		if e.ComplexityRoot.ClusterHealth.Ok == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterHealth.Ok(childComplexity), true
+
+	case "ClusterHealthCheck.address":
+		if e.ComplexityRoot.ClusterHealthCheck.Address == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterHealthCheck.Address(childComplexity), true
+	case "ClusterHealthCheck.class":
+		if e.ComplexityRoot.ClusterHealthCheck.Class == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterHealthCheck.Class(childComplexity), true
+	case "ClusterHealthCheck.evidence":
+		if e.ComplexityRoot.ClusterHealthCheck.Evidence == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterHealthCheck.Evidence(childComplexity), true
+	case "ClusterHealthCheck.hint":
+		if e.ComplexityRoot.ClusterHealthCheck.Hint == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterHealthCheck.Hint(childComplexity), true
+	case "ClusterHealthCheck.message":
+		if e.ComplexityRoot.ClusterHealthCheck.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterHealthCheck.Message(childComplexity), true
+	case "ClusterHealthCheck.name":
+		if e.ComplexityRoot.ClusterHealthCheck.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterHealthCheck.Name(childComplexity), true
+	case "ClusterHealthCheck.nodeName":
+		if e.ComplexityRoot.ClusterHealthCheck.NodeName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterHealthCheck.NodeName(childComplexity), true
+	case "ClusterHealthCheck.ok":
+		if e.ComplexityRoot.ClusterHealthCheck.Ok == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterHealthCheck.Ok(childComplexity), true
+
+	case "ClusterMember.addedAt":
+		if e.ComplexityRoot.ClusterMember.AddedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMember.AddedAt(childComplexity), true
+	case "ClusterMember.choices":
+		if e.ComplexityRoot.ClusterMember.Choices == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMember.Choices(childComplexity), true
+	case "ClusterMember.cvmAddress":
+		if e.ComplexityRoot.ClusterMember.CvmAddress == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMember.CvmAddress(childComplexity), true
+	case "ClusterMember.deployment":
+		if e.ComplexityRoot.ClusterMember.Deployment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMember.Deployment(childComplexity), true
+	case "ClusterMember.formedAt":
+		if e.ComplexityRoot.ClusterMember.FormedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMember.FormedAt(childComplexity), true
+	case "ClusterMember.node":
+		if e.ComplexityRoot.ClusterMember.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMember.Node(childComplexity), true
+	case "ClusterMember.note":
+		if e.ComplexityRoot.ClusterMember.Note == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMember.Note(childComplexity), true
+	case "ClusterMember.position":
+		if e.ComplexityRoot.ClusterMember.Position == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMember.Position(childComplexity), true
+	case "ClusterMember.ready":
+		if e.ComplexityRoot.ClusterMember.Ready == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMember.Ready(childComplexity), true
+	case "ClusterMember.state":
+		if e.ComplexityRoot.ClusterMember.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMember.State(childComplexity), true
+	case "ClusterMember.waitsFor":
+		if e.ComplexityRoot.ClusterMember.WaitsFor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMember.WaitsFor(childComplexity), true
+
+	case "ClusterNodeCleanup.node":
+		if e.ComplexityRoot.ClusterNodeCleanup.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterNodeCleanup.Node(childComplexity), true
+	case "ClusterNodeCleanup.steps":
+		if e.ComplexityRoot.ClusterNodeCleanup.Steps == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterNodeCleanup.Steps(childComplexity), true
+
+	case "ClusterNodePlan.checks":
+		if e.ComplexityRoot.ClusterNodePlan.Checks == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterNodePlan.Checks(childComplexity), true
+	case "ClusterNodePlan.name":
+		if e.ComplexityRoot.ClusterNodePlan.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterNodePlan.Name(childComplexity), true
+
+	case "ClusterPlan.checks":
+		if e.ComplexityRoot.ClusterPlan.Checks == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterPlan.Checks(childComplexity), true
+	case "ClusterPlan.command":
+		if e.ComplexityRoot.ClusterPlan.Command == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterPlan.Command(childComplexity), true
+	case "ClusterPlan.errors":
+		if e.ComplexityRoot.ClusterPlan.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterPlan.Errors(childComplexity), true
+	case "ClusterPlan.estimatedDuration":
+		if e.ComplexityRoot.ClusterPlan.EstimatedDuration == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterPlan.EstimatedDuration(childComplexity), true
+	case "ClusterPlan.nodes":
+		if e.ComplexityRoot.ClusterPlan.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterPlan.Nodes(childComplexity), true
+	case "ClusterPlan.ok":
+		if e.ComplexityRoot.ClusterPlan.Ok == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterPlan.Ok(childComplexity), true
+
+	case "ClusterUpdate.at":
+		if e.ComplexityRoot.ClusterUpdate.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterUpdate.At(childComplexity), true
+	case "ClusterUpdate.cluster":
+		if e.ComplexityRoot.ClusterUpdate.Cluster == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterUpdate.Cluster(childComplexity), true
+	case "ClusterUpdate.cursor":
+		if e.ComplexityRoot.ClusterUpdate.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterUpdate.Cursor(childComplexity), true
+
+	case "ClusterWait.node":
+		if e.ComplexityRoot.ClusterWait.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterWait.Node(childComplexity), true
+	case "ClusterWait.position":
+		if e.ComplexityRoot.ClusterWait.Position == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterWait.Position(childComplexity), true
+	case "ClusterWait.why":
+		if e.ComplexityRoot.ClusterWait.Why == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterWait.Why(childComplexity), true
+
 	case "ConsoleAccess.expiresAt":
 		if e.ComplexityRoot.ConsoleAccess.ExpiresAt == nil {
 			break
@@ -1854,6 +2574,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CreateSignInPayload.Errors(childComplexity), true
+
+	case "DeployClusterPayload.cluster":
+		if e.ComplexityRoot.DeployClusterPayload.Cluster == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeployClusterPayload.Cluster(childComplexity), true
+	case "DeployClusterPayload.errors":
+		if e.ComplexityRoot.DeployClusterPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeployClusterPayload.Errors(childComplexity), true
 
 	case "DeployNodePayload.deployment":
 		if e.ComplexityRoot.DeployNodePayload.Deployment == nil {
@@ -1930,6 +2663,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Deployment.Cleanup(childComplexity), true
+	case "Deployment.cluster":
+		if e.ComplexityRoot.Deployment.Cluster == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.Cluster(childComplexity), true
 	case "Deployment.config":
 		if e.ComplexityRoot.Deployment.Config == nil {
 			break
@@ -2877,6 +3616,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.FoundServer.Zone(childComplexity), true
 
+	case "GoOnWithoutNodePayload.cluster":
+		if e.ComplexityRoot.GoOnWithoutNodePayload.Cluster == nil {
+			break
+		}
+
+		return e.ComplexityRoot.GoOnWithoutNodePayload.Cluster(childComplexity), true
+	case "GoOnWithoutNodePayload.errors":
+		if e.ComplexityRoot.GoOnWithoutNodePayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.GoOnWithoutNodePayload.Errors(childComplexity), true
+
 	case "Label.key":
 		if e.ComplexityRoot.Label.Key == nil {
 			break
@@ -2945,6 +3697,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CancelBulkOperation(childComplexity, args["input"].(model.CancelBulkOperationInput)), true
+	case "Mutation.cancelCluster":
+		if e.ComplexityRoot.Mutation.CancelCluster == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_cancelCluster_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CancelCluster(childComplexity, args["input"].(model.CancelClusterInput)), true
 	case "Mutation.cancelDeployment":
 		if e.ComplexityRoot.Mutation.CancelDeployment == nil {
 			break
@@ -2967,6 +3730,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CancelScriptRun(childComplexity, args["input"].(model.CancelScriptRunInput)), true
+	case "Mutation.checkClusterHealth":
+		if e.ComplexityRoot.Mutation.CheckClusterHealth == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_checkClusterHealth_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CheckClusterHealth(childComplexity, args["input"].(model.CheckClusterHealthInput)), true
+	case "Mutation.cleanupCluster":
+		if e.ComplexityRoot.Mutation.CleanupCluster == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_cleanupCluster_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CleanupCluster(childComplexity, args["input"].(model.CleanupClusterInput)), true
 	case "Mutation.cleanupDeployment":
 		if e.ComplexityRoot.Mutation.CleanupDeployment == nil {
 			break
@@ -3006,6 +3791,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreateSignIn(childComplexity, args["input"].(model.CreateSignInInput)), true
+	case "Mutation.deployCluster":
+		if e.ComplexityRoot.Mutation.DeployCluster == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deployCluster_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeployCluster(childComplexity, args["input"].(model.DeployClusterInput)), true
 	case "Mutation.deployNode":
 		if e.ComplexityRoot.Mutation.DeployNode == nil {
 			break
@@ -3039,6 +3835,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.EndSession(childComplexity, args["input"].(model.EndSessionInput)), true
+	case "Mutation.goOnWithoutNode":
+		if e.ComplexityRoot.Mutation.GoOnWithoutNode == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_goOnWithoutNode_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.GoOnWithoutNode(childComplexity, args["input"].(model.GoOnWithoutNodeInput)), true
 	case "Mutation.openConsole":
 		if e.ComplexityRoot.Mutation.OpenConsole == nil {
 			break
@@ -3094,6 +3901,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RemoveOrphan(childComplexity, args["input"].(model.RemoveOrphanInput)), true
+	case "Mutation.replaceClusterNode":
+		if e.ComplexityRoot.Mutation.ReplaceClusterNode == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_replaceClusterNode_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReplaceClusterNode(childComplexity, args["input"].(model.ReplaceClusterNodeInput)), true
 	case "Mutation.reportPhase":
 		if e.ComplexityRoot.Mutation.ReportPhase == nil {
 			break
@@ -3786,6 +4604,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.BulkPreview(childComplexity, args["input"].(model.BulkSelectionInput)), true
+	case "Query.cluster":
+		if e.ComplexityRoot.Query.Cluster == nil {
+			break
+		}
+
+		args, err := ec.field_Query_cluster_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Cluster(childComplexity, args["by"].(model.ClusterBy)), true
+	case "Query.clusters":
+		if e.ComplexityRoot.Query.Clusters == nil {
+			break
+		}
+
+		args, err := ec.field_Query_clusters_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Clusters(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*model.ClusterFilter)), true
 	case "Query.deployment":
 		if e.ComplexityRoot.Query.Deployment == nil {
 			break
@@ -3908,6 +4748,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.PhaseCatalog(childComplexity, args["provider"].(model.Provider)), true
+	case "Query.planCluster":
+		if e.ComplexityRoot.Query.PlanCluster == nil {
+			break
+		}
+
+		args, err := ec.field_Query_planCluster_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.PlanCluster(childComplexity, args["input"].(model.DeployClusterInput)), true
 	case "Query.providerOffer":
 		if e.ComplexityRoot.Query.ProviderOffer == nil {
 			break
@@ -4060,6 +4911,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RemoveOrphanPayload.Orphan(childComplexity), true
+
+	case "ReplaceClusterNodePayload.cluster":
+		if e.ComplexityRoot.ReplaceClusterNodePayload.Cluster == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplaceClusterNodePayload.Cluster(childComplexity), true
+	case "ReplaceClusterNodePayload.errors":
+		if e.ComplexityRoot.ReplaceClusterNodePayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplaceClusterNodePayload.Errors(childComplexity), true
 
 	case "ReportPhasePayload.acceptedPhases":
 		if e.ComplexityRoot.ReportPhasePayload.AcceptedPhases == nil {
@@ -4735,6 +5599,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.BulkOperationChanges(childComplexity, args["id"].(string), args["heartbeatSeconds"].(*int)), true
+	case "Subscription.clusterChanges":
+		if e.ComplexityRoot.Subscription.ClusterChanges == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_clusterChanges_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.ClusterChanges(childComplexity, args["id"].(string), args["after"].(*string), args["heartbeatSeconds"].(*int)), true
 	case "Subscription.deploymentEvents":
 		if e.ComplexityRoot.Subscription.DeploymentEvents == nil {
 			break
@@ -4942,11 +5817,18 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputBulkDeploymentActionInput,
 		ec.unmarshalInputBulkSelectionInput,
 		ec.unmarshalInputCancelBulkOperationInput,
+		ec.unmarshalInputCancelClusterInput,
 		ec.unmarshalInputCancelDeploymentInput,
 		ec.unmarshalInputCancelScriptRunInput,
+		ec.unmarshalInputCheckClusterHealthInput,
+		ec.unmarshalInputCleanupClusterInput,
 		ec.unmarshalInputCleanupDeploymentInput,
+		ec.unmarshalInputClusterBy,
+		ec.unmarshalInputClusterFilter,
+		ec.unmarshalInputClusterNodeInput,
 		ec.unmarshalInputCreateApiTokenInput,
 		ec.unmarshalInputCreateSignInInput,
+		ec.unmarshalInputDeployClusterInput,
 		ec.unmarshalInputDeployNodeInput,
 		ec.unmarshalInputDeployNodesInput,
 		ec.unmarshalInputDeploySpec,
@@ -4954,6 +5836,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputDeploymentFilter,
 		ec.unmarshalInputDeploymentOrder,
 		ec.unmarshalInputEndSessionInput,
+		ec.unmarshalInputGoOnWithoutNodeInput,
 		ec.unmarshalInputIbmVpcSpec,
 		ec.unmarshalInputLabelInput,
 		ec.unmarshalInputNetworkInput,
@@ -4964,6 +5847,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRegisterNodeInput,
 		ec.unmarshalInputReinitializeNodeInput,
 		ec.unmarshalInputRemoveOrphanInput,
+		ec.unmarshalInputReplaceClusterNodeInput,
 		ec.unmarshalInputReportPhaseInput,
 		ec.unmarshalInputRetryDeploymentInput,
 		ec.unmarshalInputRevokeApiTokenInput,
@@ -5953,6 +6837,990 @@ extend type Query {
     "Its global id."
     id: ID!
   ): DeploymentBatch @hasRole(role: VIEWER)
+}
+`, BuiltIn: false},
+	{Name: "../schema/cluster.graphqls", Input: `extend type Query {
+  """
+  One cluster; null when there is none.
+  """
+  cluster(
+    "Which one."
+    by: ClusterBy!
+  ): Cluster @hasRole(role: VIEWER)
+  """
+  Clusters, the newest first.
+  """
+  clusters(
+    "How many, 1 to 200."
+    first: Int = 50
+    "The last cursor of the page before."
+    after: Cursor
+    "Only clusters that match."
+    filter: ClusterFilter
+  ): ClusterConnection! @hasRole(role: VIEWER)
+  """
+  What would become of a cluster if it were asked for now: what is wrong with it as a whole, the check-list of each of
+  its nodes, and the command that would make it. Nothing is changed.
+  """
+  planCluster(
+    "The cluster, as it would be asked for."
+    input: DeployClusterInput!
+  ): ClusterPlan! @hasRole(role: OPERATOR)
+}
+
+extend type Mutation {
+  """
+  Asks for a cluster, or (operation JOIN_EXISTING) for more nodes in one. Nodes that are not deployed are; nodes that
+  are become members as they are. All or none: with errors nothing was made.
+  """
+  deployCluster(
+    "The cluster and its nodes."
+    input: DeployClusterInput!
+  ): DeployClusterPayload! @hasRole(role: OPERATOR)
+  """
+  Has a cluster go on without a node, where the rules allow so few. The node may join later.
+  """
+  goOnWithoutNode(
+    "Which cluster, and which node."
+    input: GoOnWithoutNodeInput!
+  ): GoOnWithoutNodePayload! @hasRole(role: OPERATOR)
+  """
+  Puts another node into the place of one whose deployment has ended without success. What the old one holds stays until
+  it is cleaned up by itself.
+  """
+  replaceClusterNode(
+    "Which place, and by whom."
+    input: ReplaceClusterNodeInput!
+  ): ReplaceClusterNodePayload! @hasRole(role: OPERATOR)
+  """
+  Ends the deployments of all nodes of a cluster that are on their way. What was made for them stays until the cluster
+  is cleaned up.
+  """
+  cancelCluster(
+    "What to cancel."
+    input: CancelClusterInput!
+  ): CancelClusterPayload! @hasRole(role: OPERATOR)
+  """
+  Releases everything that the nodes of a cluster hold, all at once. The cluster and all its data are lost. What is on
+  its way is canceled first; a cleanup that failed half-way is taken up again.
+  """
+  cleanupCluster(
+    "What to clean up, and its name to confirm that."
+    input: CleanupClusterInput!
+  ): CleanupClusterPayload! @hasRole(role: OPERATOR)
+  """
+  Makes every check of a formed cluster now, and keeps what it found.
+  """
+  checkClusterHealth(
+    "Which cluster."
+    input: CheckClusterHealthInput!
+  ): CheckClusterHealthPayload! @hasRole(role: OPERATOR)
+}
+
+extend type Subscription {
+  """
+  A cluster as it is, then the whole of it whenever it or a deployment of one of its nodes has changed. Several changes
+  may come as one. With ` + "`" + `after` + "`" + ` it is the same: the cluster as it is comes first, so nothing is missed.
+  Does not complete: a cluster may be grown, or cleaned up, at any time.
+  """
+  clusterChanges(
+    "Global id of the cluster."
+    id: ID!
+    "The last cursor seen."
+    after: Cursor
+    "A heartbeat is sent when nothing else was for this many seconds, 1 to 60."
+    heartbeatSeconds: Int = 15
+  ): ClusterMessage! @hasRole(role: VIEWER)
+}
+
+extend type BareMetalNode {
+  """
+  The cluster that it belongs to, or may join later; null when there is none. ` + "`" + `clusterName` + "`" + ` is a name only, which a node
+  may have without a cluster that Slipway forms.
+  """
+  cluster: Cluster
+}
+
+extend type Deployment {
+  """
+  The cluster that it is for; null when there is none.
+  """
+  cluster: Cluster
+}
+
+extend input DeploymentEventFilter {
+  """
+  Of the machines that belong to this cluster, or did, when the list is read or the stream begins. A stream does not
+  learn of machines that are added later: begin another one, with the last cursor, when the cluster has changed.
+  """
+  clusterId: ID
+}
+
+extend input RackSpec {
+  """
+  The hypervisor's address, when it is to have one of its own.
+  """
+  ahvIp: IPAddress
+  """
+  The controller VM's address. Required for a node of a cluster.
+  """
+  cvmIp: IPAddress
+}
+
+"""
+Names a cluster: exactly one field is given.
+"""
+input ClusterBy @oneOf {
+  """
+  Its global id.
+  """
+  id: ID
+  """
+  Its name. A name can be used again once its cluster is cleaned up: this is the one that is not being cleaned up, or
+  else the last one.
+  """
+  name: String
+}
+
+"""
+Which clusters to list. All parts must match; within a list any entry may match.
+"""
+input ClusterFilter {
+  """
+  In one of these states.
+  """
+  states: [ClusterState!]
+  """
+  Part of its name, of its address, or of the name of one of its nodes, whatever the case; at most 200 characters.
+  """
+  text: String
+}
+
+"""
+A cluster to ask for, or more nodes for one.
+"""
+input DeployClusterInput {
+  """
+  Its name: that of the new cluster or, to join, of the one that is there (or ` + "`" + `clusterId` + "`" + `). Required for a new one.
+  """
+  name: String
+  """
+  What kind of cluster; left out: by the number of nodes. Not for joining.
+  """
+  type: ClusterType
+  """
+  Whether a cluster is made, or grows.
+  """
+  operation: ClusterOperation = CREATE_NEW
+  """
+  Global id of the cluster to join.
+  """
+  clusterId: ID
+  """
+  How many copies of the data are kept; left out: 1 for a single node, otherwise 2. 1 is for a single node only.
+  """
+  redundancyFactor: Int
+  """
+  The cluster's own address, at which Prism answers whoever is up.
+  """
+  address: IPAddress
+  """
+  Addresses of DNS servers for the controller VMs.
+  """
+  dnsServers: [IPAddress!]
+  """
+  Names or addresses of time servers for the controller VMs.
+  """
+  ntpServers: [String!]
+  """
+  Do not search the controller VMs by multicast (` + "`" + `--skip_discovery` + "`" + `): for networks that carry none.
+  """
+  skipDiscovery: Boolean = false
+  """
+  Its nodes: 1, 3 or 4. The first one creates the cluster.
+  """
+  nodes: [ClusterNodeInput!]!
+  """
+  Begin in maintenance: no deadlines.
+  """
+  maintenance: Boolean = false
+  """
+  The same key twice is one cluster; at most 200 characters. Not for joining.
+  """
+  idempotencyKey: String
+}
+
+"""
+A node of a cluster that is asked for: a new one, with name and spec; one that is known and free, with a spec; or one
+that is deployed, without a spec, which becomes a member as it is.
+"""
+input ClusterNodeInput {
+  """
+  Global id of a node that is known.
+  """
+  nodeId: ID
+  """
+  Name of a new node, or of one that is known.
+  """
+  name: String
+  """
+  What to deploy it on.
+  """
+  spec: DeploySpec
+  """
+  Labels of a new node.
+  """
+  labels: [LabelInput!]
+}
+
+"""
+A node of a cluster that the cluster is to go on without.
+"""
+input GoOnWithoutNodeInput {
+  """
+  Global id of the cluster.
+  """
+  id: ID!
+  """
+  Global id of the node.
+  """
+  nodeId: ID!
+  """
+  Why, for the history; at most 500 bytes.
+  """
+  reason: String
+}
+
+"""
+A node of a cluster whose place another is to take.
+"""
+input ReplaceClusterNodeInput {
+  """
+  Global id of the cluster.
+  """
+  id: ID!
+  """
+  Global id of the node that is there.
+  """
+  nodeId: ID!
+  """
+  The node that takes its place.
+  """
+  by: ClusterNodeInput!
+}
+
+"""
+A cluster whose deployments are to end.
+"""
+input CancelClusterInput {
+  """
+  Its global id.
+  """
+  id: ID!
+  """
+  When.
+  """
+  mode: CancelMode = AFTER_CURRENT_PHASE
+  """
+  Why, for the history; at most 500 bytes.
+  """
+  reason: String
+}
+
+"""
+A cluster to clean up.
+"""
+input CleanupClusterInput {
+  """
+  Its global id.
+  """
+  id: ID!
+  """
+  Only tell what would be done.
+  """
+  dryRun: Boolean = false
+  """
+  The cluster's name, to confirm that everything of it is to be deleted. Not needed for a dry run.
+  """
+  confirmName: String
+}
+
+"""
+A cluster to look at.
+"""
+input CheckClusterHealthInput {
+  """
+  Its global id.
+  """
+  id: ID!
+}
+
+"""
+How many nodes a cluster has room for.
+"""
+enum ClusterType {
+  """
+  One node; it cannot be grown.
+  """
+  SINGLE_NODE
+  """
+  Three or four nodes.
+  """
+  MULTI_NODE
+}
+
+"""
+What is asked of a cluster with its nodes.
+"""
+enum ClusterOperation {
+  """
+  It is made.
+  """
+  CREATE_NEW
+  """
+  It is there, and the nodes join it.
+  """
+  JOIN_EXISTING
+}
+
+"""
+How far a cluster is. It follows from its members, and is never stored.
+"""
+enum ClusterState {
+  """
+  Every member waits for a slot.
+  """
+  QUEUED
+  """
+  Members are on their way to the barrier.
+  """
+  INSTALLING
+  """
+  All are there; the cluster is being made.
+  """
+  FORMING
+  """
+  It was formed; names and health are what is left.
+  """
+  VALIDATING
+  """
+  It was formed, and another node is to join.
+  """
+  GROWING
+  """
+  Every member is deployed and belongs to it.
+  """
+  DEPLOYED
+  """
+  A member failed or was canceled: somebody has to decide.
+  """
+  BLOCKED
+  """
+  Every member was canceled.
+  """
+  CANCELED
+  """
+  Everything of it is being released.
+  """
+  CLEANING_UP
+  """
+  Proven gone.
+  """
+  CLEANED_UP
+}
+
+"""
+A node's place in a cluster.
+"""
+enum ClusterMemberState {
+  """
+  The cluster waits for it, or has it.
+  """
+  MEMBER
+  """
+  The cluster goes on without it; it joins when it is ready.
+  """
+  LATE
+  """
+  Another node took its place.
+  """
+  REPLACED
+  """
+  The cluster is being cleaned up, or was.
+  """
+  RELEASED
+}
+
+"""
+What can be done about a member that is in the way. It is advice: each is decided again when it is asked for.
+"""
+enum ClusterMemberChoice {
+  """
+  Retry its deployment alone (` + "`" + `retryDeployment` + "`" + `), and the cluster goes on.
+  """
+  RETRY
+  """
+  Replace it by another node (` + "`" + `replaceClusterNode` + "`" + `).
+  """
+  REPLACE
+  """
+  Go on without it (` + "`" + `goOnWithoutNode` + "`" + `); it may join later.
+  """
+  GO_ON_WITHOUT
+}
+
+"""
+What can be asked of a whole cluster.
+"""
+enum ClusterAction {
+  """
+  ` + "`" + `cancelCluster` + "`" + `.
+  """
+  CANCEL
+  """
+  ` + "`" + `cleanupCluster` + "`" + `.
+  """
+  CLEANUP
+  """
+  ` + "`" + `deployCluster` + "`" + ` with JOIN_EXISTING.
+  """
+  ADD_NODE
+}
+
+"""
+What a formation does.
+"""
+enum ClusterFormationKind {
+  """
+  It makes the cluster.
+  """
+  CREATE
+  """
+  A node joins the cluster that is there.
+  """
+  JOIN
+  """
+  What an earlier formation left half-done is removed.
+  """
+  CLEAR
+}
+
+"""
+How a formation stands.
+"""
+enum ClusterFormationStatus {
+  """
+  It is under way.
+  """
+  RUNNING
+  """
+  It will not come about by itself.
+  """
+  FAILED
+  """
+  Every member says that it belongs to the cluster.
+  """
+  FORMED
+}
+
+"""
+Several nodes that are, or are to become, one Nutanix cluster.
+"""
+type Cluster implements Node {
+  """
+  Global id, opaque.
+  """
+  id: ID!
+  """
+  Its name.
+  """
+  name: String!
+  """
+  What kind of cluster.
+  """
+  type: ClusterType!
+  """
+  How far it is. DEPLOYED only while every member is deployed and belongs to it by the cluster's own word.
+  """
+  state: ClusterState!
+  """
+  How many copies of the data are kept.
+  """
+  redundancyFactor: Int!
+  """
+  Its own address; null when it has none.
+  """
+  address: IPAddress
+  """
+  DNS servers of the controller VMs.
+  """
+  dnsServers: [IPAddress!]!
+  """
+  Time servers of the controller VMs.
+  """
+  ntpServers: [String!]!
+  """
+  The controller VMs are not searched by multicast.
+  """
+  skipDiscovery: Boolean!
+  """
+  All nodes that belong to it or ever did, by position.
+  """
+  members: [ClusterMember!]!
+  """
+  The wait for all members before the cluster is formed.
+  """
+  barrier: ClusterBarrier!
+  """
+  How the last formation, or the joining of a node, stands; null before the first.
+  """
+  formation: ClusterFormation
+  """
+  What the last look at it found; null before the first.
+  """
+  health: ClusterHealth
+  """
+  The mean of the progress of its members, 0 to 1.
+  """
+  progress: Float!
+  """
+  What can be asked of it now.
+  """
+  allowedActions: [ClusterAction!]!
+  """
+  Who asked for it.
+  """
+  requestedBy: Actor!
+  """
+  When it was asked for.
+  """
+  createdAt: Time!
+  """
+  When it last changed.
+  """
+  updatedAt: Time!
+  """
+  When it was formed; null before.
+  """
+  formedAt: Time
+  """
+  When its cleanup was asked for; null when it was not.
+  """
+  cleanupAt: Time
+  """
+  Who asked for its cleanup.
+  """
+  cleanupBy: String
+  """
+  Grows with every change of it, or of who belongs to it; not with those of its deployments.
+  """
+  version: Int!
+  """
+  Stream position that this read is consistent with: a stream that begins after it misses nothing.
+  """
+  cursor: Cursor!
+}
+
+"""
+A node in a cluster.
+"""
+type ClusterMember {
+  """
+  Its place: 1, 2, 3 … The first one creates the cluster. A node that replaces another takes its place.
+  """
+  position: Int!
+  """
+  What it is to the cluster.
+  """
+  state: ClusterMemberState!
+  """
+  Why it is late or was replaced, and by whose word; null when nothing was said.
+  """
+  note: String
+  """
+  The machine.
+  """
+  node: BareMetalNode!
+  """
+  Its deployment for this cluster; null when it has none.
+  """
+  deployment: Deployment
+  """
+  Address of its controller VM; null while none is known.
+  """
+  cvmAddress: IPAddress
+  """
+  It is at the barrier: installed, and waiting for the others or being made a member.
+  """
+  ready: Boolean!
+  """
+  When it was added.
+  """
+  addedAt: Time!
+  """
+  When the formed cluster first counted it as a member; null before.
+  """
+  formedAt: Time
+  """
+  What it waits for or, while it is on its way, what the cluster waits for with it; null once it belongs to the formed cluster
+  and for a node that no longer belongs to it.
+  """
+  waitsFor: String
+  """
+  What can be done about it now, beside giving the cluster up.
+  """
+  choices: [ClusterMemberChoice!]!
+}
+
+"""
+The wait of a cluster's members for each other. A member's clock stands still there.
+"""
+type ClusterBarrier {
+  """
+  How many of its members are there, or have passed it.
+  """
+  ready: Int!
+  """
+  How many members there are.
+  """
+  total: Int!
+  """
+  Who is not there.
+  """
+  waitingFor: [ClusterWait!]!
+}
+
+"""
+A member that is not at the barrier.
+"""
+type ClusterWait {
+  """
+  Its place.
+  """
+  position: Int!
+  """
+  The machine.
+  """
+  node: BareMetalNode!
+  """
+  Where it is, or why it does not come.
+  """
+  why: String!
+}
+
+"""
+How a formation stands, and what that rests on.
+"""
+type ClusterFormation {
+  """
+  What it does.
+  """
+  kind: ClusterFormationKind!
+  """
+  How it stands.
+  """
+  status: ClusterFormationStatus!
+  """
+  On whose controller VM commands are run; null when that node is no longer known.
+  """
+  leader: BareMetalNode
+  """
+  Who is to belong to the cluster by it.
+  """
+  members: [BareMetalNode!]!
+  """
+  The last step: create, add_node, stop, destroy, wait, done or fail.
+  """
+  action: String!
+  """
+  Why that step, in one stable word, for example "member_unreached" or "job_failed".
+  """
+  reason: String!
+  """
+  The same for people.
+  """
+  message: String!
+  """
+  What to do; null when there is nothing to do.
+  """
+  hint: String
+  """
+  Whom the step is about: who failed, or is waited for.
+  """
+  culprits: [BareMetalNode!]!
+  """
+  Lines of ` + "`" + `cluster status` + "`" + `, or of the command's output, that it rests on.
+  """
+  evidence: [String!]!
+  """
+  The command; null when none is run.
+  """
+  command: String
+  """
+  When it began.
+  """
+  since: Time!
+  """
+  When the last step was made that changed something.
+  """
+  at: Time!
+}
+
+"""
+What a look at a cluster found.
+"""
+type ClusterHealth {
+  """
+  Every check passed.
+  """
+  ok: Boolean!
+  """
+  When it was looked at.
+  """
+  at: Time!
+  """
+  Every check.
+  """
+  checks: [ClusterHealthCheck!]!
+}
+
+"""
+One check of a cluster, with its evidence.
+"""
+type ClusterHealthCheck {
+  """
+  Stable name for programs: cvm_answers, cvm_services, prism_answers or cluster_normal. The list may grow.
+  """
+  name: String!
+  """
+  Address that was asked; null when the check is about the whole cluster.
+  """
+  address: IPAddress
+  """
+  Name of the node whose controller VM that is; null when it is none's.
+  """
+  nodeName: String
+  """
+  It passed.
+  """
+  ok: Boolean!
+  """
+  Why there was no answer, in one stable word; null when there was one.
+  """
+  class: String
+  """
+  What was found.
+  """
+  message: String!
+  """
+  What to do when it did not pass.
+  """
+  hint: String
+  """
+  What it rests on.
+  """
+  evidence: [String!]!
+}
+
+"""
+A cluster in a page.
+"""
+type ClusterEdge {
+  """
+  Its place.
+  """
+  cursor: Cursor!
+  """
+  The cluster.
+  """
+  node: Cluster!
+}
+
+"""
+A page of clusters.
+"""
+type ClusterConnection {
+  """
+  With their places.
+  """
+  edges: [ClusterEdge!]!
+  """
+  Without.
+  """
+  nodes: [Cluster!]!
+  """
+  Whether there are more.
+  """
+  pageInfo: PageInfo!
+}
+
+"""
+What would become of a cluster that is asked for.
+"""
+type ClusterPlan {
+  """
+  Nothing that was found stands in the way; warnings may be among the checks.
+  """
+  ok: Boolean!
+  """
+  What was looked at of the cluster as a whole.
+  """
+  checks: [ValidationCheck!]!
+  """
+  What was looked at of each node, in the order of the request.
+  """
+  nodes: [ClusterNodePlan!]!
+  """
+  How long the slowest node usually takes once it has left the queue; null when that is not known.
+  """
+  estimatedDuration: Duration
+  """
+  What the first node's controller VM would be told, as far as addresses are known; null when nothing would be made.
+  """
+  command: String
+  """
+  Fields of the input that are not acceptable.
+  """
+  errors: [UserError!]!
+}
+
+"""
+The check-list of one node of a cluster.
+"""
+type ClusterNodePlan {
+  """
+  Its name.
+  """
+  name: String!
+  """
+  What was looked at, in order.
+  """
+  checks: [ValidationCheck!]!
+}
+
+"""
+What a cleanup does with one node of a cluster.
+"""
+type ClusterNodeCleanup {
+  """
+  The machine.
+  """
+  node: BareMetalNode!
+  """
+  What is done, in order; empty when it holds nothing.
+  """
+  steps: [CleanupStep!]!
+}
+
+"""
+Messages of ` + "`" + `clusterChanges` + "`" + `.
+"""
+union ClusterMessage = ClusterUpdate | StreamHeartbeat | StreamReset
+
+"""
+A cluster as it is now.
+"""
+type ClusterUpdate implements StreamMessage {
+  """
+  The cluster.
+  """
+  cluster: Cluster!
+  """
+  Place in the stream to resume after.
+  """
+  cursor: Cursor!
+  """
+  Slipway's clock when the message was made.
+  """
+  at: Time!
+}
+
+"""
+Answer to ` + "`" + `deployCluster` + "`" + `.
+"""
+type DeployClusterPayload implements MutationPayload {
+  """
+  The cluster; null when there are errors.
+  """
+  cluster: Cluster
+  """
+  Empty when it was accepted.
+  """
+  errors: [UserError!]!
+}
+
+"""
+Answer to ` + "`" + `goOnWithoutNode` + "`" + `.
+"""
+type GoOnWithoutNodePayload implements MutationPayload {
+  """
+  The cluster as it is now; null when there are errors.
+  """
+  cluster: Cluster
+  """
+  Empty when it goes on.
+  """
+  errors: [UserError!]!
+}
+
+"""
+Answer to ` + "`" + `replaceClusterNode` + "`" + `.
+"""
+type ReplaceClusterNodePayload implements MutationPayload {
+  """
+  The cluster as it is now; null when there are errors.
+  """
+  cluster: Cluster
+  """
+  Empty when the other node has the place.
+  """
+  errors: [UserError!]!
+}
+
+"""
+Answer to ` + "`" + `cancelCluster` + "`" + `.
+"""
+type CancelClusterPayload implements MutationPayload {
+  """
+  The cluster as it is now; null when there are errors.
+  """
+  cluster: Cluster
+  """
+  Empty when it is being canceled.
+  """
+  errors: [UserError!]!
+}
+
+"""
+Answer to ` + "`" + `cleanupCluster` + "`" + `.
+"""
+type CleanupClusterPayload implements MutationPayload {
+  """
+  The cluster as it is now; null when there are errors.
+  """
+  cluster: Cluster
+  """
+  What would be done, node by node; empty unless this is a dry run.
+  """
+  plan: [ClusterNodeCleanup!]!
+  """
+  Empty when it was begun, or told.
+  """
+  errors: [UserError!]!
+}
+
+"""
+Answer to ` + "`" + `checkClusterHealth` + "`" + `.
+"""
+type CheckClusterHealthPayload implements MutationPayload {
+  """
+  The cluster as it is now; null when there are errors.
+  """
+  cluster: Cluster
+  """
+  Empty when it was looked at.
+  """
+  errors: [UserError!]!
 }
 `, BuiltIn: false},
 	{Name: "../schema/deployment.graphqls", Input: `"""
@@ -10436,6 +12304,8 @@ func (ec *executionContext) childFields_BareMetalNode(ctx context.Context, field
 		return ec.fieldContext_BareMetalNode_hostKeyFingerprint(ctx, field)
 	case "documents":
 		return ec.fieldContext_BareMetalNode_documents(ctx, field)
+	case "cluster":
+		return ec.fieldContext_BareMetalNode_cluster(ctx, field)
 	case "ahvIp":
 		return ec.fieldContext_BareMetalNode_ahvIp(ctx, field)
 	case "cvmIp":
@@ -10650,6 +12520,16 @@ func (ec *executionContext) childFields_CancelBulkOperationPayload(ctx context.C
 	return nil, fmt.Errorf("no field named %q was found under type CancelBulkOperationPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_CancelClusterPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cluster":
+		return ec.fieldContext_CancelClusterPayload_cluster(ctx, field)
+	case "errors":
+		return ec.fieldContext_CancelClusterPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CancelClusterPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_CancelDeploymentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "deployment":
@@ -10668,6 +12548,28 @@ func (ec *executionContext) childFields_CancelScriptRunPayload(ctx context.Conte
 		return ec.fieldContext_CancelScriptRunPayload_errors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CancelScriptRunPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CheckClusterHealthPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cluster":
+		return ec.fieldContext_CheckClusterHealthPayload_cluster(ctx, field)
+	case "errors":
+		return ec.fieldContext_CheckClusterHealthPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CheckClusterHealthPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CleanupClusterPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cluster":
+		return ec.fieldContext_CleanupClusterPayload_cluster(ctx, field)
+	case "plan":
+		return ec.fieldContext_CleanupClusterPayload_plan(ctx, field)
+	case "errors":
+		return ec.fieldContext_CleanupClusterPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CleanupClusterPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_CleanupDeploymentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -10714,6 +12616,236 @@ func (ec *executionContext) childFields_ClearScriptMarkerPayload(ctx context.Con
 	return nil, fmt.Errorf("no field named %q was found under type ClearScriptMarkerPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_Cluster(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Cluster_id(ctx, field)
+	case "name":
+		return ec.fieldContext_Cluster_name(ctx, field)
+	case "type":
+		return ec.fieldContext_Cluster_type(ctx, field)
+	case "state":
+		return ec.fieldContext_Cluster_state(ctx, field)
+	case "redundancyFactor":
+		return ec.fieldContext_Cluster_redundancyFactor(ctx, field)
+	case "address":
+		return ec.fieldContext_Cluster_address(ctx, field)
+	case "dnsServers":
+		return ec.fieldContext_Cluster_dnsServers(ctx, field)
+	case "ntpServers":
+		return ec.fieldContext_Cluster_ntpServers(ctx, field)
+	case "skipDiscovery":
+		return ec.fieldContext_Cluster_skipDiscovery(ctx, field)
+	case "members":
+		return ec.fieldContext_Cluster_members(ctx, field)
+	case "barrier":
+		return ec.fieldContext_Cluster_barrier(ctx, field)
+	case "formation":
+		return ec.fieldContext_Cluster_formation(ctx, field)
+	case "health":
+		return ec.fieldContext_Cluster_health(ctx, field)
+	case "progress":
+		return ec.fieldContext_Cluster_progress(ctx, field)
+	case "allowedActions":
+		return ec.fieldContext_Cluster_allowedActions(ctx, field)
+	case "requestedBy":
+		return ec.fieldContext_Cluster_requestedBy(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Cluster_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_Cluster_updatedAt(ctx, field)
+	case "formedAt":
+		return ec.fieldContext_Cluster_formedAt(ctx, field)
+	case "cleanupAt":
+		return ec.fieldContext_Cluster_cleanupAt(ctx, field)
+	case "cleanupBy":
+		return ec.fieldContext_Cluster_cleanupBy(ctx, field)
+	case "version":
+		return ec.fieldContext_Cluster_version(ctx, field)
+	case "cursor":
+		return ec.fieldContext_Cluster_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Cluster", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterBarrier(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ready":
+		return ec.fieldContext_ClusterBarrier_ready(ctx, field)
+	case "total":
+		return ec.fieldContext_ClusterBarrier_total(ctx, field)
+	case "waitingFor":
+		return ec.fieldContext_ClusterBarrier_waitingFor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterBarrier", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ClusterConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ClusterConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ClusterConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ClusterEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ClusterEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterFormation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_ClusterFormation_kind(ctx, field)
+	case "status":
+		return ec.fieldContext_ClusterFormation_status(ctx, field)
+	case "leader":
+		return ec.fieldContext_ClusterFormation_leader(ctx, field)
+	case "members":
+		return ec.fieldContext_ClusterFormation_members(ctx, field)
+	case "action":
+		return ec.fieldContext_ClusterFormation_action(ctx, field)
+	case "reason":
+		return ec.fieldContext_ClusterFormation_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_ClusterFormation_message(ctx, field)
+	case "hint":
+		return ec.fieldContext_ClusterFormation_hint(ctx, field)
+	case "culprits":
+		return ec.fieldContext_ClusterFormation_culprits(ctx, field)
+	case "evidence":
+		return ec.fieldContext_ClusterFormation_evidence(ctx, field)
+	case "command":
+		return ec.fieldContext_ClusterFormation_command(ctx, field)
+	case "since":
+		return ec.fieldContext_ClusterFormation_since(ctx, field)
+	case "at":
+		return ec.fieldContext_ClusterFormation_at(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterFormation", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterHealth(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ok":
+		return ec.fieldContext_ClusterHealth_ok(ctx, field)
+	case "at":
+		return ec.fieldContext_ClusterHealth_at(ctx, field)
+	case "checks":
+		return ec.fieldContext_ClusterHealth_checks(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterHealth", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterHealthCheck(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterHealthCheck_name(ctx, field)
+	case "address":
+		return ec.fieldContext_ClusterHealthCheck_address(ctx, field)
+	case "nodeName":
+		return ec.fieldContext_ClusterHealthCheck_nodeName(ctx, field)
+	case "ok":
+		return ec.fieldContext_ClusterHealthCheck_ok(ctx, field)
+	case "class":
+		return ec.fieldContext_ClusterHealthCheck_class(ctx, field)
+	case "message":
+		return ec.fieldContext_ClusterHealthCheck_message(ctx, field)
+	case "hint":
+		return ec.fieldContext_ClusterHealthCheck_hint(ctx, field)
+	case "evidence":
+		return ec.fieldContext_ClusterHealthCheck_evidence(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterHealthCheck", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterMember(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "position":
+		return ec.fieldContext_ClusterMember_position(ctx, field)
+	case "state":
+		return ec.fieldContext_ClusterMember_state(ctx, field)
+	case "note":
+		return ec.fieldContext_ClusterMember_note(ctx, field)
+	case "node":
+		return ec.fieldContext_ClusterMember_node(ctx, field)
+	case "deployment":
+		return ec.fieldContext_ClusterMember_deployment(ctx, field)
+	case "cvmAddress":
+		return ec.fieldContext_ClusterMember_cvmAddress(ctx, field)
+	case "ready":
+		return ec.fieldContext_ClusterMember_ready(ctx, field)
+	case "addedAt":
+		return ec.fieldContext_ClusterMember_addedAt(ctx, field)
+	case "formedAt":
+		return ec.fieldContext_ClusterMember_formedAt(ctx, field)
+	case "waitsFor":
+		return ec.fieldContext_ClusterMember_waitsFor(ctx, field)
+	case "choices":
+		return ec.fieldContext_ClusterMember_choices(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterMember", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterNodeCleanup(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_ClusterNodeCleanup_node(ctx, field)
+	case "steps":
+		return ec.fieldContext_ClusterNodeCleanup_steps(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterNodeCleanup", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterNodePlan(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterNodePlan_name(ctx, field)
+	case "checks":
+		return ec.fieldContext_ClusterNodePlan_checks(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterNodePlan", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterPlan(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ok":
+		return ec.fieldContext_ClusterPlan_ok(ctx, field)
+	case "checks":
+		return ec.fieldContext_ClusterPlan_checks(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ClusterPlan_nodes(ctx, field)
+	case "estimatedDuration":
+		return ec.fieldContext_ClusterPlan_estimatedDuration(ctx, field)
+	case "command":
+		return ec.fieldContext_ClusterPlan_command(ctx, field)
+	case "errors":
+		return ec.fieldContext_ClusterPlan_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterPlan", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterWait(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "position":
+		return ec.fieldContext_ClusterWait_position(ctx, field)
+	case "node":
+		return ec.fieldContext_ClusterWait_node(ctx, field)
+	case "why":
+		return ec.fieldContext_ClusterWait_why(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterWait", field.Name)
+}
+
 func (ec *executionContext) childFields_ConsoleAccess(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "url":
@@ -10748,6 +12880,16 @@ func (ec *executionContext) childFields_CreateSignInPayload(ctx context.Context,
 		return ec.fieldContext_CreateSignInPayload_errors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CreateSignInPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_DeployClusterPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cluster":
+		return ec.fieldContext_DeployClusterPayload_cluster(ctx, field)
+	case "errors":
+		return ec.fieldContext_DeployClusterPayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeployClusterPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_DeployNodePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -10848,6 +12990,8 @@ func (ec *executionContext) childFields_Deployment(ctx context.Context, field gr
 		return ec.fieldContext_Deployment_scriptRun(ctx, field)
 	case "nodeDocument":
 		return ec.fieldContext_Deployment_nodeDocument(ctx, field)
+	case "cluster":
+		return ec.fieldContext_Deployment_cluster(ctx, field)
 	case "kind":
 		return ec.fieldContext_Deployment_kind(ctx, field)
 	case "allowedActions":
@@ -11172,6 +13316,16 @@ func (ec *executionContext) childFields_FoundServer(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type FoundServer", field.Name)
 }
 
+func (ec *executionContext) childFields_GoOnWithoutNodePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cluster":
+		return ec.fieldContext_GoOnWithoutNodePayload_cluster(ctx, field)
+	case "errors":
+		return ec.fieldContext_GoOnWithoutNodePayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type GoOnWithoutNodePayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Label(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "key":
@@ -11470,6 +13624,16 @@ func (ec *executionContext) childFields_RemoveOrphanPayload(ctx context.Context,
 		return ec.fieldContext_RemoveOrphanPayload_errors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RemoveOrphanPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ReplaceClusterNodePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cluster":
+		return ec.fieldContext_ReplaceClusterNodePayload_cluster(ctx, field)
+	case "errors":
+		return ec.fieldContext_ReplaceClusterNodePayload_errors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplaceClusterNodePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_ReportPhasePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

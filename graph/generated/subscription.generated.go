@@ -22,6 +22,7 @@ type SubscriptionResolver interface {
 	DeploymentEvents(ctx context.Context, filter *model.DeploymentEventFilter, after *string, heartbeatSeconds *int) (<-chan model.DeploymentEventMessage, error)
 	FleetChanges(ctx context.Context, filter *model.BareMetalNodeFilter, after *string, heartbeatSeconds *int) (<-chan model.FleetMessage, error)
 	ScriptRunLog(ctx context.Context, id string, fromOffset *int64, heartbeatSeconds *int) (<-chan *model.ScriptRunLogMessage, error)
+	ClusterChanges(ctx context.Context, id string, after *string, heartbeatSeconds *int) (<-chan model.ClusterMessage, error)
 	BulkOperationChanges(ctx context.Context, id string, heartbeatSeconds *int) (<-chan *model.BulkOperationMessage, error)
 }
 
@@ -48,6 +49,36 @@ func (ec *executionContext) field_Subscription_bulkOperationChanges_args(ctx con
 		return nil, err
 	}
 	args["heartbeatSeconds"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_clusterChanges_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOCursor2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "heartbeatSeconds",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["heartbeatSeconds"] = arg2
 	return args, nil
 }
 
@@ -750,6 +781,50 @@ func (ec *executionContext) fieldContext_Subscription_scriptRunLog(ctx context.C
 	return fc, nil
 }
 
+func (ec *executionContext) _Subscription_clusterChanges(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_clusterChanges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().ClusterChanges(ctx, fc.Args["id"].(string), fc.Args["after"].(*string), fc.Args["heartbeatSeconds"].(*int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.ClusterMessage) graphql.Marshaler {
+			return ec.marshalNClusterMessage2githubᚗcomᚋslipwayhqᚋslipwayᚋgraphᚋmodelᚐClusterMessage(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_clusterChanges(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type ClusterMessage does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_clusterChanges_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Subscription_bulkOperationChanges(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
 	return graphql.ResolveFieldStream(
 		ctx,
@@ -916,6 +991,13 @@ func (ec *executionContext) _StreamMessage(ctx context.Context, sel ast.Selectio
 			return graphql.Null
 		}
 		return ec._DeploymentEventBatch(ctx, sel, obj)
+	case model.ClusterUpdate:
+		return ec._ClusterUpdate(ctx, sel, &obj)
+	case *model.ClusterUpdate:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ClusterUpdate(ctx, sel, obj)
 	default:
 		if typedObj, ok := obj.(graphql.Marshaler); ok {
 			return typedObj
@@ -1093,7 +1175,7 @@ func (ec *executionContext) _FleetSnapshotPage(ctx context.Context, sel ast.Sele
 	return out
 }
 
-var streamHeartbeatImplementors = []string{"StreamHeartbeat", "DeploymentEventMessage", "FleetMessage", "StreamMessage"}
+var streamHeartbeatImplementors = []string{"StreamHeartbeat", "ClusterMessage", "DeploymentEventMessage", "FleetMessage", "StreamMessage"}
 
 func (ec *executionContext) _StreamHeartbeat(ctx context.Context, sel ast.SelectionSet, obj *model.StreamHeartbeat) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, streamHeartbeatImplementors)
@@ -1141,7 +1223,7 @@ func (ec *executionContext) _StreamHeartbeat(ctx context.Context, sel ast.Select
 	return out
 }
 
-var streamResetImplementors = []string{"StreamReset", "DeploymentEventMessage", "FleetMessage", "StreamMessage"}
+var streamResetImplementors = []string{"StreamReset", "ClusterMessage", "DeploymentEventMessage", "FleetMessage", "StreamMessage"}
 
 func (ec *executionContext) _StreamReset(ctx context.Context, sel ast.SelectionSet, obj *model.StreamReset) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, streamResetImplementors)
@@ -1208,6 +1290,8 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 		return ec._Subscription_fleetChanges(ctx, fields[0])
 	case "scriptRunLog":
 		return ec._Subscription_scriptRunLog(ctx, fields[0])
+	case "clusterChanges":
+		return ec._Subscription_clusterChanges(ctx, fields[0])
 	case "bulkOperationChanges":
 		return ec._Subscription_bulkOperationChanges(ctx, fields[0])
 	default:

@@ -16,6 +16,7 @@ const (
 	Batch      Kind = "bat"
 	Run        Kind = "run" // of the deployment script
 	Bulk       Kind = "bulk"
+	Cluster    Kind = "clu"
 	Token      Kind = "tok" // API token
 	Session    Kind = "ses"
 )
@@ -31,7 +32,7 @@ func Parse(s string) (k Kind, id int64, ok bool) {
 		return "", 0, false
 	}
 	switch k = Kind(tag); k {
-	case Node, Deployment, Event, Batch, Run, Bulk, Token, Session:
+	case Node, Deployment, Event, Batch, Run, Bulk, Cluster, Token, Session:
 	default:
 		return "", 0, false
 	}

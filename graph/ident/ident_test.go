@@ -8,7 +8,7 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	for _, k := range []ident.Kind{ident.Node, ident.Deployment, ident.Event, ident.Batch, ident.Run, ident.Bulk, ident.Token, ident.Session} {
+	for _, k := range []ident.Kind{ident.Node, ident.Deployment, ident.Event, ident.Batch, ident.Run, ident.Bulk, ident.Cluster, ident.Token, ident.Session} {
 		for _, id := range []int64{1, 12, math.MaxInt64} {
 			got, n, ok := ident.Parse(ident.Format(k, id))
 			if !ok || got != k || n != id {

@@ -11,6 +11,11 @@ import (
 	"time"
 )
 
+// Messages of `clusterChanges`.
+type ClusterMessage interface {
+	IsClusterMessage()
+}
+
 // Messages of `deploymentEvents`.
 type DeploymentEventMessage interface {
 	IsDeploymentEventMessage()
@@ -206,6 +211,9 @@ type BareMetalNode struct {
 	CurrentDeployment *Deployment `json:"currentDeployment,omitempty"`
 	// SHA-256 fingerprint of the host key that it is known by, as OpenSSH prints it; null if none is known.
 	HostKeyFingerprint *string `json:"hostKeyFingerprint,omitempty"`
+	// The cluster that it belongs to, or may join later; null when there is none. `clusterName` is a name only, which a node
+	// may have without a cluster that Slipway forms.
+	Cluster *Cluster `json:"cluster,omitempty"`
 	// Address of the hypervisor; null when none is held.
 	AhvIP *string `json:"ahvIp,omitempty"`
 	// Address of the controller virtual machine; null when none is held.
@@ -487,6 +495,26 @@ type CancelBulkOperationPayload struct {
 
 func (CancelBulkOperationPayload) IsMutationPayload() {}
 
+// A cluster whose deployments are to end.
+type CancelClusterInput struct {
+	// Its global id.
+	ID string `json:"id"`
+	// When.
+	Mode *CancelMode `json:"mode,omitempty"`
+	// Why, for the history; at most 500 bytes.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// Answer to `cancelCluster`.
+type CancelClusterPayload struct {
+	// The cluster as it is now; null when there are errors.
+	Cluster *Cluster `json:"cluster,omitempty"`
+	// Empty when it is being canceled.
+	Errors []*UserError `json:"errors"`
+}
+
+func (CancelClusterPayload) IsMutationPayload() {}
+
 // A deployment to cancel.
 type CancelDeploymentInput struct {
 	// The deployment's global id.
@@ -526,6 +554,44 @@ type CancelScriptRunPayload struct {
 }
 
 func (CancelScriptRunPayload) IsMutationPayload() {}
+
+// A cluster to look at.
+type CheckClusterHealthInput struct {
+	// Its global id.
+	ID string `json:"id"`
+}
+
+// Answer to `checkClusterHealth`.
+type CheckClusterHealthPayload struct {
+	// The cluster as it is now; null when there are errors.
+	Cluster *Cluster `json:"cluster,omitempty"`
+	// Empty when it was looked at.
+	Errors []*UserError `json:"errors"`
+}
+
+func (CheckClusterHealthPayload) IsMutationPayload() {}
+
+// A cluster to clean up.
+type CleanupClusterInput struct {
+	// Its global id.
+	ID string `json:"id"`
+	// Only tell what would be done.
+	DryRun *bool `json:"dryRun,omitempty"`
+	// The cluster's name, to confirm that everything of it is to be deleted. Not needed for a dry run.
+	ConfirmName *string `json:"confirmName,omitempty"`
+}
+
+// Answer to `cleanupCluster`.
+type CleanupClusterPayload struct {
+	// The cluster as it is now; null when there are errors.
+	Cluster *Cluster `json:"cluster,omitempty"`
+	// What would be done, node by node; empty unless this is a dry run.
+	Plan []*ClusterNodeCleanup `json:"plan"`
+	// Empty when it was begun, or told.
+	Errors []*UserError `json:"errors"`
+}
+
+func (CleanupClusterPayload) IsMutationPayload() {}
 
 // A deployment whose node is to be cleaned up.
 type CleanupDeploymentInput struct {
@@ -579,6 +645,261 @@ type ClearScriptMarkerPayload struct {
 
 func (ClearScriptMarkerPayload) IsMutationPayload() {}
 
+// Several nodes that are, or are to become, one Nutanix cluster.
+type Cluster struct {
+	// Global id, opaque.
+	ID string `json:"id"`
+	// Its name.
+	Name string `json:"name"`
+	// What kind of cluster.
+	Type ClusterType `json:"type"`
+	// How far it is. DEPLOYED only while every member is deployed and belongs to it by the cluster's own word.
+	State ClusterState `json:"state"`
+	// How many copies of the data are kept.
+	RedundancyFactor int `json:"redundancyFactor"`
+	// Its own address; null when it has none.
+	Address *string `json:"address,omitempty"`
+	// DNS servers of the controller VMs.
+	DNSServers []string `json:"dnsServers"`
+	// Time servers of the controller VMs.
+	NtpServers []string `json:"ntpServers"`
+	// The controller VMs are not searched by multicast.
+	SkipDiscovery bool `json:"skipDiscovery"`
+	// All nodes that belong to it or ever did, by position.
+	Members []*ClusterMember `json:"members"`
+	// The wait for all members before the cluster is formed.
+	Barrier *ClusterBarrier `json:"barrier"`
+	// How the last formation, or the joining of a node, stands; null before the first.
+	Formation *ClusterFormation `json:"formation,omitempty"`
+	// What the last look at it found; null before the first.
+	Health *ClusterHealth `json:"health,omitempty"`
+	// The mean of the progress of its members, 0 to 1.
+	Progress float64 `json:"progress"`
+	// What can be asked of it now.
+	AllowedActions []ClusterAction `json:"allowedActions"`
+	// Who asked for it.
+	RequestedBy *Actor `json:"requestedBy"`
+	// When it was asked for.
+	CreatedAt time.Time `json:"createdAt"`
+	// When it last changed.
+	UpdatedAt time.Time `json:"updatedAt"`
+	// When it was formed; null before.
+	FormedAt *time.Time `json:"formedAt,omitempty"`
+	// When its cleanup was asked for; null when it was not.
+	CleanupAt *time.Time `json:"cleanupAt,omitempty"`
+	// Who asked for its cleanup.
+	CleanupBy *string `json:"cleanupBy,omitempty"`
+	// Grows with every change of it, or of who belongs to it; not with those of its deployments.
+	Version int `json:"version"`
+	// Stream position that this read is consistent with: a stream that begins after it misses nothing.
+	Cursor string `json:"cursor"`
+	// Database id.
+	Key int64 `json:"-"`
+}
+
+func (Cluster) IsNode() {}
+
+// The wait of a cluster's members for each other. A member's clock stands still there.
+type ClusterBarrier struct {
+	// How many of its members are there, or have passed it.
+	Ready int `json:"ready"`
+	// How many members there are.
+	Total int `json:"total"`
+	// Who is not there.
+	WaitingFor []*ClusterWait `json:"waitingFor"`
+}
+
+// Names a cluster: exactly one field is given.
+type ClusterBy struct {
+	// Its global id.
+	ID *string `json:"id,omitempty"`
+	// Its name. A name can be used again once its cluster is cleaned up: this is the one that is not being cleaned up, or
+	// else the last one.
+	Name *string `json:"name,omitempty"`
+}
+
+// A page of clusters.
+type ClusterConnection struct {
+	// With their places.
+	Edges []*ClusterEdge `json:"edges"`
+	// Without.
+	Nodes []*Cluster `json:"nodes"`
+	// Whether there are more.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A cluster in a page.
+type ClusterEdge struct {
+	// Its place.
+	Cursor string `json:"cursor"`
+	// The cluster.
+	Node *Cluster `json:"node"`
+}
+
+// Which clusters to list. All parts must match; within a list any entry may match.
+type ClusterFilter struct {
+	// In one of these states.
+	States []ClusterState `json:"states,omitempty"`
+	// Part of its name, of its address, or of the name of one of its nodes, whatever the case; at most 200 characters.
+	Text *string `json:"text,omitempty"`
+}
+
+// How a formation stands, and what that rests on.
+type ClusterFormation struct {
+	// What it does.
+	Kind ClusterFormationKind `json:"kind"`
+	// How it stands.
+	Status ClusterFormationStatus `json:"status"`
+	// On whose controller VM commands are run; null when that node is no longer known.
+	Leader *BareMetalNode `json:"leader,omitempty"`
+	// Who is to belong to the cluster by it.
+	Members []*BareMetalNode `json:"members"`
+	// The last step: create, add_node, stop, destroy, wait, done or fail.
+	Action string `json:"action"`
+	// Why that step, in one stable word, for example "member_unreached" or "job_failed".
+	Reason string `json:"reason"`
+	// The same for people.
+	Message string `json:"message"`
+	// What to do; null when there is nothing to do.
+	Hint *string `json:"hint,omitempty"`
+	// Whom the step is about: who failed, or is waited for.
+	Culprits []*BareMetalNode `json:"culprits"`
+	// Lines of `cluster status`, or of the command's output, that it rests on.
+	Evidence []string `json:"evidence"`
+	// The command; null when none is run.
+	Command *string `json:"command,omitempty"`
+	// When it began.
+	Since time.Time `json:"since"`
+	// When the last step was made that changed something.
+	At time.Time `json:"at"`
+}
+
+// What a look at a cluster found.
+type ClusterHealth struct {
+	// Every check passed.
+	Ok bool `json:"ok"`
+	// When it was looked at.
+	At time.Time `json:"at"`
+	// Every check.
+	Checks []*ClusterHealthCheck `json:"checks"`
+}
+
+// One check of a cluster, with its evidence.
+type ClusterHealthCheck struct {
+	// Stable name for programs: cvm_answers, cvm_services, prism_answers or cluster_normal. The list may grow.
+	Name string `json:"name"`
+	// Address that was asked; null when the check is about the whole cluster.
+	Address *string `json:"address,omitempty"`
+	// Name of the node whose controller VM that is; null when it is none's.
+	NodeName *string `json:"nodeName,omitempty"`
+	// It passed.
+	Ok bool `json:"ok"`
+	// Why there was no answer, in one stable word; null when there was one.
+	Class *string `json:"class,omitempty"`
+	// What was found.
+	Message string `json:"message"`
+	// What to do when it did not pass.
+	Hint *string `json:"hint,omitempty"`
+	// What it rests on.
+	Evidence []string `json:"evidence"`
+}
+
+// A node in a cluster.
+type ClusterMember struct {
+	// Its place: 1, 2, 3 … The first one creates the cluster. A node that replaces another takes its place.
+	Position int `json:"position"`
+	// What it is to the cluster.
+	State ClusterMemberState `json:"state"`
+	// Why it is late or was replaced, and by whose word; null when nothing was said.
+	Note *string `json:"note,omitempty"`
+	// The machine.
+	Node *BareMetalNode `json:"node"`
+	// Its deployment for this cluster; null when it has none.
+	Deployment *Deployment `json:"deployment,omitempty"`
+	// Address of its controller VM; null while none is known.
+	CvmAddress *string `json:"cvmAddress,omitempty"`
+	// It is at the barrier: installed, and waiting for the others or being made a member.
+	Ready bool `json:"ready"`
+	// When it was added.
+	AddedAt time.Time `json:"addedAt"`
+	// When the formed cluster first counted it as a member; null before.
+	FormedAt *time.Time `json:"formedAt,omitempty"`
+	// What it waits for or, while it is on its way, what the cluster waits for with it; null once it belongs to the formed cluster
+	// and for a node that no longer belongs to it.
+	WaitsFor *string `json:"waitsFor,omitempty"`
+	// What can be done about it now, beside giving the cluster up.
+	Choices []ClusterMemberChoice `json:"choices"`
+}
+
+// What a cleanup does with one node of a cluster.
+type ClusterNodeCleanup struct {
+	// The machine.
+	Node *BareMetalNode `json:"node"`
+	// What is done, in order; empty when it holds nothing.
+	Steps []*CleanupStep `json:"steps"`
+}
+
+// A node of a cluster that is asked for: a new one, with name and spec; one that is known and free, with a spec; or one
+// that is deployed, without a spec, which becomes a member as it is.
+type ClusterNodeInput struct {
+	// Global id of a node that is known.
+	NodeID *string `json:"nodeId,omitempty"`
+	// Name of a new node, or of one that is known.
+	Name *string `json:"name,omitempty"`
+	// What to deploy it on.
+	Spec *DeploySpec `json:"spec,omitempty"`
+	// Labels of a new node.
+	Labels []*LabelInput `json:"labels,omitempty"`
+}
+
+// The check-list of one node of a cluster.
+type ClusterNodePlan struct {
+	// Its name.
+	Name string `json:"name"`
+	// What was looked at, in order.
+	Checks []*ValidationCheck `json:"checks"`
+}
+
+// What would become of a cluster that is asked for.
+type ClusterPlan struct {
+	// Nothing that was found stands in the way; warnings may be among the checks.
+	Ok bool `json:"ok"`
+	// What was looked at of the cluster as a whole.
+	Checks []*ValidationCheck `json:"checks"`
+	// What was looked at of each node, in the order of the request.
+	Nodes []*ClusterNodePlan `json:"nodes"`
+	// How long the slowest node usually takes once it has left the queue; null when that is not known.
+	EstimatedDuration *time.Duration `json:"estimatedDuration,omitempty"`
+	// What the first node's controller VM would be told, as far as addresses are known; null when nothing would be made.
+	Command *string `json:"command,omitempty"`
+	// Fields of the input that are not acceptable.
+	Errors []*UserError `json:"errors"`
+}
+
+// A cluster as it is now.
+type ClusterUpdate struct {
+	// The cluster.
+	Cluster *Cluster `json:"cluster"`
+	// Place in the stream to resume after.
+	Cursor string `json:"cursor"`
+	// Slipway's clock when the message was made.
+	At time.Time `json:"at"`
+}
+
+func (ClusterUpdate) IsClusterMessage() {}
+
+func (ClusterUpdate) IsStreamMessage() {}
+
+// A member that is not at the barrier.
+type ClusterWait struct {
+	// Its place.
+	Position int `json:"position"`
+	// The machine.
+	Node *BareMetalNode `json:"node"`
+	// Where it is, or why it does not come.
+	Why string `json:"why"`
+}
+
 // A way to a machine's console.
 type ConsoleAccess struct {
 	// Address of a websocket; it contains a secret that is good for one use.
@@ -630,6 +951,44 @@ type CreateSignInPayload struct {
 }
 
 func (CreateSignInPayload) IsMutationPayload() {}
+
+// A cluster to ask for, or more nodes for one.
+type DeployClusterInput struct {
+	// Its name: that of the new cluster or, to join, of the one that is there (or `clusterId`). Required for a new one.
+	Name *string `json:"name,omitempty"`
+	// What kind of cluster; left out: by the number of nodes. Not for joining.
+	Type *ClusterType `json:"type,omitempty"`
+	// Whether a cluster is made, or grows.
+	Operation *ClusterOperation `json:"operation,omitempty"`
+	// Global id of the cluster to join.
+	ClusterID *string `json:"clusterId,omitempty"`
+	// How many copies of the data are kept; left out: 1 for a single node, otherwise 2. 1 is for a single node only.
+	RedundancyFactor *int `json:"redundancyFactor,omitempty"`
+	// The cluster's own address, at which Prism answers whoever is up.
+	Address *string `json:"address,omitempty"`
+	// Addresses of DNS servers for the controller VMs.
+	DNSServers []string `json:"dnsServers,omitempty"`
+	// Names or addresses of time servers for the controller VMs.
+	NtpServers []string `json:"ntpServers,omitempty"`
+	// Do not search the controller VMs by multicast (`--skip_discovery`): for networks that carry none.
+	SkipDiscovery *bool `json:"skipDiscovery,omitempty"`
+	// Its nodes: 1, 3 or 4. The first one creates the cluster.
+	Nodes []*ClusterNodeInput `json:"nodes"`
+	// Begin in maintenance: no deadlines.
+	Maintenance *bool `json:"maintenance,omitempty"`
+	// The same key twice is one cluster; at most 200 characters. Not for joining.
+	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
+}
+
+// Answer to `deployCluster`.
+type DeployClusterPayload struct {
+	// The cluster; null when there are errors.
+	Cluster *Cluster `json:"cluster,omitempty"`
+	// Empty when it was accepted.
+	Errors []*UserError `json:"errors"`
+}
+
+func (DeployClusterPayload) IsMutationPayload() {}
 
 // A machine to deploy.
 type DeployNodeInput struct {
@@ -766,6 +1125,8 @@ type Deployment struct {
 	ScriptRun *ScriptRun `json:"scriptRun,omitempty"`
 	// The configuration that its present attempt stores; null if there is none.
 	NodeDocument *NodeDocument `json:"nodeDocument,omitempty"`
+	// The cluster that it is for; null when there is none.
+	Cluster *Cluster `json:"cluster,omitempty"`
 	// Why it was made.
 	Kind DeploymentKind `json:"kind"`
 	// What may be asked of it now, in the order in which to offer it. Does not look at the caller's role; each action is
@@ -899,6 +1260,9 @@ type DeploymentEventFilter struct {
 	Sources []EventSource `json:"sources,omitempty"`
 	// Refused reports as well.
 	IncludeRefused *bool `json:"includeRefused,omitempty"`
+	// Of the machines that belong to this cluster, or did, when the list is read or the stream begins. A stream does not
+	// learn of machines that are added later: begin another one, with the last cursor, when the cluster has changed.
+	ClusterID *string `json:"clusterId,omitempty"`
 }
 
 // Why a deployment failed.
@@ -1140,6 +1504,26 @@ type FoundServer struct {
 	// What belongs to it, with the kind and the name of each.
 	Resources []*FoundResource `json:"resources"`
 }
+
+// A node of a cluster that the cluster is to go on without.
+type GoOnWithoutNodeInput struct {
+	// Global id of the cluster.
+	ID string `json:"id"`
+	// Global id of the node.
+	NodeID string `json:"nodeId"`
+	// Why, for the history; at most 500 bytes.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// Answer to `goOnWithoutNode`.
+type GoOnWithoutNodePayload struct {
+	// The cluster as it is now; null when there are errors.
+	Cluster *Cluster `json:"cluster,omitempty"`
+	// Empty when it goes on.
+	Errors []*UserError `json:"errors"`
+}
+
+func (GoOnWithoutNodePayload) IsMutationPayload() {}
 
 // A server of IBM Cloud VPC. What is left out comes from the server's settings.
 type IbmVpcSpec struct {
@@ -1486,6 +1870,10 @@ type RackSpec struct {
 	DNSServers []string `json:"dnsServers,omitempty"`
 	// How it is switched on and off; left out: by a person.
 	Power *RackPowerInput `json:"power,omitempty"`
+	// The hypervisor's address, when it is to have one of its own.
+	AhvIP *string `json:"ahvIp,omitempty"`
+	// The controller VM's address. Required for a node of a cluster.
+	CvmIP *string `json:"cvmIp,omitempty"`
 }
 
 // A machine to make known.
@@ -1568,6 +1956,26 @@ type RemoveOrphanPayload struct {
 }
 
 func (RemoveOrphanPayload) IsMutationPayload() {}
+
+// A node of a cluster whose place another is to take.
+type ReplaceClusterNodeInput struct {
+	// Global id of the cluster.
+	ID string `json:"id"`
+	// Global id of the node that is there.
+	NodeID string `json:"nodeId"`
+	// The node that takes its place.
+	By *ClusterNodeInput `json:"by"`
+}
+
+// Answer to `replaceClusterNode`.
+type ReplaceClusterNodePayload struct {
+	// The cluster as it is now; null when there are errors.
+	Cluster *Cluster `json:"cluster,omitempty"`
+	// Empty when the other node has the place.
+	Errors []*UserError `json:"errors"`
+}
+
+func (ReplaceClusterNodePayload) IsMutationPayload() {}
 
 // A report on a phase.
 type ReportPhaseInput struct {
@@ -1930,6 +2338,8 @@ type StreamHeartbeat struct {
 	StaleSince *time.Time `json:"staleSince,omitempty"`
 }
 
+func (StreamHeartbeat) IsClusterMessage() {}
+
 func (StreamHeartbeat) IsDeploymentEventMessage() {}
 
 func (StreamHeartbeat) IsFleetMessage() {}
@@ -1946,6 +2356,8 @@ type StreamReset struct {
 	// Slipway's clock when the message was made.
 	At time.Time `json:"at"`
 }
+
+func (StreamReset) IsClusterMessage() {}
 
 func (StreamReset) IsDeploymentEventMessage() {}
 
@@ -2566,6 +2978,512 @@ func (e *CheckSeverity) UnmarshalJSON(b []byte) error {
 }
 
 func (e CheckSeverity) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What can be asked of a whole cluster.
+type ClusterAction string
+
+const (
+	// `cancelCluster`.
+	ClusterActionCancel ClusterAction = "CANCEL"
+	// `cleanupCluster`.
+	ClusterActionCleanup ClusterAction = "CLEANUP"
+	// `deployCluster` with JOIN_EXISTING.
+	ClusterActionAddNode ClusterAction = "ADD_NODE"
+)
+
+var AllClusterAction = []ClusterAction{
+	ClusterActionCancel,
+	ClusterActionCleanup,
+	ClusterActionAddNode,
+}
+
+func (e ClusterAction) IsValid() bool {
+	switch e {
+	case ClusterActionCancel, ClusterActionCleanup, ClusterActionAddNode:
+		return true
+	}
+	return false
+}
+
+func (e ClusterAction) String() string {
+	return string(e)
+}
+
+func (e *ClusterAction) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ClusterAction(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ClusterAction", str)
+	}
+	return nil
+}
+
+func (e ClusterAction) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ClusterAction) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ClusterAction) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What a formation does.
+type ClusterFormationKind string
+
+const (
+	// It makes the cluster.
+	ClusterFormationKindCreate ClusterFormationKind = "CREATE"
+	// A node joins the cluster that is there.
+	ClusterFormationKindJoin ClusterFormationKind = "JOIN"
+	// What an earlier formation left half-done is removed.
+	ClusterFormationKindClear ClusterFormationKind = "CLEAR"
+)
+
+var AllClusterFormationKind = []ClusterFormationKind{
+	ClusterFormationKindCreate,
+	ClusterFormationKindJoin,
+	ClusterFormationKindClear,
+}
+
+func (e ClusterFormationKind) IsValid() bool {
+	switch e {
+	case ClusterFormationKindCreate, ClusterFormationKindJoin, ClusterFormationKindClear:
+		return true
+	}
+	return false
+}
+
+func (e ClusterFormationKind) String() string {
+	return string(e)
+}
+
+func (e *ClusterFormationKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ClusterFormationKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ClusterFormationKind", str)
+	}
+	return nil
+}
+
+func (e ClusterFormationKind) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ClusterFormationKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ClusterFormationKind) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How a formation stands.
+type ClusterFormationStatus string
+
+const (
+	// It is under way.
+	ClusterFormationStatusRunning ClusterFormationStatus = "RUNNING"
+	// It will not come about by itself.
+	ClusterFormationStatusFailed ClusterFormationStatus = "FAILED"
+	// Every member says that it belongs to the cluster.
+	ClusterFormationStatusFormed ClusterFormationStatus = "FORMED"
+)
+
+var AllClusterFormationStatus = []ClusterFormationStatus{
+	ClusterFormationStatusRunning,
+	ClusterFormationStatusFailed,
+	ClusterFormationStatusFormed,
+}
+
+func (e ClusterFormationStatus) IsValid() bool {
+	switch e {
+	case ClusterFormationStatusRunning, ClusterFormationStatusFailed, ClusterFormationStatusFormed:
+		return true
+	}
+	return false
+}
+
+func (e ClusterFormationStatus) String() string {
+	return string(e)
+}
+
+func (e *ClusterFormationStatus) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ClusterFormationStatus(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ClusterFormationStatus", str)
+	}
+	return nil
+}
+
+func (e ClusterFormationStatus) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ClusterFormationStatus) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ClusterFormationStatus) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What can be done about a member that is in the way. It is advice: each is decided again when it is asked for.
+type ClusterMemberChoice string
+
+const (
+	// Retry its deployment alone (`retryDeployment`), and the cluster goes on.
+	ClusterMemberChoiceRetry ClusterMemberChoice = "RETRY"
+	// Replace it by another node (`replaceClusterNode`).
+	ClusterMemberChoiceReplace ClusterMemberChoice = "REPLACE"
+	// Go on without it (`goOnWithoutNode`); it may join later.
+	ClusterMemberChoiceGoOnWithout ClusterMemberChoice = "GO_ON_WITHOUT"
+)
+
+var AllClusterMemberChoice = []ClusterMemberChoice{
+	ClusterMemberChoiceRetry,
+	ClusterMemberChoiceReplace,
+	ClusterMemberChoiceGoOnWithout,
+}
+
+func (e ClusterMemberChoice) IsValid() bool {
+	switch e {
+	case ClusterMemberChoiceRetry, ClusterMemberChoiceReplace, ClusterMemberChoiceGoOnWithout:
+		return true
+	}
+	return false
+}
+
+func (e ClusterMemberChoice) String() string {
+	return string(e)
+}
+
+func (e *ClusterMemberChoice) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ClusterMemberChoice(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ClusterMemberChoice", str)
+	}
+	return nil
+}
+
+func (e ClusterMemberChoice) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ClusterMemberChoice) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ClusterMemberChoice) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// A node's place in a cluster.
+type ClusterMemberState string
+
+const (
+	// The cluster waits for it, or has it.
+	ClusterMemberStateMember ClusterMemberState = "MEMBER"
+	// The cluster goes on without it; it joins when it is ready.
+	ClusterMemberStateLate ClusterMemberState = "LATE"
+	// Another node took its place.
+	ClusterMemberStateReplaced ClusterMemberState = "REPLACED"
+	// The cluster is being cleaned up, or was.
+	ClusterMemberStateReleased ClusterMemberState = "RELEASED"
+)
+
+var AllClusterMemberState = []ClusterMemberState{
+	ClusterMemberStateMember,
+	ClusterMemberStateLate,
+	ClusterMemberStateReplaced,
+	ClusterMemberStateReleased,
+}
+
+func (e ClusterMemberState) IsValid() bool {
+	switch e {
+	case ClusterMemberStateMember, ClusterMemberStateLate, ClusterMemberStateReplaced, ClusterMemberStateReleased:
+		return true
+	}
+	return false
+}
+
+func (e ClusterMemberState) String() string {
+	return string(e)
+}
+
+func (e *ClusterMemberState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ClusterMemberState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ClusterMemberState", str)
+	}
+	return nil
+}
+
+func (e ClusterMemberState) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ClusterMemberState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ClusterMemberState) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What is asked of a cluster with its nodes.
+type ClusterOperation string
+
+const (
+	// It is made.
+	ClusterOperationCreateNew ClusterOperation = "CREATE_NEW"
+	// It is there, and the nodes join it.
+	ClusterOperationJoinExisting ClusterOperation = "JOIN_EXISTING"
+)
+
+var AllClusterOperation = []ClusterOperation{
+	ClusterOperationCreateNew,
+	ClusterOperationJoinExisting,
+}
+
+func (e ClusterOperation) IsValid() bool {
+	switch e {
+	case ClusterOperationCreateNew, ClusterOperationJoinExisting:
+		return true
+	}
+	return false
+}
+
+func (e ClusterOperation) String() string {
+	return string(e)
+}
+
+func (e *ClusterOperation) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ClusterOperation(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ClusterOperation", str)
+	}
+	return nil
+}
+
+func (e ClusterOperation) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ClusterOperation) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ClusterOperation) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How far a cluster is. It follows from its members, and is never stored.
+type ClusterState string
+
+const (
+	// Every member waits for a slot.
+	ClusterStateQueued ClusterState = "QUEUED"
+	// Members are on their way to the barrier.
+	ClusterStateInstalling ClusterState = "INSTALLING"
+	// All are there; the cluster is being made.
+	ClusterStateForming ClusterState = "FORMING"
+	// It was formed; names and health are what is left.
+	ClusterStateValidating ClusterState = "VALIDATING"
+	// It was formed, and another node is to join.
+	ClusterStateGrowing ClusterState = "GROWING"
+	// Every member is deployed and belongs to it.
+	ClusterStateDeployed ClusterState = "DEPLOYED"
+	// A member failed or was canceled: somebody has to decide.
+	ClusterStateBlocked ClusterState = "BLOCKED"
+	// Every member was canceled.
+	ClusterStateCanceled ClusterState = "CANCELED"
+	// Everything of it is being released.
+	ClusterStateCleaningUp ClusterState = "CLEANING_UP"
+	// Proven gone.
+	ClusterStateCleanedUp ClusterState = "CLEANED_UP"
+)
+
+var AllClusterState = []ClusterState{
+	ClusterStateQueued,
+	ClusterStateInstalling,
+	ClusterStateForming,
+	ClusterStateValidating,
+	ClusterStateGrowing,
+	ClusterStateDeployed,
+	ClusterStateBlocked,
+	ClusterStateCanceled,
+	ClusterStateCleaningUp,
+	ClusterStateCleanedUp,
+}
+
+func (e ClusterState) IsValid() bool {
+	switch e {
+	case ClusterStateQueued, ClusterStateInstalling, ClusterStateForming, ClusterStateValidating, ClusterStateGrowing, ClusterStateDeployed, ClusterStateBlocked, ClusterStateCanceled, ClusterStateCleaningUp, ClusterStateCleanedUp:
+		return true
+	}
+	return false
+}
+
+func (e ClusterState) String() string {
+	return string(e)
+}
+
+func (e *ClusterState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ClusterState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ClusterState", str)
+	}
+	return nil
+}
+
+func (e ClusterState) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ClusterState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ClusterState) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How many nodes a cluster has room for.
+type ClusterType string
+
+const (
+	// One node; it cannot be grown.
+	ClusterTypeSingleNode ClusterType = "SINGLE_NODE"
+	// Three or four nodes.
+	ClusterTypeMultiNode ClusterType = "MULTI_NODE"
+)
+
+var AllClusterType = []ClusterType{
+	ClusterTypeSingleNode,
+	ClusterTypeMultiNode,
+}
+
+func (e ClusterType) IsValid() bool {
+	switch e {
+	case ClusterTypeSingleNode, ClusterTypeMultiNode:
+		return true
+	}
+	return false
+}
+
+func (e ClusterType) String() string {
+	return string(e)
+}
+
+func (e *ClusterType) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ClusterType(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ClusterType", str)
+	}
+	return nil
+}
+
+func (e ClusterType) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ClusterType) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ClusterType) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
