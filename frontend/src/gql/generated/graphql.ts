@@ -273,6 +273,11 @@ export type DeploymentAction =
 export type DeploymentEventFilter = {
   /** Of this batch. */
   batchId?: string | number | null | undefined;
+  /**
+   * Of the machines that belong to this cluster, or did, when the list is read or the stream begins. A stream does not
+   * learn of machines that are added later: begin another one, with the last cursor, when the cluster has changed.
+   */
+  clusterId?: string | number | null | undefined;
   /** Of these deployments. A stream that names only deployments completes by itself when all of them are over. */
   deploymentIds?: Array<string | number> | null | undefined;
   /** Refused reports as well. */
@@ -607,6 +612,10 @@ export type RackPowerType =
 
 /** A machine of one's own. */
 export type RackSpec = {
+  /** The hypervisor's address, when it is to have one of its own. */
+  ahvIp?: string | null | undefined;
+  /** The controller VM's address. Required for a node of a cluster. */
+  cvmIp?: string | null | undefined;
   /** DNS servers, at most 3; left out: those of the server's settings. */
   dnsServers?: Array<string> | null | undefined;
   /** Gateway of its management network; left out: that of the server's settings. */
@@ -869,6 +878,7 @@ export type NodeDocumentsQueryVariables = Exact<{
 export type NodeDocumentsQuery = { node:
     | { __typename: 'BareMetalNode', hostKeyFingerprint: string | null, id: string, documents: Array<{ deploymentId: string, attempt: number, nodeName: string, file: string, content: string, sha256: string, createdAt: string, run: { id: string, state: ScriptRunState, requestedBy: { kind: ActorKind, name: string } } }> }
     | { __typename: 'BulkOperation', id: string }
+    | { __typename: 'Cluster', id: string }
     | { __typename: 'Deployment', id: string }
     | { __typename: 'DeploymentBatch', id: string }
     | { __typename: 'DeploymentEvent', id: string }
@@ -883,6 +893,7 @@ export type LastDocumentQueryVariables = Exact<{
 export type LastDocumentQuery = { node:
     | { __typename: 'BareMetalNode', id: string, documents: Array<{ deploymentId: string, attempt: number, nodeName: string, file: string, content: string, sha256: string, createdAt: string }> }
     | { __typename: 'BulkOperation', id: string }
+    | { __typename: 'Cluster', id: string }
     | { __typename: 'Deployment', id: string }
     | { __typename: 'DeploymentBatch', id: string }
     | { __typename: 'DeploymentEvent', id: string }
@@ -1151,6 +1162,7 @@ export type EventByIdQueryVariables = Exact<{
 export type EventByIdQuery = { node:
     | { __typename: 'BareMetalNode', id: string }
     | { __typename: 'BulkOperation', id: string }
+    | { __typename: 'Cluster', id: string }
     | { __typename: 'Deployment', id: string }
     | { __typename: 'DeploymentBatch', id: string }
     | { __typename: 'DeploymentEvent', id: string, cursor: string, sequence: number, phase: Phase, phaseKey: string, status: PhaseStatus, state: DeploymentState, message: string, progress: number | null, outcome: ReportOutcome, refusedCode: ErrorCode | null, source: EventSource, attempt: number, serverStatus: string | null, occurredAt: string, recordedAt: string, details: Record<string, unknown> | null, logTail: string | null, bareMetalNode: { id: string, name: string }, deployment: { id: string, number: number } }
@@ -1200,6 +1212,7 @@ export type NodePageQueryVariables = Exact<{
 export type NodePageQuery = { node:
     | { __typename: 'BareMetalNode', clusterName: string | null, id: string, name: string, provider: Provider, serverProfile: string, managementIp: string | null, workloadIp: string | null, macAddresses: Array<string>, serial: string | null, state: DeploymentState | null, serverStatus: string | null, protected: boolean, lastSeenAt: string | null, stale: boolean, late: boolean, stalled: boolean, version: number, createdAt: string, ahvIp: string | null, cvmIp: string | null, protectNote: string | null, labels: Array<{ key: string, value: string }>, deployments: { nodes: Array<{ kind: DeploymentKind, id: string, number: number, attempt: number, provider: Provider, state: DeploymentState, phase: Phase, phaseKey: string, phaseStatus: PhaseStatus, progress: number, createdAt: string, startedAt: string | null, finishedAt: string | null, duration: number | null, estimatedFinishAt: string | null, late: boolean, stalled: boolean, version: number, requestedBy: { kind: ActorKind, name: string }, failure: { phase: Phase, phaseKey: string, code: string, message: string, hint: string | null, retryable: boolean, at: string } | null }> }, currentDeployment: { id: string, number: number, attempt: number, provider: Provider, state: DeploymentState, phase: Phase, phaseKey: string, phaseStatus: PhaseStatus, progress: number, createdAt: string, startedAt: string | null, finishedAt: string | null, duration: number | null, estimatedFinishAt: string | null, late: boolean, stalled: boolean, version: number, failure: { phase: Phase, phaseKey: string, code: string, message: string, hint: string | null, retryable: boolean, at: string } | null } | null, resources: Array<{ id: string, kind: string, role: string | null, name: string, cloudId: string | null, state: ResourceState, createdByNumber: number | null, heldByNumber: number | null, lastError: string | null, updatedAt: string }> }
     | { __typename: 'BulkOperation', id: string }
+    | { __typename: 'Cluster', id: string }
     | { __typename: 'Deployment', id: string }
     | { __typename: 'DeploymentBatch', id: string }
     | { __typename: 'DeploymentEvent', id: string }
