@@ -4,13 +4,15 @@ import { expect, it, vi } from 'vitest';
 
 import type { CheckRowFragment } from '@/gql/generated/graphql';
 import { UiProvider } from '@/ui';
-import { CheckPanel, type Checked, type CheckPanelProps } from './CheckPanel';
+import type { Checked } from './check';
+import { CheckPanel, type CheckPanelProps } from './CheckPanel';
 import { emptyOrder } from './order';
 
-const check = (key: string, over: Partial<CheckRowFragment> = {}): CheckRowFragment => ({ key, label: key, severity: 'ERROR', passed: true, message: `${key} is fine`, hint: null, ...over });
+const check = (key: string, over: Partial<CheckRowFragment> = {}): CheckRowFragment => ({ key, label: key, severity: 'ERROR', passed: true, message: `${key} is fine`, hint: null, field: null, ...over });
 const found = (result: Partial<NonNullable<Checked['result']>> = {}): Checked => ({
   of: emptyOrder,
   problems: [],
+  requestId: 'r-0',
   result: { ok: true, ahead: 0, estimatedDuration: null, checks: [], errors: [], ...result },
 });
 const show = (over: Partial<CheckPanelProps>) => {
@@ -55,6 +57,11 @@ it('wants another check once the form has changed', () => {
 
 it('says why there is no check, and why an order was refused', () => {
   const problem = { code: 'FORBIDDEN', message: 'it needs the role operator', field: null, requestId: 'r-1' };
-  show({ checked: { of: emptyOrder, result: null, problems: [problem] }, fresh: true, problems: [{ ...problem, code: 'NAME_IN_USE' }] });
+  show({ checked: { of: emptyOrder, result: null, problems: [problem], requestId: 'r-1' }, fresh: true, problems: [{ ...problem, code: 'NAME_IN_USE' }] });
   expect(screen.getAllByRole('alert').map((each) => each.textContent)).toEqual([expect.stringContaining('NAME_IN_USE'), expect.stringContaining('FORBIDDEN')]);
+});
+
+it('shows what is not acceptable with the id of its request', () => {
+  show({ checked: found({ ok: false, errors: [{ __typename: 'UserError', code: 'INVALID', message: 'is no name', field: ['name'], retryable: false }] as never }), fresh: true });
+  expect(screen.getByRole('alert')).toHaveTextContent('is no name INVALIDRequest r-0');
 });

@@ -1,18 +1,12 @@
 import type { Problem } from '@/gql/client/ask';
-import type { CheckRowFragment, ValidateQuery } from '@/gql/generated/graphql';
+import type { CheckRowFragment } from '@/gql/generated/graphql';
 import { formatRough, plural } from '@/lib/format';
 import type { StatusKind } from '@/lib/states';
 import { Button, Panel, Problems, StatusMark } from '@/ui';
+import { Link } from '@tanstack/react-router';
+import type { Checked } from './check';
 import classes from './DeployPage.module.css';
-import type { Order } from './order';
-
-/** A check that was asked for, and of what. */
-export interface Checked {
-  of: Order;
-  /** Null when it could not be done; `problems` says why. */
-  result: ValidateQuery['validateDeployment'] | null;
-  problems: readonly Problem[];
-}
+import type { Taken } from './usePlace';
 
 export interface CheckPanelProps {
   checked: Checked | null;
@@ -20,13 +14,17 @@ export interface CheckPanelProps {
   fresh: boolean;
   checking: boolean;
   deploying: boolean;
+  /** How many machines it is about. */
+  count?: number;
+  /** What was taken of a batch although some were refused. */
+  taken?: Taken | null;
   /** Why the order was refused. */
   problems: readonly Problem[];
   onDeploy: () => void;
 }
 
 /** What was found, line by line, and the button that orders. */
-export function CheckPanel({ checked, fresh, checking, deploying, problems, onDeploy }: CheckPanelProps) {
+export function CheckPanel({ checked, fresh, checking, deploying, count = 1, taken = null, problems, onDeploy }: CheckPanelProps) {
   const result = checked?.result ?? null;
   const ready = fresh && !checking && result !== null && result.ok;
   return (
@@ -45,9 +43,14 @@ export function CheckPanel({ checked, fresh, checking, deploying, problems, onDe
             </>
           )}
         </p>
-        <Problems title="It was not ordered" problems={problems} />
+        {taken === null ? null : (
+          <p role="status" className={classes.taken}>
+            {taken.taken.toLocaleString('en')} of {taken.of.toLocaleString('en')} were ordered: <Link to="/batches/$batchId" params={{ batchId: taken.batchId }}>follow the batch</Link>. The form is as it was.
+          </p>
+        )}
+        <Problems title={taken === null ? 'It was not ordered' : 'These were not ordered'} problems={problems} />
         <Button size="sm" disabled={!ready} loading={deploying} onClick={onDeploy}>
-          Deploy
+          {count === 1 ? 'Deploy' : `Deploy ${count.toLocaleString('en')}`}
         </Button>
       </div>
       <div className={classes.list} aria-busy={checking} data-old={(checked !== null && !fresh) || undefined}>
@@ -55,6 +58,11 @@ export function CheckPanel({ checked, fresh, checking, deploying, problems, onDe
         {checked !== null && checked.problems.length > 0 ? (
           <div className={classes.pad}>
             <Problems title="The check was not done" problems={checked.problems} />
+          </div>
+        ) : null}
+        {result !== null && result.errors.length > 0 ? (
+          <div className={classes.pad}>
+            <Problems title="The form is not acceptable" problems={result.errors.map(({ code, message, field }) => ({ code, message, field, requestId: checked?.requestId ?? null }))} />
           </div>
         ) : null}
         {result === null ? null : (

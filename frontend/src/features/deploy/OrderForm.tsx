@@ -1,12 +1,16 @@
-import type { RefusalFragment } from '@/gql/generated/graphql';
-import type { Problem } from '@/gql/client/ask';
-import { plural } from '@/lib/format';
-import { Button, NativeSelect, Panel, Problems, TextInput, Tick } from '@/ui';
-import classes from './DeployPage.module.css';
-import { inZone, subnetsIn, type Offer, type Order } from './order';
+import { Link } from '@tanstack/react-router';
 
-/** A server has at most this many workload interfaces beside the management one. */
-const mostWorkloads = 7;
+import type { RackRow } from './rackRows';
+import type { Problem } from '@/gql/client/ask';
+import { Button, Choices, NativeSelect, Panel, Problems, TextInput, Tick } from '@/ui';
+import { fieldError } from './check';
+import classes from './DeployPage.module.css';
+import { IbmFields } from './IbmFields';
+import { formErrors, hasErrors, isSeveral, mostAtOnce, namesOf, type Ground, type Offer, type Order } from './order';
+import { RackFields } from './RackFields';
+
+/** Something that was said of the input: where, and what. */
+export type Said = readonly { field: readonly string[] | null; message: string }[];
 
 export interface OrderFormProps {
   order: Order;
@@ -14,23 +18,29 @@ export interface OrderFormProps {
   offer: Offer | null;
   offerProblems: readonly Problem[];
   onOfferAgain: () => void;
-  /** What the last check said of fields. */
-  errors: readonly RefusalFragment[];
+  /** Names of installers of the catalogue. */
+  installers: readonly string[];
+  /** Machines of one's own that are registered. */
+  machines: readonly RackRow[];
+  /** What the last check, or the refusal of the order, said of fields. */
+  said: Said;
   busy: boolean;
-  checking: boolean;
+  /** How many were checked of how many; null while none is. */
+  checking: { done: number; of: number } | null;
   onChange: (order: Order) => void;
   onCheck: () => void;
+  onClear: () => void;
 }
 
 /** What is to be deployed. */
-export function OrderForm({ order, offer, offerProblems, onOfferAgain, errors, busy, checking, onChange, onCheck }: OrderFormProps) {
+export function OrderForm({ order, offer, offerProblems, onOfferAgain, installers, machines, said, busy, checking, onChange, onCheck, onClear }: OrderFormProps) {
   const set = (change: Partial<Order>): void => onChange({ ...order, ...change });
-  const wrong = (...path: string[]): string | undefined => errors.find(({ field }) => field !== null && path.every((part) => field.includes(part)))?.message;
-  const subnets = subnetsIn(offer, order.zone);
-  const profile = offer?.profiles.find(({ name }) => name === order.profile);
+  const wrong = (...path: string[]): string | undefined => fieldError(said, ...path);
+  const own = formErrors(order);
+  const blocked = hasErrors(own);
   return (
-    <Panel title="What to deploy">
-      {offerProblems.length > 0 ? (
+    <Panel title="What to deploy" actions={<Button size="compact-xs" variant="default" onClick={onClear}>Clear the form</Button>}>
+      {offerProblems.length > 0 && order.ground === 'IBM_VPC' ? (
         <div className={classes.again}>
           <Problems title="What can be ordered could not be found out" problems={offerProblems} />
           <Button size="xs" variant="default" onClick={onOfferAgain}>
@@ -43,12 +53,24 @@ export function OrderForm({ order, offer, offerProblems, onOfferAgain, errors, b
         aria-label="New deployment"
         onSubmit={(event) => {
           event.preventDefault();
-          onCheck();
+          if (!blocked) onCheck();
         }}
       >
+        <Choices<Ground>
+          legend="Deploy on"
+          value={order.ground}
+          onChange={(ground) => set({ ground })}
+          choices={[
+            { value: 'IBM_VPC', label: 'A bare metal server of IBM Cloud VPC', description: 'It is ordered, and costs from then on.' },
+            { value: 'RACK', label: 'A machine of your own', description: 'It boots from the network; nothing is ordered.' },
+          ]}
+        />
+        <p className={classes.quiet}>
+          A host that a deployment script configures has its own form: <Link to="/apply">apply changes</Link>.
+        </p>
         <TextInput
           label="Name"
-          description="Lower-case letters, digits and hyphens, at most 40"
+          description={order.ground === 'RACK' ? 'Lower-case letters, digits and hyphens, at most 40' : 'Lower-case letters, digits and hyphens, at most 40; # stands for a number, to deploy several: metal-##'}
           required
           withAsterisk={false}
           autoComplete="off"
@@ -56,82 +78,55 @@ export function OrderForm({ order, offer, offerProblems, onOfferAgain, errors, b
           spellCheck={false}
           maxLength={63}
           value={order.name}
-          error={wrong('name')}
+          error={own.name ?? wrong('name')}
           onChange={(event) => set({ name: event.currentTarget.value })}
         />
-        <NativeSelect
-          label="Profile"
-          description={profile ? sizeOf(profile) : offer ? `${plural(offer.profiles.filter(({ usable }) => usable).length, 'profile')} with local disks` : 'What can be ordered is being read …'}
-          required
-          withAsterisk={false}
-          value={order.profile}
-          error={wrong('serverProfile')}
-          onChange={(event) => set({ profile: event.currentTarget.value })}
-        >
-          <option value="">Choose a profile</option>
-          {offer?.profiles.map(({ name, usable, why }) => (
-            <option key={name} value={name} disabled={!usable}>
-              {usable || why === null ? name : `${name}: ${why}`}
-            </option>
-          ))}
-        </NativeSelect>
-        <NativeSelect label="Zone" description={offer ? `Region ${offer.region}` : '\u00a0'} value={order.zone} error={wrong('zone')} onChange={(event) => onChange(inZone(order, event.currentTarget.value, offer))}>
-          <option value="">The server’s own setting</option>
-          {offer?.zones.map((zone) => (
-            <option key={zone} value={zone}>
-              {zone}
-            </option>
-          ))}
-        </NativeSelect>
-        <NativeSelect label="Management subnet" description="The machine boots from here" value={order.managementSubnet} error={wrong('managementSubnet')} onChange={(event) => set({ managementSubnet: event.currentTarget.value })}>
-          <option value="">The server’s own setting</option>
-          {subnets.map(({ id, name, cidr, zone, availableAddresses }) => (
-            <option key={id} value={id}>
-              {`${name} · ${cidr} · ${zone} · ${availableAddresses.toLocaleString('en')} free`}
-            </option>
-          ))}
-        </NativeSelect>
-        <fieldset className={classes.set}>
-          <legend>Workload subnets</legend>
-          {subnets.length === 0 ? <p className={classes.quiet}>{offer ? 'There is none in this zone.' : '\u00a0'}</p> : null}
-          <div className={classes.subnets}>
-            {subnets.map(({ id, name, cidr, zone, availableAddresses }) => {
-              const on = order.workloadSubnets.includes(id);
-              return (
-                <Tick
-                  key={id}
-                  label={name}
-                  description={`${cidr} · ${zone} · ${availableAddresses.toLocaleString('en')} free`}
-                  checked={on}
-                  disabled={!on && order.workloadSubnets.length >= mostWorkloads}
-                  onChange={(checked) => set({ workloadSubnets: checked ? [...order.workloadSubnets, id] : order.workloadSubnets.filter((each) => each !== id) })}
-                />
-              );
-            })}
-          </div>
-        </fieldset>
-        <details className={classes.more}>
-          <summary>Addresses, cluster, labels</summary>
+        {isSeveral(order) ? <Several order={order} own={own} set={set} /> : null}
+        {order.ground === 'RACK' ? <RackFields order={order} set={set} wrong={wrong} machines={machines} /> : <IbmFields order={order} offer={offer} set={set} onChange={onChange} wrong={wrong} vlanErrors={own.vlans} />}
+        <details className={classes.more} open={order.installer !== '' || order.clusterName !== '' || order.labels !== '' || order.dnsServers !== '' || order.maintenance || wrong('installer') !== undefined || wrong('labels') !== undefined || wrong('clusterName') !== undefined || wrong('dnsServers') !== undefined || undefined}>
+          <summary>Installer, cluster, labels, DNS</summary>
           <div className={classes.form}>
-            <TextInput label="Management IP" description="Left empty: any that is free" value={order.managementIp} error={wrong('managementIp')} onChange={(event) => set({ managementIp: event.currentTarget.value })} />
-            <TextInput label="Hypervisor IP" description="Left empty: one of the server’s range" value={order.ahvIp} error={wrong('ahvIp')} onChange={(event) => set({ ahvIp: event.currentTarget.value })} />
-            <TextInput label="Controller VM IP" description="Left empty: one of the server’s range" value={order.cvmIp} error={wrong('cvmIp')} onChange={(event) => set({ cvmIp: event.currentTarget.value })} />
+            <NativeSelect label="Installer" description={installers.length === 0 ? 'The catalogue has no artifact of the kind “installer”' : 'An artifact of the catalogue'} value={order.installer} error={wrong('installer')} onChange={(event) => set({ installer: event.currentTarget.value })}>
+              <option value="">The server’s own setting</option>
+              {[...new Set([...installers, ...(order.installer === '' ? [] : [order.installer])])].map((name) => (
+                <option key={name} value={name}>
+                  {name}
+                </option>
+              ))}
+            </NativeSelect>
             <TextInput label="Cluster" description="Left empty: stand-alone" value={order.clusterName} error={wrong('clusterName')} onChange={(event) => set({ clusterName: event.currentTarget.value })} />
             <TextInput label="Labels" description="For example row=7, site=fra" value={order.labels} error={wrong('labels')} onChange={(event) => set({ labels: event.currentTarget.value })} />
+            <TextInput label="DNS servers" description="At most 3, apart by commas; left empty: the server’s own setting" value={order.dnsServers} error={wrong('dnsServers')} onChange={(event) => set({ dnsServers: event.currentTarget.value })} />
+            <Tick label="Begin in maintenance" description="Its clocks stand: no deadline acts until the maintenance ends." checked={order.maintenance} onChange={(maintenance) => set({ maintenance })} />
           </div>
         </details>
         <div className={classes.submit}>
-          <Button type="submit" size="sm" variant="default" loading={checking} disabled={busy && !checking}>
+          <Button type="submit" size="sm" variant="default" loading={checking !== null} disabled={blocked || (busy && checking === null)}>
             Check
           </Button>
-          <span className={classes.quiet}>Nothing is ordered by a check.</span>
+          <span className={classes.quiet} role="status">
+            {checking !== null && checking.of > 1 ? `${checking.done} of ${checking.of} checked …` : 'Nothing is ordered by a check, and it costs nothing.'}
+          </span>
         </div>
       </form>
     </Panel>
   );
 }
 
-function sizeOf({ cpus, memoryGib, dataDisks, dataDiskGb }: Offer['profiles'][number]): string {
-  const disks = dataDisks === 0 ? 'no data disks' : `${dataDisks} × ${(dataDiskGb / 1000).toLocaleString('en', { maximumFractionDigits: 1 })} TB`;
-  return `${cpus} CPUs · ${memoryGib} GiB · ${disks}`;
+/** How many, and how. */
+function Several({ order, own, set }: { order: Order; own: ReturnType<typeof formErrors>; set: (change: Partial<Order>) => void }) {
+  const names = namesOf(order);
+  const [first] = names;
+  return (
+    <fieldset className={classes.set}>
+      <legend>Several, as one batch</legend>
+      <div className={classes.pair}>
+        <TextInput label="How many" description={`At most ${mostAtOnce}`} inputMode="numeric" value={order.count} error={own.count} onChange={(event) => set({ count: event.currentTarget.value })} />
+        <TextInput label="First number" description={'\u00a0'} inputMode="numeric" value={order.first} error={own.first} onChange={(event) => set({ first: event.currentTarget.value })} />
+        <TextInput label="At the same time" description="On their way at once" inputMode="numeric" value={order.parallel} error={own.parallel} onChange={(event) => set({ parallel: event.currentTarget.value })} />
+        <TextInput label="Stop after failures" description="Begins no more then" placeholder="never" inputMode="numeric" value={order.stopAfter} error={own.stopAfter} onChange={(event) => set({ stopAfter: event.currentTarget.value })} />
+      </div>
+      <p className={classes.quiet}>{first === undefined ? '\u00a0' : names.length === 1 ? first : `${first} … ${names.at(-1) ?? ''}`}</p>
+    </fieldset>
+  );
 }

@@ -1,49 +1,95 @@
 import { describe, expect, it } from 'vitest';
 
-import { emptyOrder, inputOf, inZone, parseLabels, subnetsIn, type Offer } from './order';
+import { batchOf, emptyOrder, emptyPower, formErrors, hasErrors, inputsOf, inZone, namesOf, parseLabels, subnetsIn, type Offer, type Order } from './order';
 import { parseDeploySearch } from './search';
 
 const subnet = (id: string, zone: string) => ({ id, name: id, zone, cidr: '10.0.0.0/24', availableAddresses: 9 });
 const offer = { subnets: [subnet('a', 'z1'), subnet('b', 'z1'), subnet('c', 'z2')] } as unknown as Offer;
+const of = (over: Partial<Order>): Order => ({ ...emptyOrder, ...over });
 
-describe('an order', () => {
+describe('an order of a server', () => {
   it('leaves to the server what was left empty', () => {
-    expect(inputOf({ ...emptyOrder, name: ' metal-1 ', profile: 'p' })).toEqual({
-      name: 'metal-1',
-      clusterName: null,
-      spec: { ibmVpc: { serverProfile: 'p', zone: null, managementSubnet: null } },
-    });
+    expect(inputsOf(of({ name: ' metal-1 ', profile: 'p' }))).toEqual([{ name: 'metal-1', clusterName: null, spec: { ibmVpc: { serverProfile: 'p', zone: null, managementSubnet: null } } }]);
   });
 
   it('carries all that was filled in', () => {
-    const order = { ...emptyOrder, name: 'n', profile: 'p', zone: 'z1', managementSubnet: 'a', workloadSubnets: ['b'], managementIp: ' 10.0.0.9 ', clusterName: 'c', labels: 'row=7, x' };
-    expect(inputOf(order, 'key')).toEqual({
-      name: 'n',
-      clusterName: 'c',
-      idempotencyKey: 'key',
-      labels: [
-        { key: 'row', value: '7' },
-        { key: 'x', value: '' },
-      ],
-      spec: { ibmVpc: { serverProfile: 'p', zone: 'z1', managementSubnet: 'a', workloadSubnets: ['b'], network: { managementIp: '10.0.0.9', ahvIp: null, cvmIp: null } } },
+    const order = of({
+      name: 'n', profile: 'p', zone: 'z1', managementSubnet: 'a', workloadSubnets: ['b'], vlans: [{ id: '7', subnet: 'b', float: true }], managementIp: ' 10.0.0.9 ', clusterName: 'c', labels: 'row=7, x', installer: 'ahv', dnsServers: '10.0.0.2, 10.0.0.3', maintenance: true,
     });
+    expect(inputsOf(order)).toEqual([
+      {
+        name: 'n',
+        clusterName: 'c',
+        maintenance: true,
+        labels: [
+          { key: 'row', value: '7' },
+          { key: 'x', value: '' },
+        ],
+        spec: {
+          ibmVpc: {
+            serverProfile: 'p', zone: 'z1', managementSubnet: 'a', workloadSubnets: ['b'], vlans: [{ id: 7, subnet: 'b', float: true }], installer: 'ahv',
+            network: { managementIp: '10.0.0.9', ahvIp: null, cvmIp: null, dnsServers: ['10.0.0.2', '10.0.0.3'] },
+          },
+        },
+      },
+    ]);
   });
 
   it('lets go of subnets of another zone', () => {
-    const order = { ...emptyOrder, zone: 'z1', managementSubnet: 'a', workloadSubnets: ['b', 'c'] };
-    expect(inZone(order, 'z2', offer)).toMatchObject({ zone: 'z2', managementSubnet: '', workloadSubnets: ['c'] });
-    expect(inZone(order, '', offer)).toMatchObject({ zone: '', managementSubnet: 'a', workloadSubnets: ['b', 'c'] });
+    const order = of({ zone: 'z1', managementSubnet: 'a', workloadSubnets: ['b', 'c'], vlans: [{ id: '7', subnet: 'a', float: false }] });
+    expect(inZone(order, 'z2', offer)).toMatchObject({ zone: 'z2', managementSubnet: '', workloadSubnets: ['c'], vlans: [{ id: '7', subnet: '' }] });
+    expect(inZone(order, '', offer)).toMatchObject({ zone: '', managementSubnet: 'a', workloadSubnets: ['b', 'c'], vlans: [{ subnet: 'a' }] });
     expect(subnetsIn(offer, 'z1').map(({ id }) => id)).toEqual(['a', 'b']);
     expect(subnetsIn(null, '')).toEqual([]);
   });
+});
 
-  it('reads labels with an equals sign in their value', () => {
-    expect(parseLabels(' a = b=c ,, ')).toEqual([{ key: 'a', value: 'b=c' }]);
+describe('an order of one’s own machine', () => {
+  it('says how it is known and where it is', () => {
+    expect(inputsOf(of({ ground: 'RACK', name: 'rack-1', mac: '52-54-00-12-34-56', managementIp: '10.0.8.20', netmask: '24', gateway: '10.0.8.1', profile: 'not of a rack', vlans: [{ id: '', subnet: '', float: false }] }))).toEqual([
+      { name: 'rack-1', clusterName: null, spec: { rack: { mac: '52-54-00-12-34-56', serial: null, managementIp: '10.0.8.20', netmask: '24', gateway: '10.0.8.1' } } },
+    ]);
   });
 
-  it('takes a name from the address, and nothing that is none', () => {
-    expect(parseDeploySearch({ name: 'metal-1' })).toEqual({ name: 'metal-1' });
-    expect(parseDeploySearch({ name: 'x'.repeat(41) })).toEqual({});
-    expect(parseDeploySearch({ name: 7 })).toEqual({});
+  it('names the controller and the secret, never a password', () => {
+    const power = { ...emptyPower, byController: true, url: 'https://10.0.9.20', username: 'slipway', passwordRef: 'lab', bootMode: 'UEFI' as const };
+    expect(inputsOf(of({ ground: 'RACK', name: 'r', serial: '7CX', managementIp: '10.0.8.20', power }))[0]?.spec.rack?.power).toEqual({
+      type: 'REDFISH', url: 'https://10.0.9.20', username: 'slipway', passwordRef: 'lab', systemId: null, caFile: null, insecureTls: false, bootFrom: 'PXE', offAtRelease: false, bootMode: 'UEFI',
+    });
   });
+});
+
+describe('several', () => {
+  it('have their numbers where the marks are', () => {
+    expect(namesOf(of({ name: 'metal-##-a', count: '3', first: '8' }))).toEqual(['metal-08-a', 'metal-09-a', 'metal-10-a']);
+    expect(namesOf(of({ name: 'm#', count: '2', first: '99' }))).toEqual(['m99', 'm100']);
+    expect(namesOf(of({ name: 'm#', count: '51' }))).toEqual([]);
+    expect(namesOf(of({ ground: 'RACK', name: 'm#' }))).toEqual(['m#']);
+  });
+
+  it('share no address, and are one batch', () => {
+    const batch = batchOf(of({ name: 'm#', count: '2', profile: 'p', managementIp: '10.0.0.9', parallel: '2', stopAfter: '1' }), 'key');
+    expect(batch).toMatchObject({ batchName: 'm#', maxParallel: 2, stopOnFailureCount: 1, idempotencyKey: 'key' });
+    expect(batch.nodes.map(({ name }) => name)).toEqual(['m1', 'm2']);
+    expect(batch.nodes[0]?.spec.ibmVpc).not.toHaveProperty('network');
+  });
+
+  it('are refused here when they make no sense', () => {
+    expect(formErrors(of({ name: 'm#-#', count: '0', first: 'x', parallel: '501', stopAfter: '0' }))).toEqual({
+      vlans: [], name: expect.any(String) as string, count: expect.any(String) as string, first: expect.any(String) as string, parallel: expect.any(String) as string, stopAfter: expect.any(String) as string,
+    });
+    expect(hasErrors(formErrors(of({ name: 'm', count: '0' })))).toBe(false);
+    expect(formErrors(of({ vlans: [{ id: '4095', subnet: 'a', float: false }, { id: '7', subnet: '', float: false }, { id: '7', subnet: 'a', float: false }] })).vlans).toEqual(['A VLAN from 1 to 4094.', 'Choose its subnet.', null]);
+  });
+});
+
+it('reads labels with an equals sign in their value', () => {
+  expect(parseLabels(' a = b=c ,, ')).toEqual([{ key: 'a', value: 'b=c' }]);
+});
+
+it('takes a name and a ground from the address, and nothing that is none', () => {
+  expect(parseDeploySearch({ name: 'metal-1' })).toEqual({ name: 'metal-1' });
+  expect(parseDeploySearch({ name: 'rack-1', on: 'rack' })).toEqual({ name: 'rack-1', on: 'rack' });
+  expect(parseDeploySearch({ name: 'x'.repeat(41), on: 'moon' })).toEqual({});
+  expect(parseDeploySearch({ name: 7 })).toEqual({});
 });

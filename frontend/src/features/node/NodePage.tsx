@@ -56,13 +56,13 @@ function Loaded({ node }: { node: NodeDetails }) {
         <span aria-current="page">{node.name}</span>
       </nav>
       <NodeHeader node={node} deployment={deployment} typical={typical} />
-      {deployment === null && error ? <ErrorPage error={error} retry={() => void refetch()} /> : null}
+      {deployment === null && error ? <ErrorPage page={false} error={error} retry={() => void refetch()} /> : null}
       {deployment === null && currentId === undefined ? (
         <Panel title="Deployments">
           <EmptyState title="Never deployed" mark={<StatusMark kind="registered" />}>
             <p>This node is registered and nothing was installed on it yet.</p>
-            {may && node.provider === 'IBM_VPC' ? (
-              <Link to="/deploy" search={{ name: node.name }}>
+            {may && node.provider !== 'SCRIPT' ? (
+              <Link to="/deploy" search={{ name: node.name, on: node.provider === 'RACK' ? 'rack' : 'ibm-vpc' }}>
                 Deploy it
               </Link>
             ) : null}

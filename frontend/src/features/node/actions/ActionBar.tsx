@@ -90,8 +90,8 @@ export function ActionBar({ node, deployment }: ActionBarProps) {
             {node.protected ? 'Unprotect…' : 'Protect…'}
           </Button>
         )}
-        {deployment.state === 'CLEANED_UP' && node.provider === 'IBM_VPC' ? (
-          <Link to="/deploy" search={{ name: node.name }} className={classes.again}>
+        {deployment.state === 'CLEANED_UP' && node.provider !== 'SCRIPT' ? (
+          <Link to="/deploy" search={{ name: node.name, on: node.provider === 'RACK' ? 'rack' : 'ibm-vpc' }} className={classes.again}>
             Deploy again
           </Link>
         ) : null}
