@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# go vet and golangci-lint on this project's packages, each of which has a doc.go
-# that says what it owns and what it may import; what is generated has none.
+# golangci-lint, which has all of go vet, on this project's packages; and that
+# each has a doc.go that says what it owns and what it may import. What is
+# generated has none.
 #
 # usage: GOLANGCI=path/to/golangci-lint scripts/lint-go.sh
 set -euo pipefail
@@ -13,6 +14,5 @@ while read -r dir; do
 		status=1
 	fi
 done < <(go list -f '{{.Dir}}' "${packages[@]}" | grep -vE '/graph/generated$|/ent(/[a-z]+)?$'; go list -f '{{.Dir}}' ./ent/schema ./ent/migrations)
-go vet "${packages[@]}" || status=1
 "${GOLANGCI:?the path of golangci-lint}" run ./... || status=1
 exit "$status"
