@@ -305,5 +305,5 @@ export function createFleet({ nodes: size, seed }) {
       return { nodes: events, edges: [], pageInfo: { hasNextPage: false, hasPreviousPage: from > 0, startCursor: null, endCursor: cursor() } };
     },
   };
-  return { root, subscription: { fleetChanges, deploymentEvents }, step, change, all };
+  return { root, subscription: { fleetChanges, deploymentEvents }, step, change, say, all };
 }

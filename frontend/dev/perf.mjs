@@ -1,79 +1,61 @@
-// How the fleet page bears a large fleet that changes all the time: frames, and
-// memory after as many events as an hour brings, against the mock server. Run
-// after `npm run build`, on a machine that has nothing else to do.
+// How the fleet page bears a large fleet that changes all the time: the length
+// of its frames, and its memory after as many events as an hour brings, against
+// the mock server. Run after `npm run build`, on a machine that has nothing
+// else to do. Prints lines that benchstat reads; `make bench` runs it.
 //
 //   node dev/perf.mjs                     10,000 machines, 100 changes a second, 30 s of frames
-//   PERF_NODES=… PERF_RATE=… PERF_SECONDS=… PERF_EVENTS=…
+//   PERF_NODES=… PERF_RATE=… PERF_SECONDS=… PERF_COUNT=…
+//   PERF_EVENTS=360000 …                  events between the two looks at memory; 20,000 unless given
+//   PERF_ENFORCE=1 …                      ends with 1 if a goal is missed
 import { chromium } from 'playwright-core';
 
-import { startMock } from './mock-server.mjs';
+import { frames, measuredArgs, startLoad, weigh } from './load.mjs';
 
 const nodes = Number(process.env.PERF_NODES ?? 10_000);
 const rate = Number(process.env.PERF_RATE ?? 100);
 const seconds = Number(process.env.PERF_SECONDS ?? 30);
-/** Events between the two looks at memory. */
 const events = Number(process.env.PERF_EVENTS ?? 20_000);
+const count = Number(process.env.PERF_COUNT ?? 1);
 /** Two frames at 60 Hz, with the clock's grain. */
 const mostFrame = 1000 / 30 + 0.1;
 const mostGrowth = 0.1;
 
-const mock = await startMock({ port: 0, nodes, rate: 0 });
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--headless', '--no-sandbox', '--disable-gpu', '--js-flags=--expose-gc', '--enable-precise-memory-info', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run'],
-});
-const page = await (await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce' })).newPage();
-await page.goto(mock.url);
-await page.getByText(`${nodes.toLocaleString('en')} nodes`).waitFor({ timeout: 120_000 });
-const posts = () => mock.counts.http;
-const postsAtFirst = posts();
+async function run() {
+  const load = await startLoad({ nodes });
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--headless', '--no-sandbox', '--disable-gpu', ...measuredArgs, '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run'],
+  });
+  try {
+    const page = await (await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce' })).newPage();
+    await load.open(page);
+    const { counts, fleet } = load.mock;
+    const asked = counts.http;
 
-const heap = async () => {
-  await page.evaluate(() => globalThis.gc());
-  return page.evaluate(() => performance.memory.usedJSHeapSize);
-};
-const change = (count) => {
-  for (let i = 0; i < count; i++) mock.fleet.change();
-};
+    // Warm: every code path has run before the first look.
+    await load.events(page, 1000);
+    const before = await weigh(page);
 
-// Warm: every code path has run before the first look.
-change(500);
-await page.waitForTimeout(3000);
-const before = await heap();
+    const ticking = setInterval(() => {
+      for (let i = 0; i < rate / 10; i++) fleet.change();
+    }, 100);
+    const lengths = await frames(page, seconds * 1000);
+    clearInterval(ticking);
+    const at = (share) => lengths[Math.min(lengths.length - 1, Math.floor(lengths.length * share))];
 
-const ticking = setInterval(() => change(Math.round(rate / 10)), 100);
-const frames = await page.evaluate(
-  (length) =>
-    new Promise((resolve) => {
-      const lengths = [];
-      const begin = performance.now();
-      let last = begin;
-      const next = (now) => {
-        lengths.push(now - last);
-        last = now;
-        if (now - begin < length) requestAnimationFrame(next);
-        else resolve(lengths.slice(1));
-      };
-      requestAnimationFrame(next);
-    }),
-  seconds * 1000,
-);
-clearInterval(ticking);
-frames.sort((a, b) => a - b);
-const at = (share) => frames[Math.min(frames.length - 1, Math.floor(frames.length * share))];
-
-// As many events as there shall be, as fast as the page takes them.
-for (let done = 0; done < events; done += 1000) {
-  change(1000);
-  await page.waitForTimeout(200);
+    for (let done = 0; done < events; done += 1000) await load.events(page, Math.min(1000, events - done));
+    const after = await weigh(page);
+    return { frames: lengths.length, p50: at(0.5), p95: at(0.95), longest: at(1), before: before.heap, after: after.heap, elements: after.elements, queries: counts.http - asked };
+  } finally {
+    await browser.close();
+    await load.mock.close();
+  }
 }
-await page.waitForTimeout(3000);
-const after = await heap();
-const growth = after / before - 1;
 
-console.log(
-  JSON.stringify({ nodes, rate, frames: frames.length, p50: Math.round(at(0.5) * 10) / 10, p95: Math.round(at(0.95) * 10) / 10, longest: Math.round(at(1)), heapBeforeMb: Math.round(before / 1e6), heapAfterMb: Math.round(after / 1e6), growth: Math.round(growth * 1000) / 1000, events, queries: posts() - postsAtFirst }),
-);
-await browser.close();
-await mock.close();
-if (at(0.95) > mostFrame || growth > mostGrowth || posts() !== postsAtFirst) process.exitCode = 1;
+for (let i = 0; i < count; i++) {
+  const { frames: n, p50, p95, longest, before, after, elements, queries } = await run();
+  const growth = after / before - 1;
+  const metrics = [[p50, 'p50-ms/frame'], [p95, 'p95-ms/frame'], [longest, 'longest-ms/frame'], [before / 1e6, 'heap-before-MB'], [after / 1e6, 'heap-after-MB'], [growth * 100, 'heap-growth-%'], [elements, 'elements'], [queries, 'queries']];
+  console.log(`BenchmarkFleetPage/nodes=${nodes}/rate=${rate}/events=${events} ${n} ${metrics.map(([value, unit]) => `${Math.round(value * 100) / 100} ${unit}`).join(' ')}`);
+  if (process.env.PERF_ENFORCE && (p95 > mostFrame || growth > mostGrowth || queries > 0)) process.exitCode = 1;
+}

@@ -13,7 +13,8 @@ const axe = await readFile(require.resolve('axe-core/axe.min.js'), 'utf8');
 
 const artifacts = join(root, 'e2e', 'artifacts');
 
-export async function launch() {
+/** Starts the browser; `more` are arguments that one test alone needs. */
+export async function launch(more = []) {
   const executablePath = process.env.CHROMIUM || '/usr/bin/chromium';
   await access(executablePath).catch(() => {
     throw new Error(`there is no browser at ${executablePath}: install Debian's package chromium, or set CHROMIUM`);
@@ -22,7 +23,7 @@ export async function launch() {
   return chromium.launch({
     executablePath,
     // The browser itself must not speak to anybody, and nothing here has a GPU.
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', ...more],
   });
 }
 
