@@ -12,18 +12,18 @@ function problemsIn(error: unknown): Problem[] {
 }
 
 /** Something could not be shown: what it was, and a way to try again. */
-export function ErrorPage({ error, retry }: { error: unknown; retry: () => void }) {
+export function ErrorPage({ error, retry, page = true }: { error: unknown; retry: () => void; /** It is the whole page: its title is the page's. */ page?: boolean }) {
   const problems = problemsIn(error);
   if (problems.some(({ code }) => code === 'FORBIDDEN')) {
     return (
-      <EmptyState title="You may not see this" mark={<StatusMark kind="stalled" word="Not allowed" />}>
+      <EmptyState page={page} title="You may not see this" mark={<StatusMark kind="stalled" word="Not allowed" />}>
         <Problems title="The server refused" problems={problems} />
         <p>Whoever made your sign-in link can make one with another role.</p>
       </EmptyState>
     );
   }
   return (
-    <EmptyState title="This could not be loaded" mark={<StatusMark kind="failed" word="Error" />}>
+    <EmptyState page={page} title="This could not be loaded" mark={<StatusMark kind="failed" word="Error" />}>
       <Problems title="What happened" problems={problems} />
       <Button size="xs" variant="default" onClick={retry}>
         Try again

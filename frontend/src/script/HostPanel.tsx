@@ -27,7 +27,7 @@ export function HostPanel({ deploymentId, ownVerbsOnly = false, runId, stepsOnly
   const { deployment, error, refetch } = useHostDeployment(deploymentId);
   if (deployment === null) {
     return (
-      <div className={classes.waiting} role="status">
+      <div className={classes.waiting} role="status" data-steps={stepsOnly || undefined}>
         {error ? (
           <>
             How this node stands could not be read.{' '}

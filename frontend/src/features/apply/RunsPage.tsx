@@ -41,7 +41,7 @@ export function RunsPage() {
         <h1 className={classes.title}>Runs of the deployment script</h1>
         {first === undefined ? (
           error ? (
-            <ErrorPage error={error} retry={() => void refetch().catch(() => undefined)} />
+            <ErrorPage page={false} error={error} retry={() => void refetch().catch(() => undefined)} />
           ) : (
             <div className={classes.loading} role="status" aria-label="Reading the runs" />
           )

@@ -1,7 +1,7 @@
 import { formatDuration, formatRough, plural } from '@/lib/format';
 import type { TimeMode } from '@/lib/format';
 import { useElementSize } from '@/ui';
-import { axisLabel, bucketLabel } from './axis';
+import { axisLabel, bucketLabel, labelled } from './axis';
 import classes from './Charts.module.css';
 import { runsOf, ticksOf, type DurationBucket } from './series';
 
@@ -21,7 +21,7 @@ export function DurationChart({ buckets, bucket, mode, label }: { buckets: reado
   const y = (took: number): number => top + (1 - took / most) * (height - top - bottom);
   const at = axisLabel(bucket, mode);
   const name = bucketLabel(bucket, mode);
-  const every = Math.max(1, Math.ceil(buckets.length / Math.max(1, Math.floor(width / 90))));
+  const labels = buckets.map(({ start }) => at(Date.parse(start)));
   const line = (points: readonly { index: number; took: number }[]): string => points.map(({ index, took }, i) => `${i === 0 ? 'M' : 'L'}${x(index).toFixed(1)} ${y(took).toFixed(1)}`).join('');
   return (
     <div ref={ref} className={classes.plot}>
@@ -35,13 +35,11 @@ export function DurationChart({ buckets, bucket, mode, label }: { buckets: reado
               </text>
             </g>
           ))}
-          {buckets.map(({ start }, index) =>
-            index % every === 0 ? (
-              <text key={start} x={x(index)} y={height - 9} textAnchor="middle" className={classes.tick}>
-                {at(Date.parse(start))}
-              </text>
-            ) : null,
-          )}
+          {labelled(labels, Math.floor(width / 90)).map((index) => (
+            <text key={index} x={x(index)} y={height - 9} textAnchor="middle" className={classes.tick}>
+              {labels[index]}
+            </text>
+          ))}
           {runsOf(buckets).map((run) => (
             <g key={run[0]?.index}>
               <path d={line(run.map(({ index, p95 }) => ({ index, took: p95 })))} className={classes.p95} />

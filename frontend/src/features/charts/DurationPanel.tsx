@@ -26,7 +26,7 @@ export function DurationPanel({ buckets, error, behind, range, mode, search }: D
   const ends = buckets?.reduce((sum, { count }) => sum + count, 0) ?? 0;
   return (
     <Panel title={`How long: ${what.toLowerCase()}`} actions={<DurationKey />} flush>
-      <div aria-busy={behind} className={classes.body}>
+      <div aria-busy={behind} className={`${classes.body ?? ''} ${classes.tall ?? ''}`}>
         {error ? (
           <div className={classes.inside}>
             <Problems title="The durations could not be read" problems={problemsOf(error)} />

@@ -4,6 +4,7 @@ import userEvent from '@testing-library/user-event';
 import { expect, it, vi } from 'vitest';
 
 import { StreamProvider } from '@/app/services';
+import { labelled } from './axis';
 import { createStore } from '@/lib/store';
 import type { Stream } from '@/stream';
 import { at } from '@/test/fixtures';
@@ -77,6 +78,16 @@ it('does not hold a cancellation against the rate', () => {
 it('reads its URL', () => {
   expect(parseInsightsSearch({ span: '30d', provider: 'RACK', profile: 'bx2d', phase: 'image_download', x: 1 })).toEqual({ span: '30d', provider: 'RACK', profile: 'bx2d', phase: 'image_download' });
   expect(parseInsightsSearch({ span: '7d', provider: 'X', profile: '', phase: 'DROP TABLE' })).toEqual({});
+});
+
+it('writes each day below the axis once, where it begins', () => {
+  const quarters = (...days: string[]): string[] => days.flatMap((day) => [day, day, day, day]);
+  expect(labelled(quarters('16', '17', '18'), 10)).toEqual([0, 4, 8]);
+  // The rest of a day that has begun before says nothing.
+  expect(labelled(['15', ...quarters('16', '17', '18')], 10)).toEqual([1, 5, 9]);
+  expect(labelled(quarters('1', '2', '3', '4', '5', '6'), 3)).toEqual([0, 8, 16]);
+  expect(labelled(['one'], 3)).toEqual([0]);
+  expect(labelled([], 3)).toEqual([]);
 });
 
 it('asks for what the URL says, and has every number in a table', async () => {

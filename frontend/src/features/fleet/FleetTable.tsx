@@ -7,7 +7,7 @@ import { useShortcuts } from '@/app/shortcuts';
 import { FleetRowFragmentDoc } from '@/gql/generated/graphql';
 import type { Pending } from '@/lib/pending';
 import { rowKind } from '@/lib/states';
-import { StatusMark, useMediaQuery } from '@/ui';
+import { StatusMark, useElementSize, useMediaQuery } from '@/ui';
 import { columnOf, columns, features, type RowRef } from './columns';
 import classes from './FleetTable.module.css';
 import { chosenColumns, type ColumnId, type FleetSearch, type SortKey } from './filters';
@@ -38,7 +38,12 @@ export function FleetTable({ ids, search, onSort, onHold, picking, pending }: Fl
   const wide = useMediaQuery('(min-width: 1121px)', true, { getInitialValueInEffect: false });
   const room = narrow ? 760 : medium ? 920 : wide ? 1280 : 1000;
   const shown = useMemo(() => chosenColumns(search.cols).filter((id) => narrow || (columnOf(id).from ?? 0) <= room), [search.cols, narrow, room]);
-  const template = [...(picking === null ? [] : ['20px']), ...shown.map((id) => columnOf(id).width)].join(' ');
+  const widths = [...(picking === null ? [] : ['20px']), ...shown.map((id) => columnOf(id).width)];
+  const template = widths.join(' ');
+  // More columns than the window has room for: the table is scrolled, not the page.
+  const { ref: frame, width } = useElementSize<HTMLDivElement>();
+  const least = widths.reduce((sum, each) => sum + Number(/\d+/.exec(each)?.[0] ?? 0) + 14, 14);
+  const scrolls = !narrow && width > 0 && least > width;
   const rowHeight = narrow ? 82 : 44;
   const data = useMemo<RowRef[]>(() => ids.map((id) => ({ id })), [ids]);
   const table = useTable({ features, columns, data, getRowId: ({ id }) => id });
@@ -77,7 +82,7 @@ export function FleetTable({ ids, search, onSort, onHold, picking, pending }: Fl
   useShortcuts({ j: () => focusRow(1), k: () => focusRow(-1), x: () => pickRow(false), X: () => pickRow(true) });
 
   return (
-    <div className={classes.table} style={{ '--columns': template } as CSSProperties} role="table" aria-label="Nodes" aria-rowcount={rows.length + 1}>
+    <div ref={frame} className={classes.table} style={{ '--columns': template, '--least': `${least}px` } as CSSProperties} data-scrolls={scrolls || undefined} role="table" aria-label="Nodes" aria-rowcount={rows.length + 1}>
       <div role="rowgroup" className={classes.head}>
         {table.getHeaderGroups().map((group) => (
           <div key={group.id} role="row" aria-rowindex={1} className={classes.row}>

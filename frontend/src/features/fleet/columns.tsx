@@ -34,9 +34,9 @@ function Phase({ row }: { row: FleetRowFragment }) {
   return (
     <span className={classes.phase}>
       <span className={classes.phaseName} title={failure?.message ?? undefined}>
-        {text}
-        {card.attempt > 1 ? <span className={classes.again}> · attempt {card.attempt}</span> : null}
-        {card.phaseStatus === 'WAITING' && card.state === 'RUNNING' ? <span className={classes.quiet}> · waiting</span> : null}
+        <span className={classes.phaseText}>{text}</span>
+        {card.attempt > 1 ? <span className={classes.again}>· attempt {card.attempt}</span> : null}
+        {card.phaseStatus === 'WAITING' && card.state === 'RUNNING' ? <span className={classes.quiet}>· waiting</span> : null}
       </span>
       <PhaseStrip card={card} stale={row.stale || row.stalled} />
     </span>
@@ -56,7 +56,7 @@ export const columnKit = {
       </Link>
     ),
   },
-  profile: { title: 'Profile', sort: 'profile', width: 'minmax(110px, 1fr)', from: 1120, cell: (row) => <span className={classes.cut} title={row.serverProfile}>{row.serverProfile}</span> },
+  profile: { title: 'Profile', sort: 'profile', width: 'minmax(110px, 1fr)', from: 1120, cell: (row) => <span className={classes.cut} title={row.serverProfile}>{row.serverProfile === '' ? '–' : row.serverProfile}</span> },
   ip: { title: 'IP address', sort: 'ip', width: '114px', from: 920, cell: (row) => <span className={classes.mono}>{row.managementIp ?? '–'}</span> },
   phase: { title: 'Phase', sort: 'phase', width: 'minmax(190px, 1.5fr)', cell: (row) => <Phase row={row} /> },
   progress: {

@@ -10,6 +10,8 @@ import type { DeploymentDetails, NodeDetails } from './useNode';
 export function NodeHeader({ node, deployment, typical }: { node: NodeDetails; deployment: DeploymentDetails | null; /** How long such a deployment takes, in ms. */ typical: number | null }) {
   const kind = rowKind(node);
   const current = node.currentDeployment;
+  // The row has the progress of the current one before the rest of it was read.
+  const shown = deployment ?? current;
   return (
     <header className={classes.card}>
       <div className={classes.top}>
@@ -18,17 +20,18 @@ export function NodeHeader({ node, deployment, typical }: { node: NodeDetails; d
         {node.protected ? <span className={classes.held}>Protected{node.protectNote === null ? '' : `: ${node.protectNote}`}</span> : null}
         {current && deployment && current.id !== deployment.id ? <span className={classes.note}>Deployment {deployment.number} is shown; the current one is {current.number}.</span> : null}
         <div className={classes.actions}>
-          <CopyAs handoff={handoffNode(globalThis.location.origin, node)} />
           {deployment && current?.id === deployment.id ? <ActionBar node={node} deployment={deployment} /> : null}
+          <CopyAs handoff={handoffNode(globalThis.location.origin, node)} />
         </div>
       </div>
-      {deployment ? (
+      {shown ? (
         <div className={classes.progress}>
-          <Progress value={deployment.progress} kind={current?.id === deployment.id ? kind : 'cleaned'} label={`Progress of deployment ${deployment.number}`} />
+          <Progress value={shown.progress} kind={current?.id === shown.id ? kind : 'cleaned'} label={`Progress of deployment ${shown.number}`} />
         </div>
       ) : null}
       <dl className={classes.facts}>
-        <Fact name="Profile">{node.serverProfile}</Fact>
+        <Fact name="Provider">{node.provider.toLowerCase()}</Fact>
+        {node.serverProfile === '' ? null : <Fact name="Profile">{node.serverProfile}</Fact>}
         <Fact name="Management IP">
           <span className={classes.mono}>{node.managementIp ?? '–'}</span>
         </Fact>
@@ -45,12 +48,12 @@ export function NodeHeader({ node, deployment, typical }: { node: NodeDetails; d
           <Instant at={node.lastSeenAt} className={node.stale ? classes.stale : undefined} />
         </Fact>
         {node.serverStatus === null ? null : <Fact name="Server (provider)">{node.serverStatus}</Fact>}
-        {deployment ? <DeploymentFacts deployment={deployment} silent={node.stale} typical={typical} /> : null}
         {node.labels.map(({ key, value }) => (
           <Fact key={key} name={key}>
             {value}
           </Fact>
         ))}
+        {deployment ? <DeploymentFacts deployment={deployment} silent={node.stale} typical={typical} /> : null}
       </dl>
     </header>
   );

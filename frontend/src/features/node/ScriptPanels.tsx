@@ -31,9 +31,17 @@ export function ScriptPanels({ node, deploymentId }: { node: NodeDetails; deploy
 /** Every configuration that was applied, each with what it changed. */
 function Documents({ nodeId }: { nodeId: string }) {
   const [opened, setOpened] = useState<number | null>(null);
-  const { data } = useQuery(NodeDocumentsDocument, { variables: { id: nodeId, first: most }, fetchPolicy: 'cache-and-network' });
+  const { data, error } = useQuery(NodeDocumentsDocument, { variables: { id: nodeId, first: most }, fetchPolicy: 'cache-and-network' });
   const read = data?.node?.__typename === 'BareMetalNode' ? data.node : null;
-  if (read === null) return null;
+  if (read === null) {
+    return (
+      <Panel title="Configurations that were applied" flush>
+        <p className={classes.none} role="status">
+          {error ? 'They could not be read.' : 'Reading them …'}
+        </p>
+      </Panel>
+    );
+  }
   return (
     <Panel title="Configurations that were applied" flush actions={read.hostKeyFingerprint === null ? null : <code className={classes.key}>{read.hostKeyFingerprint}</code>}>
       {read.documents.length === 0 ? <p className={classes.none}>None yet.</p> : null}

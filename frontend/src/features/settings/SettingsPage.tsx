@@ -36,20 +36,15 @@ export function Settings({ search, change }: { search: SettingsSearch; change: (
         <Panel title="Appearance">
           <Appearance />
         </Panel>
-        {manages ? (
-          <>
-            <div className={classes.wide}>
-              <TokensPanel ended={search.ended === true} onEnded={(ended) => change(ended ? { ended: true } : {})} />
-            </div>
-            <div className={classes.wide}>
-              <SessionsPanel />
-            </div>
-          </>
-        ) : (
-          <Access />
-        )}
         <Server />
       </div>
+      {manages ? (
+        <TokensPanel ended={search.ended === true} onEnded={(ended) => change(ended ? { ended: true } : {})}>
+          <SessionsPanel />
+        </TokensPanel>
+      ) : (
+        <Access />
+      )}
     </>
   );
 }
@@ -84,19 +79,21 @@ function Account() {
 /** How others get in, for those who may not let them in here. */
 function Access() {
   return (
-    <Panel title="Access for others">
-      <div className={classes.commands}>
-        <p className={classes.quiet}>Administrators make and take back tokens and sign-in links on this page. On the server’s own host they are made by:</p>
-        <div>
-          <p className={classes.label}>A link for a person, good once</p>
-          <Command label="Command that makes a sign-in link">slipway token signin ada --role=operator</Command>
+    <div className={classes.below}>
+      <Panel title="Access for others">
+        <div className={classes.commands}>
+          <p className={classes.quiet}>Administrators make and take back tokens and sign-in links on this page. On the server’s own host they are made by:</p>
+          <div>
+            <p className={classes.label}>A link for a person, good once</p>
+            <Command label="Command that makes a sign-in link">slipway token signin ada --role=operator</Command>
+          </div>
+          <div>
+            <p className={classes.label}>A token for a program; it is shown once</p>
+            <Command label="Command that makes a token">slipway token create ci --role=operator</Command>
+          </div>
         </div>
-        <div>
-          <p className={classes.label}>A token for a program; it is shown once</p>
-          <Command label="Command that makes a token">slipway token create ci --role=operator</Command>
-        </div>
-      </div>
-    </Panel>
+      </Panel>
+    </div>
   );
 }
 
@@ -114,7 +111,7 @@ function Server() {
             {info?.schemaHash.slice(0, 12) ?? '–'}
           </span>
         </Fact>
-        <Fact name="Events can be streamed again for">{info === undefined ? '–' : info.streamRetention === null ? 'ever' : formatDuration(info.streamRetention)}</Fact>
+        <Fact name="Replay">{info === undefined ? '–' : info.streamRetention === null ? 'all events' : `events of the last ${formatDuration(info.streamRetention)}`}</Fact>
         <Fact name="Connection">
           {mode}
           {asOf === null ? null : (

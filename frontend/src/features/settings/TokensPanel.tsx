@@ -1,5 +1,5 @@
 import { useQuery } from '@apollo/client/react';
-import { useState } from 'react';
+import { useState, type ReactNode } from 'react';
 
 import { announce } from '@/app/announcer';
 import { problemsOf, useVerb } from '@/gql/client/ask';
@@ -14,10 +14,12 @@ export interface TokensPanelProps {
   /** Those that were revoked or have expired as well. */
   ended: boolean;
   onEnded: (ended: boolean) => void;
+  /** What stands below it: shown once its own height is known, so that nothing jumps. */
+  children?: ReactNode;
 }
 
 /** The secrets that programs identify themselves with. For administrators. */
-export function TokensPanel({ ended, onEnded }: TokensPanelProps) {
+export function TokensPanel({ ended, onEnded, children }: TokensPanelProps) {
   const { data, error, refetch } = useQuery(ApiTokensDocument, { fetchPolicy: 'cache-and-network' });
   const [creating, setCreating] = useState(false);
   const [revoking, setRevoking] = useState<TokenRowFragment | null>(null);
@@ -25,38 +27,43 @@ export function TokensPanel({ ended, onEnded }: TokensPanelProps) {
   const over = tokens.filter(({ active }) => !active).length;
   const shown = tokens.filter(({ active }) => ended || active);
   return (
-    <Panel
-      title="API tokens"
-      flush
-      actions={
-        <>
-          {over > 0 ? (
-            <Button size="compact-xs" variant="default" aria-pressed={ended} onClick={() => onEnded(!ended)}>
-              {ended ? 'Hide' : 'Show'} {over.toLocaleString('en')} ended
-            </Button>
+    <>
+      <div className={classes.below}>
+        <Panel
+          title="API tokens"
+          flush
+          actions={
+            <>
+              {over > 0 ? (
+                <Button size="compact-xs" variant="default" aria-pressed={ended} onClick={() => onEnded(!ended)}>
+                  {ended ? 'Hide' : 'Show'} {over.toLocaleString('en')} ended
+                </Button>
+              ) : null}
+              <Button size="compact-xs" onClick={() => setCreating(true)}>
+                New token…
+              </Button>
+            </>
+          }
+        >
+          {data === undefined && error ? (
+            <div className={classes.inside}>
+              <Problems title="The tokens could not be read" problems={problemsOf(error)} />
+            </div>
           ) : null}
-          <Button size="compact-xs" onClick={() => setCreating(true)}>
-            New token…
-          </Button>
-        </>
-      }
-    >
-      {data === undefined && error ? (
-        <div className={classes.inside}>
-          <Problems title="The tokens could not be read" problems={problemsOf(error)} />
-        </div>
-      ) : null}
-      {data === undefined && !error ? <div className={classes.loading} role="status" aria-label="Loading the tokens" /> : null}
-      {data !== undefined && shown.length === 0 ? (
-        <EmptyState title={tokens.length === 0 ? 'No tokens yet' : 'No token holds any more'}>
-          <p>Programs need one to use REST, GraphQL or the command line. On the server’s own host it is also made by:</p>
-          <Command label="Command that makes a token">slipway token create ci --role=operator</Command>
-        </EmptyState>
-      ) : null}
-      {shown.length > 0 ? <Tokens tokens={shown} onRevoke={setRevoking} /> : null}
-      {creating ? <CreateTokenDialog onClose={() => setCreating(false)} onCreated={() => void refetch()} /> : null}
-      {revoking === null ? null : <RevokeDialog key={revoking.id} token={revoking} onClose={() => setRevoking(null)} />}
-    </Panel>
+          {data === undefined && !error ? <div className={classes.loading} role="status" aria-label="Loading the tokens" /> : null}
+          {data !== undefined && shown.length === 0 ? (
+            <EmptyState title={tokens.length === 0 ? 'No tokens yet' : 'No token holds any more'}>
+              <p>Programs need one to use REST, GraphQL or the command line. On the server’s own host it is also made by:</p>
+              <Command label="Command that makes a token">slipway token create ci --role=operator</Command>
+            </EmptyState>
+          ) : null}
+          {shown.length > 0 ? <Tokens tokens={shown} onRevoke={setRevoking} /> : null}
+          {creating ? <CreateTokenDialog onClose={() => setCreating(false)} onCreated={() => void refetch()} /> : null}
+          {revoking === null ? null : <RevokeDialog key={revoking.id} token={revoking} onClose={() => setRevoking(null)} />}
+        </Panel>
+      </div>
+      {data !== undefined || error ? <div className={classes.below}>{children}</div> : null}
+    </>
   );
 }
 

@@ -128,7 +128,7 @@ it('ends the session of another, not this one', async () => {
 
 it('makes a sign-in link with the code where no server sees it', async () => {
   const { user } = show((one) => (one.operationName === 'CreateSignIn' ? { data: { answer: { __typename: 'CreateSignInPayload', code: 'slc_1', errors: [] } } } : undefined));
-  await user.click(screen.getByRole('button', { name: 'Sign-in link…' }));
+  await user.click(await screen.findByRole('button', { name: 'Sign-in link…' }));
   await user.type(screen.getByLabelText('Who'), 'bob{Enter}');
   expect(await screen.findByText(/\/monitoring#signin=slc_1$/)).toBeInTheDocument();
   expect(signInLink('https://s.example', 'slc_a')).toBe('https://s.example/monitoring#signin=slc_a');

@@ -8,13 +8,14 @@ const Loaded = lazy(() => import('./TimelinePanel').then(({ TimelinePanel }) => 
 
 /** The timeline, in a chunk of its own; its place is held until it is there. */
 export function Timeline(props: TimelinePanelProps) {
-  const rows = Math.max(props.known.length, 1);
+  const rows = new Set([...props.known.map(({ key }) => key), ...props.deployment.phases.map(({ phaseKey }) => phaseKey)]).size;
+  const again = props.deployment.phases.length - new Set(props.deployment.phases.map(({ phaseKey }) => phaseKey)).size;
   return (
     <Suspense
       fallback={
         <div className={classes.space}>
           <Panel title="Phases" flush>
-            <div role="status" aria-label="Loading the timeline" style={{ height: 24 + rows * 28 + 64 }} />
+            <div role="status" aria-label="Loading the timeline" style={{ height: 24 + Math.max(rows, 1) * 28 + again * 16 + 68 }} />
           </Panel>
         </div>
       }

@@ -5,12 +5,16 @@ import classes from './charts.module.css';
 
 const height = 220;
 const left = 58;
-const right = 10;
+const right = 20;
 const top = 10;
 const bottom = 26;
 
 const day = (at: number): string => new Date(at).toLocaleDateString('en-GB', { day: 'numeric', month: 'short' });
 const hour = (at: number): string => new Date(at).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' });
+const second = (at: number): string => new Date(at).toLocaleTimeString('en-GB');
+
+/** Instants as short as their distance allows: four marks of one axis never say the same. */
+const labelOf = (length: number): ((at: number) => string) => (length > 4 * 86_400_000 ? day : length > 36 * 3_600_000 ? (at) => `${day(at)} ${hour(at)}` : length > 4 * 60_000 ? hour : second);
 
 /** How long deployments took, by the time of their end: a dot for each that succeeded, a cross for each that failed. */
 export function DurationChart({ points }: { points: readonly Point[] }) {
@@ -22,7 +26,7 @@ export function DurationChart({ points }: { points: readonly Point[] }) {
   const x = (at: number): number => left + (end === begin ? 0.5 : (at - begin) / (end - begin)) * Math.max(0, width - left - right);
   const y = (took: number): number => top + (1 - took / most) * (height - top - bottom);
   const middle = median(points.flatMap(({ took, succeeded }) => (succeeded ? took : [])));
-  const label = end - begin > 36 * 3_600_000 ? day : hour;
+  const label = labelOf(end - begin);
   const failed = points.filter(({ succeeded }) => !succeeded).length;
   const marks = end === begin ? [begin] : [0, 1, 2, 3].map((i) => begin + ((end - begin) * i) / 3);
 

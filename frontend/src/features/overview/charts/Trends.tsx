@@ -125,7 +125,7 @@ function Rates({ rates }: { rates: readonly ProfileRate[] }) {
         <tbody>
           {rates.map(({ profile, succeeded, total, median }) => (
             <tr key={profile}>
-              <th scope="row">{profile}</th>
+              <th scope="row">{profile === '' ? <span className={classes.quiet}>without a profile</span> : profile}</th>
               <td>
                 <span className={classes.rate}>
                   <svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">
