@@ -65,7 +65,8 @@ export async function nodeDocument(name, ip) {
 const patience = { timeout: 120_000 };
 
 /**
- * Fills the server. Gives what the pages are asked for: ids by name.
+ * Fills the server. Gives what the pages are asked for, ids by name, and
+ * stop(): one of the machines speaks until then.
  *
  * @param {import('./slipway.mjs').System} system as startWhole gives it
  * @param {import('./api.mjs').Api} api of an administrator
@@ -107,7 +108,10 @@ export async function fill(system, api) {
   }
   await begin('rack-writes');
   await machines['rack-writes'].through('foundation_start', 'network_config', 'storage_discovery', 'image_download');
-  await machines['rack-writes'].report('installation', 'in_progress', { progress: 40, message: 'writing hypervisor.img on sda' });
+  const lifeSign = () => machines['rack-writes'].report('installation', 'in_progress', { progress: 40, message: 'writing hypervisor.img on sda' });
+  await lifeSign();
+  // As its installer would, until the end of the test.
+  const heart = setInterval(() => void lifeSign().catch((error) => console.error(`rack-writes: ${error.message}`)), 3000);
 
   // Canceled together, and one of them cleaned up together.
   for (const name of ['rack-waits', 'rack-canceled', 'rack-gone']) await waitsForBoot(name);
@@ -129,5 +133,5 @@ export async function fill(system, api) {
 
   const nodes = Object.fromEntries([...(await api.fleet()).values()].map(({ name, id, currentDeployment }) => [name, { id, deployment: currentDeployment.id }]));
   const { scriptRuns } = await api.query('{ scriptRuns(first: 1) { nodes { id } } }');
-  return { cloud, machines, nodes, batch: ordered.batch.id, bulk: retried.operation.id, run: scriptRuns.nodes[0].id };
+  return { cloud, machines, nodes, batch: ordered.batch.id, bulk: retried.operation.id, run: scriptRuns.nodes[0].id, stop: () => clearInterval(heart) };
 }
