@@ -1,6 +1,7 @@
 package pxe
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -178,7 +179,10 @@ func netmask(cidr string) string {
 }
 
 func cluster(m query.Machine) nodeconfig.Cluster {
-	c := nodeconfig.Cluster{Name: m.ClusterName, Type: m.Spec.ClusterType, Operation: m.Spec.ClusterOperation}
+	c := nodeconfig.Cluster{
+		Name: m.Cluster.Name, Type: cmp.Or(m.Cluster.Type, m.Spec.ClusterType), Operation: m.Spec.ClusterOperation,
+		VIP: m.Cluster.VIP, RedundancyFactor: m.Cluster.RedundancyFactor,
+	}
 	for _, n := range m.Peers {
 		c.Nodes = append(c.Nodes, nodeconfig.ClusterNode{NodeName: n.NodeName, MgmtIP: n.ManagementIP, CVMIP: n.CVMIP})
 	}

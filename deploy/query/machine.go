@@ -8,8 +8,10 @@ import (
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/ent"
+	"github.com/slipwayhq/slipway/ent/clustermember"
 	"github.com/slipwayhq/slipway/ent/deployment"
 	"github.com/slipwayhq/slipway/ent/node"
+	"github.com/slipwayhq/slipway/ent/predicate"
 	"github.com/slipwayhq/slipway/ent/resource"
 )
 
@@ -35,7 +37,9 @@ type Machine struct {
 	ManagementIP string
 	MAC          string // boot interface, "" if not known
 	Serial       string // as deploy.NormalSerial gives it, "" if not known
-	ClusterName  string
+	// Cluster is what the node belongs to; its name is the node's own word where
+	// it is a member of none that Slipway forms.
+	Cluster MachineCluster
 
 	// Of the deployment; zero when the node was never deployed.
 	DeploymentID int64
@@ -46,9 +50,20 @@ type Machine struct {
 	Reboots      int
 	Spec         deploy.Spec
 
-	// Peers are the nodes of the same cluster, this one among them, by name.
+	// Peers are the members of the same cluster, this one among them, by position;
+	// or else the nodes with the same cluster name, by name. Those without an
+	// address yet are not among them.
 	Peers     []Peer
 	addresses map[string]Address // by role
+}
+
+// MachineCluster is a machine's cluster.
+type MachineCluster struct {
+	ID               int64  // 0 = the node is a member of none that Slipway forms
+	Name             string // empty = it stands alone
+	Type             string // single_node or multi_node
+	VIP              string // the cluster's own address, "" without one
+	RedundancyFactor int
 }
 
 // Peer is a member of a machine's cluster.
@@ -131,7 +146,7 @@ func (m *Machines) FindMachine(ctx context.Context, hint MachineHint) (Machine, 
 func (m *Machines) fill(ctx context.Context, n *ent.Node, d *ent.Deployment) (Machine, error) {
 	out := Machine{
 		NodeID: n.ID, NodeName: n.Name, Provider: n.Provider, ManagementIP: deref(n.ManagementIP),
-		MAC: deref(n.MAC), Serial: deref(n.Serial), ClusterName: deref(n.ClusterName), addresses: map[string]Address{},
+		MAC: deref(n.MAC), Serial: deref(n.Serial), Cluster: MachineCluster{Name: deref(n.ClusterName)}, addresses: map[string]Address{},
 	}
 	if out.MAC == "" && len(n.MACAddresses) > 0 {
 		out.MAC = n.MACAddresses[0]
@@ -150,10 +165,47 @@ func (m *Machines) fill(ctx context.Context, n *ent.Node, d *ent.Deployment) (Ma
 	// in the order alone.
 	out.fallBack("ahv", n.AhvIP, out.Spec.AHVIP)
 	out.fallBack("cvm", n.CvmIP, out.Spec.CVMIP)
-	if out.ClusterName != "" {
-		if out.Peers, err = m.peers(ctx, out.ClusterName); err != nil {
-			return Machine{}, err
+	if err := m.join(ctx, &out); err != nil {
+		return Machine{}, err
+	}
+	return out, nil
+}
+
+// join adds the machine's cluster and its peers.
+func (m *Machines) join(ctx context.Context, out *Machine) error {
+	place, err := m.read.ClusterMember.Query().Where(clustermember.NodeID(out.NodeID), activeMember).WithCluster().Only(ctx)
+	if err != nil && !ent.IsNotFound(err) {
+		return fmt.Errorf("read the cluster of node %d: %w", out.NodeID, err)
+	}
+	if err == nil {
+		c := place.Edges.Cluster
+		out.Cluster = MachineCluster{ID: c.ID, Name: c.Name, Type: c.Type, VIP: deref(c.Vip), RedundancyFactor: c.RedundancyFactor}
+		out.Peers, err = m.members(ctx, c.ID)
+		return err
+	}
+	if out.Cluster.Name != "" {
+		out.Peers, err = m.peers(ctx, node.ClusterName(out.Cluster.Name))
+		return err
+	}
+	return nil
+}
+
+// activeMember keeps those that belong to a cluster or may still join it.
+var activeMember = clustermember.StateIn("member", "late")
+
+// members reads who belongs to a cluster, by position.
+func (m *Machines) members(ctx context.Context, clusterID int64) ([]Peer, error) {
+	rows, err := m.read.ClusterMember.Query().Where(clustermember.ClusterID(clusterID), activeMember).Order(ent.Asc(clustermember.FieldPosition)).All(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read members of cluster %d: %w", clusterID, err)
+	}
+	var out []Peer
+	for _, r := range rows {
+		one, err := m.peers(ctx, node.ID(r.NodeID)) // four of them at most
+		if err != nil {
+			return nil, err
 		}
+		out = append(out, one...)
 	}
 	return out, nil
 }
@@ -192,8 +244,9 @@ func (m *Machines) held(ctx context.Context, nodeID int64) (map[string]Address, 
 	return out, nil
 }
 
-func (m *Machines) peers(ctx context.Context, clusterName string) ([]Peer, error) {
-	rows, err := m.read.Node.Query().Where(node.ClusterName(clusterName), node.ManagementIPNotNil()).
+// peers reads nodes that have a management address, by name.
+func (m *Machines) peers(ctx context.Context, those predicate.Node) ([]Peer, error) {
+	rows, err := m.read.Node.Query().Where(those, node.ManagementIPNotNil()).
 		WithResources(func(q *ent.ResourceQuery) {
 			q.Where(resource.Kind("reserved_ip"), resource.Role("cvm"), resource.State(deploy.ResourcePresent))
 		}).Order(ent.Asc(node.FieldName)).All(ctx)

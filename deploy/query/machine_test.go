@@ -48,11 +48,50 @@ func TestAddressesOfHypervisorAndControllerVM(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, want, [2]string{m.Address("ahv").IP, m.Address("cvm").IP})
 			require.Equal(t, []Peer{{"node-a", "10.0.0.21", "10.0.0.41"}, {"node-b", "10.0.0.22", "10.0.0.42"}, {"node-c", "10.0.0.23", ""}}, m.Peers)
+			require.Equal(t, MachineCluster{Name: "c"}, m.Cluster)
 		}
 		m, err := machines.Machine(t.Context(), deployments[0])
 		require.NoError(t, err)
 		require.Equal(t, Address{IP: "10.0.1.9", CIDR: "10.0.1.0/25"}, m.Address("vlan-100"))
 		require.Zero(t, m.Address("vlan-200"))
+	})
+}
+
+func peersOf(m Machine) (all []string) {
+	for _, p := range m.Peers {
+		all = append(all, p.NodeName+" "+p.ManagementIP+" "+p.CVMIP)
+	}
+	return all
+}
+
+// A member's cluster is that of the books, whatever the node says; who was
+// replaced or released is no peer, and has none there.
+func TestClusterOfAMember(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		deployments, nodes := fleetOfThree(t, st)
+		require.NoError(t, st.InTx(t.Context(), func(tx *sql.Tx) error {
+			c := st.EntTx(tx)
+			prod := c.Cluster.Create().SetIdentity("x").SetName("Prod_1").SetType("multi_node").SetRedundancyFactor(2).SetVip("10.0.0.99").
+				SetRequestedByKind("token").SetRequestedBy("t").SaveX(t.Context())
+			for i, state := range []string{"member", "replaced", "late"} {
+				c.ClusterMember.Create().SetClusterID(prod.ID).SetNodeID(nodes[i]).SetPosition(3 - i).SetState(state).SaveX(t.Context())
+			}
+			return nil
+		}))
+		machines := NewMachines(st.Ent())
+		for i, d := range deployments {
+			m, err := machines.Machine(t.Context(), d)
+			require.NoError(t, err)
+			if i == 1 {
+				require.Equal(t, MachineCluster{Name: "c"}, m.Cluster)
+				require.Len(t, m.Peers, 3, "by the name that they say")
+				continue
+			}
+			require.NotZero(t, m.Cluster.ID)
+			m.Cluster.ID = 0
+			require.Equal(t, MachineCluster{Name: "Prod_1", Type: "multi_node", VIP: "10.0.0.99", RedundancyFactor: 2}, m.Cluster)
+			require.Equal(t, []string{"node-c 10.0.0.23 ", "node-a 10.0.0.21 10.0.0.41"}, peersOf(m), "by position")
+		}
 	})
 }
 

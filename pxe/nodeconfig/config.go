@@ -110,11 +110,19 @@ type Resources struct {
 }
 
 // Cluster is what the node will belong to; Name is empty for a stand-alone node.
+// It is for what an installer sets up on its machine: the cluster itself is
+// formed by the server, once all members are installed.
 type Cluster struct {
-	Name      string        `json:"name"`
-	Type      string        `json:"type"`
-	Operation string        `json:"operation"`
-	Nodes     []ClusterNode `json:"nodes"`
+	Name      string `json:"name"`
+	Type      string `json:"type"`
+	Operation string `json:"operation"`
+	// VIP is the cluster's own IPv4 address, empty when it has none.
+	VIP string `json:"vip,omitempty"`
+	// RedundancyFactor is how many copies the cluster keeps; 0 when it is not known.
+	RedundancyFactor int `json:"redundancy_factor,omitempty"`
+	// Nodes are the members whose addresses are known, this one among them, the
+	// one that creates the cluster first.
+	Nodes []ClusterNode `json:"nodes"`
 }
 
 // ClusterNode is a member of the cluster.

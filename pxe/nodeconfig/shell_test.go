@@ -45,7 +45,7 @@ func example() Config {
 			DataDrives: []Disk{{Type: DiskNVMe, MinSize: 3_000_000_000_000, Count: 8}, {WWN: "naa.5000c500a1b2c3d4"}},
 		},
 		Resources: Resources{CVMMemoryGB: 32, CVMVCPUs: 16},
-		Cluster:   Cluster{Name: "alpha", Type: "multi_node", Operation: "create_new", Nodes: []ClusterNode{{NodeName: "metal-1", MgmtIP: "10.240.0.10", CVMIP: "10.240.0.101"}}},
+		Cluster:   Cluster{Name: "alpha", Type: "multi_node", Operation: "create_new", VIP: "10.240.0.200", RedundancyFactor: 2, Nodes: []ClusterNode{{NodeName: "metal-1", MgmtIP: "10.240.0.10", CVMIP: "10.240.0.101"}}},
 		Artifacts: []Artifact{
 			{Name: "installer.sh", URL: "http://10.240.0.5:8080/boot/images/installer.sh", SHA256: strings.Repeat("a1", 32), Size: 1200},
 			{Name: "hypervisor.img", URL: "http://10.240.0.5:8080/boot/images/hypervisor.img", SHA256: strings.Repeat("b2", 32), Size: 5_000_000_000},

@@ -265,6 +265,8 @@ func (v *validator) cluster(c Cluster) {
 	v.text("cluster.name", c.Name, false)
 	v.text("cluster.type", c.Type, false)
 	v.text("cluster.operation", c.Operation, false)
+	v.ipv4("cluster.vip", c.VIP, false)
+	v.atLeast("cluster.redundancy_factor", int64(c.RedundancyFactor), 0)
 	for i, n := range c.Nodes {
 		path := fmt.Sprintf("cluster.nodes[%d]", i)
 		v.name(path+".node_name", n.NodeName)

@@ -51,6 +51,8 @@ func TestValidateNamesEachField(t *testing.T) {
 		{"resources.cvm_vcpus", func(c *Config) { c.Resources.CVMVCPUs = -1 }},
 		{"cluster.nodes[0].node_name", func(c *Config) { c.Cluster.Nodes[0].NodeName = "_" }},
 		{"cluster.nodes[0].mgmt_ip", func(c *Config) { c.Cluster.Nodes[0].MgmtIP = "" }},
+		{"cluster.vip", func(c *Config) { c.Cluster.VIP = "fd00::1" }},
+		{"cluster.redundancy_factor", func(c *Config) { c.Cluster.RedundancyFactor = -1 }},
 		{"cluster.name", func(c *Config) { c.Cluster.Name = "a\x00" }},
 		{"artifacts[0].name", func(c *Config) {
 			c.Artifacts[1].Name = "../../etc/passwd"
