@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -391,6 +392,33 @@ func TestConfigurationDocument(t *testing.T) {
 	require.Contains(t, header.Get("Content-Type"), "text/plain")
 	require.Contains(t, body, "CFG_NODE_CONFIG_NODE_NAME='web-01'\n")
 	require.Contains(t, body, "CFG_ARTIFACTS_COUNT=2\n")
+}
+
+// A member is told its cluster as the books have it, whether or not its order
+// says anything of one.
+func TestConfigurationOfAClustersMember(t *testing.T) {
+	r := newRig(t, storetest.SQLite(t), settings())
+	n := r.order("web-01", "10.240.0.10", func(s *deploy.Spec) { s.ClusterOperation = "create_new" })
+	other := r.order("web-02", "10.240.0.11", nil)
+	r.order("web-03", "10.240.0.12", nil)
+	require.NoError(t, r.st.InTx(t.Context(), func(tx *sql.Tx) error {
+		c := r.st.EntTx(tx)
+		prod, err := c.Cluster.Create().SetIdentity("x").SetName("Prod_1").SetType("multi_node").SetRedundancyFactor(2).SetVip("10.240.0.200").
+			SetRequestedByKind("token").SetRequestedBy("t").Save(t.Context())
+		for i, id := range []int64{other.id, n.id} {
+			err = errors.Join(err, c.ClusterMember.Create().SetClusterID(prod.ID).SetNodeID(id).SetPosition(i+1).SetState("member").Exec(t.Context()))
+		}
+		return err
+	}))
+	r.admit(n)
+	status, _, body := r.call("GET", "/boot/server/10.240.0.10", token(t, r.boot("/boot/d/"+n.locator)))
+	require.Equal(t, 200, status, body)
+	var c nodeconfig.Config
+	require.NoError(t, json.Unmarshal([]byte(body), &c))
+	require.Equal(t, nodeconfig.Cluster{
+		Name: "Prod_1", Type: "multi_node", Operation: "create_new", VIP: "10.240.0.200", RedundancyFactor: 2,
+		Nodes: []nodeconfig.ClusterNode{{NodeName: "web-02", MgmtIP: "10.240.0.11", CVMIP: "10.240.0.101"}, {NodeName: "web-01", MgmtIP: "10.240.0.10", CVMIP: "10.240.0.101"}},
+	}, c.Cluster)
 }
 
 func TestAConfigurationThatIsNotCompleteIsNotServed(t *testing.T) {

@@ -126,6 +126,9 @@ func (r *registrar) RegisterNames(_ context.Context, n deploy.Names) error {
 		r.names = map[string]string{}
 	}
 	r.names[n.NodeName] = n.ManagementIP
+	if n.ClusterVIP != "" {
+		r.names[n.ClusterName] = n.ClusterVIP
+	}
 	return nil
 }
 
@@ -141,6 +144,18 @@ func TestOnlyARegistrarWithAZoneHasNames(t *testing.T) {
 	}
 	if err := rack.New(zoneless{}).RegisterNames(t.Context(), deploy.Names{}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The registrar learns of a cluster's address too.
+func TestTheRegistrarIsToldOfTheCluster(t *testing.T) {
+	names := &registrar{}
+	n := deploy.Names{NodeID: 1, NodeName: "a", DeploymentID: 1, ManagementIP: "10.0.0.1", ClusterName: "prod", ClusterVIP: "10.0.0.9"}
+	if err := rack.New(names).RegisterNames(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	if names.names["a"] != "10.0.0.1" || names.names["prod"] != "10.0.0.9" {
+		t.Errorf("%v", names.names)
 	}
 }
 
