@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/slipwayhq/slipway/deploy/cluster/cvmsim"
+	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
 )
 
 // Where controller VMs listen if the Options do not say. Real ones have SSH on
@@ -93,6 +94,18 @@ func (c *cycle) runCVM(ctx context.Context, sys *installed) {
 	c.cvm.PowerOff()
 }
 
+// Clusters tells how often a cluster was created, and what each controller VM is.
+func (r *Rack) Clusters() (created int, vms []vpcsim.ControllerVM) {
+	for _, s := range r.cvms.State() {
+		vm := vpcsim.ControllerVM{Address: s.Addr.String(), Cluster: s.Cluster, State: s.State, Up: s.Services, Of: s.Of}
+		for _, m := range s.Members {
+			vm.Members = append(vm.Members, m.String())
+		}
+		vms = append(vms, vm)
+	}
+	return r.cvms.Formed(), vms
+}
+
 // startCVM gives power to the controller VM that is on the disks. Another one
 // than before, by its host key, begins without a cluster.
 func (c *cycle) startCVM(disk *installedCVM) error {
@@ -122,7 +135,7 @@ func (m *machine) dropCVM() {
 
 // ofCVM gives the fault as the controller VMs know it; false if it is another sort.
 func (f Fault) ofCVM() (cvmsim.Fault, bool) {
-	kind, ok := strings.CutPrefix(string(f.Kind), string(FaultCVM))
+	kind, ok := strings.CutPrefix(string(f.Kind), FaultCVM)
 	return cvmsim.Fault{
 		ID: f.ID, Kind: cvmsim.FaultKind(kind), Match: f.Match, Stage: f.Stage, Steps: cmp.Or(f.Steps, 10), Text: f.Text, Bytes: f.Bytes, Times: f.Times,
 	}, ok
@@ -138,7 +151,7 @@ func (f Fault) checkCVM() error {
 		return fmt.Errorf("there is no stage %q; there are %s", f.Stage, strings.Join(cvmsim.Stages(), ", "))
 	}
 	if f.Stage != "" && c.Kind != cvmsim.FaultDie {
-		return fmt.Errorf("stage is of the fault %q only", FaultCVM+FaultKind(cvmsim.FaultDie))
+		return fmt.Errorf("stage is of the fault %q only", FaultCVM+string(cvmsim.FaultDie))
 	}
 	if f.Steps < 0 || f.Bytes < 0 {
 		return errors.New("steps and bytes are not negative")

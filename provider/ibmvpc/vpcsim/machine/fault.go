@@ -51,10 +51,11 @@ const (
 	// FaultRandom: with the probability Rate, the machine has one of Kinds, as
 	// Seed and its name decide.
 	FaultRandom FaultKind = "random"
-	// FaultCVM is what the kinds of faults of a machine's controller VM begin with:
-	// "cvm_down" is cvmsim.FaultDown. They strike at once.
-	FaultCVM FaultKind = "cvm_"
 )
+
+// FaultCVM is what the kinds of faults of a machine's controller VM begin with:
+// "cvm_down" is cvmsim.FaultDown. They strike at once.
+const FaultCVM = "cvm_"
 
 // randomKinds are those of a FaultRandom that names none: with all of them an
 // installation succeeds in the end.
@@ -168,7 +169,7 @@ func (f Fault) Check() error {
 	case FaultRandom:
 		return f.checkRandom()
 	default:
-		if strings.HasPrefix(string(f.Kind), string(FaultCVM)) {
+		if strings.HasPrefix(string(f.Kind), FaultCVM) {
 			return f.checkCVM()
 		}
 		if !slices.Contains(simple, f.Kind) {
@@ -196,7 +197,7 @@ func (f Fault) checkRandom() error {
 		if kind == FaultRandom {
 			return errors.New("a random fault cannot choose a random fault")
 		}
-		if strings.HasPrefix(string(kind), string(FaultCVM)) {
+		if strings.HasPrefix(string(kind), FaultCVM) {
 			return errors.New("a random fault cannot choose a controller VM's")
 		}
 		one := f
