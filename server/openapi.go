@@ -104,6 +104,9 @@ func (s *Server) byHand() []described {
 	if s.Scripts != nil {
 		list = append(list, scriptsByHand(deployment, node, dry, refusals)...)
 	}
+	if s.Clusters != nil {
+		list = append(list, clustersByHand(dry, refusals)...)
+	}
 	if s.Operations != nil {
 		list = append(list,
 			described{pattern: "POST /api/cleanup/node/{id}", id: "cleanup", summary: "Release everything that a node holds", tag: "cleanup", params: append(node, dry...), body: CleanupRequest{}, types: both, answer: CleanupAnswer{}, status: 202, dry: CleanupAnswer{}, errors: refusals},

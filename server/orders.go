@@ -145,25 +145,32 @@ func (s *Server) readOrder(w http.ResponseWriter, r *http.Request, o *objectRead
 		Name: o.text(node, "node_config.node_name"), ClusterName: o.text(cluster, "cluster_config.cluster_name"),
 		Labels: o.labels(node, "node_config.labels"), Actor: actor(r),
 		IdempotencyKey: o.word(r.Header.Get("Idempotency-Key"), "idempotency_key"),
-		Spec: deploy.Spec{
-			Provider: o.text(node, "node_config.provider"), ServerProfile: o.text(node, "node_config.server_profile"),
-			Zone: o.text(node, "node_config.zone"), Installer: o.text(node, "node_config.installer"), MAC: o.text(node, "node_config.mac"), Serial: o.text(node, "node_config.serial"),
-			ClusterRole: o.text(node, "node_config.cluster_role"), ManagementSubnet: o.text(network, "network_config.management_subnet"),
-			WorkloadSubnets: o.list(network, "network_config.workload_subnets"), ManagementIP: o.text(network, "network_config.management_ip"),
-			VLANs: o.vlans(network, "network_config.vlans"), AHVIP: o.text(network, "network_config.ahv_ip"), CVMIP: o.text(network, "network_config.cvm_ip"),
-			DNSServers: o.list(network, "network_config.dns_servers"), ClusterOperation: o.text(network, "network_config.cluster_operation"),
-			ClusterType: o.text(cluster, "cluster_config.cluster_type"), Power: o.power(node, "node_config.power"),
-			Netmask: o.text(network, "network_config.netmask"), Gateway: o.text(network, "network_config.gateway"),
-		},
+		Spec:           s.orderSpec(o, "", node, network),
 	}
-	if in.Spec.Provider == "" {
-		in.Spec.Provider = deploy.ProviderIBMVPC
-	}
-	if strings.EqualFold(in.Spec.ManagementSubnet, "auto") {
-		in.Spec.ManagementSubnet = ""
-	}
-	in.Spec.Storage = s.storage(o, node)
+	in.Spec.ClusterType, in.Spec.ClusterOperation = o.text(cluster, "cluster_config.cluster_type"), o.text(network, "network_config.cluster_operation")
 	return in, node, nil
+}
+
+// orderSpec reads what a machine is deployed on; at is what stands before
+// node_config and network_config in the request: "" or "nodes.0.".
+func (s *Server) orderSpec(o *objectReader, at string, node, network reportFields) deploy.Spec {
+	ofNode := func(name string) string { return o.text(node, at+"node_config."+name) }
+	ofNetwork := func(name string) string { return o.text(network, at+"network_config."+name) }
+	spec := deploy.Spec{
+		Provider: ofNode("provider"), ServerProfile: ofNode("server_profile"), Zone: ofNode("zone"), Installer: ofNode("installer"), MAC: ofNode("mac"), Serial: ofNode("serial"),
+		ClusterRole: ofNode("cluster_role"), ManagementSubnet: ofNetwork("management_subnet"),
+		WorkloadSubnets: o.list(network, at+"network_config.workload_subnets"), ManagementIP: ofNetwork("management_ip"),
+		VLANs: o.vlans(network, at+"network_config.vlans"), AHVIP: ofNetwork("ahv_ip"), CVMIP: ofNetwork("cvm_ip"),
+		DNSServers: o.list(network, at+"network_config.dns_servers"), Power: o.power(node, at+"node_config.power"),
+		Netmask: ofNetwork("netmask"), Gateway: ofNetwork("gateway"), Storage: s.storage(o, at, node),
+	}
+	if spec.Provider == "" {
+		spec.Provider = deploy.ProviderIBMVPC
+	}
+	if strings.EqualFold(spec.ManagementSubnet, "auto") {
+		spec.ManagementSubnet = ""
+	}
+	return spec
 }
 
 // power reads how a rack machine is switched. It is strict: a setting that is
@@ -203,9 +210,10 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// storage checks the disk layout; one without any disk is none.
-func (s *Server) storage(o *objectReader, node reportFields) json.RawMessage {
-	layout := o.object(node, "storage_config", "node_config.storage_config", false)
+// storage checks the disk layout; one without any disk is none. at is that of
+// orderSpec.
+func (s *Server) storage(o *objectReader, at string, node reportFields) json.RawMessage {
+	layout := o.object(node, "storage_config", at+"node_config.storage_config", false)
 	drives := bytes.TrimSpace(layout["data_drives"])
 	if layout["boot_disk"] == nil && (len(drives) == 0 || string(drives) == "[]" || string(drives) == "null") {
 		return nil
@@ -213,11 +221,11 @@ func (s *Server) storage(o *objectReader, node reportFields) json.RawMessage {
 	var p parsedReport
 	clean := reportFields{"details": node["storage_config"]}.details(&p, false)
 	for _, f := range p.bad {
-		o.add("node_config.storage_config", f.Code, f.Message)
+		o.add(at+"node_config.storage_config", f.Code, f.Message)
 	}
 	if clean != nil && s.CheckStorage != nil {
 		for _, f := range s.CheckStorage(clean) {
-			o.add("node_config."+f.Field, f.Code, f.Message)
+			o.add(at+"node_config."+f.Field, f.Code, f.Message)
 		}
 	}
 	return clean

@@ -18,6 +18,7 @@ import (
 	"github.com/slipwayhq/slipway/deploy/access"
 	"github.com/slipwayhq/slipway/deploy/apply"
 	"github.com/slipwayhq/slipway/deploy/apply/applytest"
+	"github.com/slipwayhq/slipway/deploy/cluster"
 	"github.com/slipwayhq/slipway/deploy/feed"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
 	"github.com/slipwayhq/slipway/deploy/operation"
@@ -39,6 +40,8 @@ type rig struct {
 	cloud  *fakeCloud
 	host   *applytest.Host // of the deployment script
 	nudged []int64         // deployments whose host was to be asked at once
+	cvms   *controllers
+	groups *cluster.Service
 	web    *httptest.Server
 
 	viewer, operator, admin string // API tokens
@@ -60,20 +63,24 @@ func newRig(t testing.TB, st *store.Store, opts ...option) *rig {
 	r.host = applytest.New("lab")
 	scripts := apply.New(apply.Deps{Host: r.host, Provider: ordering{}, Store: st, Writer: r.writer, LookEvery: 5 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
 	go func() { scripts.Run(ctx); done <- struct{}{} }()
+	planner := operation.New(operation.Deps{
+		Providers: map[string]deploy.Provider{deploy.ProviderIBMVPC: r.cloud, deploy.ProviderRack: bareProvider{}}, Store: st, Writer: r.writer,
+		Typical: statuses, BaseURL: "http://slipway.test:8080", Slots: 25, Logger: slog.New(slog.DiscardHandler),
+	})
+	r.cvms = &controllers{}
+	r.groups = cluster.New(cluster.Deps{Store: st, Writer: r.writer, CVMs: r.cvms, Planner: planner, Installer: "install.sh", Logger: slog.New(slog.DiscardHandler)})
 	p := server.Parts{
-		Scripts: scripts, Settings: server.Settings{ScriptLogEvery: 5 * time.Millisecond},
+		Clusters: r.groups,
+		Scripts:  scripts, Settings: server.Settings{ScriptLogEvery: 5 * time.Millisecond},
 		Nudge: func(_ context.Context, deploymentID int64, _ deploy.Actor) error {
 			r.nudged = append(r.nudged, deploymentID)
 			return nil
 		},
 		Store: st, Access: r.access, Lifecycle: r.writer, Statuses: statuses, Fleet: query.NewFleet(st.Ent(), statuses, nil), Feed: r.feed, Metrics: metrics,
-		Operations: operation.New(operation.Deps{
-			Providers: map[string]deploy.Provider{deploy.ProviderIBMVPC: r.cloud, deploy.ProviderRack: bareProvider{}}, Store: st, Writer: r.writer,
-			Typical: statuses, BaseURL: "http://slipway.test:8080", Slots: 25, Logger: slog.New(slog.DiscardHandler),
-		}),
-		Strangers: access.NewStrangers(r.writer.Stranger, nil, nil),
-		GraphQL:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"data":{}}`) }),
-		Boot:      http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "boot "+r.URL.Path) }),
+		Operations: planner,
+		Strangers:  access.NewStrangers(r.writer.Stranger, nil, nil),
+		GraphQL:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"data":{}}`) }),
+		Boot:       http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "boot "+r.URL.Path) }),
 		Artifacts: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(w, r.Method+" "+r.PathValue("name"))
 		}),

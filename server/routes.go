@@ -41,6 +41,16 @@ var rules = map[string]rule{
 	"GET /api/config/nodes":      ruleViewer,
 	"GET /api/config/nodes/{id}": ruleViewer,
 
+	"POST /api/config/clusters":                    ruleOperator,
+	"GET /api/config/clusters":                     ruleViewer,
+	"GET /api/config/clusters/{id}":                ruleViewer,
+	"DELETE /api/config/clusters/{id}":             ruleOperator,
+	"POST /api/config/clusters/{id}/cancel":        ruleOperator,
+	"POST /api/config/clusters/{id}/cleanup":       ruleOperator,
+	"POST /api/config/clusters/{id}/go-on-without": ruleOperator,
+	"POST /api/config/clusters/{id}/replace":       ruleOperator,
+	"POST /api/config/clusters/{id}/health":        ruleOperator,
+
 	"POST /api/reinitialize":                  ruleOperator,
 	"POST /api/deployments/{id}/retry":        ruleOperator,
 	"POST /api/deployments/{id}/cancel":       ruleOperator,
@@ -135,6 +145,15 @@ func (s *Server) register() error {
 		f("POST /api/resources/drift/remove", s.removeDrift)
 		f("POST /api/nodes/adopt", s.adopt)
 		f("POST /api/nodes/{id}/console", s.console)
+	}
+	if s.Clusters != nil {
+		f("POST /api/config/clusters", s.orderCluster)
+		f("DELETE /api/config/clusters/{id}", s.deleteCluster)
+		f("POST /api/config/clusters/{id}/cancel", s.cancelCluster)
+		f("POST /api/config/clusters/{id}/cleanup", s.cleanupCluster)
+		f("POST /api/config/clusters/{id}/go-on-without", s.goOnWithout)
+		f("POST /api/config/clusters/{id}/replace", s.replaceInCluster)
+		f("POST /api/config/clusters/{id}/health", s.clusterHealth)
 	}
 	s.typed(add)
 	f("GET /api/openapi.json", s.openapi)

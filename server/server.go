@@ -77,6 +77,8 @@ type Parts struct {
 	// Scripts are the runs of the deployment script. nil = such routes are not
 	// there.
 	Scripts *apply.Service
+	// Clusters makes several nodes one. nil = such routes are not there.
+	Clusters Clusters
 	// Nudge has the next attempt to reach a deployment's host begin now; nil = no
 	// host is ever waited for.
 	Nudge   func(ctx context.Context, deploymentID int64, actor deploy.Actor) error

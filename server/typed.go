@@ -91,6 +91,9 @@ func (s *Server) typed(add func(string, http.Handler)) {
 	if s.Scripts != nil {
 		s.typedScripts(read)
 	}
+	if s.Clusters != nil {
+		s.typedClusters(read)
+	}
 	list := read("/api/config/nodes", "list-nodes", "Nodes, the newest first, page by page")
 	list.Tags = []string{"config"}
 	huma.Register(s.api, list, func(ctx context.Context, in *nodesInput) (*nodesOutput, error) {

@@ -364,7 +364,7 @@ func (a *app) faces(cfg appConfig, providers map[string]deploy.Provider, key hea
 	}
 	parts := server.Parts{
 		Settings: server.Settings{BaseURL: cfg.BaseURL, TrustedProxies: cfg.TrustedProxies, SecureCookies: cfg.SecureCookies, Version: versionText()},
-		Store:    a.Store, Access: a.Access, Strangers: strangers, Lifecycle: a.Writer, Statuses: statuses, Fleet: fleet, Operations: operations, Scripts: a.apply, Nudge: a.nudge, Feed: a.Feed, Metrics: metrics,
+		Store:    a.Store, Access: a.Access, Strangers: strangers, Lifecycle: a.Writer, Statuses: statuses, Fleet: fleet, Operations: operations, Scripts: a.apply, Clusters: a.clusters, Nudge: a.nudge, Feed: a.Feed, Metrics: metrics,
 		GraphQL: a.graph, Boot: boot, Artifacts: &artifact.API{Catalogue: a.artifacts, MaxSize: cfg.Artifacts.maxUpload(), InUse: operations.ArtifactsInUse}, CheckStorage: pxe.CheckStorage, Now: cfg.Now, Log: cfg.Logger,
 	}
 	if frontend.Built() {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/slipwayhq/slipway/deploy/phase"
 )
 
 // Barrier tells how the wait of a cluster's members for each other stands.
@@ -28,7 +30,7 @@ func (c *Cluster) Barrier() Barrier {
 			b.Ready++
 			continue
 		}
-		b.WaitingFor = append(b.WaitingFor, Waiting{Node: m, Why: where(m)})
+		b.WaitingFor = append(b.WaitingFor, Waiting{Node: m, Why: absent(m)})
 	}
 	return b
 }
@@ -41,7 +43,7 @@ func (c *Cluster) WaitsFor(n *Node) string {
 		return ""
 	}
 	if !n.Ready() {
-		return where(n)
+		return absent(n)
 	}
 	t := decide(c, n.NodeID)
 	f := c.Formation
@@ -54,6 +56,23 @@ func (c *Cluster) WaitsFor(n *Node) string {
 		return "it is about to join the cluster"
 	}
 	return "it is about to form the cluster"
+}
+
+// absent tells why a member is not at the barrier.
+func absent(m *Node) string {
+	switch {
+	case m.DeploymentID == 0:
+		return "not deployed"
+	case m.Failure != nil && m.Deployment == phase.StateFail:
+		return fmt.Sprintf("failed at %s: %s", m.Failure.Phase, m.Failure.Message)
+	case m.Ended():
+		return "its deployment is " + m.Deployment
+	case m.Deployment == phase.Queued:
+		return "waits for a slot"
+	case m.Deployment == phase.Running:
+		return "is at " + m.Phase
+	}
+	return "is " + strings.ReplaceAll(m.Deployment, "_", " ")
 }
 
 // ByIDs reads clusters by their ids; those that do not exist are left out.
