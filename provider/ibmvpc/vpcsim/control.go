@@ -32,6 +32,10 @@ type State struct {
 	// Addresses and Records tell what is reserved and resolvable now, for people and for tests.
 	Addresses []AddressState `json:"addresses"`
 	Records   []RecordState  `json:"records"`
+	// ClustersCreated counts how often a cluster was created on the machines, or half of one, and ControllerVMs
+	// tells what their controller VMs are now.
+	ClustersCreated int            `json:"clusters_created"`
+	ControllerVMs   []ControllerVM `json:"controller_vms,omitempty"`
 }
 
 // ServerState is one live server.
@@ -72,8 +76,12 @@ type counters struct {
 // State returns the present state.
 func (s *Simulator) State() State {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state()
+	out := s.state()
+	s.mu.Unlock()
+	if h, ok := s.opts.Hardware.(ClusteredHardware); ok {
+		out.ClustersCreated, out.ControllerVMs = h.Clusters()
+	}
+	return out
 }
 
 func (s *Simulator) state() State {

@@ -31,6 +31,22 @@ type FaultyHardware interface {
 	ClearFaults(ids ...string)
 }
 
+// ClusteredHardware is a Hardware whose machines can become clusters.
+type ClusteredHardware interface {
+	// Clusters tells how often a cluster was created, and what each controller VM is now.
+	Clusters() (created int, vms []ControllerVM)
+}
+
+// ControllerVM is what a machine's controller VM is.
+type ControllerVM struct {
+	Address string   `json:"address"`
+	Cluster string   `json:"cluster,omitempty"` // its name; empty without one
+	Members []string `json:"members,omitempty"`
+	State   string   `json:"state,omitempty"` // start or stop
+	Up      int      `json:"up"`              // services
+	Of      int      `json:"of"`
+}
+
 // Spec is the machine that a PowerOn is about, as the simulated provider knows it.
 type Spec struct {
 	// ServerID is the id of the bare metal server; it stays the same through restarts and reinitializations.
