@@ -3,10 +3,10 @@
 #
 # usage: [BENCH=regexp] [COUNT=n] scripts/bench.sh
 #
-# All of them once take seven minutes on two processors, more on busy ones. COUNT
+# All of them once take eight minutes on two processors, more on busy ones. COUNT
 # is 1 unless BENCH chooses some, and 6 then: benchstat needs that many to tell a
 # change from chance. The fan-out (Paced, FlatOut, Idle, Reconnect) is four of
-# the seven minutes.
+# the eight minutes. The app's page (FleetPage) is measured by the last.
 #
 # The output is kept in .cache/bench under the commit's name, with -dirty if the
 # tree was changed; benchstat compares two such files.
@@ -26,6 +26,10 @@ mkdir -p .cache/bench
 out=.cache/bench/$(git describe --always --dirty --exclude '*').txt
 # One package at a time: they would share the processors otherwise.
 go test -run '^$' -bench "${BENCH:-.}" -benchmem -count "$count" -p 1 -timeout "$((30 * count))m" "${packages[@]}" | tee "$out"
+# Frames and memory of the app's fleet page, in Debian's Chromium.
+if [[ BenchmarkFleetPage =~ ${BENCH:-.} ]]; then
+	PERF_COUNT=$count node frontend/dev/perf.mjs | tee -a "$out"
+fi
 if [ -z "${BENCH:-}" ]; then
 	while read -r name; do
 		if ! grep -q "^${name}[/-]" "$out"; then

@@ -25,6 +25,7 @@ const pages = [
   { name: 'fleet-nothing', path: '?q=nothing-like-this', ready: 'text=No node matches' },
   { name: 'fleet-columns', path: '?cols=eta,attempt,server,created,seen&sort=eta', ready: 'text=metal-fra-03', act: (page) => button(page, 'Columns'), then: 'text=The usual columns' },
   { name: 'overview', path: '/overview', ready: 'text=Success by profile', then: 'text=median' },
+  { name: 'insights', path: '/insights', ready: 'text=Success by profile', then: 'text=median' },
   { name: 'overview-empty', path: '/overview', ready: 'text=No failures', nodes: 0 },
   { name: 'history', path: '/history', ready: 'text=Show older events' },
   { name: 'history-filtered', path: '/history?status=FAILED&refused=true', ready: 'text=checksum' },

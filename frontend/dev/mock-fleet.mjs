@@ -280,6 +280,13 @@ export function createFleet({ nodes: size, seed }) {
     }
   }
 
+  // Ended deployments by the time of their end.
+  const buckets = (from, to, length, of) => {
+    const ended = all.flatMap(({ list }) => list).filter(({ finishedAt }) => finishedAt !== null);
+    const out = [];
+    for (let at = Date.parse(from); at < Date.parse(to); at += length) out.push({ start: iso(at), ...of(ended.filter((d) => Date.parse(d.finishedAt) >= at && Date.parse(d.finishedAt) < at + length)) });
+    return out;
+  };
   const byId = (id) => all.find((node) => node.id === id) ?? all.flatMap(({ list }) => list).find((d) => d.id === id) ?? null;
   const root = {
     ...verbs({ byId, changed: say }),
@@ -297,6 +304,30 @@ export function createFleet({ nodes: size, seed }) {
       const found = all.flatMap(({ list }) => list).filter(({ state }) => !filter?.states || filter.states.includes(state)).sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
       return page(found, { first });
     },
+    failureGroups: () => {
+      const byWhy = new Map();
+      for (const node of all.filter(({ state }) => state === 'FAILED')) {
+        const { failure } = node.currentDeployment;
+        byWhy.set(`${failure.phaseKey} ${failure.code}`, [...(byWhy.get(`${failure.phaseKey} ${failure.code}`) ?? []), node]);
+      }
+      return [...byWhy.values()].sort((a, b) => b.length - a.length).map((nodes) => {
+        const { phase, phaseKey, code, message, hint, retryable, at } = nodes[0].currentDeployment.failure;
+        return { phase, phaseKey, code, message, hint, retryable, count: nodes.length, newestAt: at, oldestAt: at, nodes: (args) => page(nodes, args) };
+      });
+    },
+    durationSeries: ({ from, to, bucket, serverProfile }) =>
+      buckets(from, to, bucket, (inside) => {
+        const took = inside.filter((d) => d.state === 'SUCCEEDED' && (serverProfile == null || d.node.serverProfile === serverProfile)).map(({ duration }) => duration).sort((a, b) => a - b);
+        return { count: took.length, p50: took[took.length >> 1] ?? null, p95: took[Math.floor(took.length * 0.95)] ?? null };
+      }),
+    successSeries: ({ from, to, bucket }) =>
+      profiles.map((serverProfile) => ({
+        provider: 'IBM_VPC', serverProfile,
+        buckets: buckets(from, to, bucket, (inside) => {
+          const count = (state) => inside.filter((d) => d.state === state && d.node.serverProfile === serverProfile).length;
+          return { succeeded: count('SUCCEEDED'), failed: count('FAILED'), canceled: count('CANCELED') };
+        }),
+      })),
     deploymentBatch: ({ id }) => (id === 'bat_1' ? { __typename: 'DeploymentBatch', id, name: 'rack 7, second half', createdAt: iso(Date.now() - 4e6), requestedBy: { kind: 'TOKEN', name: 'ci-deploy' }, total: 12, countsByState: [], deployments: (args) => page(all.slice(0, 14).flatMap(({ list }) => list.slice(0, 1)).slice(0, 12), args) } : null),
     serverInfo: () => ({ version: '0.9.0-mock', schemaHash: '3f6f19a2c0'.repeat(6) + '0000', now: iso(Date.now()), maxPageSize: 200, streamRetention: 7 * 864e5 }),
     deploymentEvents: ({ first, after, filter }) => {

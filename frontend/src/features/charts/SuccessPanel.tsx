@@ -24,7 +24,7 @@ export function SuccessPanel({ series, error, behind, range, mode, search, onPro
   const { word } = spanLength[search.span ?? '7d'];
   return (
     <div className={classes.space}>
-      <Panel title="How they ended, by profile" actions={<Key />} flush>
+      <Panel title="Success by profile" actions={<Key />} flush>
         <div aria-busy={behind} className={classes.body}>
           {error ? (
             <div className={classes.inside}>

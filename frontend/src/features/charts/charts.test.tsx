@@ -1,5 +1,5 @@
 import { ApolloProvider } from '@apollo/client/react';
-import { render, screen, waitFor, within } from '@testing-library/react';
+import { act, render, screen, waitFor, within } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import { expect, it, vi } from 'vitest';
 
@@ -7,7 +7,8 @@ import { StreamProvider } from '@/app/services';
 import { labelled } from './axis';
 import { createStore } from '@/lib/store';
 import type { Stream } from '@/stream';
-import { at } from '@/test/fixtures';
+import { Fleet } from '@/stream/fleet';
+import { at, card, row } from '@/test/fixtures';
 import { playServer } from '@/test/server';
 import { UiProvider } from '@/ui';
 import { handoffInsights } from './handoff';
@@ -30,7 +31,10 @@ function show(search: InsightsSearch, durationSeries: unknown = durations, succe
         : { data: { durationSeries } }
       : { data: { successSeries } },
   );
-  const stream = { status: createStore({ mode: 'live', nextAttemptAt: null, asOf: at(0) }) } as unknown as Stream;
+  const fleet = new Fleet();
+  fleet.endSnapshot();
+  fleet.commit();
+  const stream = { status: createStore({ mode: 'live', nextAttemptAt: null, asOf: at(0) }), fleet } as unknown as Stream;
   const change = vi.fn();
   render(
     <UiProvider>
@@ -41,7 +45,12 @@ function show(search: InsightsSearch, durationSeries: unknown = durations, succe
       </ApolloProvider>
     </UiProvider>,
   );
-  return { ...world, change, user: userEvent.setup() };
+  /** The stream brings a row. */
+  const told = (over: object): void => {
+    fleet.put([row('node_1', over)]);
+    act(() => fleet.commit());
+  };
+  return { ...world, change, told, user: userEvent.setup() };
 }
 
 it('asks for whole buckets that hold now, and for the same a moment later', () => {
@@ -109,6 +118,31 @@ it('keeps what is chosen in the URL', async () => {
   await user.click(screen.getByText('7 days'));
   expect(change).toHaveBeenLastCalledWith({});
 }, 20_000);
+
+it('is read again when a deployment has ended, and not for what has not', async () => {
+  vi.useFakeTimers();
+  const { asked, told } = show({});
+  const pass = (ms: number): Promise<unknown> => act(() => vi.advanceTimersByTimeAsync(ms));
+  await pass(500);
+  expect(asked).toHaveLength(2);
+  for (let version = 2; version < 12; version++) {
+    told({ version });
+    await pass(500);
+  }
+  expect(asked).toHaveLength(2);
+  told({ version: 20, state: 'SUCCEEDED', currentDeployment: card({ state: 'SUCCEEDED', finishedAt: at(100) }) });
+  await pass(500);
+  expect(asked).toHaveLength(4);
+  // The next ends are waited for together.
+  for (let version = 21; version < 30; version++) {
+    told({ version, currentDeployment: card({ state: 'FAILED', finishedAt: at(80 + version) }) });
+    await pass(500);
+  }
+  expect(asked).toHaveLength(4);
+  await pass(15_000);
+  expect(asked).toHaveLength(6);
+  vi.useRealTimers();
+});
 
 it('says when nothing has ended, and why it cannot tell', async () => {
   show({}, null, []);

@@ -11,14 +11,13 @@ import { rowEta } from '@/lib/eta';
 import { formatDuration, plural } from '@/lib/format';
 import { phaseLabel } from '@/lib/phases';
 import { useStore } from '@/lib/store';
-import { Button, EmptyState, EtaMark, Instant, Panel, StatusMark } from '@/ui';
-import { failureGroups, needLook, nextToEnd, phaseLoads, type FailureGroup, type PhaseLoad } from './groups';
+import { Button, EmptyState, EtaMark, Panel, StatusMark } from '@/ui';
+import { Failures } from './Failures';
+import { needLook, nextToEnd, phaseLoads, type PhaseLoad } from './groups';
 import classes from './OverviewPage.module.css';
 
-const Trends = lazy(() => import('./charts/Trends').then(({ Trends: component }) => ({ default: component })));
+const Trends = lazy(() => import('@/features/charts/Trends').then(({ Trends: component }) => ({ default: component })));
 
-/** Names that a group of failures shows; the rest is one click away. */
-const mostNames = 6;
 const mostRows = 8;
 
 /** The whole at a glance: failures first, then what may become one, then what is under way. */
@@ -27,7 +26,6 @@ export function OverviewPage() {
   const { rows, complete, numbers } = fleet;
   // The map of rows is one and the same; the snapshot around it is new after a change.
   const counts = useMemo(() => countGroups(fleet.rows.values()), [fleet]);
-  const failures = useMemo(() => failureGroups(fleet.rows.values()), [fleet]);
   const look = useMemo(() => needLook(fleet.rows.values()), [fleet]);
   const loads = useMemo(() => phaseLoads(fleet.rows.values()), [fleet]);
   const next = useMemo(() => nextToEnd(fleet.rows.values(), mostRows), [fleet]);
@@ -66,7 +64,7 @@ export function OverviewPage() {
             </li>
           ))}
       </ul>
-      <Failures groups={failures} />
+      <Failures fleet={fleet} />
       <div className={classes.columns}>
         <Panel title="Stalled and late" tone={look.some((row) => row.stalled || row.stale) ? 'stalled' : 'plain'} flush actions={look.length > mostRows ? <Link to="/" search={{ show: 'stalled,late' }}>All {look.length.toLocaleString('en')}</Link> : null}>
           {look.length === 0 ? (
@@ -106,63 +104,6 @@ function Offline() {
         Try now
       </Button>
     </EmptyState>
-  );
-}
-
-function Failures({ groups }: { groups: readonly FailureGroup[] }) {
-  const total = groups.reduce((sum, { rows }) => sum + rows.length, 0);
-  return (
-    <div className={classes.space}>
-      <Panel title={total === 0 ? 'Failures' : `Failures: ${plural(total, 'node')}`} tone={total > 0 ? 'failed' : 'plain'} flush>
-        {groups.length === 0 ? (
-          <EmptyState title="No failures" mark={<StatusMark kind="succeeded" word="Good" />}>
-            <p>No node’s current deployment has failed.</p>
-          </EmptyState>
-        ) : (
-          <ul className={classes.groups} aria-label="Failures by phase and code">
-            {groups.map((group) => (
-              <Group key={group.key} group={group} />
-            ))}
-          </ul>
-        )}
-      </Panel>
-    </div>
-  );
-}
-
-function Group({ group }: { group: FailureGroup }) {
-  const { rows, phase, phaseKey, code, hint, message, newestAt, retryable } = group;
-  return (
-    <li className={classes.group}>
-      <Link to="/" search={{ show: 'failed', q: `${phaseKey} ${code}` }} className={classes.size} aria-label={`${plural(rows.length, 'node')} failed in ${phaseLabel(phase, phaseKey)} with ${code}: show them`}>
-        <span className={classes.number}>{rows.length.toLocaleString('en')}</span>
-      </Link>
-      <div className={classes.what}>
-        <p className={classes.line}>
-          <StatusMark kind="failed" word={`in ${phaseLabel(phase, phaseKey)}`} /> <code className={classes.code}>{code}</code>
-          <span className={classes.quiet}>{retryable ? 'a retry may help' : 'a retry alone will not help'}</span>
-          <Instant at={newestAt} className={classes.when} />
-        </p>
-        <p>{message}</p>
-        {hint === null || hint === '' ? null : (
-          <p className={classes.quiet}>
-            <strong>What to do:</strong> {hint}
-          </p>
-        )}
-        <p className={classes.names}>
-          {rows.slice(0, mostNames).map((row) => (
-            <Link key={row.id} to="/nodes/$nodeId" params={{ nodeId: row.id }}>
-              {row.name}
-            </Link>
-          ))}
-          {rows.length > mostNames ? (
-            <Link to="/" search={{ show: 'failed', q: `${phaseKey} ${code}` }}>
-              and {(rows.length - mostNames).toLocaleString('en')} more
-            </Link>
-          ) : null}
-        </p>
-      </div>
-    </li>
   );
 }
 

@@ -1,41 +1,29 @@
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 
+import type { FleetRowFragment } from '@/gql/generated/graphql';
 import { at, card, row } from '@/test/fixtures';
-import { failureGroups, needLook, nextToEnd, phaseLoads } from './groups';
+import { failuresOf, needLook, nextToEnd, phaseLoads } from './groups';
 
-const failed = (id: string, second: number, phaseKey: 'image_download' | 'ipxe_boot', code: string, retryable = true) =>
+const failed = (id: string, second: number) =>
   row(id, {
     state: 'FAILED',
-    currentDeployment: card({
-      id: `dep_${id}`,
-      state: 'FAILED',
-      phase: 'FAILED',
-      phaseKey: 'failed',
-      failure: { phase: phaseKey === 'ipxe_boot' ? 'IPXE_BOOT' : 'IMAGE_DOWNLOAD', phaseKey, code, message: `message ${second}`, hint: null, retryable, at: at(second) },
-    }),
+    currentDeployment: card({ id: `dep_${id}`, state: 'FAILED', failure: { phase: 'IPXE_BOOT', phaseKey: 'ipxe_boot', code: 'deadline_passed', message: 'm', hint: null, retryable: true, at: at(second) } }),
   });
 
-describe('the failures of a fleet', () => {
-  it('are one group for each phase and code, the largest first, with the newest in front', () => {
-    const groups = failureGroups([
-      failed('node_1', 10, 'ipxe_boot', 'deadline_passed'),
-      failed('node_2', 20, 'image_download', 'checksum_mismatch', false),
-      failed('node_3', 30, 'image_download', 'checksum_mismatch'),
-      failed('node_4', 40, 'image_download', 'deadline_passed'),
-      row('node_5'),
-    ]);
-    expect(groups.map(({ key, rows, newestAt }) => [key, rows.map(({ id }) => id), newestAt])).toEqual([
-      ['image_download checksum_mismatch', ['node_3', 'node_2'], at(30)],
-      ['image_download deadline_passed', ['node_4'], at(40)],
-      ['ipxe_boot deadline_passed', ['node_1'], at(10)],
-    ]);
-    expect(groups[0]).toMatchObject({ message: 'message 30', retryable: true });
-  });
+const markOf = (rows: FleetRowFragment[]): string => failuresOf(rows).mark;
 
-  it('do not count what failed once and is being deployed again', () => {
-    const again = failed('node_1', 10, 'ipxe_boot', 'deadline_passed');
-    expect(failureGroups([{ ...again, state: 'RUNNING' }])).toEqual([]);
-  });
+it('knows whether other nodes have failed than before, and no more than that', () => {
+  const mark = markOf([failed('node_1', 10), failed('node_2', 20), row('node_5')]);
+  expect(markOf([row('node_5', { version: 9 }), failed('node_2', 20), failed('node_1', 10)])).toBe(mark);
+  for (const others of [
+    [failed('node_1', 10)],
+    [failed('node_1', 10), failed('node_3', 20)],
+    [failed('node_1', 10), failed('node_2', 30)],
+    // Deployed again: it failed once, but has not now.
+    [failed('node_1', 10), { ...failed('node_2', 20), state: 'RUNNING' as const }],
+  ]) {
+    expect(markOf(others)).not.toBe(mark);
+  }
 });
 
 it('puts the longest silent first, then the latest', () => {

@@ -1,47 +1,21 @@
-import type { FleetRowFragment, Phase } from '@/gql/generated/graphql';
+import type { FleetRowFragment } from '@/gql/generated/graphql';
 import { phaseLabel, phaseOrder } from '@/lib/phases';
 import { rowKind } from '@/lib/states';
 
-/** Nodes that failed in the same way. */
-export interface FailureGroup {
-  /** One for each phase and code. */
-  key: string;
-  phase: Phase;
-  phaseKey: string;
-  code: string;
-  /** Of the newest of them. */
-  hint: string | null;
-  message: string;
-  /** Trying again may help with at least one of them. */
-  retryable: boolean;
-  /** When the newest of them failed. */
-  newestAt: string;
-  /** The newest first. */
-  rows: FleetRowFragment[];
-}
-
-const failedAt = (row: FleetRowFragment): string => row.currentDeployment?.failure?.at ?? '';
-
-/** The fleet's failures by phase and code, the largest group first; of equal ones the newest. */
-export function failureGroups(rows: Iterable<FleetRowFragment>): FailureGroup[] {
-  const byKey = new Map<string, FleetRowFragment[]>();
-  for (const row of rows) {
-    const failure = row.state === 'FAILED' ? row.currentDeployment?.failure : null;
+/** How many current deployments have failed, and a mark that changes when it is not the same ones any more. */
+export function failuresOf(rows: Iterable<FleetRowFragment>): { count: number; mark: string } {
+  let count = 0;
+  let sum = 0;
+  let newest = '';
+  for (const { id, state, currentDeployment } of rows) {
+    const failure = state === 'FAILED' ? currentDeployment?.failure : null;
     if (!failure) continue;
-    const key = `${failure.phaseKey} ${failure.code}`;
-    const group = byKey.get(key);
-    if (group) group.push(row);
-    else byKey.set(key, [row]);
+    count += 1;
+    // Which ones, too: one may come as another goes.
+    sum += Number(id.replace(/\D/g, ''));
+    if (failure.at > newest) newest = failure.at;
   }
-  const groups: FailureGroup[] = [];
-  for (const [key, members] of byKey) {
-    members.sort((a, b) => (failedAt(a) < failedAt(b) ? 1 : failedAt(a) > failedAt(b) ? -1 : a.name < b.name ? -1 : 1));
-    const newest = members[0]?.currentDeployment?.failure;
-    if (!newest) continue;
-    const { phase, phaseKey, code, hint, message, at } = newest;
-    groups.push({ key, phase, phaseKey, code, hint, message, newestAt: at, retryable: members.some((row) => row.currentDeployment?.failure?.retryable), rows: members });
-  }
-  return groups.sort((a, b) => b.rows.length - a.rows.length || (a.newestAt < b.newestAt ? 1 : a.newestAt > b.newestAt ? -1 : a.key < b.key ? -1 : 1));
+  return { count, mark: `${count} ${sum} ${newest}` };
 }
 
 /** Those that need a look: stalled ones, the longest silent first, then late ones, the latest first. */
