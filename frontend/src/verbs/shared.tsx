@@ -10,6 +10,12 @@ export interface Asking {
   problems: readonly Problem[];
 }
 
+// Codes that say that what the page showed is not so any more.
+const behindCodes: ReadonlySet<string> = new Set(['WRONG_STATE', 'VERSION_MISMATCH', 'RUN_ACTIVE']);
+
+/** Whether something was refused because it has changed since it was shown. */
+export const isBehind = ({ code }: Pick<Problem, 'code'>): boolean => code !== null && behindCodes.has(code);
+
 export interface ActionDialogProps {
   title: string;
   verb: Asking;
@@ -39,6 +45,7 @@ export function ActionDialog({ title, verb, does, destroys = false, blocked = fa
       >
         {children}
         <Problems title="It was not done" problems={verb.problems} />
+        {verb.problems.some(isBehind) ? <p className={classes.behind}>It has changed since it was shown. The page shows it as it is now: close this and look at what is possible.</p> : null}
         <DialogButtons>
           <Button size="sm" variant="default" onClick={onClose}>
             {leave}

@@ -4,6 +4,7 @@ import { useState } from 'react';
 
 import { announce } from '@/app/announcer';
 import { problemsOf, useVerb } from '@/gql/client/ask';
+import type { RequestContext } from '@/gql/client/client';
 import { BulkActionDocument, BulkPreviewDocument, type BulkPreviewQuery } from '@/gql/generated/graphql';
 import { plural } from '@/lib/format';
 import { uniqueKey } from '@/lib/key';
@@ -30,7 +31,10 @@ type Preview = BulkPreviewQuery['bulkPreview'];
 
 /** Says of how many an action will be asked, and how; asks when that number still holds. */
 export function BulkDialog({ choice, action, shown, targets, onClose, onStarted }: BulkDialogProps) {
-  const preview = useQuery(BulkPreviewDocument, { variables: { input: selectionInput(choice, action) }, fetchPolicy: 'no-cache' });
+  const [requestId, setRequestId] = useState<string | null>(null);
+  // One and the same: another context would be another question.
+  const [identify] = useState<RequestContext & Record<string, unknown>>(() => ({ onRequestId: setRequestId }));
+  const preview = useQuery(BulkPreviewDocument, { variables: { input: selectionInput(choice, action) }, fetchPolicy: 'no-cache', context: identify });
   const navigate = useNavigate();
   const verb = useVerb(BulkActionDocument);
   const [form, setForm] = useState<BulkForm>({ action, mode: 'AFTER_CURRENT_PHASE', parallel: '10', stopAfter: action === 'CANCEL' ? '' : '3', reason: '' });
@@ -71,7 +75,7 @@ export function BulkDialog({ choice, action, shown, targets, onClose, onStarted 
   return (
     <ActionDialog title={`${label} many`} verb={verb} does={does} destroys={destroys} blocked={!confirmed || seen.matched === 0 || preview.loading || changed || Object.keys(errors).length > 0} onDo={() => void run()} onClose={onClose}>
       <p>{description}</p>
-      <Matched seen={seen} shown={shown} loading={preview.loading} problems={preview.error ? problemsOf(preview.error) : []} />
+      <Matched seen={seen} shown={shown} requestId={requestId} loading={preview.loading} problems={preview.error ? problemsOf(preview.error) : []} />
       {seen !== null && seen.matched > 0 ? (
         <>
           <Effects>
@@ -107,7 +111,7 @@ export function BulkDialog({ choice, action, shown, targets, onClose, onStarted 
   );
 }
 
-function Matched({ seen, shown, loading, problems }: { seen: Preview | null; shown: number | undefined; loading: boolean; problems: ReturnType<typeof problemsOf> }) {
+function Matched({ seen, shown, requestId, loading, problems }: { seen: Preview | null; shown: number | undefined; requestId: string | null; loading: boolean; problems: ReturnType<typeof problemsOf> }) {
   if (problems.length > 0) return <Problems title="It could not be looked at" problems={problems} />;
   if (loading || seen === null) {
     return (
@@ -116,7 +120,7 @@ function Matched({ seen, shown, loading, problems }: { seen: Preview | null; sho
       </p>
     );
   }
-  const wrong = seen.errors.map(({ code, message, field }) => ({ code, message, field, requestId: null }));
+  const wrong = seen.errors.map(({ code, message, field }) => ({ code, message, field, requestId }));
   if (wrong.length > 0) return <Problems title="It cannot be asked of these" problems={wrong} />;
   return (
     <div className={classes.matched} role="status">

@@ -115,10 +115,10 @@ function Vlans({ order, subnets, set, wrong, errors }: { order: Order; subnets: 
               </option>
             ))}
           </NativeSelect>
-          <Tick label="May move" description="With a virtual machine, to another server" checked={vlan.float} onChange={(float) => change(i, { float })} />
           <Button size="compact-xs" variant="default" aria-label={`Remove VLAN attachment ${i + 1}`} onClick={() => set({ vlans: order.vlans.filter((_, at) => at !== i) })}>
             Remove
           </Button>
+          <Tick label="May move to another server with a virtual machine" checked={vlan.float} onChange={(float) => change(i, { float })} />
         </div>
       ))}
       <Button size="compact-xs" variant="default" disabled={order.vlans.length >= mostVlans} onClick={() => set({ vlans: [...order.vlans, { id: '', subnet: '', float: false }] })}>

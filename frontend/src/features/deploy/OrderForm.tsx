@@ -81,7 +81,7 @@ export function OrderForm({ order, offer, offerProblems, onOfferAgain, installer
           error={own.name ?? wrong('name')}
           onChange={(event) => set({ name: event.currentTarget.value })}
         />
-        {isSeveral(order) ? <Several order={order} own={own} set={set} /> : null}
+        {isSeveral(order) ? <Several order={order} own={own} set={set} room={offer === null || offer.quota === null ? null : offer.quota - offer.servers} /> : null}
         {order.ground === 'RACK' ? <RackFields order={order} set={set} wrong={wrong} machines={machines} /> : <IbmFields order={order} offer={offer} set={set} onChange={onChange} wrong={wrong} vlanErrors={own.vlans} />}
         <details className={classes.more} open={order.installer !== '' || order.clusterName !== '' || order.labels !== '' || order.dnsServers !== '' || order.maintenance || wrong('installer') !== undefined || wrong('labels') !== undefined || wrong('clusterName') !== undefined || wrong('dnsServers') !== undefined || undefined}>
           <summary>Installer, cluster, labels, DNS</summary>
@@ -114,7 +114,7 @@ export function OrderForm({ order, offer, offerProblems, onOfferAgain, installer
 }
 
 /** How many, and how. */
-function Several({ order, own, set }: { order: Order; own: ReturnType<typeof formErrors>; set: (change: Partial<Order>) => void }) {
+function Several({ order, own, set, room }: { order: Order; own: ReturnType<typeof formErrors>; set: (change: Partial<Order>) => void; /** Servers that the quota still allows; null when that is not known. */ room: number | null }) {
   const names = namesOf(order);
   const [first] = names;
   return (
@@ -126,6 +126,7 @@ function Several({ order, own, set }: { order: Order; own: ReturnType<typeof for
         <TextInput label="At the same time" description="On their way at once" inputMode="numeric" value={order.parallel} error={own.parallel} onChange={(event) => set({ parallel: event.currentTarget.value })} />
         <TextInput label="Stop after failures" description="Begins no more then" placeholder="never" inputMode="numeric" value={order.stopAfter} error={own.stopAfter} onChange={(event) => set({ stopAfter: event.currentTarget.value })} />
       </div>
+      {room !== null && names.length > room ? <p className={classes.wrong}>{`The provider’s quota allows ${Math.max(0, room)} more: the check of each machine looks at that machine alone.`}</p> : null}
       <p className={classes.quiet}>{first === undefined ? '\u00a0' : names.length === 1 ? first : `${first} … ${names.at(-1) ?? ''}`}</p>
     </fieldset>
   );

@@ -12,6 +12,8 @@ describe('the check of several', () => {
     const merged = merge(['m1', 'm2', 'm3'], [result(true, line('quota', true, 'enough'), line('name', true, 'free')), result(false, line('quota', true, 'enough'), line('name', false, 'taken')), result(true, line('quota', true, 'enough'), line('name', true, 'free'))]);
     expect(merged?.ok).toBe(false);
     expect(merged?.checks.map(({ message }) => message)).toEqual(['enough', 'm1, m3: free', 'm2: taken']);
+    const named = merge(['m1', 'm2'], [result(true, line('name', true, 'm1 is free')), result(true, line('name', true, 'm2 is free'))]);
+    expect(named?.checks.map(({ message }) => message)).toEqual(['m1 is free; alike for the other 1']);
   });
 
   it('asks of each and counts', async () => {

@@ -66,10 +66,16 @@ export function merge(names: readonly string[], results: readonly Result[]): Res
   };
   results.forEach(({ checks, errors }, i) => {
     const name = names[i] ?? '';
-    for (const each of checks) add(lines, `${each.key} ${each.severity} ${each.passed} ${each.message}`, { check: each }, name);
-    for (const each of errors) add(refused, `${each.code} ${each.message} ${(each.field ?? []).join('.')}`, { error: each }, name);
+    // What differs in nothing but the name is the same.
+    const alike = (message: string): string => (name === '' ? message : message.replaceAll(name, '#'));
+    for (const each of checks) add(lines, `${each.key} ${each.severity} ${each.passed} ${alike(each.message)}`, { check: each }, name);
+    for (const each of errors) add(refused, `${each.code} ${alike(each.message)} ${(each.field ?? []).join('.')}`, { error: each }, name);
   });
-  const said = (message: string, of: readonly string[]): string => (of.length === results.length ? message : `${few(of)}: ${message}`);
+  const said = (message: string, of: readonly string[]): string => {
+    const named = of[0] !== undefined && message.includes(of[0]);
+    if (of.length === results.length) return named ? `${message}; alike for the other ${of.length - 1}` : message;
+    return named && of.length === 1 ? message : `${few(of)}: ${message}`;
+  };
   return {
     ...first,
     ok: results.every(({ ok }) => ok),

@@ -115,8 +115,9 @@ export function FleetPage() {
           </div>
         </div>
         <FilterChips search={search} onChange={change} />
-        {picking !== null && chosen ? <Chosen selection={selection} fleet={fleet} fresh={fresh} filter={filter} onFilter={() => choose(() => ({ ...nothingSelected, byFilter: true }))} onClear={forget} /> : null}
         {ids.length > 0 ? <FleetTable ids={ids} search={search} onSort={onSort} onHold={setHeld} picking={picking} pending={pending} /> : <Nothing complete={complete} total={rows.size} onClear={() => change({})} />}
+        {/* Below the rows, so that none of them moves under the pointer when the first one is selected. */}
+        {picking !== null && chosen ? <Chosen selection={selection} fleet={fleet} fresh={fresh} filter={filter} onFilter={() => choose(() => ({ ...nothingSelected, byFilter: true }))} onClear={forget} /> : null}
       </section>
     </>
   );

@@ -66,17 +66,22 @@ export function FleetTable({ ids, search, onSort, onHold, picking, pending }: Fl
     virtual.measure();
   }, [virtual, rowHeight]);
 
+  // A fast hand presses the next key before the row that the last one led to is drawn.
+  const wanted = useRef<number | null>(null);
   const focusRow = (step: 1 | -1): void => {
-    const current = Number(document.activeElement?.closest('[data-index]')?.getAttribute('data-index') ?? (step === 1 ? -1 : rows.length));
+    const current = wanted.current ?? focusedIndex() ?? (step === 1 ? -1 : rows.length);
     const next = Math.min(rows.length - 1, Math.max(0, current + step));
+    wanted.current = next;
     virtual.scrollToIndex(next, { align: 'auto' });
     // The row may only exist after the scroll was drawn.
-    requestAnimationFrame(() => body.current?.querySelector<HTMLElement>(`[data-index="${next}"] [data-row-link]`)?.focus());
+    requestAnimationFrame(() => {
+      if (wanted.current === next) wanted.current = null;
+      body.current?.querySelector<HTMLElement>(`[data-index="${next}"] [data-row-link]`)?.focus();
+    });
   };
   /** The row that has the focus is selected, or let go; with Shift all from the last one to it. */
   const pickRow = (range: boolean): void => {
-    const index = Number(document.activeElement?.closest('[data-index]')?.getAttribute('data-index') ?? Number.NaN);
-    const id = ids[index];
+    const id = ids[wanted.current ?? focusedIndex() ?? -1];
     if (picking !== null && id !== undefined) picking.onPick(id, range || !picking.isOn(id), range);
   };
   useShortcuts({ j: () => focusRow(1), k: () => focusRow(-1), x: () => pickRow(false), X: () => pickRow(true) });
@@ -112,6 +117,11 @@ export function FleetTable({ ids, search, onSort, onHold, picking, pending }: Fl
       </div>
     </div>
   );
+}
+
+function focusedIndex(): number | null {
+  const index = document.activeElement?.closest('[data-index]')?.getAttribute('data-index') ?? null;
+  return index === null ? null : Number(index);
 }
 
 function AllCell({ picking }: { picking: Picking }) {

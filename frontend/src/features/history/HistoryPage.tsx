@@ -129,11 +129,11 @@ export function HistoryPage() {
                 who={<Who event={event} />}
                 link={
                   event.id === selected ? (
-                    <Link to="/history" search={question} className={classes.pick} aria-label={`Select event ${event.id} no more`}>
+                    <Link to="/history" search={question} className={classes.pick} aria-label={`selected: let go of event ${event.id}`} activeProps={{}} activeOptions={{ exact: true }}>
                       selected
                     </Link>
                   ) : (
-                    <Link to="/history" search={{ ...question, event: event.id }} className={classes.pick} aria-label={`Link to event ${event.id}`}>
+                    <Link to="/history" search={{ ...question, event: event.id }} className={classes.pick} aria-label={`link to event ${event.id}`} activeProps={{}}>
                       link
                     </Link>
                   )

@@ -28,7 +28,7 @@ export function DeploymentView({ deployment, silent, known, search, change, fetc
   const older = deployment.events.pageInfo;
   return (
     <>
-      {deployment.failure ? <FailureCard failure={deployment.failure} /> : null}
+      {deployment.failure ? <FailureCard failure={deployment.failure} deploymentId={deployment.id} /> : null}
       {deployment.stuckReason && !deployment.failure && isLate(deployment.stuckReason, silent) ? <StuckCard reason={deployment.stuckReason} /> : null}
       <CleanupPanel deployment={deployment} />
       <Timeline

@@ -2,6 +2,7 @@ import { handoffNode } from '@/lib/handoff';
 import { rowKind } from '@/lib/states';
 import { CopyAs, Instant, Progress, StatusMark } from '@/ui';
 import { ActionBar } from './actions/ActionBar';
+import { ConsoleButton } from './actions/ConsoleButton';
 import { DeploymentFacts, Fact } from './DeploymentFacts';
 import classes from './NodeHeader.module.css';
 import type { DeploymentDetails, NodeDetails } from './useNode';
@@ -22,6 +23,7 @@ export function NodeHeader({ node, deployment, typical }: { node: NodeDetails; d
         <div className={classes.actions}>
           {deployment && current?.id === deployment.id ? <ActionBar node={node} deployment={deployment} /> : null}
           <CopyAs handoff={handoffNode(globalThis.location.origin, node)} />
+          <ConsoleButton node={node} />
         </div>
       </div>
       {shown ? (

@@ -31,6 +31,9 @@ export function SessionsPanel() {
       {data === undefined && error ? (
         <div className={classes.inside}>
           <Problems title="The sessions could not be read" problems={problemsOf(error)} />
+          <Button size="xs" variant="default" className={classes.again} onClick={() => void refetch().catch(() => undefined)}>
+            Try again
+          </Button>
         </div>
       ) : null}
       {data === undefined && !error ? <div className={classes.loading} role="status" aria-label="Loading the sessions" /> : null}

@@ -98,12 +98,19 @@ function Access() {
 }
 
 function Server() {
-  const { data, error } = useQuery(ServerInfoDocument, { fetchPolicy: 'cache-and-network' });
+  const { data, error, refetch } = useQuery(ServerInfoDocument, { fetchPolicy: 'cache-and-network' });
   const { mode, asOf } = useStore(useStream().status);
   const info = data?.serverInfo;
   return (
     <Panel title="Server">
-      {info === undefined && error ? <Problems title="The server did not say" problems={problemsOf(error)} /> : null}
+      {info === undefined && error ? (
+        <div className={classes.failed}>
+          <Problems title="The server did not say" problems={problemsOf(error)} />
+          <Button size="xs" variant="default" className={classes.again} onClick={() => void refetch().catch(() => undefined)}>
+            Try again
+          </Button>
+        </div>
+      ) : null}
       <dl className={classes.facts}>
         <Fact name="Version">{info?.version ?? '–'}</Fact>
         <Fact name="Schema">

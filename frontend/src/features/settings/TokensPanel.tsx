@@ -48,6 +48,9 @@ export function TokensPanel({ ended, onEnded, children }: TokensPanelProps) {
           {data === undefined && error ? (
             <div className={classes.inside}>
               <Problems title="The tokens could not be read" problems={problemsOf(error)} />
+          <Button size="xs" variant="default" className={classes.again} onClick={() => void refetch().catch(() => undefined)}>
+            Try again
+          </Button>
             </div>
           ) : null}
           {data === undefined && !error ? <div className={classes.loading} role="status" aria-label="Loading the tokens" /> : null}

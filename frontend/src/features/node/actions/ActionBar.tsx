@@ -1,5 +1,6 @@
+import { useApolloClient } from '@apollo/client/react';
 import { Link } from '@tanstack/react-router';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 
 import { announce } from '@/app/announcer';
 import { useMay } from '@/app/session';
@@ -11,6 +12,7 @@ import { Button, Problems } from '@/ui';
 import type { DeploymentDetails, NodeDetails } from '../useNode';
 import classes from '@/verbs/verbs.module.css';
 import { CancelDialog } from '@/verbs/CancelDialog';
+import { isBehind } from '@/verbs/shared';
 import { CleanupDialog } from './CleanupDialog';
 import { ProtectDialog } from './ProtectDialog';
 import { ReinitializeDialog } from './ReinitializeDialog';
@@ -45,14 +47,20 @@ export function ActionBar({ node, deployment }: ActionBarProps) {
   const reinitialize = useVerb(ReinitializeDocument);
   const cleanup = useVerb(CleanupDocument);
   const protect = useVerb(ProtectDocument);
+  const verbs = { cancel, retry, reinitialize, cleanup, protect };
+  const names = Object.keys(verbs) as (keyof typeof verbs)[];
+  const refused = names.flatMap((name) => verbs[name].problems);
+  // The page was behind the server: it is read anew, so that the buttons are those of now.
+  const client = useApolloClient();
+  const behind = refused.some(isBehind);
+  useEffect(() => {
+    if (behind) void client.refetchQueries({ include: 'active' }).catch(() => undefined);
+  }, [behind, client]);
   if (!may) return null;
 
   // There is nothing left, or soon will be, that a protection could keep.
   const released = deployment.state === 'CLEANING_UP' || deployment.state === 'CLEANED_UP';
-  const verbs = { cancel, retry, reinitialize, cleanup, protect };
-  const names = Object.keys(verbs) as (keyof typeof verbs)[];
   const pending = names.find((name) => verbs[name].busy);
-  const refused = names.flatMap((name) => verbs[name].problems);
   const open = (which: Opened): void => {
     for (const name of names) verbs[name].forget();
     setOpened(which);
