@@ -25,15 +25,15 @@ if [ ${#packages[@]} -eq 0 ]; then
 	echo "test: there are no Go packages" >&2
 	exit 1
 fi
-# Whole systems, some killed: by themselves, for they watch the clock. The crash
-# test starts hundreds of processes, which take five times as long when they
-# look for races.
+# Whole systems, some killed, and simulated machines, which all have the same
+# addresses: one after the other. The crash test starts hundreds of processes,
+# which take five times as long when they look for races.
 system=()
 units=()
 for package in "${packages[@]}"; do
 	case $package in
 	*/slipway/e2e/crash) ;;
-	*/slipway/cmd/* | */slipway/e2e | */slipway/e2e/*) system+=("$package") ;;
+	*/slipway/cmd/* | */slipway/e2e | */slipway/e2e/* | */vpcsim/machine | */vpcsim/qemu) system+=("$package") ;;
 	*) units+=("$package") ;;
 	esac
 done
@@ -41,10 +41,11 @@ done
 # A step that could not tell how it ended has failed.
 step() { "$suite" "$@" || "$suite" check "$2" false; }
 
-# What only computes, and watches no clock: it takes what the tests of whole
-# systems, which mostly wait, leave of the processors.
+# What needs the processors, and no machines: it takes what whole systems and the
+# browser, which mostly wait, leave of them. Its log is shown at the end.
 computes() {
 	renice -n 10 "$BASHPID" >/dev/null
+	step go "go test -race" "${race[@]}" -count=1 -p 2 -parallel 4 -timeout 15m "${units[@]}"
 	step check "golangci-lint" scripts/lint-go.sh
 	step check "shellcheck" scripts/lint-shell.sh
 	step check "app: types" npm --prefix frontend run --silent typecheck
@@ -52,14 +53,17 @@ computes() {
 	step check "generated code" scripts/check-generated.sh
 }
 
+# Both rows need it: built once, not twice at the same time. What does not build
+# is said by the steps.
+CGO_ENABLED=1 go build "${race[@]}" "${packages[@]}" || true
 step vitest "app: vitest" frontend
-step go "go test -race" "${race[@]}" -count=1 -p 2 -timeout 15m "${units[@]}"
-computes >"$SUITE_RESULTS/computes.log" 2>&1 &
+log=$SUITE_RESULTS/computes.log
+computes >"$log" 2>&1 &
 beside=$!
 step go "whole systems" "${race[@]}" -count=1 -p 1 -timeout 20m "${system[@]}"
 step go "killed at every boundary" -count=1 -timeout 15m ./e2e/crash
 step node "protocol" e2e/protocol/*.test.mjs
-wait "$beside" || "$suite" check "the steps beside came to their end" false
-cat "$SUITE_RESULTS/computes.log"
 step node "browser" e2e/browser/*.test.mjs
+wait "$beside" || "$suite" check "the steps beside came to their end" false
+cat "$log"
 "$suite" total
