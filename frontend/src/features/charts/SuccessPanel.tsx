@@ -69,7 +69,7 @@ function Key() {
 
 function Profiles({ series, range, mode, search, onProfile }: Pick<SuccessPanelProps, 'range' | 'mode' | 'search' | 'onProfile'> & { series: readonly SuccessSeries[] }) {
   return (
-    <div className={classes.scrollWide} tabIndex={0} role="region" aria-label="Success by profile">
+    <div className={classes.scrollWide} tabIndex={0} role="region" aria-label="Each profile">
       <table className={classes.table}>
         <thead>
           <tr>
