@@ -204,7 +204,7 @@ func (a *app) build(cfg appConfig) error {
 		SSHPort: cfg.Install.CVMSSHPort, PrismPort: cfg.Install.CVMPrismPort, Slots: cfg.Install.Slots, Installer: cfg.Install.Installer, Now: cfg.Now, Logger: cfg.Logger,
 	})
 	engine, err := workflow.New(a.Store, workflow.Options{
-		Clusters: a.clusters,
+		Clusters:  a.clusters,
 		ReplicaID: uuid.NewString(), Providers: providers, Prober: &health.Checker{Key: key.Signer, Dial: cfg.Dial},
 		BootURL: func(ctx context.Context, nodeID, deploymentID int64) (string, error) {
 			locator, err := a.Access.CreateLocator(ctx, nodeID, deploymentID)

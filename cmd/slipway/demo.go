@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 
 type demoCmd struct {
 	Nodes        int    `help:"How many servers." default:"3"`
+	Cluster      bool   `help:"The servers become one Nutanix cluster, of simulated controller VMs: 1, 3 or 4."`
 	Profile      string `help:"Their server profile." default:"bx2d-metal-96x384"`
 	Listen       string `help:"Address to listen on; another free port is taken if it is in use." default:"127.0.0.1:8080" env:"SLIPWAY_LISTEN"`
 	ExitWhenDone bool   `help:"End when all have ended: 0 if all are deployed, else 1."`
@@ -147,13 +149,40 @@ func (d *demo) Stop() error {
 	return errors.Join(errs...)
 }
 
-// order deploys n nodes through the API, as any client would.
-func (d *demo) order(ctx context.Context, n int, profile string) (*client.Client, []client.Deployment, error) {
+// client is an operator's.
+func (d *demo) client(ctx context.Context) (*client.Client, error) {
 	token, _, err := d.app.Access.CreateToken(ctx, access.NewToken{Name: "demo", Role: access.RoleOperator, For: 24 * time.Hour, CreatedBy: "demo"})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	api, err := client.New(d.app.URL, token)
+	return client.New(d.app.URL, token)
+}
+
+// orderCluster asks for a cluster of n nodes, as any client would, and gives its
+// id.
+func (d *demo) orderCluster(ctx context.Context, n int, profile string) (*client.Client, string, error) {
+	api, err := d.client(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	order := client.ClusterOrder{Config: client.ClusterConfig{Name: "demo", NTPServers: []string{"pool.ntp.org"}}}
+	for i := range n {
+		order.Config.Nodes = append(order.Config.Nodes, map[string]any{"node_config": map[string]string{"node_name": fmt.Sprintf("demo-%d", i+1), "server_profile": profile}})
+	}
+	body, err := json.Marshal(order)
+	if err != nil {
+		return nil, "", err
+	}
+	made, err := api.DeployCluster(ctx, body, "")
+	if err != nil {
+		return nil, "", err
+	}
+	return api, fmt.Sprintf("clu_%d", made.Value.ID), nil
+}
+
+// order deploys n nodes through the API, as any client would.
+func (d *demo) order(ctx context.Context, n int, profile string) (*client.Client, []client.Deployment, error) {
+	api, err := d.client(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -193,6 +222,9 @@ func (c *demoCmd) Run(ctx context.Context) error {
 	if c.Nodes < 1 || c.Nodes > 25 {
 		return exit{exitUsage, errors.New("--nodes must be 1 to 25, the quota of servers in an account")}
 	}
+	if c.Cluster && c.Nodes != 1 && c.Nodes != 3 && c.Nodes != 4 {
+		return exit{exitUsage, errors.New("--nodes must be 1, 3 or 4 with --cluster: Community Edition has no others")}
+	}
 	faults, err := parseFaults(c.Faults)
 	if err != nil {
 		return exit{exitUsage, err}
@@ -209,8 +241,8 @@ func (c *demoCmd) Run(ctx context.Context) error {
 	defer closeLog()
 	o := demoOptions{DataDir: c.DataDir, Listen: listen, Pace: paceOf(c.Pace), Faults: faults, Shell: c.Shell, Environment: c.Environment, Logger: logger}
 	if c.Machines == "qemu" {
-		if faults != nil || c.Shell != "" {
-			return exit{exitUsage, errors.New("--faults and --shell are for simulated machines")}
+		if faults != nil || c.Shell != "" || c.Cluster {
+			return exit{exitUsage, errors.New("--faults, --shell and --cluster are for simulated machines")}
 		}
 		if o.Virtual, err = qemu.New(qemu.Options{SSHPort: demoSSHPort, Logger: logger}); err != nil {
 			return err
@@ -236,20 +268,20 @@ func (c *demoCmd) show(ctx context.Context, d *demo, logFile string) error {
 	fmt.Printf("Cloud     %s (simulated IBM Cloud VPC, with %s machines)\n", d.sim.URL, map[bool]string{true: "simulated", false: "virtual"}[d.sim.Rack != nil])
 	fmt.Printf("Log       %s\n", logFile)
 	fmt.Printf("App       %s\n          (signs in once, within ten minutes)\n\n", link)
-	api, list, err := d.order(ctx, c.Nodes, c.Profile)
-	if err != nil {
-		return err
-	}
 	began := time.Now()
-	err = follow(ctx, api, list, 0)
+	if c.Cluster {
+		err = c.formCluster(ctx, d)
+	} else {
+		err = c.deploy(ctx, d)
+	}
 	var e exit
 	switch {
 	case ctx.Err() != nil:
 		fmt.Println("\nstopping")
 		return nil
 	case err == nil:
-		fmt.Printf("all %d deployed in %s\n", len(list), time.Since(began).Round(time.Second))
-	case !errors.As(err, &e):
+		fmt.Printf("all %d deployed in %s\n", c.Nodes, time.Since(began).Round(time.Second))
+	case !errors.As(err, &e) || e.code == exitUsage:
 		return err
 	}
 	if c.ExitWhenDone {
@@ -269,6 +301,25 @@ func (c *demoCmd) show(ctx context.Context, d *demo, logFile string) error {
 	}
 	fmt.Println("\nstopping")
 	return nil
+}
+
+// deploy orders the nodes and shows them until all have ended.
+func (c *demoCmd) deploy(ctx context.Context, d *demo) error {
+	api, list, err := d.order(ctx, c.Nodes, c.Profile)
+	if err != nil {
+		return err
+	}
+	return follow(ctx, api, list, 0)
+}
+
+// formCluster orders a cluster and shows it until it is deployed, or somebody has
+// to decide.
+func (c *demoCmd) formCluster(ctx context.Context, d *demo) error {
+	api, id, err := d.orderCluster(ctx, c.Nodes, c.Profile)
+	if err != nil {
+		return err
+	}
+	return watchCluster(ctx, os.Stdout, api, id, watchDeploy)
 }
 
 func fileLogger(path string) (*slog.Logger, func(), error) {

@@ -146,6 +146,9 @@ func (s *Service) unanswered(ctx context.Context, c *Cluster, f *Formation, err 
 // stepped records a step and says what it means for the member that made it.
 func (s *Service) stepped(ctx context.Context, c *Cluster, f *Formation, step cvm.Step) (deploy.ClusterStand, error) {
 	f.Action, f.Reason, f.Message, f.Hint, f.Evidence = string(step.Action), string(step.Reason), step.Message, step.Hint, step.Evidence
+	if step.Acted {
+		f.Message = fmt.Sprintf("%s was begun: %s", words[step.Action], step.Message)
+	}
 	f.Culprits = c.owners(laggards(step))
 	f.At = s.now()
 	late := step.Action == cvm.ActionWait && f.At.Sub(f.Since) > s.deps.FormLimit
@@ -171,6 +174,11 @@ func (s *Service) stepped(ctx context.Context, c *Cluster, f *Formation, step cv
 	}
 	leader := c.Node(f.Leader)
 	return afterFailure(c, leader, leader, f).ClusterStand, nil
+}
+
+// words name what a step begins.
+var words = map[cvm.Action]string{
+	cvm.ActionCreate: "cluster create", cvm.ActionAddNode: "adding the node", cvm.ActionStop: "cluster stop", cvm.ActionDestroy: "cluster destroy",
 }
 
 // laggards are the controller VMs that a step is about. Where services start,
