@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,7 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/cluster/cvm"
 	"github.com/slipwayhq/slipway/deploy/feed"
+	"github.com/slipwayhq/slipway/deploy/health"
 	"github.com/slipwayhq/slipway/deploy/phase"
 	"github.com/slipwayhq/slipway/deploy/query"
 	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
@@ -56,11 +59,11 @@ func TestDemoFromOrderToDeployed(t *testing.T) {
 	for what, n := range map[string]int{
 		"servers created": state.ServersCreated, "servers": state.LiveServers, "power-ons": state.PowerOns,
 		"interfaces created": state.VNIsCreated, "interfaces": state.VNIs,
-		"addresses created": state.ReservedIPsCreated, "addresses": state.ReservedIPs,
 	} {
 		require.Equal(t, 3, n, what)
 	}
-	require.Equal(t, 6, state.DNSRecordsCreated)
+	require.Equal(t, []int{9, 9}, []int{state.ReservedIPsCreated, state.ReservedIPs}, "addresses of machine, hypervisor and controller VM")
+	require.Equal(t, 12, state.DNSRecordsCreated)
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			checkRuns(t, s.status(name))
@@ -70,6 +73,7 @@ func TestDemoFromOrderToDeployed(t *testing.T) {
 			checkNames(t, state, name, sv.IP)
 			checkConsole(t, s, sv.ID)
 			checkMachine(t, s, sv, rows)
+			checkControllerVM(t, s, state, name)
 		})
 	}
 }
@@ -138,6 +142,24 @@ func checkNames(t *testing.T, state vpcsim.State, name, ip string) {
 		return r.Type == "PTR" && r.Data == host && (r.Name == reverse || r.Name == ip)
 	})
 	require.GreaterOrEqual(t, ptr, 0, "no PTR record of %s in %v", ip, state.Records)
+}
+
+// checkControllerVM: it runs at the node's address for one, has the name that
+// people reach Prism by, shows the host key that the machine reported, and lets
+// this Slipway in.
+func checkControllerVM(t *testing.T, s *show, state vpcsim.State, name string) {
+	t.Helper()
+	var ip, key string
+	require.NoError(t, s.app.Store.Read.QueryRowContext(s.ctx, `SELECT cvm_ip, cvm_host_key FROM nodes WHERE name = $1`, name).Scan(&ip, &key))
+	checkNames(t, state, deploy.CVMHost(name), ip)
+	access, err := health.LoadOrCreateKey(filepath.Join(s.dir, "ssh", "id_ed25519"))
+	require.NoError(t, err)
+	client := cvm.Client{Key: access.Signer}
+	target := cvm.Target{Addr: netip.MustParseAddr(ip), Port: demoSSHPort, PrismPort: demoPrismPort, HostKey: key}
+	require.Eventually(t, func() bool {
+		st, err := client.Status(s.ctx, target)
+		return err == nil && st.Verdict == cvm.VerdictUnconfigured
+	}, 20*time.Second, 50*time.Millisecond, "%s belongs to no cluster", name)
 }
 
 // checkConsole: kernel and ramdisk were compared with what was announced.

@@ -102,6 +102,8 @@ func simulatedIBM(url string) ibmvpc.Config {
 		Region: vpcsim.DefaultRegion, VPC: vpcsim.DefaultVPC, ManagementSubnet: vpcsim.DefaultManagementSubnet,
 		SecurityGroups: []string{vpcsim.DefaultSecurityGroup}, DNSInstance: vpcsim.DefaultDNSInstance, DNSZone: vpcsim.DefaultDNSZone,
 		Auth: ibmvpc.AuthNone, VPCURL: url, DNSURL: url,
+		// Every machine has a controller VM.
+		GuestAddresses: ibmvpc.GuestsOn,
 		// The simulator shows at once what it has made.
 		DoubtWindow: 3 * time.Second,
 	}
