@@ -45,6 +45,7 @@ type cli struct {
 	Cleanup      cleanupCmd      `cmd:"" help:"Release everything that a node holds."`
 	Reinitialize reinitializeCmd `cmd:"" help:"Install a node's present machine anew; its data is lost."`
 	Nodes        nodesCmd        `cmd:"" help:"List nodes."`
+	Cluster      clusterCmd      `cmd:"" help:"Clusters: deploy, plan, list, show, watch, without, replace, cancel, cleanup, health."`
 	Protect      protectCmd      `cmd:"" help:"Protect a node from cleanup and reinitialize."`
 	Unprotect    unprotectCmd    `cmd:"" help:"Take the protection away."`
 	Adopt        adoptCmd        `cmd:"" help:"Take an existing machine into care."`

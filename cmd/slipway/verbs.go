@@ -29,11 +29,16 @@ func stdConsole() console {
 // confirm gives the name that somebody confirms with: the one of the flag, or
 // what is typed. what completes "To …, type the node's name".
 func (c console) confirm(flag, name, what string) (string, error) {
+	return c.confirmThe("node", flag, name, what)
+}
+
+// confirmThe is confirm for anything that has a name.
+func (c console) confirmThe(kind, flag, name, what string) (string, error) {
 	if flag == "" && !c.person {
 		return "", exit{exitUsage, fmt.Errorf("to %s, confirm it with --confirm=%s", what, name)}
 	}
 	if flag == "" {
-		fmt.Fprintf(c.out, "To %s, type the node's name: ", what)
+		fmt.Fprintf(c.out, "To %s, type the %s's name: ", what, kind)
 		line, err := bufio.NewReader(c.in).ReadString('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
 			return "", fmt.Errorf("reading the confirmation: %w", err)
