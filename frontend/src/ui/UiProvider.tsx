@@ -35,6 +35,7 @@ export type ThemeChoice = 'light' | 'dark' | 'auto';
 
 /** The chosen theme and how to choose another; "auto" is the system's. */
 export function useTheme(): { choice: ThemeChoice; choose: (choice: ThemeChoice) => void } {
-  const { colorScheme, setColorScheme } = useMantineColorScheme();
+  // Else the library holds transitions still with a style element, which the content policy refuses.
+  const { colorScheme, setColorScheme } = useMantineColorScheme({ keepTransitions: true });
   return { choice: colorScheme, choose: setColorScheme };
 }

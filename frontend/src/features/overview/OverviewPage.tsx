@@ -98,12 +98,17 @@ export function OverviewPage() {
 function Offline() {
   const stream = useStream();
   return (
-    <EmptyState title="The server does not answer" mark={<StatusMark kind="stalled" word="Not reachable" />}>
-      <p>Nothing has been loaded yet. The connection is tried again by itself.</p>
-      <Button size="xs" variant="default" onClick={stream.hurry}>
-        Try now
-      </Button>
-    </EmptyState>
+    <>
+      <div className={classes.top}>
+        <h1 className={classes.title}>Overview</h1>
+      </div>
+      <EmptyState title="The server does not answer" mark={<StatusMark kind="stalled" word="Not reachable" />}>
+        <p>Nothing has been loaded yet. The connection is tried again by itself.</p>
+        <Button size="xs" variant="default" onClick={stream.hurry}>
+          Try now
+        </Button>
+      </EmptyState>
+    </>
   );
 }
 
