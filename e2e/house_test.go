@@ -93,10 +93,11 @@ func (c *cloud) mustCount(t testing.TB, servers int) {
 	s := c.state(t)
 	for what, n := range map[string]int{
 		"servers created": s.ServersCreated, "servers": s.LiveServers, "interfaces created": s.VNIsCreated, "interfaces": s.VNIs,
-		"addresses created": s.ReservedIPsCreated, "addresses": s.ReservedIPs,
 	} {
 		require.Equal(t, servers, n, what)
 	}
+	// Of machine, hypervisor and controller VM.
+	require.Equal(t, []int{3 * servers, 3 * servers}, []int{s.ReservedIPsCreated, s.ReservedIPs}, "addresses created, and addresses")
 }
 
 // eventually asks until the answer is yes. It is for what other processes do

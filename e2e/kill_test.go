@@ -60,7 +60,7 @@ func TestServerKilledAtRandomMoments(t *testing.T) {
 	c.mustCount(t, len(names))
 	state := c.state(t)
 	require.Equal(t, len(names), state.PowerOns)
-	require.Equal(t, 2*len(names), state.DNSRecords)
+	require.Equal(t, 4*len(names), state.DNSRecords, "of machines and controller VMs")
 	rows := s.table()
 	mustBeWhole(t, rows)
 	mustBeTheSame(t, rows, got)

@@ -177,7 +177,7 @@ func (c *vpcsimCmd) Run(ctx context.Context) error {
 	}
 	ibm := simulatedIBM(sim.URL)
 	fmt.Printf("simulated IBM Cloud at %s; serve with:\n\n", sim.URL)
-	fmt.Printf("  slipway serve --ibm-region=%s --ibm-vpc=%s --ibm-management-subnet=%s --ibm-security-groups=%s \\\n    --ibm-dns-instance=%s --ibm-dns-zone=%s --ibm-auth=none --ibm-vpc-url=%s --ibm-dns-url=%s --ibm-doubt-window=3s --ibm-guest-addresses=on \\\n    --ssh-port=2222 --cvm-ssh-port=%d --cvm-prism-port=%d\n\n",
+	fmt.Printf("  slipway serve --ibm-region=%s --ibm-vpc=%s --ibm-management-subnet=%s --ibm-security-groups=%s \\\n    --ibm-dns-instance=%s --ibm-dns-zone=%s --ibm-auth=none --ibm-vpc-url=%s --ibm-dns-url=%s --ibm-doubt-window=3s --ibm-guest-addresses=on --ssh-port=2222 --cvm-ssh-port=%d --cvm-prism-port=%d\n\n",
 		ibm.Region, ibm.VPC, ibm.ManagementSubnet, ibm.SecurityGroups[0], ibm.DNSInstance, ibm.DNSZone, ibm.VPCURL, ibm.DNSURL, c.CVMSSHPort, c.CVMPrismPort)
 	fmt.Printf("faults by rule: POST, GET, DELETE %s/_sim/faults; what has happened so far: GET %s/_sim/state\n", sim.URL, sim.URL)
 	<-ctx.Done()
