@@ -67,11 +67,7 @@ func (s *Service) create(ctx context.Context, c *Cluster, me *Node, token string
 // leftOver reports whether a formation that was tried earlier explains the
 // failure: what it left must go before another can begin.
 func leftOver(r cvm.Reason) bool {
-	switch r {
-	case cvm.ReasonHalfFormed, cvm.ReasonOtherCluster, cvm.ReasonStopped, cvm.ReasonNotDone, cvm.ReasonVIPTaken:
-		return true
-	}
-	return false
+	return slices.Contains([]cvm.Reason{cvm.ReasonHalfFormed, cvm.ReasonOtherCluster, cvm.ReasonStopped, cvm.ReasonNotDone, cvm.ReasonVIPTaken}, r)
 }
 
 // clear removes what an earlier formation of this cluster left half-done. It was
