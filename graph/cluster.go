@@ -135,6 +135,9 @@ func clusterErrors(err error, rename func(string) string) ([]*model.UserError, e
 		if len(u.Field) > 1 && u.Field[0] == "nodes" {
 			if i, err := strconv.Atoi(u.Field[1]); err == nil {
 				u.ElementIndex = &i
+				if len(u.Field) == 2 { // of the node as such the core says a whole sentence
+					u.Message = strings.TrimPrefix(u.Message, u.Field[1]+" ")
+				}
 			}
 		}
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/access"
 	"github.com/slipwayhq/slipway/deploy/bulk"
+	"github.com/slipwayhq/slipway/deploy/cluster"
 	"github.com/slipwayhq/slipway/deploy/feed"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
 	ops "github.com/slipwayhq/slipway/deploy/operation"
@@ -49,6 +50,8 @@ type house struct {
 	cloud   *cloud       // provider ibm_vpc
 	deps    graph.Deps   // what the handler was made with
 	bulk    *bulk.Service
+	cvms    *controllers
+	groups  *cluster.Service
 	log     *lockedBuffer
 }
 
@@ -101,6 +104,9 @@ func build(t *testing.T, st *store.Store, tune ...func(*graph.Deps, *feed.Option
 		Providers: map[string]deploy.Provider{deploy.ProviderIBMVPC: h.cloud}, Store: st, Writer: h.writer,
 		Typical: query.NewStatuses(read, nil), BaseURL: "http://slipway.test", Slots: 1, Logger: d.Logger,
 	})
+	h.cvms = &controllers{}
+	h.groups = cluster.New(cluster.Deps{Store: st, Writer: h.writer, CVMs: h.cvms, Planner: d.Operations.(*ops.Service), Installer: "install.sh", Logger: d.Logger})
+	d.Clusters, d.ClusterEvery = h.groups, 5*time.Millisecond
 	h.deps, h.handler = d, graph.NewHandler(d)
 	h.srv = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Request-Id", "req-1")
