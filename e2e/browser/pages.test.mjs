@@ -7,7 +7,8 @@ import { after, before, describe, it } from 'node:test';
 
 import { pill } from './support/app.mjs';
 import { findings, keep, launch, layoutJumps, open, tooWide, watchLayout } from './support/browser.mjs';
-import { failQuestions } from './support/faulty.mjs';
+import { eventually } from './support/eventually.mjs';
+import { failQuestions, refuseEverything } from './support/faulty.mjs';
 import { fill, startWhole } from './support/fleet.mjs';
 import { takePicture } from './support/pictures.mjs';
 import { root } from './support/slipway.mjs';
@@ -63,7 +64,7 @@ describe('every page', () => {
   };
 
   /** All that must be so of a page, whatever it is. */
-  const look = async (role, { name, path, heading, shows, picture }, { prepare, errors = [] } = {}) => {
+  const look = async (role, { name, path, heading, shows, picture }, { prepare, meanwhile, errors = [], still = 0.01 } = {}) => {
     const context = role === null ? await nobody() : await person(role);
     const { page, observed } = await open(context, system.url);
     try {
@@ -72,10 +73,11 @@ describe('every page', () => {
       await page.emulateMedia({ colorScheme: 'light' });
       await prepare?.(page);
       await page.goto(`${system.url}/monitoring${path}`);
+      await meanwhile?.(page);
       const main = page.getByRole('main');
       await main.getByRole('heading', { level: 1, name: heading }).waitFor();
       if (shows !== undefined) await main.getByText(shows).first().waitFor();
-      await page.waitForFunction(() => document.querySelector('[role="status"][aria-label^="Loading"]') === null && document.fonts.status === 'loaded');
+      await page.waitForFunction(() => document.querySelector('[role="status"][aria-label^="Loading"], [role="status"][aria-label^="Reading"]') === null && document.fonts.status === 'loaded');
 
       const wrong = [];
       const headings = await page.getByRole('heading', { level: 1 }).count();
@@ -83,7 +85,7 @@ describe('every page', () => {
       if (!/^\S.* · Slipway$/.test(await page.title())) wrong.push(`its title is ${await page.title()}`);
       const jumps = await layoutJumps(page);
       const jumped = jumps.reduce((sum, { value }) => sum + value, 0);
-      if (jumped >= 0.01) wrong.push(`the layout has jumped by ${jumped.toFixed(4)}: ${JSON.stringify(jumps)}`);
+      if (jumped >= still) wrong.push(`the layout has jumped by ${jumped.toFixed(4)}: ${JSON.stringify(jumps)}`);
       for (const colorScheme of ['light', 'dark']) {
         await page.emulateMedia({ colorScheme });
         wrong.push(...(await findings(page)).map((finding) => `${colorScheme}: ${finding}`));
@@ -147,13 +149,13 @@ describe('every page', () => {
       { name: 'node-waits', route: '/nodes/$nodeId', path: () => node('rack-waits'), heading: 'rack-waits', shows: 'Waiting' },
       { name: 'node-canceled', route: '/nodes/$nodeId', path: () => node('rack-canceled'), heading: 'rack-canceled', shows: 'wrong VLAN' },
       { name: 'node-cleaned', route: '/nodes/$nodeId', path: () => node('rack-gone'), heading: 'rack-gone', shows: 'Cleaned up' },
-      { name: 'node-script', route: '/nodes/$nodeId', path: () => node('sqdn-001'), heading: 'sqdn-001', shows: 'Restart and SSH' },
+      { name: 'node-script', route: '/nodes/$nodeId', path: () => node('sqdn-001'), heading: 'sqdn-001', shows: 'Configurations that were applied' },
       { name: 'node-unknown', route: '/nodes/$nodeId', path: () => '/nodes/node_4711', heading: 'There is no such node' },
       { name: 'deployment', route: '/deployments/$deploymentId', path: () => deployment('metal-3'), heading: /metal-3/, shows: 'What was ordered' },
       { name: 'deployment-unknown', route: '/deployments/$deploymentId', path: () => '/deployments/dep_4711', heading: 'There is no such deployment' },
-      { name: 'history', route: '/history', heading: 'History', shows: 'rack-failed', picture: { name: 'history', theme: 'dark' } },
+      { name: 'history', route: '/history', heading: 'History', shows: 'Show older events', picture: { name: 'history', theme: 'dark' } },
       { name: 'history-nothing', route: '/history', path: () => '/history?q=nobody', heading: 'History', shows: 'No machine is called like this' },
-      { name: 'insights', route: '/insights', heading: 'Insights', shows: 'bx2d-metal-96x384', picture: { name: 'insights', theme: 'light' } },
+      { name: 'insights', route: '/insights', heading: 'Insights', shows: 'without a profile', picture: { name: 'insights', theme: 'light' } },
       { name: 'deploy', route: '/deploy', heading: 'New deployment', shows: 'Profile' },
       { name: 'batch', route: '/batches/$batchId', path: () => `/batches/${filled.batch}`, heading: 'metal, row 7', shows: 'metal-1', picture: { name: 'batch', theme: 'light' } },
       { name: 'batch-unknown', route: '/batches/$batchId', path: () => '/batches/bat_4711', heading: 'There is no such batch' },
@@ -163,7 +165,7 @@ describe('every page', () => {
       { name: 'artifacts', route: '/artifacts', heading: 'Artifacts', shows: 'hypervisor.img', picture: { name: 'artifacts', theme: 'light' } },
       { name: 'resources', route: '/resources', heading: 'Resources and orphans', shows: 'slw-metal-lost' },
       { name: 'settings', route: '/settings', heading: 'Settings', shows: 'Signed-in browsers', picture: { name: 'settings', theme: 'light' } },
-      { name: 'apply', route: '/apply', heading: 'Apply changes', shows: 'SQDN-001', picture: { name: 'apply', theme: 'light' } },
+      { name: 'apply', route: '/apply', heading: 'Apply changes', shows: 'Run 1 of the deployment script', picture: { name: 'apply', theme: 'light' } },
       { name: 'runs', route: '/apply/runs', heading: 'Runs of the deployment script', shows: 'Run 1' },
       { name: 'run', route: '/apply/runs/$runId', path: () => `/apply/runs/${filled.run}`, heading: 'Run 1', shows: 'all hosts restart' },
       { name: 'run-unknown', route: '/apply/runs/$runId', path: () => '/apply/runs/run_4711', heading: 'There is no such run' },
@@ -201,8 +203,6 @@ describe('every page', () => {
     describe('when the server answers with an error', () => {
       const failed = 'the database cannot be read';
       for (const each of [
-        { name: 'error-overview', path: () => '/overview', heading: 'Overview', shows: 'The server does not answer' },
-        { name: 'error-fleet', path: () => '', heading: 'Fleet', shows: 'The server does not answer' },
         { name: 'error-node', path: () => node('metal-1'), heading: 'This could not be loaded', shows: failed },
         { name: 'error-deployment', path: () => deployment('metal-1'), heading: 'This could not be loaded', shows: failed },
         { name: 'error-history', path: () => '/history', heading: 'History', shows: failed },
@@ -219,7 +219,23 @@ describe('every page', () => {
         { name: 'error-run', path: () => `/apply/runs/${filled.run}`, heading: 'This could not be loaded', shows: failed },
       ]) {
         it(each.name, async () => {
-          await look('admin', { ...each, path: each.path() }, { prepare: failQuestions });
+          // What went wrong is told where there is room for it, which moves the rest a little, once.
+          await look('admin', { ...each, path: each.path() }, { prepare: failQuestions, still: 0.1 });
+        });
+      }
+
+      for (const each of [
+        { name: 'away-overview', path: '/overview', heading: 'Overview', shows: 'The server does not answer' },
+        { name: 'away-fleet', path: '', heading: 'Fleet', shows: 'The server does not answer' },
+      ]) {
+        it(`${each.name}: or not at all`, async () => {
+          const meanwhile = (page) =>
+            eventually('the page has given up waiting', async () => {
+              const again = page.getByRole('banner').getByRole('button', { name: /^(Reconnecting|Polling)/ });
+              if (await again.isVisible()) await again.click({ timeout: 1000 });
+              assert.ok(await page.getByRole('banner').getByText(/^Offline/).isVisible());
+            });
+          await look('admin', each, { prepare: refuseEverything, meanwhile, errors: [/WebSocket connection to .* failed/, /status of 503/], still: 0.1 });
         });
       }
     });

@@ -1,7 +1,13 @@
 // A server that answers every question of a page with an error, by POST and by
-// websocket alike; what is no question is answered by the real one.
+// websocket alike; the rest (the app's files, the session) is the real one's.
 
 const failure = { message: 'the database cannot be read', extensions: { code: 'INTERNAL', requestId: '0badc0ffee0badc0ffee0bad' } };
+
+/** Has every question of the page refused, and every connection broken as soon as it is made. */
+export async function refuseEverything(page) {
+  await page.route('**/graphql', (route) => route.fulfill({ status: 503, contentType: 'application/json', json: { errors: [failure] } }));
+  await page.routeWebSocket(/\/graphql$/, (socket) => void socket.close({ code: 1011 }));
+}
 
 /** Has everything that the page asks of GraphQL fail from now on. */
 export async function failQuestions(page) {
