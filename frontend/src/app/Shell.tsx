@@ -13,9 +13,9 @@ import { useMay } from './session';
 import { SettingsMenu } from './SettingsMenu';
 import { useStream } from './services';
 import classes from './Shell.module.css';
-import { ShortcutsDialog } from './ShortcutsDialog';
 import { useShortcuts } from './shortcuts';
 
+const ShortcutsDialog = lazy(() => import('./ShortcutsDialog').then(({ ShortcutsDialog: component }) => ({ default: component })));
 const Palette = lazy(() => import('./Palette').then(({ Palette: component }) => ({ default: component })));
 
 /** The frame of every page: where one is, how fresh it is, and one's settings. */
@@ -69,7 +69,7 @@ export function Shell() {
       </main>
       <LiveRegion />
       <FleetAnnouncer />
-      <ShortcutsDialog opened={help} onClose={() => setHelp(false)} />
+      <Suspense>{help ? <ShortcutsDialog opened onClose={() => setHelp(false)} /> : null}</Suspense>
       {palette ? (
         <Suspense fallback={null}>
           <Palette onClose={() => setPalette(false)} onShortcuts={() => setHelp(true)} />

@@ -1,12 +1,14 @@
-import { useState, type ReactNode } from 'react';
+import { lazy, Suspense, useState, type ReactNode } from 'react';
 
 import { useMay } from '@/app/session';
 import { plural } from '@/lib/format';
 import { Button } from '@/ui';
 import classes from './Bulk.module.css';
-import { BulkDialog } from './BulkDialog';
 import { mostChosen, type BulkChoice } from './request';
 import { actionWords, bulkActions, type BulkActionName } from './words';
+
+// Only for those who ask for it.
+const BulkDialog = lazy(() => import('./BulkDialog').then(({ BulkDialog: component }) => ({ default: component })));
 
 export interface BulkBarProps {
   /** What is selected: deployments by their ids, or machines by a filter. */
@@ -43,7 +45,7 @@ export function BulkBar({ choice, count, onClear, targets, children }: BulkBarPr
         Clear
       </Button>
       {tooMany ? <span className={classes.quiet}>At most {plural(mostChosen, 'deployment')} at a time: filter first.</span> : null}
-      {asking === null ? null : <BulkDialog choice={choice} action={asking} shown={count} {...(targets === undefined ? {} : { targets })} onClose={() => setAsking(null)} onStarted={onClear} />}
+      <Suspense>{asking === null ? null : <BulkDialog choice={choice} action={asking} shown={count} {...(targets === undefined ? {} : { targets })} onClose={() => setAsking(null)} onStarted={onClear} />}</Suspense>
     </div>
   );
 }
