@@ -42,6 +42,7 @@ var pages = map[string]m{
 	"BulkOperations":   {"first": 100},
 	"RecentEvents":     {"first": 100},
 	"HistoryTailPage":  {"first": 100},
+	"EventById":        {"id": "evt_1"},
 	"EndedDeployments": {"first": 100},
 	"DurationSeries":   {"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z", "bucket": 3_600_000},
 	"SuccessSeries":    {"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z", "bucket": 3_600_000},
