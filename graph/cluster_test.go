@@ -211,6 +211,29 @@ func TestClusterLife(t *testing.T) {
 	})
 }
 
+// What becomes of a node afterwards is not the cluster's any more.
+func TestACleanedUpClusterStaysSo(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.cluster("deploy", m{"name": "one", "nodes": []m{hv(1)}})
+		list := h.lanes("one")
+		require.Empty(t, errs(h.cluster("cleanup", m{"id": "clu_1", "confirmName": "one"}), "x.errors"))
+		_, err := h.writer.Report(t.Context(), lifecycle.Report{
+			DeploymentID: list[0].DeploymentID, Phase: phase.Cleanup, Status: phase.Success, Source: deploy.SourceOrchestrator, Actor: deploy.System, As: phase.ByWorkflow,
+		})
+		require.NoError(t, err)
+		const doc = `{cluster(by:{name:"one"}){state members{state node{cluster{id}} deployment{id state}}}}`
+		was := m{"id": "dep_1", "state": "CLEANED_UP"}
+		a := h.ok(doc, nil)
+		require.Equal(t, []any{"CLEANED_UP", was, "clu_1"}, []any{a.get("cluster.state"), a.get("cluster.members.0.deployment"), a.get("cluster.members.0.node.cluster.id")})
+		h.order("hv01")
+		a = h.ok(doc, nil)
+		require.Equal(t, []any{"CLEANED_UP", was}, []any{a.get("cluster.state"), a.get("cluster.members.0.deployment")})
+		require.Nil(t, a.get("cluster.members.0.node.cluster"))
+		require.Empty(t, errs(h.cluster("deploy", m{"name": "one", "nodes": []m{hv(2)}}), "x.errors"), "the name is free")
+		require.Equal(t, "QUEUED", h.ok(doc, nil).get("cluster.state"), "a name is that of the one that is there")
+	})
+}
+
 func TestClusterErrorsNameTheirFields(t *testing.T) {
 	h := build(t, storetest.SQLite(t))
 	with := func(change func(in m)) m {

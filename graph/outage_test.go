@@ -14,15 +14,17 @@ import (
 	"github.com/slipwayhq/slipway/graph"
 )
 
-// Heartbeats of both subscriptions say since when the database does not answer.
+// Heartbeats of subscriptions say since when the database does not answer.
 func TestHeartbeatsAreStaleWhileTheDatabaseIsSilent(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, st *store.Store) {
 		h := build(t, st, func(_ *graph.Deps, o *feed.Options) { o.Poll = 10 * time.Millisecond })
 		h.order("a")
+		h.cluster("deploy", m{"name": "one", "nodes": []m{hv(1)}})
 		begun := time.Now()
 		streams := map[string]*socket{
 			"deploymentEvents": h.subscribe(`subscription{deploymentEvents(heartbeatSeconds:1){__typename ... on StreamHeartbeat{cursor at staleSince}}}`, nil),
 			"fleetChanges":     h.subscribe(`subscription{fleetChanges(heartbeatSeconds:1){__typename ... on StreamHeartbeat{cursor at staleSince}}}`, nil),
+			"clusterChanges":   h.subscribe(`subscription{clusterChanges(id:"clu_1",heartbeatSeconds:1){__typename ... on StreamHeartbeat{cursor at staleSince}}}`, nil),
 		}
 		beat := func(s *socket) map[string]any {
 			for {
