@@ -203,7 +203,7 @@ func (a *app) build(cfg appConfig) error {
 	a.clusters = cluster.New(cluster.Deps{
 		// Before the deadline, which would name only who forms the cluster.
 		FormLimit: deadlines.of(deploy.ProviderIBMVPC, "", formation) * 5 / 6,
-		Store: a.Store, Writer: later{a}, Planner: later{a}, CVMs: &cvm.Client{Key: key.Signer, Dial: cfg.Dial},
+		Store:     a.Store, Writer: later{a}, Planner: later{a}, CVMs: &cvm.Client{Key: key.Signer, Dial: cfg.Dial},
 		SSHPort: cfg.Install.CVMSSHPort, PrismPort: cfg.Install.CVMPrismPort, Slots: cfg.Install.Slots, Installer: cfg.Install.Installer, Now: cfg.Now, Logger: cfg.Logger,
 	})
 	engine, err := workflow.New(a.Store, workflow.Options{
