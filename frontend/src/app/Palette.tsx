@@ -41,6 +41,7 @@ export function Palette({ onClose, onShortcuts }: PaletteProps) {
     else if (item.kind === 'id' && item.of === 'deployment') void navigate({ to: '/deployments/$deploymentId', params: { deploymentId: item.id } });
     else if (item.kind === 'id' && item.of === 'batch') void navigate({ to: '/batches/$batchId', params: { batchId: item.id } });
     else if (item.kind === 'id' && item.of === 'bulk') void navigate({ to: '/bulk/$bulkId', params: { bulkId: item.id } });
+    else if (item.kind === 'id' && item.of === 'cluster') void navigate({ to: '/clusters/$clusterId', params: { clusterId: item.id } });
     else if (item.kind === 'id') void navigate({ to: '/history', search: { event: item.id } });
     else if (item.kind === 'node') void navigate({ to: '/nodes/$nodeId', params: { nodeId: item.nodeId } });
     else if (item.action === 'theme') choose(nextTheme[choice]);

@@ -30,6 +30,7 @@ export function Shell() {
     'g f': () => void navigate({ to: '/' }),
     'g o': () => void navigate({ to: '/overview' }),
     'g h': () => void navigate({ to: '/history' }),
+    'g c': () => void navigate({ to: '/clusters' }),
     'g d': () => void navigate({ to: '/deploy' }),
     'g a': () => void navigate({ to: '/artifacts' }),
     'g s': () => void navigate({ to: '/settings' }),

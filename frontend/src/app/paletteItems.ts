@@ -3,8 +3,8 @@ import { rowKind, statusWords, type StatusKind } from '@/lib/states';
 
 /** Somewhere to go, or something to do. */
 export type PaletteItem =
-  | { kind: 'page'; key: string; label: string; hint: string; to: '/overview' | '/' | '/history' | '/insights' | '/deploy' | '/apply' | '/apply/runs' | '/bulk' | '/artifacts' | '/resources' | '/settings' }
-  | { kind: 'id'; key: string; label: string; hint: string; of: 'deployment' | 'batch' | 'bulk' | 'event'; id: string }
+  | { kind: 'page'; key: string; label: string; hint: string; to: '/overview' | '/' | '/history' | '/insights' | '/clusters' | '/clusters/new' | '/deploy' | '/apply' | '/apply/runs' | '/bulk' | '/artifacts' | '/resources' | '/settings' }
+  | { kind: 'id'; key: string; label: string; hint: string; of: 'deployment' | 'batch' | 'bulk' | 'cluster' | 'event'; id: string }
   | { kind: 'filter'; key: string; label: string; hint: string; show: string }
   | { kind: 'action'; key: string; label: string; hint: string; action: 'theme' | 'time' | 'shortcuts' | 'sign-out' }
   | { kind: 'node'; key: string; label: string; hint: string; nodeId: string; status: StatusKind };
@@ -15,9 +15,11 @@ const mostNodes = 12;
 const fixed: readonly (Exclude<PaletteItem, { kind: 'node' | 'id' }> & { role?: 'operator' | 'admin' })[] = [
   { kind: 'page', key: 'overview', label: 'Overview', hint: 'g o', to: '/overview' },
   { kind: 'page', key: 'fleet', label: 'Fleet', hint: 'g f', to: '/' },
+  { kind: 'page', key: 'clusters', label: 'Clusters', hint: 'g c', to: '/clusters' },
   { kind: 'page', key: 'history', label: 'History', hint: 'g h', to: '/history' },
   { kind: 'page', key: 'insights', label: 'Insights: durations and success rates', hint: 'g i', to: '/insights' },
   { kind: 'page', key: 'deploy', label: 'Deploy a node', hint: 'g d', to: '/deploy', role: 'operator' },
+  { kind: 'page', key: 'new-cluster', label: 'Deploy a cluster', hint: '', to: '/clusters/new', role: 'operator' },
   { kind: 'page', key: 'apply', label: 'Apply changes', hint: 'g p', to: '/apply', role: 'operator' },
   { kind: 'page', key: 'runs', label: 'Runs of the deployment script', hint: 'g r', to: '/apply/runs' },
   { kind: 'page', key: 'bulk', label: 'Bulk operations', hint: 'g b', to: '/bulk' },
@@ -43,11 +45,11 @@ function rank(row: FleetRowFragment, words: readonly string[]): number | null {
   return name === first ? 0 : name.startsWith(first) ? 1 : name.includes(first) ? 2 : 3;
 }
 
-const ids = { dep: ['deployment', 'Deployment'], bat: ['batch', 'Batch'], blk: ['bulk', 'Bulk operation'], evt: ['event', 'Event'] } as const;
+const ids = { dep: ['deployment', 'Deployment'], bat: ['batch', 'Batch'], blk: ['bulk', 'Bulk operation'], clu: ['cluster', 'Cluster'], evt: ['event', 'Event'] } as const;
 
 /** An id that was pasted names its page. */
 function byId(word: string): PaletteItem[] {
-  const [, tag, number] = /^(dep|bat|blk|evt)_(\d{1,18})$/.exec(word) ?? [];
+  const [, tag, number] = /^(dep|bat|blk|clu|evt)_(\d{1,18})$/.exec(word) ?? [];
   if (tag === undefined || number === undefined) return [];
   const [of, name] = ids[tag as keyof typeof ids];
   return [{ kind: 'id', key: word, label: `${name} ${word}`, hint: 'Open', of, id: word }];

@@ -5,8 +5,8 @@ import { placeOf, placesFor } from './places';
 const labels = (role: 'viewer' | 'operator' | 'admin') => placesFor((needed) => role === 'admin' || (role === 'operator' && needed === 'operator')).map(({ label }) => label);
 
 it('shows everybody what may be looked at, and runs to viewers too', () => {
-  expect(labels('viewer')).toEqual(['Overview', 'Fleet', 'History', 'Insights', 'Runs', 'Bulk', 'Artifacts']);
-  expect(labels('operator')).toEqual(['Overview', 'Fleet', 'History', 'Insights', 'Deploy', 'Apply', 'Runs', 'Bulk', 'Artifacts']);
+  expect(labels('viewer')).toEqual(['Overview', 'Fleet', 'Clusters', 'History', 'Insights', 'Runs', 'Bulk', 'Artifacts']);
+  expect(labels('operator')).toEqual(['Overview', 'Fleet', 'Clusters', 'History', 'Insights', 'Deploy', 'Apply', 'Runs', 'Bulk', 'Artifacts']);
   expect(labels('admin')).toContain('Orphans');
 });
 
@@ -16,6 +16,8 @@ it.each([
   ['/deployments/dep_1', '/'],
   ['/batches/bat_1', '/'],
   ['/bulk/blk_1', '/bulk'],
+  ['/clusters/new', '/clusters'],
+  ['/clusters/clu_1', '/clusters'],
   ['/apply', '/apply'],
   ['/apply/', '/apply'],
   ['/apply/runs', '/apply/runs'],

@@ -1,6 +1,6 @@
 /** A page of the navigation. */
 export interface Place {
-  to: '/overview' | '/' | '/history' | '/insights' | '/deploy' | '/apply' | '/apply/runs' | '/bulk' | '/artifacts' | '/resources';
+  to: '/overview' | '/' | '/history' | '/insights' | '/clusters' | '/deploy' | '/apply' | '/apply/runs' | '/bulk' | '/artifacts' | '/resources';
   label: string;
   /** Who may do something there; anybody when left out. */
   role?: 'operator' | 'admin';
@@ -11,6 +11,7 @@ export interface Place {
 const places: readonly Place[] = [
   { to: '/overview', label: 'Overview' },
   { to: '/', label: 'Fleet', under: ['/nodes', '/deployments', '/batches'] },
+  { to: '/clusters', label: 'Clusters' },
   { to: '/history', label: 'History' },
   { to: '/insights', label: 'Insights' },
   { to: '/deploy', label: 'Deploy', role: 'operator' },

@@ -6,6 +6,7 @@ import { parseSearch } from '@/features/fleet/filters';
 import { parseArtifactsSearch } from '@/features/artifacts/search';
 import { parseBatchSearch } from '@/features/batch/search';
 import { parseBulkSearch } from '@/features/bulk/search';
+import { parseClustersSearch, parseClusterSearch, parseNewClusterSearch } from '@/features/cluster/search';
 import { parseInsightsSearch } from '@/features/charts/search';
 import { parseDeploySearch } from '@/features/deploy/search';
 import { parseHistorySearch } from '@/features/history/search';
@@ -92,6 +93,27 @@ const bulk = createRoute({
   component: lazyRouteComponent(() => import('@/features/bulk/BulkPage'), 'BulkPage'),
 });
 
+const clusters = createRoute({
+  getParentRoute: () => root,
+  path: '/clusters',
+  validateSearch: parseClustersSearch,
+  component: lazyRouteComponent(() => import('@/features/cluster/ClustersPage'), 'ClustersPage'),
+});
+
+const newCluster = createRoute({
+  getParentRoute: () => root,
+  path: '/clusters/new',
+  validateSearch: parseNewClusterSearch,
+  component: lazyRouteComponent(() => import('@/features/cluster/NewClusterPage'), 'NewClusterPage'),
+});
+
+const cluster = createRoute({
+  getParentRoute: () => root,
+  path: '/clusters/$clusterId',
+  validateSearch: parseClusterSearch,
+  component: lazyRouteComponent(() => import('@/features/cluster/ClusterPage'), 'ClusterPage'),
+});
+
 const deploy = createRoute({
   getParentRoute: () => root,
   path: '/deploy',
@@ -125,7 +147,7 @@ const applyRun = createRoute({
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([fleet, overview, node, deployment, history, batch, artifacts, settings, insights, bulks, bulk, deploy, apply, applyRuns, applyRun, resources]),
+  routeTree: root.addChildren([fleet, overview, node, deployment, history, batch, artifacts, settings, insights, bulks, bulk, clusters, newCluster, cluster, deploy, apply, applyRuns, applyRun, resources]),
   basepath: '/monitoring',
   defaultPreload: 'intent',
   scrollRestoration: true,

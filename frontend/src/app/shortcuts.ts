@@ -7,6 +7,7 @@ export const shortcutList: readonly { keys: readonly string[]; does: string; whe
   { keys: ['t'], does: 'Switch times: local, relative, UTC', where: 'Everywhere' },
   { keys: ['g', 'f'], does: 'Go to the fleet', where: 'Everywhere' },
   { keys: ['g', 'o'], does: 'Go to the overview', where: 'Everywhere' },
+  { keys: ['g', 'c'], does: 'Go to the clusters', where: 'Everywhere' },
   { keys: ['g', 'h'], does: 'Go to the history', where: 'Everywhere' },
   { keys: ['g', 'i'], does: 'Go to the insights', where: 'Everywhere' },
   { keys: ['g', 'b'], does: 'Go to the bulk operations', where: 'Everywhere' },

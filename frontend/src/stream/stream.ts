@@ -5,6 +5,7 @@ import type { Store } from '@/lib/store';
 import { Batcher } from './batcher';
 import { BulkChannel } from './bulkChannel';
 import type { ApplyInBatch, Ask, Channel, StreamedMessage } from './channel';
+import { ClusterChannel } from './clusterChannel';
 import type { Connection } from './connection';
 import { Fleet } from './fleet';
 import { FleetChannel } from './fleetChannel';
@@ -21,7 +22,7 @@ const pollEvery = 5000;
 /** A connected stream that says nothing for this long is given up. */
 const silence = heartbeatSeconds * 2500;
 /** Messages that are made from the database; only a heartbeat is made without it, and says so. */
-const tellsOfDatabase: ReadonlySet<string> = new Set(['FleetSnapshotPage', 'FleetDelta', 'DeploymentEventBatch', 'StreamReset', 'StreamHeartbeat']);
+const tellsOfDatabase: ReadonlySet<string> = new Set(['FleetSnapshotPage', 'FleetDelta', 'DeploymentEventBatch', 'StreamReset', 'StreamHeartbeat', 'ClusterUpdate']);
 /** A resumed stream that has nothing to replay says nothing; after this it counts as caught up. */
 const quietIsLive = 3000;
 
@@ -136,6 +137,11 @@ export class Stream {
   /** Follows a bulk operation until it is over. */
   watchBulk(id: string): () => void {
     return this.watch(new BulkChannel(this.options.client, id));
+  }
+
+  /** Follows a cluster and the deployments of its nodes. */
+  watchCluster(id: string): () => void {
+    return this.watch(new ClusterChannel(this.options.client, id));
   }
 
   /** A place in the stream that everything shown of the fleet is at least as new as; null before the first snapshot. */

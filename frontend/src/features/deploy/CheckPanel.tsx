@@ -67,7 +67,7 @@ export function CheckPanel({ checked, fresh, checking, deploying, count = 1, tak
         ) : null}
         {result === null ? null : (
           <ul aria-label="Checks" className={classes.checks}>
-            {[...result.checks].sort((a, b) => rank(a) - rank(b)).map((check) => (
+            {[...result.checks].sort((a, b) => rankOf(a) - rankOf(b)).map((check) => (
               <CheckLine key={`${check.key} ${check.message}`} check={check} />
             ))}
           </ul>
@@ -85,8 +85,8 @@ function verdict({ ok, checks }: NonNullable<Checked['result']>): string {
 
 const ranks = { ERROR: 0, WARNING: 1, INFO: 2 } as const;
 
-// What needs attention is first; the order is otherwise the server's.
-function rank({ passed, severity }: CheckRowFragment): number {
+/** What needs attention is first; the order is otherwise the server's. */
+export function rankOf({ passed, severity }: CheckRowFragment): number {
   return passed ? 3 : ranks[severity];
 }
 
@@ -99,7 +99,8 @@ function markOf({ key, passed, severity }: CheckRowFragment): { kind: StatusKind
   return severity === 'ERROR' ? { kind: 'failed', word: 'Failed' } : { kind: 'stalled', word: 'Warning' };
 }
 
-function CheckLine({ check }: { check: CheckRowFragment }) {
+/** What was looked at, and what was found. */
+export function CheckLine({ check }: { check: CheckRowFragment }) {
   const { kind, word } = markOf(check);
   return (
     <li className={classes.check} data-kind={kind}>

@@ -3,6 +3,7 @@ import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router'
 import { ErrorPage } from '@/app/ErrorPage';
 import { NotFoundPage } from '@/app/NotFoundPage';
 import { useTitle } from '@/app/useTitle';
+import { ClusterFact } from '@/features/cluster/ClusterLink';
 import { handoffDeployment } from '@/lib/handoff';
 import { stateKind, statusWords } from '@/lib/states';
 import { CopyAs, Panel, Progress, StatusMark } from '@/ui';
@@ -96,6 +97,7 @@ function Header({ deployment, node, typical }: { deployment: DeploymentDetails; 
       </div>
       <dl className={headerClasses.facts}>
         <DeploymentFacts deployment={deployment} silent={deployment.node.stale && isCurrent} typical={typical} />
+        <ClusterFact deploymentId={deployment.id} />
         {deployment.batch === null ? null : (
           <div className={headerClasses.fact}>
             <dt>Batch</dt>

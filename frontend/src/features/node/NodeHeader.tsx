@@ -1,3 +1,4 @@
+import { ClusterLink } from '@/features/cluster/ClusterLink';
 import { handoffNode } from '@/lib/handoff';
 import { rowKind } from '@/lib/states';
 import { CopyAs, Instant, Progress, StatusMark } from '@/ui';
@@ -45,7 +46,11 @@ export function NodeHeader({ node, deployment, typical }: { node: NodeDetails; d
             <span className={classes.mono}>{node.macAddresses.join(', ')}</span>
           </Fact>
         ) : null}
-        {node.clusterName === null ? null : <Fact name="Cluster">{node.clusterName}</Fact>}
+        {node.clusterName === null ? null : (
+          <Fact name="Cluster">
+            <ClusterLink of={node.id} name={node.clusterName} />
+          </Fact>
+        )}
         <Fact name="Last seen">
           <Instant at={node.lastSeenAt} className={node.stale ? classes.stale : undefined} />
         </Fact>

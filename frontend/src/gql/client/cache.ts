@@ -112,6 +112,7 @@ export function createCache(): VersionedCache {
     possibleTypes: {
       Node: ['BareMetalNode', 'Deployment', 'DeploymentBatch', 'DeploymentEvent', 'ScriptRun'],
       FleetMessage: ['FleetSnapshotPage', 'FleetDelta', 'StreamHeartbeat', 'StreamReset'],
+      ClusterMessage: ['ClusterUpdate', 'StreamHeartbeat', 'StreamReset'],
       DeploymentEventMessage: ['DeploymentEventBatch', 'StreamHeartbeat', 'StreamReset'],
     },
     typePolicies: {
@@ -126,6 +127,8 @@ export function createCache(): VersionedCache {
       },
       // What a node holds is told whole each time: things that are gone go.
       BareMetalNode: { fields: { resources: { merge: false }, documents: { merge: false }, labels: { merge: false } } },
+      // A cluster is told whole each time, from first to last: nothing of an older telling is kept.
+      Cluster: { fields: { members: { merge: false }, barrier: { merge: false }, formation: { merge: false }, health: { merge: false } } },
       // A document has no id of its own: it is what one run stored for one node.
       NodeDocument: { keyFields: false },
       ScriptRun: { fields: { documents: { merge: false } } },
