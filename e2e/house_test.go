@@ -78,8 +78,11 @@ func (c *cloud) fault(t testing.TB, f vpcsim.Fault) (clear func()) {
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusCreated, resp.StatusCode, "%s", answer)
-	return func() {
-		r, err := http.NewRequest(http.MethodDelete, c.url+"/_sim/faults", nil)
+	var made struct{ ID string }
+	require.NoError(t, json.Unmarshal(answer, &made))
+	require.NotEmpty(t, made.ID)
+	return func() { // this one: those of the dark machines stay
+		r, err := http.NewRequest(http.MethodDelete, c.url+"/_sim/faults/"+made.ID, nil)
 		require.NoError(t, err)
 		resp, err := http.DefaultClient.Do(r)
 		require.NoError(t, err)
