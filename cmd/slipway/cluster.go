@@ -281,6 +281,9 @@ func printCluster(out io.Writer, c client.Cluster) error {
 	if err := printMembers(out, c); err != nil {
 		return err
 	}
+	if c.Status == "cleaning_up" || c.Status == "cleaned_up" {
+		return nil // what it was once is of no use any more
+	}
 	if f := c.Formation; f != nil {
 		fmt.Fprintf(out, "%s by %s: %s: %s\n", f.Kind, oneLine(f.Leader), f.Status, oneLine(f.Message))
 		if f.Command != nil {

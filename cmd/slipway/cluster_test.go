@@ -41,6 +41,8 @@ func (f *fakeClusters) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f.asked, f.bodies = append(f.asked, r.Method+" "+r.URL.RequestURI()), append(f.bodies, string(body))
 	switch {
+	case r.URL.Path == "/api/cleanup/status":
+		_, _ = fmt.Fprintf(w, `{"cleaned_up":[{"node_name":"x","state":"cleaned_up","steps":[{"kind":"server","name":"slw-%s","action":"delete","status":"success","message":"not found"}]}]}`, r.URL.Query().Get("deployment_id"))
 	case f.refuse != "" && r.Method == http.MethodPost:
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		_, _ = io.WriteString(w, f.refuse)
@@ -241,8 +243,10 @@ func TestClusterIsWatched(t *testing.T) {
 	require.Equal(t, exitCanceled, exitOf(t, err))
 	_, _, err = watch(watchDeploy, clusterAt("cleaning_up", `"state":"released"`, ""), clusterAt("cleaned_up", `"state":"released"`, ""))
 	require.Equal(t, exitCanceled, exitOf(t, err), "it was to be deployed")
-	_, _, err = watch(watchCleaning, clusterAt("cleaning_up", `"state":"released"`, ""), clusterAt("cleaned_up", `"state":"released"`, ""))
+	_, out, err = watch(watchCleaning, clusterAt("cleaning_up", `"state":"released"`, ""), clusterAt("cleaned_up", `"state":"released"`, running))
 	require.NoError(t, err)
+	require.Regexp(t, `(?s)hv01\n.*slw-1 .*not found.*hv02\n.*slw-2 .*not found`, out, "each thing with its proof")
+	require.NotContains(t, out, "services start", "what it was once")
 }
 
 // notes are the lines that are no events.

@@ -100,7 +100,33 @@ func (w *clusterWatch) run(ctx context.Context, out io.Writer, show progress) er
 	if err := printCluster(out, last); err != nil {
 		return err
 	}
+	if w.until == watchCleaning {
+		if err := w.proofs(ctx, out, last); err != nil {
+			return err
+		}
+	}
 	return w.result(last)
+}
+
+// proofs prints what became of each thing that the nodes of a cluster held.
+func (w *clusterWatch) proofs(ctx context.Context, out io.Writer, c client.Cluster) error {
+	for _, m := range c.Members {
+		if m.DeploymentID == nil {
+			continue
+		}
+		got, err := w.api.CleanupOf(ctx, *m.DeploymentID)
+		switch {
+		case errors.Is(err, client.ErrNotFound):
+			continue
+		case err != nil:
+			return exit{exitLost, err}
+		}
+		fmt.Fprintln(out, oneLine(m.NodeName))
+		if err := printSteps(out, got.Steps); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // events shows what happens to the nodes, until ctx ends. What cannot be had is
