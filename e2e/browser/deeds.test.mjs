@@ -400,7 +400,7 @@ describe('a person who does more than watch', () => {
     await selected.getByText('no link on eno1').first().waitFor();
     await photograph(page, 'history-selected');
     await assertAccessible(page, 'history with a selected event');
-    await selected.getByRole('link', { name: 'many-3' }).click();
+    await selected.getByRole('link', { name: 'many-3', exact: true }).click();
     await page.getByRole('heading', { name: 'many-3', exact: true }).waitFor();
     await page.goBack();
     await selected.getByText('no link on eno1').first().waitFor();

@@ -48,7 +48,9 @@ describe('a large fleet', () => {
     for (let i = 0; i < 3; i++) await load.events(page, burst);
     const first = await weigh(page);
     for (let i = 0; i < bursts; i++) await load.events(page, burst);
-    const last = await weigh(page);
+    let last = await weigh(page);
+    // What is not collected at once is no growth; what is held stays, however often one looks.
+    for (let i = 0; i < 10 && last.heap > first.heap * (1 + mostGrowth); i++) last = await weigh(page);
     const growth = last.heap / first.heap - 1;
     t.diagnostic(`heap ${(first.heap / 1e6).toFixed(1)} MB, after ${bursts * burst} events ${(last.heap / 1e6).toFixed(1)} MB; ${last.elements} elements`);
     assert.ok(growth <= mostGrowth, `the heap has grown by ${Math.round(growth * 100)} %`);

@@ -118,10 +118,16 @@ export async function findings(page) {
   return violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html, failureSummary }) => `${html.slice(0, 160)} ${failureSummary}`).join(' | ')}`);
 }
 
-/** A picture of the page as it is, kept as output of the tests. */
+/**
+ * A picture of the page as it is, kept as output of the tests; of a page that is
+ * very long, as much as the window shows.
+ */
 export async function keep(page, name) {
+  // What is fixed to the window would be in the middle of a picture of the whole page.
+  await page.evaluate(() => globalThis.scrollTo(0, 0));
   await settled(page);
-  await page.screenshot({ path: join(artifacts, `${name}.png`), fullPage: true });
+  const fullPage = await page.evaluate(() => document.documentElement.scrollHeight < 3000);
+  await page.screenshot({ path: join(artifacts, `${name}.png`), fullPage });
 }
 
 /** Pictures of a page in both themes and two widths; none may be wider than its window. */
@@ -131,6 +137,7 @@ export async function photograph(page, name) {
     await page.emulateMedia({ colorScheme });
     for (const width of widths) {
       await page.setViewportSize({ width, height: 900 });
+      await page.evaluate(() => globalThis.scrollTo(0, 0));
       await settled(page);
       await page.screenshot({ path: join(artifacts, `${name}-${colorScheme}-${width}.png`), fullPage: true });
       const over = await tooWide(page);

@@ -47,7 +47,7 @@ export function DeploymentFacts({ deployment, silent, typical }: { deployment: D
       {deployment.state !== 'RUNNING' || (eta === null && !deployment.late && !deployment.stalled) ? null : (
         <Fact name="Expected end">
           <EtaMark of={(at) => etaOf({ ...deployment, stalled: deployment.stalled || silent }, at)} />
-          {typical === null ? null : <span className={classes.quiet}> (typical {formatRough(typical)})</span>}
+          {typical === null || typical < 1000 ? null : <span className={classes.quiet}> (typical {formatRough(typical)})</span>}
         </Fact>
       )}
       {deployment.stuckReason === null || isLate(deployment.stuckReason, false) ? null : (

@@ -24,6 +24,8 @@ export function Failures({ fleet }: { fleet: FleetSnapshot }) {
   const { data, previousData, error, refetch } = useQuery(FailureGroupsDocument, { variables: { names: mostNames }, fetchPolicy: 'network-only', nextFetchPolicy: 'cache-first' });
   const { count, mark } = useMemo(() => failuresOf(fleet.rows.values()), [fleet]);
   useAgain(mark, groupsEvery, () => void refetch().catch(() => undefined));
+  // About as high as they will be, so that what follows stays where it is.
+  const kinds = useMemo(() => new Set([...fleet.rows.values()].flatMap(({ currentDeployment }) => (currentDeployment?.failure ? [`${currentDeployment.failure.phaseKey} ${currentDeployment.failure.code}`] : []))).size, [fleet]);
   // How many is what the table would show at this moment; the groups follow.
   const groups = count === 0 ? [] : ((data ?? previousData)?.failureGroups ?? []);
   return (
@@ -31,7 +33,7 @@ export function Failures({ fleet }: { fleet: FleetSnapshot }) {
       <Panel title={count === 0 ? 'Failures' : `Failures: ${plural(count, 'node')}`} tone={count > 0 ? 'failed' : 'plain'} flush>
         {error && count > 0 ? <Problems title="Why they failed could not be read" problems={problemsOf(error)} /> : null}
         {count === 0 ? <NoFailures /> : null}
-        {count > 0 && groups.length === 0 && !error ? <div role="status" aria-label="Loading the failures" className={classes.awaited} /> : null}
+        {count > 0 && groups.length === 0 && !error ? <div role="status" aria-label="Loading the failures" className={classes.awaited} style={{ minHeight: kinds * 113 }} /> : null}
         {groups.length === 0 ? null : (
           <ul className={classes.groups} aria-label="Failures by phase and code">
             {groups.map((group) => (
