@@ -25,7 +25,7 @@ export function Failures({ fleet }: { fleet: FleetSnapshot }) {
   const { count, mark } = useMemo(() => failuresOf(fleet.rows.values()), [fleet]);
   useAgain(mark, groupsEvery, () => void refetch().catch(() => undefined));
   // About as high as they will be, so that what follows stays where it is.
-  const kinds = useMemo(() => new Set([...fleet.rows.values()].flatMap(({ currentDeployment }) => (currentDeployment?.failure ? [`${currentDeployment.failure.phaseKey} ${currentDeployment.failure.code}`] : []))).size, [fleet]);
+  const kinds = useMemo(() => new Set([...fleet.rows.values()].flatMap(({ state, currentDeployment }) => (state === 'FAILED' && currentDeployment?.failure ? [`${currentDeployment.failure.phaseKey} ${currentDeployment.failure.code}`] : []))).size, [fleet]);
   // How many is what the table would show at this moment; the groups follow.
   const groups = count === 0 ? [] : ((data ?? previousData)?.failureGroups ?? []);
   return (
