@@ -55,6 +55,10 @@ installer: setup-test ## Build the install environment (kernel and initial ramdi
 generate: $(MODULES) ## Regenerate ent, migrations, GraphQL server, client and TypeScript types
 	scripts/generate.sh
 
+.PHONY: pictures
+pictures: setup-test $(APP) build ## Make the pictures of docs/app.md anew
+	SLIPWAY_BINARY=$(CURDIR)/$(BINARY) SLIPWAY_PICTURES=$(CURDIR)/docs/app node --test e2e/browser/pages.test.mjs
+
 .PHONY: bench
 bench: $(APP) ## Benchmarks, once, 8 minutes, for benchstat (BENCH=regexp: those only, 6 times; COUNT=n)
 	scripts/bench.sh
