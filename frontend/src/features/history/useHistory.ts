@@ -66,7 +66,8 @@ export function useHistory(filter: DeploymentEventFilter, ask: boolean): History
     const mine = ++current.current;
     if (!ask) return;
     let unwatch: (() => void) | undefined;
-    // Older than the read that follows: good to begin with when no event matches yet.
+    // Older than the read that follows, so nothing is missed, and newer than what
+    // retention takes, as the newest event that matches need not be.
     const before = stream.position();
     const isMine = (): boolean => current.current === mine;
     void (async () => {
@@ -75,7 +76,7 @@ export function useHistory(filter: DeploymentEventFilter, ask: boolean): History
         if (!isMine() || data === undefined) return;
         const { nodes, pageInfo } = data.recentEvents;
         setHeld({ of: key, events: nodes, end: pageInfo.endCursor, more: pageInfo.hasNextPage, loaded: true });
-        unwatch = stream.watchHistory(asked, nodes[0]?.cursor ?? before, {
+        unwatch = stream.watchHistory(asked, before ?? nodes[0]?.cursor ?? null, {
           events: (arrived) =>
             setHeld((now) => {
               const events = inFront(now.events, arrived);
