@@ -31,7 +31,7 @@ describe('a cluster', () => {
   let api;
   let cloud;
   before(async () => {
-    system = await startServer({ pace: 'quick', prepare: async () => ['--ibm-guest-addresses=on', '--cvm-ssh-port=2222'] });
+    system = await startServer({ pace: 'quick' });
     browser = await launch();
     api = await system.api('operator');
     cloud = new Cloud(system.cloud);
@@ -81,15 +81,20 @@ describe('a cluster', () => {
     await page.getByText('It cannot be deployed like this.').waitFor();
     assert.equal(await second.getByLabel('Controller VM IP').getAttribute('aria-invalid'), 'true');
     assert.ok(await order.isDisabled());
-    await photograph(page, 'cluster-form-refused');
-    await assertAccessible(page, 'form with an address that is none');
     await page.reload();
     assert.equal(await page.getByLabel('Name of the cluster').inputValue(), 'prod', 'the form survives a reload');
     assert.equal(await second.getByLabel('Controller VM IP').inputValue(), 'not an address');
     await second.getByLabel('Controller VM IP').fill('');
+    await second.getByLabel('Name').fill('Not A Name');
+    await page.getByRole('region', { name: 'Checks of The cluster' }).getByText('Node 2, Name').waitFor();
+    assert.equal(await second.getByLabel('Name').getAttribute('aria-invalid'), 'true', "the server's word stands at the field, too");
+    assert.ok(await order.isDisabled());
+    await photograph(page, 'cluster-form-refused');
+    await assertAccessible(page, 'form with a name that is none');
+    await second.getByLabel('Name').fill('');
     await page.getByText(/Nothing stands in the way\.|It can be deployed, with \d+ warning/).waitFor();
     for (const name of ['The cluster', ...nodes]) await page.getByRole('region', { name: `Checks of ${name}` }).waitFor();
-    assert.match(await page.getByTitle('Command on the controller VM').textContent(), /cluster .*create/);
+    await region(page, 'Command that makes the cluster').getByText('chosen when the servers are ordered').waitFor();
     assert.deepEqual(await cloud.servers(), [], 'a plan makes nothing');
     assert.deepEqual(await clusters(), []);
     await photograph(page, 'cluster-form');

@@ -51,6 +51,7 @@ export async function ask(api, document, input) {
 }
 
 export const deployNodes = 'mutation ($input: DeployNodesInput!) { answer: deployNodes(input: $input) { batch { id } errors { code message } results { errors { code message } } } }';
+export const deployCluster = 'mutation ($input: DeployClusterInput!) { answer: deployCluster(input: $input) { cluster { id } errors { code message } } }';
 export const bulkAction = 'mutation ($input: BulkDeploymentActionInput!) { answer: bulkDeploymentAction(input: $input) { operation { id } errors { code message } } }';
 
 /** A document of a node for the script, at a host's address. */
@@ -80,6 +81,9 @@ export async function fill(system, api) {
 
   const ordered = await ask(api, deployNodes, { batchName: 'metal, row 7', nodes: ['metal-1', 'metal-2', 'metal-3'].map((name) => ({ name, spec: { ibmVpc: { serverProfile: profile } } })) });
   await ask(api, deployNodes, { batchName: 'rack 12', nodes: Object.values(machines).map((machine) => ({ name: machine.name, spec: rackSpec(machine) })) });
+  // A cluster whose machine never speaks: it stays as it is.
+  await cloud.fault({ match: '*prism*', fault: 'never_boot' });
+  const { cluster } = await ask(api, deployCluster, { name: 'prism-1', nodes: [{ name: 'prism-1-a', spec: { ibmVpc: { serverProfile: profile } } }] });
   await system.let();
   const documents = join(system.dir, 'nodes.json');
   await writeFile(documents, JSON.stringify([await nodeDocument('SQDN-001', system.hosts[0].ip)]));
@@ -133,5 +137,5 @@ export async function fill(system, api) {
 
   const nodes = Object.fromEntries([...(await api.fleet()).values()].map(({ name, id, currentDeployment }) => [name, { id, deployment: currentDeployment.id }]));
   const { scriptRuns } = await api.query('{ scriptRuns(first: 1) { nodes { id } } }');
-  return { cloud, machines, nodes, batch: ordered.batch.id, bulk: retried.operation.id, run: scriptRuns.nodes[0].id, stop: () => clearInterval(heart) };
+  return { cloud, machines, nodes, cluster: cluster.id, batch: ordered.batch.id, bulk: retried.operation.id, run: scriptRuns.nodes[0].id, stop: () => clearInterval(heart) };
 }
