@@ -12,7 +12,7 @@ import { ClustersDocument, DeployClusterDocument, InstallersDocument, OfferDocum
 import { uniqueKey } from '@/lib/key';
 import { Button, Choices, CopyAs, EmptyState, NativeSelect, Panel, Problems, SegmentedControl, TextInput, Tick } from '@/ui';
 import { dropDraft, loadDraft, saveDraft } from './draft';
-import { deployedRows, emptyForm, emptyNode, exactly, inputOf, missing, nodeName, ofAny, ofCluster, ofNode, readable, redundancyOf, resized, sizes, type ClusterForm, type Said } from './form';
+import { deployedRows, emptyForm, emptyNode, exactly, inputOf, missing, nodeName, ofAny, ofCluster, ofNode, ownErrors, readable, redundancyOf, resized, sizes, type ClusterForm, type Said } from './form';
 import { handoffNewCluster } from './handoff';
 import classes from './NewClusterPage.module.css';
 import { NodeEditor, ServerFields } from './NodeEditor';
@@ -83,7 +83,8 @@ function Ordering({ join }: { join: string | undefined }) {
   // A node that joins is called after the cluster and the place that it gets.
   const first = joins ? (target?.barrier.total ?? 0) + 1 : 1;
   const named = joins && target !== undefined ? { ...form, name: target.name } : form;
-  const planned = usePlan(wants.length === 0 ? inputOf(named, undefined, first) : null);
+  const own = ownErrors(form);
+  const planned = usePlan(wants.length === 0 && own.length === 0 ? inputOf(named, undefined, first) : null);
   useEffect(() => {
     if (join !== undefined) return;
     if (form === emptyForm) dropDraft();
@@ -102,7 +103,7 @@ function Ordering({ join }: { join: string | undefined }) {
     dropDraft();
     void navigate({ to: '/clusters/$clusterId', params: { clusterId: answer.cluster.id } });
   };
-  const said = saidOf(planned.fresh && wants.length === 0 ? planned.plan : null, deploy.problems);
+  const said = [...own, ...saidOf(planned.fresh && wants.length === 0 ? planned.plan : null, deploy.problems)];
   return (
     <div className={classes.columns}>
       <form
@@ -204,7 +205,7 @@ function Ordering({ join }: { join: string | undefined }) {
         </Panel>
       </form>
       <div className={classes.beside}>
-        <PlanPanel {...planned} missing={wants} ordering={deploy.busy} refused={deploy.problems} does={joins ? 'Add the node' : 'Deploy the cluster'} onOrder={() => void send()} />
+        <PlanPanel {...planned} missing={wants} wrong={own.length > 0} joins={joins} ordering={deploy.busy} refused={deploy.problems} does={joins ? 'Add the node' : 'Deploy the cluster'} onOrder={() => void send()} />
       </div>
     </div>
   );

@@ -24,9 +24,9 @@ export interface NodeEditorProps {
 }
 
 const sources: { value: Source; label: string }[] = [
-  { value: 'IBM_VPC', label: 'A server that is ordered at IBM Cloud VPC' },
-  { value: 'RACK', label: 'A machine of one’s own, that boots from the network' },
-  { value: 'DEPLOYED', label: 'A node that is deployed, as it is' },
+  { value: 'IBM_VPC', label: 'New server, IBM Cloud VPC' },
+  { value: 'RACK', label: 'A machine of one’s own' },
+  { value: 'DEPLOYED', label: 'A deployed node, as it is' },
 ];
 
 /** One node of a cluster: where it comes from, and what is its own. */

@@ -11,6 +11,10 @@ import type { Plan, Planned } from './usePlan';
 export interface PlanPanelProps extends Planned {
   /** What is still to be filled in. */
   missing: readonly string[];
+  /** The form says something that the server cannot read. */
+  wrong: boolean;
+  /** Nodes join a cluster that is there: none is made. */
+  joins: boolean;
   ordering: boolean;
   /** Why the order was refused. */
   refused: readonly Problem[];
@@ -20,20 +24,20 @@ export interface PlanPanelProps extends Planned {
 }
 
 /** What would become of the cluster, node by node, and the button that orders it. */
-export function PlanPanel({ plan, fresh, busy, problems, again, missing, ordering, refused, does, onOrder }: PlanPanelProps) {
+export function PlanPanel({ plan, fresh, busy, problems, again, missing, wrong, joins, ordering, refused, does, onOrder }: PlanPanelProps) {
   const shown = missing.length > 0 && plan === null ? null : plan;
   return (
     <Panel title="What would become of it" flush>
       <div className={classes.head}>
         <p className={classes.verdict} role="status">
-          {missing.length > 0 ? `To be filled in: ${missing.join(', ')}.` : busy || plan === null ? (problems.length > 0 ? 'It could not be looked at.' : 'The server is looking …') : verdict(plan)}
+          {missing.length > 0 ? `To be filled in: ${missing.join(', ')}.` : wrong ? 'It cannot be deployed like this.' : busy || plan === null ? (problems.length > 0 ? 'It could not be looked at.' : 'The server is looking …') : verdict(plan)}
         </p>
         <Problems title="It was not ordered" problems={refused} />
-        <Button size="sm" disabled={!fresh || busy || missing.length > 0 || plan?.ok !== true} loading={ordering} onClick={onOrder}>
+        <Button size="sm" disabled={!fresh || busy || missing.length > 0 || wrong || plan?.ok !== true} loading={ordering} onClick={onOrder}>
           {does}
         </Button>
       </div>
-      <div className={classes.list} aria-busy={busy} data-old={(shown !== null && (!fresh || missing.length > 0)) || undefined}>
+      <div className={classes.list} aria-busy={busy} data-old={(shown !== null && (!fresh || missing.length > 0 || wrong)) || undefined}>
         {problems.length > 0 ? (
           <div className={classes.pad}>
             <Problems title="It could not be looked at" problems={problems} />
@@ -42,7 +46,7 @@ export function PlanPanel({ plan, fresh, busy, problems, again, missing, orderin
             </Button>
           </div>
         ) : null}
-        {shown === null ? <p className={classes.empty}>As soon as the form says enough, the cluster and each of its nodes are checked here by themselves: rules, quota, names, addresses, network and artifacts. Nothing is ordered by that, and it costs nothing.</p> : <Checks plan={shown} />}
+        {shown === null ? <p className={classes.empty}>As soon as the form says enough, the cluster and each of its nodes are checked here by themselves: rules, quota, names, addresses, network and artifacts. Nothing is ordered by that, and it costs nothing.</p> : <Checks plan={shown} joins={joins} />}
       </div>
     </Panel>
   );
@@ -55,7 +59,7 @@ function verdict(plan: Plan): string {
   return `${warnings > 0 ? `It can be deployed, with ${plural(warnings, 'warning')}.` : 'Nothing stands in the way.'}${takes}`;
 }
 
-function Checks({ plan }: { plan: Plan }) {
+function Checks({ plan, joins }: { plan: Plan; joins: boolean }) {
   return (
     <>
       {plan.errors.length > 0 ? (
@@ -67,11 +71,11 @@ function Checks({ plan }: { plan: Plan }) {
       {plan.nodes.map(({ name, checks }, i) => (
         <Part key={`${i} ${name}`} title={name === '' ? `Node ${i + 1}` : name} checks={checks} />
       ))}
-      {plan.command === null ? null : (
-        <div className={classes.command}>
+      {plan.command === null && (joins || !plan.ok) ? null : (
+        <section className={classes.command} aria-label="Command that makes the cluster">
           <h3>The command on the first node’s controller VM</h3>
-          <Command label="Command on the controller VM">{plan.command}</Command>
-        </div>
+          {plan.command === null ? <p className={classes.quiet}>It names the addresses of all controller VMs. Those that are left empty are chosen when the servers are ordered; the page of the cluster then shows it.</p> : <Command label="Command on the controller VM">{plan.command}</Command>}
+        </section>
       )}
     </>
   );

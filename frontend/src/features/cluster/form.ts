@@ -131,6 +131,32 @@ export const ofCluster = (said: Said, ...path: string[]): string | undefined => 
 /** What is said of a field that all servers have alike: of any node. */
 export const ofAny = (said: Said, ...path: string[]): string | undefined => fieldError(said.filter(({ field }) => field?.[0] === 'nodes'), ...path);
 
+/** Whether it reads as an address of IPv4 or IPv6; the server looks closer. */
+function isAddress(text: string): boolean {
+  if (text.includes(':')) return /^[0-9a-f:.]+$/i.test(text);
+  return /^\d{1,3}(\.\d{1,3}){3}$/.test(text) && text.split('.').every((part) => Number(part) <= 255);
+}
+
+/**
+ * What is wrong that the server could not even read: addresses that are none.
+ * The paths are those of its own words.
+ */
+export function ownErrors(form: ClusterForm): { field: string[]; message: string }[] {
+  const errors: { field: string[]; message: string }[] = [];
+  const look = (text: string, ...field: string[]): void => {
+    if (text.trim() !== '' && !isAddress(text.trim())) errors.push({ field, message: 'This is no address.' });
+  };
+  if (form.operation === 'CREATE_NEW') {
+    look(form.address, 'address');
+    list(form.dnsServers).forEach((each, i) => look(each, 'dnsServers', String(i)));
+  }
+  form.nodes.forEach(({ source, order }, i) => {
+    if (source === 'DEPLOYED') return;
+    for (const field of ['managementIp', 'ahvIp', 'cvmIp', ...(source === 'RACK' ? (['gateway'] as const) : [])] as const) look(order[field], 'nodes', String(i), 'spec', field);
+  });
+  return errors;
+}
+
 const fieldNames: Record<string, string> = {
   name: 'Name', address: 'Cluster address', clusterId: 'Cluster', dnsServers: 'DNS servers', ntpServers: 'Time servers', redundancyFactor: 'Redundancy factor', type: 'Type', nodes: 'Nodes',
   cvmIp: 'Controller VM IP', ahvIp: 'Hypervisor IP', managementIp: 'Management IP', serverProfile: 'Profile', installer: 'Installer', mac: 'MAC address', serial: 'Serial number', zone: 'Zone', managementSubnet: 'Management subnet',
