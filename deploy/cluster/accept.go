@@ -158,7 +158,7 @@ func (s *Service) stillGrows(ctx context.Context, tx *lifecycle.Tx, into *Cluste
 	if err := c.mayGrow(); err != nil {
 		return err
 	}
-	if late := len(c.those(func(n *Node) bool { return n.State == Late })); len(c.Members())+late+more > mostNodes {
+	if len(c.Members())+c.late()+more > mostNodes {
 		return deploy.Errorf(deploy.CodeOutOfRange, "the cluster %s would have more than %d nodes", c.Name, mostNodes)
 	}
 	return nil

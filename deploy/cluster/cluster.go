@@ -74,6 +74,7 @@ type Node struct {
 	Phase           phase.Key
 	PhaseStatus     phase.Status
 	Failure         *Failure
+	Maintenance     bool // its clocks stand
 	Spec            deploy.Spec
 }
 
@@ -109,6 +110,8 @@ type Formation struct {
 	// members of all that did.
 	Begun string  `json:"begun,omitempty"`
 	Tried []int64 `json:"tried,omitempty"`
+	// Cleared: since when nothing is left of an earlier formation.
+	Cleared *time.Time `json:"cleared,omitempty"`
 
 	Action   string    `json:"action"` // see cvm.Action
 	Reason   string    `json:"reason"` // see cvm.Reason

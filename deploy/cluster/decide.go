@@ -169,6 +169,9 @@ func (c *Cluster) Choices(n *Node) []Choice {
 		if n.State == Late && n.Deployment == phase.StateFail || n.State == Belongs && c.CleanupAt == nil && n.Deployment == phase.StateFail {
 			out = append(out, ChoiceRetry)
 		}
+		if n.State == Late && c.mayReplace(n) == nil {
+			out = append(out, ChoiceReplace)
+		}
 		return out
 	}
 	if n.Deployment == phase.StateFail {
@@ -211,15 +214,30 @@ func (c *Cluster) mayLeave(n *Node) error {
 		return deploy.Errorf(deploy.CodeWrongState, "%s is a member of the formed cluster %s already", n.Name, c.Name)
 	case c.FormedAt == nil && len(c.Members()) != mostNodes:
 		return &deploy.Error{Code: deploy.CodeOutOfRange, Message: fmt.Sprintf("%s has %d nodes, and a cluster has 1, 3 or 4: it can go on without one of four only", c.Name, len(c.Members())), Hint: "retry the node, or replace it"}
+	case c.runs(n):
+		return &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("%s forms the cluster %s at this moment", n.Name, c.Name), Hint: "wait for the end of the formation, or cancel the node"}
 	case c.FormedAt == nil && c.holdsVIP(n):
 		return &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("the cluster's address %s is bound to %s", c.VIP, n.Name), Hint: "retry the node, or clean it up and replace it"}
 	}
 	return nil
 }
 
+// runs reports whether a command that was begun may be at work on the node's
+// controller VM: who leaves now would be a part of what it makes, and another
+// would begin one beside it.
+func (c *Cluster) runs(n *Node) bool {
+	f := c.Formation
+	return f != nil && f.Leader == n.NodeID && f.Status == FormationRunning && f.Begun == f.Token && n.Ready()
+}
+
 // holdsVIP reports whether the cluster's address is bound to the node's machine.
 func (c *Cluster) holdsVIP(n *Node) bool {
 	return c.VIP != "" && n.Spec.ClusterVIP != "" && n.Provider == deploy.ProviderIBMVPC
+}
+
+// late counts the nodes that may still join: not those that are gone.
+func (c *Cluster) late() int {
+	return len(c.those(func(n *Node) bool { return n.State == Late && n.Deployment != phase.CleanedUp }))
 }
 
 // Action is something that can be asked of a whole cluster.
@@ -235,8 +253,7 @@ const (
 // AllowedActions lists what can be asked of the cluster now.
 func (c *Cluster) AllowedActions() []Action {
 	out := []Action{}
-	active := func(n *Node) bool { return phase.Active(n.Deployment) && n.Deployment != phase.CleaningUp }
-	if c.CleanupAt == nil && len(c.those(func(n *Node) bool { return n.State == Belongs && active(n) })) > 0 {
+	if c.CleanupAt == nil && len(c.those((*Node).cancelable)) > 0 {
 		out = append(out, ActionCancel)
 	}
 	if c.CleanupAt == nil || StateOf(c) == Blocked {
@@ -248,9 +265,16 @@ func (c *Cluster) AllowedActions() []Action {
 	return out
 }
 
+// cancelable reports whether a cancel of the cluster ends the node's deployment.
+// A member of the formed cluster is not left half-way: it comes to its end, or
+// fails and is retried.
+func (n *Node) cancelable() bool {
+	return (n.State == Belongs || n.State == Late) && n.FormedAt == nil && phase.Active(n.Deployment) && n.Deployment != phase.CleaningUp
+}
+
 // mayGrow tells why no node can be added.
 func (c *Cluster) mayGrow() error {
-	late := len(c.those(func(n *Node) bool { return n.State == Late }))
+	late := c.late()
 	switch {
 	case c.CleanupAt != nil:
 		return deploy.Errorf(deploy.CodeWrongState, "the cluster %s is being cleaned up", c.Name)

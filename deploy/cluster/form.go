@@ -2,14 +2,17 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/cluster/cvm"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
+	"github.com/slipwayhq/slipway/deploy/phase"
 )
 
 // Form makes one step towards the membership of a deployment's node: it waits
@@ -49,19 +52,21 @@ func (s *Service) create(ctx context.Context, c *Cluster, me *Node, token string
 	}
 	f.Command, _ = spec.Command() // what cannot be sent is told by Form
 	s.deps.Boundary("before form")
-	step, err := s.deps.CVMs.Form(ctx, cvm.FormRequest{Members: targets, Token: token, Spec: spec})
+	asking, asked := context.WithTimeout(ctx, s.deps.AskLimit)
+	defer asked()
+	step, err := s.deps.CVMs.Form(asking, cvm.FormRequest{Members: targets, Token: token, Spec: spec})
 	s.deps.Boundary("after form")
 	if err != nil {
-		return s.unanswered(ctx, c, f, err)
+		return s.unanswered(ctx, c, me, f, err)
 	}
 	if step.Acted {
 		f.Begun = token
 		f.Tried = union(f.Tried, f.Members)
 	}
 	if step.Action == cvm.ActionFail && leftOver(step.Reason) && f.Begun != token && len(f.Tried) > 0 {
-		return s.clear(ctx, c, f)
+		return s.clear(ctx, asking, c, me, f, step)
 	}
-	return s.stepped(ctx, c, f, step)
+	return s.stepped(ctx, c, me, f, step)
 }
 
 // leftOver reports whether a formation that was tried earlier explains the
@@ -70,23 +75,39 @@ func leftOver(r cvm.Reason) bool {
 	return slices.Contains([]cvm.Reason{cvm.ReasonHalfFormed, cvm.ReasonOtherCluster, cvm.ReasonStopped, cvm.ReasonNotDone, cvm.ReasonVIPTaken}, r)
 }
 
+// clearedLimit is how long it may take until nothing is seen any more of what was
+// removed: the cluster's address answers for a moment longer than the cluster.
+const clearedLimit = time.Minute
+
 // clear removes what an earlier formation of this cluster left half-done. It was
 // never formed, so it holds no data; and no controller VM is touched that
 // belongs together with another than those that formation was for.
-func (s *Service) clear(ctx context.Context, c *Cluster, f *Formation) (deploy.ClusterStand, error) {
+//
+// found is why. If it is still so when nothing is left, it was not for what an
+// earlier formation left.
+func (s *Service) clear(ctx, asking context.Context, c *Cluster, me *Node, f *Formation, found cvm.Step) (deploy.ClusterStand, error) {
 	f.Kind = KindClear
 	tried := c.those(func(n *Node) bool {
 		return slices.Contains(f.Tried, n.NodeID) && n.CVMIP != "" && n.Key != ""
 	})
 	tried = slices.CompactFunc(tried, func(a, b *Node) bool { return a.NodeID == b.NodeID })
-	step, err := s.deps.CVMs.Destroy(ctx, cvm.DestroyRequest{Members: s.targets(tried), Token: f.Token})
+	step, err := s.deps.CVMs.Destroy(asking, cvm.DestroyRequest{Members: s.targets(tried), Token: f.Token})
 	if err != nil {
-		return s.unanswered(ctx, c, f, err)
+		return s.unanswered(ctx, c, me, f, err)
 	}
-	if step.Action == cvm.ActionDone { // the next look forms it
-		step.Action, step.Message = cvm.ActionWait, "what the last formation left was removed; the cluster is formed anew"
+	if step.Action != cvm.ActionDone {
+		return s.stepped(ctx, c, me, f, step)
 	}
-	return s.stepped(ctx, c, f, step)
+	now := s.now()
+	if f.Cleared == nil {
+		f.Cleared = &now
+	}
+	if now.Sub(*f.Cleared) > clearedLimit {
+		f.Kind = KindCreate
+		return s.stepped(ctx, c, me, f, found)
+	}
+	step.Action, step.Message = cvm.ActionWait, "what the last formation left was removed; the cluster is formed anew" // by the next look
+	return s.stepped(ctx, c, me, f, step)
 }
 
 // join makes one step towards the membership of me in the formed cluster.
@@ -97,12 +118,14 @@ func (s *Service) join(ctx context.Context, c *Cluster, me *Node, token string) 
 		return failing(deploy.CodeWrongState, "", "the controller VM of %s is not known any more", existing[i].Name).ClusterStand, nil
 	}
 	s.deps.Boundary("before join")
-	step, err := s.deps.CVMs.Join(ctx, cvm.JoinRequest{Existing: s.targets(existing), New: s.targets([]*Node{me})[0], Token: token})
+	asking, asked := context.WithTimeout(ctx, s.deps.AskLimit)
+	defer asked()
+	step, err := s.deps.CVMs.Join(asking, cvm.JoinRequest{Existing: s.targets(existing), New: s.targets([]*Node{me})[0], Token: token})
 	s.deps.Boundary("after join")
 	if err != nil {
-		return s.unanswered(ctx, c, f, err)
+		return s.unanswered(ctx, c, me, f, err)
 	}
-	return s.stepped(ctx, c, f, step)
+	return s.stepped(ctx, c, me, f, step)
 }
 
 // formation goes on with the record of this token, or begins one.
@@ -111,7 +134,7 @@ func (s *Service) formation(c *Cluster, kind, token string, leader *Node, member
 	if was := c.Formation; was != nil {
 		f.Begun, f.Tried = was.Begun, slices.Clone(was.Tried)
 		if was.Token == token {
-			f.Since = was.Since
+			f.Since, f.Cleared = was.Since, was.Cleared
 		}
 	}
 	for _, m := range members {
@@ -128,25 +151,31 @@ func union(a, b []int64) []int64 {
 
 // unanswered is for a request that could not be made. What may pass is waited
 // for, within the formation's time.
-func (s *Service) unanswered(ctx context.Context, c *Cluster, f *Formation, err error) (deploy.ClusterStand, error) {
+func (s *Service) unanswered(ctx context.Context, c *Cluster, me *Node, f *Formation, err error) (deploy.ClusterStand, error) {
 	if ctx.Err() != nil {
 		return deploy.ClusterStand{}, ctx.Err()
 	}
 	step := cvm.Step{Decision: cvm.Decision{Action: cvm.ActionWait, Reason: cvm.Reason(cvm.ClassOf(err)), Message: err.Error()}}
+	if errors.Is(err, context.DeadlineExceeded) { // of AskLimit
+		step.Reason, step.Message = cvm.ReasonUnreached, fmt.Sprintf("not all controller VMs have answered within %s", s.deps.AskLimit)
+	}
 	if cvm.ClassOf(err) == cvm.ClassRequest {
 		step.Action = cvm.ActionFail
 	}
-	return s.stepped(ctx, c, f, step)
+	return s.stepped(ctx, c, me, f, step)
 }
 
 // stepped records a step and says what it means for the member that made it.
-func (s *Service) stepped(ctx context.Context, c *Cluster, f *Formation, step cvm.Step) (deploy.ClusterStand, error) {
+func (s *Service) stepped(ctx context.Context, c *Cluster, me *Node, f *Formation, step cvm.Step) (deploy.ClusterStand, error) {
 	f.Action, f.Reason, f.Message, f.Hint, f.Evidence = string(step.Action), string(step.Reason), step.Message, step.Hint, step.Evidence
 	if step.Acted {
 		f.Message = fmt.Sprintf("%s was begun: %s", words[step.Action], step.Message)
 	}
 	f.Culprits = c.owners(laggards(step))
 	f.At = s.now()
+	if step.Action == cvm.ActionWait && me.Maintenance && f.At.Sub(f.Since) > time.Minute {
+		f.Since = f.At // its clocks stand, so this one does
+	}
 	late := step.Action == cvm.ActionWait && f.At.Sub(f.Since) > s.deps.FormLimit
 	if late {
 		f.Hint = "look at the controller VMs that it waited for; then retry these nodes, or replace them"
@@ -234,12 +263,48 @@ func (s *Service) record(ctx context.Context, c *Cluster, f *Formation) error {
 	return err
 }
 
+// errOvertaken takes back the end of a formation whose members are not those
+// any more that it was looked for.
+var errOvertaken = errors.New("cluster: somebody decided about a member meanwhile")
+
+// unchanged is errOvertaken unless these nodes are still at the barrier with the
+// attempts that was knows, and the cluster still wants them. While controller
+// VMs are asked, which takes a while, anybody may cancel, replace or clean up.
+// Where deployments are is asked of the transaction, which may have changed them.
+func (c *Cluster) unchanged(tx *lifecycle.Tx, was *Cluster, nodes []int64) error {
+	if c.CleanupAt != nil {
+		return errOvertaken
+	}
+	for _, id := range nodes {
+		n, before := c.Node(id), was.Node(id)
+		if n == nil || before == nil || n.State != Belongs && n.State != Late || n.DeploymentID != before.DeploymentID {
+			return errOvertaken
+		}
+		key, attempt, _, state, err := tx.OpenPhase(n.DeploymentID)
+		if err != nil {
+			return err
+		}
+		if key != phase.ClusterFormation || state != phase.Running || attempt != before.Attempt {
+			return errOvertaken
+		}
+	}
+	return nil
+}
+
 // formed writes down what every member said: who belongs to the cluster. It is
-// the end of the formation; a crash before it finds the same answer again.
+// the end of the formation; a crash before it finds the same answer again. Who
+// was left out meanwhile but was counted in by the controller VMs belongs to it.
 func (s *Service) formed(ctx context.Context, c *Cluster, f *Formation) (deploy.ClusterStand, error) {
 	s.deps.Boundary("before formed")
 	err := s.deps.Writer.Do(ctx, nil, f.Members, func(tx *lifecycle.Tx) error {
 		now := tx.Now()
+		present, err := s.locked(ctx, tx, c.ID)
+		if err != nil {
+			return err
+		}
+		if err := present.unchanged(tx, c, f.Members); err != nil {
+			return err
+		}
 		if err := s.update(ctx, tx, c.ID, `formation = $3, formed_at = COALESCE(formed_at, $4)`, mustJSON(f), now); err != nil {
 			return err
 		}
@@ -255,6 +320,9 @@ func (s *Service) formed(ctx context.Context, c *Cluster, f *Formation) (deploy.
 		return nil
 	})
 	s.deps.Boundary("after formed")
+	if errors.Is(err, errOvertaken) { // the next look sees what is to be done
+		return deploy.ClusterStand{Move: deploy.ClusterGo, Message: "somebody decided about a node meanwhile; it is looked at again"}, nil
+	}
 	if err != nil {
 		return deploy.ClusterStand{}, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
+	"github.com/slipwayhq/slipway/deploy/phase"
 )
 
 // Validate looks at the health of the cluster of a deployment's node. The node is
@@ -34,7 +35,7 @@ func (s *Service) Validate(ctx context.Context, deploymentID int64) (deploy.Clus
 		return deploy.ClusterStand{Move: deploy.ClusterDone, Message: fmt.Sprintf("the cluster %s is normal: %d checks passed", c.Name, len(h.Checks))}, nil
 	}
 	var bad []string
-	mine := me == c.Creator()
+	mine := me == c.keeper()
 	for _, k := range h.Checks {
 		if k.OK {
 			continue
@@ -48,6 +49,22 @@ func (s *Service) Validate(ctx context.Context, deploymentID int64) (deploy.Clus
 	}
 	stand.Evidence = stand.Message
 	return stand, nil
+}
+
+// keeper is the member whose clock runs while the cluster is not well: its
+// creator or, if that has its own end behind it, the first that still waits. A
+// failed one has said what is wrong, and somebody has to decide.
+func (c *Cluster) keeper() *Node {
+	keeper := c.Creator()
+	if keeper == nil || keeper.Deployment != phase.Succeeded {
+		return keeper
+	}
+	for _, n := range c.Formed() {
+		if phase.Active(n.Deployment) || n.Deployment == phase.StateFail {
+			return n
+		}
+	}
+	return keeper
 }
 
 // Look makes every check of a formed cluster now and keeps what it found.
@@ -73,6 +90,8 @@ func (s *Service) Look(ctx context.Context, id int64) (*Cluster, error) {
 func (s *Service) look(ctx context.Context, c *Cluster) *Health {
 	formed := c.Formed()
 	vip, _ := netip.ParseAddr(c.VIP)
+	ctx, done := context.WithTimeout(ctx, s.deps.AskLimit)
+	defer done()
 	report := s.deps.CVMs.Health(ctx, s.targets(formed), vip)
 	h := &Health{OK: report.OK(), At: s.now(), Checks: make([]HealthCheck, 0, len(report.Checks))}
 	for _, k := range report.Checks {

@@ -235,10 +235,14 @@ func (h *house) turn(id int64, name string) deploy.ClusterStand {
 	switch stand.Move {
 	case deploy.ClusterHold:
 		h.must(h.writer.Do(context.Background(), []int64{n.DeploymentID}, nil, func(tx *lifecycle.Tx) error {
-			return tx.Hold(n.DeploymentID, n.Phase, "cluster", stand.Message)
+			return tx.WaitForOthers(n.DeploymentID, n.Phase, "cluster", stand.Message)
 		}))
 	case deploy.ClusterGo:
-		h.must(h.writer.Do(context.Background(), []int64{n.DeploymentID}, nil, func(tx *lifecycle.Tx) error { return tx.GoOn(n.DeploymentID, n.Phase) }))
+		if h.count(`SELECT COUNT(*) FROM phase_runs WHERE deployment_id = $1 AND finished_at IS NULL AND awaiting = 'cluster'`, n.DeploymentID) == 1 {
+			h.must(h.writer.Do(context.Background(), []int64{n.DeploymentID}, nil, func(tx *lifecycle.Tx) error {
+				return tx.WithOthers(n.DeploymentID, n.Phase, n.Phase == phase.ClusterFormation)
+			}))
+		}
 		h.must(h.say(n.DeploymentID, n.Phase, phase.InProgress, phase.ByWorkflow, ""))
 	case deploy.ClusterDone:
 		h.must(h.say(n.DeploymentID, n.Phase, phase.Success, phase.ByWorkflow, ""))
@@ -253,7 +257,7 @@ func (h *house) turn(id int64, name string) deploy.ClusterStand {
 
 // live reports whether the workflow has a step for a node at the moment.
 func live(n *cluster.Node) bool {
-	return n.Deployment == phase.Running && (n.Phase == phase.ClusterFormation || n.Phase == phase.HealthValidation)
+	return (n.Deployment == phase.Running || n.Deployment == phase.Canceling) && (n.Phase == phase.ClusterFormation || n.Phase == phase.HealthValidation)
 }
 
 // drive lets every node make its steps, and time pass on the controller VMs,

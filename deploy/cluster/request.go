@@ -162,6 +162,7 @@ func (s *Service) resolve(ctx context.Context, r Request) (nodes []asked, into *
 	}
 	texts := r
 	bad = append(bad, s.checkTexts(texts)...)
+	bad = append(bad, checkAddress(r, nodes)...)
 	taken, err := s.taken(ctx)
 	if err != nil {
 		return nil, nil, nil, err
@@ -199,6 +200,27 @@ func (s *Service) checkTexts(r Request) (bad []deploy.FieldError) {
 	bad = deploy.CheckIP("vip", r.VIP)
 	for i, a := range r.DNSServers {
 		bad = append(bad, deploy.CheckIP(fmt.Sprintf("dns_servers.%d", i), a)...)
+	}
+	return bad
+}
+
+// checkAddress tells why the cluster's own address, or its name in DNS, could not
+// be had.
+func checkAddress(r Request, nodes []asked) (bad []deploy.FieldError) {
+	if r.VIP == "" || len(nodes) == 0 || r.Operation == cvm.OperationJoin {
+		return nil
+	}
+	if first := nodes[0]; first.deployed && first.provider == deploy.ProviderIBMVPC {
+		bad = append(bad, deploy.FieldError{Field: "vip", Code: deploy.CodeWrongState, Message: fmt.Sprintf("cannot be bound to the machine of %s, which is there already; leave it out, or let the first node be a new one", first.Name)})
+	}
+	label, ok := deploy.ClusterLabel(r.Name)
+	if !ok {
+		return append(bad, deploy.FieldError{Field: "name", Code: deploy.CodeInvalid, Message: "makes no name for DNS, which the cluster's address gets: at most 63 characters"})
+	}
+	for _, n := range nodes {
+		if label == n.Name || label == deploy.CVMHost(n.Name) {
+			bad = append(bad, deploy.FieldError{Field: "name", Code: deploy.CodeConflict, Message: fmt.Sprintf("would have the name %s in DNS, which is that of the node %s", label, n.Name)})
+		}
 	}
 	return bad
 }
@@ -249,10 +271,11 @@ func (s *Service) ask(ctx context.Context, at string, n NodeRequest) (asked, []d
 		return a, bad, nil
 	}
 	var member sql.NullString
+	var proven bool
 	var config []byte
-	err := s.deps.Store.Read.QueryRowContext(ctx, `SELECT n.id, n.name, n.provider, COALESCE(n.cvm_ip, ''), COALESCE(n.current_deployment_id, 0), n.state, d.config,
+	err := s.deps.Store.Read.QueryRowContext(ctx, `SELECT n.id, n.name, n.provider, COALESCE(n.cvm_ip, ''), n.cvm_host_key IS NOT NULL, COALESCE(n.current_deployment_id, 0), n.state, d.config,
 		(SELECT c.name FROM cluster_members m JOIN clusters c ON c.id = m.cluster_id WHERE m.node_id = n.id AND m.state IN ('member', 'late'))
-		FROM nodes n LEFT JOIN deployments d ON d.id = n.current_deployment_id WHERE `+where, arg).Scan(&a.id, &a.Name, &a.provider, &a.cvmIP, &a.deployment, &a.state, &config, &member)
+		FROM nodes n LEFT JOIN deployments d ON d.id = n.current_deployment_id WHERE `+where, arg).Scan(&a.id, &a.Name, &a.provider, &a.cvmIP, &proven, &a.deployment, &a.state, &config, &member)
 	switch {
 	case errors.Is(err, sql.ErrNoRows) && n.NodeID != 0:
 		return wrong(".node_id", deploy.CodeNotFound, fmt.Sprintf("there is no node %d", n.NodeID))
@@ -284,6 +307,8 @@ func (s *Service) ask(ctx context.Context, at string, n NodeRequest) (asked, []d
 		return wrong("", deploy.CodeInvalid, "a host that a script configures is put into a cluster by that script")
 	case a.cvmIP == "":
 		return wrong("", deploy.CodeRequired, a.Name+" has no controller VM address")
+	case !proven:
+		return wrong("", deploy.CodeRequired, a.Name+" never reported its controller VM's host key, so the controller VM cannot be proven to be the right one")
 	}
 	a.deployed = true
 	var spec deploy.Spec

@@ -54,6 +54,10 @@ type Deps struct {
 	// there; less than the phase's deadline, so that the failure names who was
 	// waited for. Default 25 min.
 	FormLimit time.Duration
+	// AskLimit is how long all questions of one step may take together: less than
+	// the workflow gives a step, which would end without having told anything.
+	// Default 35 s.
+	AskLimit time.Duration
 	// Boundary is told each point between which something changes for good. A
 	// test stops the process there. nil = nobody.
 	Boundary func(point string)
@@ -69,6 +73,9 @@ type Service struct{ deps Deps }
 func New(d Deps) *Service {
 	if d.FormLimit <= 0 {
 		d.FormLimit = 25 * time.Minute
+	}
+	if d.AskLimit <= 0 {
+		d.AskLimit = 35 * time.Second
 	}
 	if d.Boundary == nil {
 		d.Boundary = func(string) {}
@@ -197,7 +204,7 @@ func (s *Service) readNodes(ctx context.Context, from queryer, list []*Cluster, 
 	}
 	rows, err := from.QueryContext(ctx, `SELECT m.cluster_id, m.id, m.position, m.state, m.note, m.added_at, m.formed_at, n.id, n.name, n.provider, COALESCE(n.management_ip, ''), COALESCE(n.cvm_ip, ''), COALESCE(n.cvm_host_key, ''), n.stale,
 		COALESCE(d.id, 0), COALESCE(d.number, 0), COALESCE(d.attempt, 0), COALESCE(d.state, ''), COALESCE(d.phase, ''), COALESCE(d.phase_status, ''),
-		d.failure_phase, COALESCE(d.failure_code, ''), COALESCE(d.failure_message, ''), COALESCE(d.failure_hint, ''), d.config
+		d.failure_phase, COALESCE(d.failure_code, ''), COALESCE(d.failure_message, ''), COALESCE(d.failure_hint, ''), d.config, d.maintenance
 		FROM cluster_members m JOIN nodes n ON n.id = m.node_id LEFT JOIN deployments d ON d.id = (SELECT MAX(x.id) FROM deployments x WHERE x.cluster_id = m.cluster_id AND x.node_id = m.node_id)
 		WHERE m.cluster_id IN (`+strings.Join(in, ", ")+`) ORDER BY m.position, m.id`, args...)
 	if err != nil {
@@ -210,14 +217,16 @@ func (s *Service) readNodes(ctx context.Context, from queryer, list []*Cluster, 
 		var f Failure
 		var failed sql.NullString
 		var config []byte
+		var maintenance sql.NullBool
 		err := rows.Scan(&of, &n.MemberID, &n.Position, &n.State, &n.Note, &n.AddedAt, &n.FormedAt, &n.NodeID, &n.Name, &n.Provider, &n.ManagementIP, &n.CVMIP, &n.Key, &n.Stale,
-			&n.DeploymentID, &n.Number, &n.Attempt, &n.Deployment, &n.Phase, &n.PhaseStatus, &failed, &f.Code, &f.Message, &f.Hint, &config)
+			&n.DeploymentID, &n.Number, &n.Attempt, &n.Deployment, &n.Phase, &n.PhaseStatus, &failed, &f.Code, &f.Message, &f.Hint, &config, &maintenance)
 		if err == nil {
 			err = decode(config, &n.Spec)
 		}
 		if err != nil {
 			return fmt.Errorf("cluster: reading a member: %w", err)
 		}
+		n.Maintenance = maintenance.Bool
 		if failed.Valid {
 			f.Phase = failed.String
 			n.Failure = &f

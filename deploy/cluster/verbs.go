@@ -144,6 +144,11 @@ func (s *Service) Replace(ctx context.Context, r Replace) (*Cluster, error) {
 		if err != nil {
 			return err
 		}
+		if old.DeploymentID != 0 { // somebody may have retried it in this very transaction
+			if _, _, _, old.Deployment, err = tx.OpenPhase(old.DeploymentID); err != nil {
+				return err
+			}
+		}
 		if err := c.mayReplace(old); err != nil {
 			return err
 		}
@@ -209,7 +214,8 @@ func (s *Service) sameVersion(c *Cluster, old *Node, by asked) error {
 	return nil
 }
 
-// Cancel ends the deployments of all members that are under way. Errors:
+// Cancel ends the deployments of all nodes that are under way and do not belong
+// to the formed cluster yet. Errors:
 // not_found, wrong_state if none is.
 func (s *Service) Cancel(ctx context.Context, r Cancel) (*Cluster, error) {
 	err := s.change(ctx, r.ClusterID, nil, func(tx *lifecycle.Tx, c *Cluster) error {
@@ -217,10 +223,7 @@ func (s *Service) Cancel(ctx context.Context, r Cancel) (*Cluster, error) {
 			return deploy.Errorf(deploy.CodeWrongState, "the cluster %s is being cleaned up, which is not canceled half-way", c.Name)
 		}
 		n := 0
-		for _, m := range c.those(func(m *Node) bool { return m.State == Belongs || m.State == Late }) {
-			if !phase.Active(m.Deployment) || m.Deployment == phase.CleaningUp {
-				continue
-			}
+		for _, m := range c.those((*Node).cancelable) {
 			n++
 			_, err := tx.Cancel(lifecycle.Cancel{DeploymentID: m.DeploymentID, Immediate: r.Immediate, Reason: r.Reason, Actor: r.Actor})
 			if err != nil {
@@ -228,7 +231,7 @@ func (s *Service) Cancel(ctx context.Context, r Cancel) (*Cluster, error) {
 			}
 		}
 		if n == 0 {
-			return deploy.Errorf(deploy.CodeWrongState, "no deployment of the cluster %s is under way", c.Name)
+			return deploy.Errorf(deploy.CodeWrongState, "no deployment of the cluster %s is under way that could be canceled", c.Name)
 		}
 		return nil
 	})

@@ -72,3 +72,50 @@ func (tx *Tx) Remark(deploymentID int64, message string, actor deploy.Actor) err
 	e.outcome = Step
 	return nil
 }
+
+// WaitForOthers stops the clock of the open phase of a cluster's member until
+// WithOthers. Unlike Hold it is no sign of life of the member's machine, which
+// says nothing meanwhile. A deployment that is to be canceled when the phase ends
+// is canceled now: nothing is being done whose end it could wait for.
+func (tx *Tx) WaitForOthers(deploymentID int64, key phase.Key, awaiting, evidence string) error {
+	d, _, err := tx.deployment(deploymentID)
+	if err != nil || d.open == nil || d.open.phase != key {
+		return err
+	}
+	if d.state == phase.Canceling {
+		_, err := tx.cancel(Cancel{DeploymentID: d.id, Immediate: true, Reason: "it only waited for other nodes of its cluster", Actor: deploy.System})
+		return err
+	}
+	if err := tx.Await(deploymentID, key, awaiting, evidence); err != nil {
+		return err
+	}
+	if d.maintenance || d.open.stoppedAt != nil {
+		return nil
+	}
+	d.open.stoppedAt, d.open.dirty = &tx.at, true
+	return nil
+}
+
+// WithOthers ends WaitForOthers: the clock runs, unless maintenance stops it. With
+// anew the phase has its whole time again: what begins now is another try, and
+// what the last one used up was for somebody else's fault.
+func (tx *Tx) WithOthers(deploymentID int64, key phase.Key, anew bool) error {
+	if err := tx.Await(deploymentID, key, "", ""); err != nil {
+		return err
+	}
+	d, _, err := tx.deployment(deploymentID)
+	if err != nil || d.open == nil || d.open.phase != key {
+		return err
+	}
+	stands := d.maintenance
+	d.open.resume(tx.at)
+	if def, known := phase.Lookup(key); anew && known && d.open.deadline != nil {
+		deadline := tx.at.Add(tx.w.opts.Deadline(d.provider, d.profile, def))
+		d.open.deadline = &deadline
+	}
+	if stands {
+		d.open.stoppedAt = &tx.at
+	}
+	d.open.dirty = true
+	return nil
+}

@@ -48,11 +48,15 @@ func (s *step) stands(ctx context.Context, stand deploy.ClusterStand, awaited st
 	every := s.engine.opts.ProbeEvery
 	if stand.Move == deploy.ClusterHold {
 		return every, s.write(ctx, "hold", func(tx *lifecycle.Tx) error {
-			return tx.Hold(s.DeploymentID, s.Phase, awaitedMembers, stand.Message)
+			return tx.WaitForOthers(s.DeploymentID, s.Phase, awaitedMembers, stand.Message)
 		})
 	}
 	if s.awaiting == awaitedMembers {
-		err := s.write(ctx, "go on", func(tx *lifecycle.Tx) error { return tx.GoOn(s.DeploymentID, s.Phase) })
+		// What begins for it now is another formation than any before: those have
+		// ended, or it would not have been held.
+		err := s.write(ctx, "go on", func(tx *lifecycle.Tx) error {
+			return tx.WithOthers(s.DeploymentID, s.Phase, awaited == awaitedFormation)
+		})
 		if err != nil {
 			return 0, err
 		}
