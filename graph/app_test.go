@@ -35,11 +35,17 @@ var pages = map[string]m{
 	"LastDocument":     {"id": "node_1"},
 	"ProbesPage":       {"first": 200},
 
+	"Clusters":      {"first": 200},
+	"ClusterNow":    {"id": "clu_1"},
+	"ClusterOfNode": {"id": "node_1"},
+	"PlanCluster":   {"input": m{"name": "lab", "nodes": []m{{"name": "a"}}}},
+
 	"BatchPage":        {"id": "bat_1", "first": 100},
 	"BulkPreview":      {"input": m{"action": "CANCEL", "ids": []string{"dep_1"}}},
 	"BulkNow":          {"id": "bulk_1"},
 	"BulkItems":        {"id": "bulk_1", "first": 100},
 	"BulkOperations":   {"first": 100},
+	"FailureGroups":    {"names": 200},
 	"RecentEvents":     {"first": 100},
 	"HistoryTailPage":  {"first": 100},
 	"EventById":        {"id": "evt_1"},
