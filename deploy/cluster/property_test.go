@@ -135,7 +135,7 @@ func TestDeployedIsNeverSaidTooEarly(t *testing.T) {
 			if late := c.Nodes[rapid.IntRange(0, len(c.Nodes)-1).Draw(rt, "any")]; late.State == cluster.Late {
 				n = c.Node(late.NodeID)
 			}
-			switch rapid.SampledFrom([]string{"install", "install", "turn", "turn", "turn", "beat", "beat", "fail", "retry", "leave", "replace", "cancel", "fault", "mend"}).Draw(rt, fmt.Sprintf("step %d", i)) {
+			switch rapid.SampledFrom([]string{"install", "install", "turn", "turn", "turn", "beat", "beat", "fail", "retry", "leave", "replace", "cancel", "fault", "mend", "rush"}).Draw(rt, fmt.Sprintf("step %d", i)) {
 			case "install":
 				if !phase.Active(n.Deployment) || n.Phase == phase.ClusterFormation || n.FormedAt != nil || n.Phase == phase.HealthValidation {
 					break
@@ -175,6 +175,8 @@ func TestDeployedIsNeverSaidTooEarly(t *testing.T) {
 				}
 			case "mend":
 				h.site.Clear()
+			case "rush":
+				h.rush(c.ID)
 			}
 			h.mustBeTrue(c.ID)
 			reached[h.get(c.ID).State()]++
@@ -186,6 +188,31 @@ func TestDeployedIsNeverSaidTooEarly(t *testing.T) {
 	}
 	if !testing.Short() {
 		require.Positive(t, reached[cluster.Deployed], "never deployed: %v", reached)
+	}
+}
+
+// rush lets all go well for a while, which random steps alone hardly ever do: what
+// comes after a formation is to be tried too.
+func (h *house) rush(id int64) {
+	h.t.Helper()
+	h.site.Clear()
+	for i, c := 0, h.get(id); i < 25 && c.State() != cluster.Deployed; i, c = i+1, h.get(id) {
+		for _, m := range c.Members() {
+			if m.Deployment == phase.StateFail {
+				_, err := h.writer.Retry(context.Background(), lifecycle.Retry{DeploymentID: m.DeploymentID, Actor: tester})
+				h.must(err)
+			}
+			if n := h.node(id, m.Name); phase.Active(n.Deployment) && !live(n) && n.FormedAt == nil {
+				h.reinstall(id, m.Name)
+			}
+		}
+		for _, m := range h.get(id).Members() {
+			if n := h.node(id, m.Name); live(n) {
+				h.turn(id, n.Name)
+			}
+		}
+		h.site.Step()
+		h.mustBeTrue(id)
 	}
 }
 
