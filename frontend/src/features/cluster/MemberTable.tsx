@@ -36,9 +36,7 @@ export function MemberTable({ cluster, pending, selected, onSelect, onOpen }: Me
                 <th scope="col">Where it is</th>
                 <th scope="col">Controller VM</th>
                 <th scope="col">Expected end</th>
-                <th scope="col">
-                  <span aria-hidden="true">{'\u00a0'}</span>
-                </th>
+                <th scope="col">What can be done</th>
               </tr>
             </thead>
             <tbody>
