@@ -110,6 +110,8 @@ type Formation struct {
 	// members of all that did.
 	Begun string  `json:"begun,omitempty"`
 	Tried []int64 `json:"tried,omitempty"`
+	// TriedAt are the addresses that the controller VMs of Tried had then.
+	TriedAt map[int64]string `json:"tried_at,omitempty"`
 	// Cleared: since when nothing is left of an earlier formation.
 	Cleared *time.Time `json:"cleared,omitempty"`
 

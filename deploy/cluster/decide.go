@@ -60,18 +60,23 @@ func decide(c *Cluster, nodeID int64) turn {
 		return hold("the cluster %s is formed without it; it joins afterwards", c.Name)
 	}
 	members := c.Members()
+	leader, token := members[0], tokenOf(c, KindCreate, members)
+	f := c.Formation
+	failed := f != nil && f.Token == token && f.Status == FormationFailed
+	if failed && slices.Contains(f.Culprits, me.NodeID) { // also if another of them has failed already
+		return afterFailure(c, me, leader, f)
+	}
 	if t, waits := barrier(c, members); waits {
 		return t
 	}
-	leader, token := members[0], tokenOf(c, KindCreate, members)
-	if f := c.Formation; f != nil && f.Token == token && f.Status == FormationFailed {
+	if failed {
 		return afterFailure(c, me, leader, f)
 	}
 	if me == leader {
 		return turn{act: actForm, token: token}
 	}
 	t := hold("%s forms the cluster", leader.Name)
-	if f := c.Formation; f != nil && f.Token == token {
+	if f != nil && f.Token == token {
 		t.Message = fmt.Sprintf("%s forms the cluster: %s", leader.Name, f.Message)
 	}
 	return t

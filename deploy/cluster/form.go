@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -62,6 +64,13 @@ func (s *Service) create(ctx context.Context, c *Cluster, me *Node, token string
 	if step.Acted {
 		f.Begun = token
 		f.Tried = union(f.Tried, f.Members)
+		f.TriedAt = maps.Clone(f.TriedAt)
+		if f.TriedAt == nil {
+			f.TriedAt = map[int64]string{}
+		}
+		for _, m := range members {
+			f.TriedAt[m.NodeID] = m.CVMIP
+		}
 	}
 	if step.Action == cvm.ActionFail && leftOver(step.Reason) && f.Begun != token && len(f.Tried) > 0 {
 		return s.clear(ctx, asking, c, me, f, step)
@@ -91,9 +100,19 @@ func (s *Service) clear(ctx, asking context.Context, c *Cluster, me *Node, f *Fo
 		return slices.Contains(f.Tried, n.NodeID) && n.CVMIP != "" && n.Key != ""
 	})
 	tried = slices.CompactFunc(tried, func(a, b *Node) bool { return a.NodeID == b.NodeID })
+	if step, stranded, err := s.stranded(ctx, c, f, found); err != nil {
+		return deploy.ClusterStand{}, err
+	} else if stranded {
+		return s.stepped(ctx, c, me, f, step)
+	}
 	step, err := s.deps.CVMs.Destroy(asking, cvm.DestroyRequest{Members: s.targets(tried), Token: f.Token})
 	if err != nil {
 		return s.unanswered(ctx, c, me, f, err)
+	}
+	for _, n := range tried {
+		if addr, _ := netip.ParseAddr(n.CVMIP); n.State == Replaced && step.Reason == cvm.ReasonUnreached && slices.Contains(step.Members, addr) {
+			step.Message += fmt.Sprintf("; %s was replaced after it had begun to be a member: let it answer, or clean it up", n.Name)
+		}
 	}
 	if step.Action != cvm.ActionDone {
 		return s.stepped(ctx, c, me, f, step)
@@ -108,6 +127,47 @@ func (s *Service) clear(ctx, asking context.Context, c *Cluster, me *Node, f *Fo
 	}
 	step.Action, step.Message = cvm.ActionWait, "what the last formation left was removed; the cluster is formed anew" // by the next look
 	return s.stepped(ctx, c, me, f, step)
+}
+
+// stranded finds controller VMs that have begun to be a cluster with one that
+// exists no more. Such a cluster is not destroyed, for the command wants every
+// member to answer; but nothing is on them yet that a new install would lose.
+func (s *Service) stranded(ctx context.Context, c *Cluster, f *Formation, found cvm.Step) (cvm.Step, bool, error) {
+	gone, err := s.gone(ctx, c, f)
+	if err != nil || len(gone) == 0 {
+		return found, false, err
+	}
+	var who []netip.Addr
+	var names []string
+	for _, m := range found.Facts.Members {
+		lists := func(a netip.Addr) bool { return slices.Contains(m.Status.Members(), a) }
+		if m.Err == nil && slices.ContainsFunc(gone, lists) {
+			who, names = append(who, m.Addr), append(names, m.Addr.String())
+		}
+	}
+	found.Reason, found.Members = cvm.ReasonHalfFormed, who
+	found.Message = fmt.Sprintf("%s had begun to be a cluster with a node that is cleaned up, which cannot be undone there", strings.Join(names, ", "))
+	found.Hint = "retry these nodes from installation: no cluster was formed, so no data is lost"
+	return found, len(who) > 0, nil
+}
+
+// gone are the addresses of controller VMs that an earlier formation was for and
+// that exist no more: their nodes were cleaned up, and nobody else has them.
+func (s *Service) gone(ctx context.Context, c *Cluster, f *Formation) ([]netip.Addr, error) {
+	taken, err := s.taken(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []netip.Addr
+	for id, at := range f.TriedAt {
+		n := c.Node(id)
+		addr, err := netip.ParseAddr(at)
+		if _, used := taken[addr]; err == nil && !used && n != nil && n.Deployment == phase.CleanedUp {
+			out = append(out, addr)
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return out, nil
 }
 
 // join makes one step towards the membership of me in the formed cluster.
@@ -132,7 +192,7 @@ func (s *Service) join(ctx context.Context, c *Cluster, me *Node, token string) 
 func (s *Service) formation(c *Cluster, kind, token string, leader *Node, members []*Node) *Formation {
 	f := &Formation{Kind: kind, Token: token, Status: FormationRunning, Leader: leader.NodeID, Since: s.now()}
 	if was := c.Formation; was != nil {
-		f.Begun, f.Tried = was.Begun, slices.Clone(was.Tried)
+		f.Begun, f.Tried, f.TriedAt = was.Begun, slices.Clone(was.Tried), was.TriedAt
 		if was.Token == token {
 			f.Since, f.Cleared = was.Since, was.Cleared
 		}

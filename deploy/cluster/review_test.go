@@ -317,3 +317,49 @@ func TestADeployedNodeWithoutAControllerVMsKeyIsNotTaken(t *testing.T) {
 		require.Equal(t, "required", fieldsOf(t, err)["nodes.0"])
 	})
 }
+
+// The machine of a member dies before the cluster is up; it is replaced. The others
+// know of it for ever: they say so, and are installed anew.
+func TestAMemberThatDiedInTheMiddleIsReplaced(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		c := h.deploy(h.request("prod", "a", "b", "c"))
+		h.install(c.ID, "a", "b", "c")
+		h.site.Inject(cvmsim.Fault{Kind: cvmsim.FaultNeverUp, Addr: h.hosts["c"].Addr()})
+		for range 80 {
+			h.turn(c.ID, "a")
+			h.site.Step()
+		}
+		h.pass(26 * time.Minute)
+		h.blocked(c.ID)
+		old := h.node(c.ID, "c")
+		require.Equal(t, phase.StateFail, old.Deployment)
+		h.hosts["c"].PowerOff()
+		h.must(c2(h.Replace(t.Context(), cluster.Replace{ClusterID: c.ID, NodeID: old.NodeID, By: cluster.NodeRequest{Name: "d", Spec: h.spec()}, Actor: tester})))
+		h.install(c.ID, "d")
+		h.spin(c.ID, 3)
+		require.Contains(t, h.get(c.ID).Formation.Message, "c was replaced after it had begun to be a member")
+		_, err := h.writer.Cleanup(t.Context(), lifecycle.Cleanup{DeploymentID: old.DeploymentID, ConfirmName: "c", Actor: tester})
+		h.must(err)
+		h.must(h.say(old.DeploymentID, phase.Cleanup, phase.Success, phase.ByWorkflow, ""))
+		for range 30 {
+			h.spin(c.ID, 1)
+			if h.node(c.ID, "a").Deployment == phase.StateFail && h.node(c.ID, "b").Deployment == phase.StateFail {
+				break
+			}
+		}
+		c = h.get(c.ID)
+		require.Equal(t, "half_formed", c.Formation.Reason)
+		require.Contains(t, c.Formation.Hint, "retry these nodes from installation")
+		for _, name := range []string{"a", "b"} {
+			n := h.node(c.ID, name)
+			_, err := h.writer.Retry(t.Context(), lifecycle.Retry{DeploymentID: n.DeploymentID, FromPhase: phase.Installation, Actor: tester})
+			h.must(err)
+			h.hosts[name].Destroy()
+			delete(h.hosts, name)
+			h.hosts["old "+name] = nil // the next address
+			h.reinstall(c.ID, name)
+		}
+		c = h.drive(c.ID, cluster.Deployed)
+		require.Len(t, c.Formed(), 3)
+	})
+}
