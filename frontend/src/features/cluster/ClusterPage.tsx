@@ -73,7 +73,7 @@ function Loaded({ cluster }: { cluster: ClusterLiveFragment }) {
       <MemberTable cluster={cluster} pending={pending} selected={selected ?? null} onSelect={select} onOpen={setOpened} />
       <div className={classes.columns}>
         <FormationPanel formation={cluster.formation} />
-        <HealthPanel cluster={cluster} pending={pending} />
+        <HealthPanel cluster={cluster} />
       </div>
       {/* A stream knows the nodes that there were when it began: with others there is another one. */}
       <ClusterEvents key={nodes.join(' ')} clusterId={cluster.id} />

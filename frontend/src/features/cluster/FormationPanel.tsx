@@ -10,7 +10,7 @@ type Named = Formation['members'][number];
 export function FormationPanel({ formation }: { formation: Formation | null }) {
   if (formation === null) {
     return (
-      <Panel title="Formation">
+      <Panel title="Formation" flush>
         <p className={classes.none}>It begins when every node is at the barrier. The first node’s controller VM makes the cluster.</p>
       </Panel>
     );

@@ -4,20 +4,18 @@ import { useVerb } from '@/gql/client/ask';
 import { CheckClusterHealthDocument, type ClusterLiveFragment } from '@/gql/generated/graphql';
 import { Button, Instant, Panel, Problems, StatusMark } from '@/ui';
 import classes from './ClusterPage.module.css';
-import type { PendingMarks } from './usePending';
 import { checkLabel, healthMark, isReleased, type Health } from './words';
 
 /** What the last look at the cluster found, check by check, with what that rests on. */
-export function HealthPanel({ cluster, pending }: { cluster: ClusterLiveFragment; pending: PendingMarks }) {
+export function HealthPanel({ cluster }: { cluster: ClusterLiveFragment }) {
   const { health, formedAt } = cluster;
   const may = useMay('operator');
   const verb = useVerb(CheckClusterHealthDocument);
   const looks = may && formedAt !== null && !isReleased(cluster.state);
   const look = async (): Promise<void> => {
-    const answer = await pending.mark('health', 'Looking', verb.run({ input: { id: cluster.id } }));
+    const answer = await verb.run({ input: { id: cluster.id } });
     if (answer !== null) announce('The cluster was looked at');
   };
-  const busy = verb.busy || pending.of('health') !== null;
   return (
     <Panel
       title="Health"
@@ -32,7 +30,7 @@ export function HealthPanel({ cluster, pending }: { cluster: ClusterLiveFragment
             </>
           )}
           {looks ? (
-            <Button size="compact-xs" variant="default" loading={busy} onClick={() => void look()}>
+            <Button size="compact-xs" variant="default" loading={verb.busy} onClick={() => void look()}>
               Check again
             </Button>
           ) : null}

@@ -77,7 +77,8 @@ export function LaneChart({ lanes, now, width, onWidth, selected, onSelect, onPo
           {ticks.map(({ at, label }, i) => (
             <g key={label} aria-hidden="true">
               <line x1={x(at)} x2={x(at)} y1={axis - 4} y2={height} className={classes.grid} />
-              <text x={x(at)} y={axis - 9} className={classes.tick} textAnchor={i === 0 ? 'start' : x(at) > width - 24 ? 'end' : 'middle'}>
+              {/* The barrier goes through where a label would stand. */}
+              <text x={x(at)} y={axis - 9} opacity={Math.abs(x(at) - x(barrier.at)) < 24 ? 0 : 1} className={classes.tick} textAnchor={i === 0 ? 'start' : x(at) > width - 24 ? 'end' : 'middle'}>
                 {label}
               </text>
             </g>

@@ -112,7 +112,8 @@ function whereIs(member: Member, passed: boolean): string {
       if (member.ready && !passed && member.state === 'MEMBER') return 'Installed, and waits for the others';
       return member.ready && member.waitsFor !== null ? member.waitsFor : `${phase} · ${formatPercent(deployment.progress)}`;
     case 'FAILED':
-      return deployment.failure === null ? phase : `${phaseLabel(deployment.failure.phase, deployment.failure.phaseKey)}: ${deployment.failure.message}`;
+      // Why, and what can be done, is told by its card.
+      return `Stopped in ${deployment.failure === null ? phase : phaseLabel(deployment.failure.phase, deployment.failure.phaseKey)}${isTrouble(member) ? ', see above' : ''}`;
     case 'SUCCEEDED':
       return member.formedAt === null ? (member.waitsFor ?? 'Deployed') : 'A member, by the cluster’s own word';
     default:

@@ -63,7 +63,7 @@ function TroubleCard({ member, cluster, asked, onOpen }: { member: Member; clust
                 if (words === undefined) return null;
                 return (
                   <li key={choice}>
-                    <Button size="xs" variant={choice === 'RETRY' ? 'filled' : 'default'} disabled={asked !== null} onClick={() => onOpen({ kind: choice, member })}>
+                    <Button size="xs" {...(choice === 'RETRY' ? {} : { variant: 'default' })} disabled={asked !== null} onClick={() => onOpen({ kind: choice, member })}>
                       {words.label}
                     </Button>
                     <p>{words.means}</p>
