@@ -1,5 +1,3 @@
-import { Link } from '@tanstack/react-router';
-
 import { StepList } from '@/features/node/StepList';
 import type { ClusterLiveFragment } from '@/gql/generated/graphql';
 import { plural } from '@/lib/format';
@@ -21,7 +19,7 @@ export function CleanupPanels({ cluster }: { cluster: ClusterLiveFragment }) {
       <Panel title={over ? 'Cleaned up: the proof' : 'Cleanup'} flush actions={<span className={classes.quiet}>{steps.length === 0 ? '' : `${gone} of ${plural(steps.length, 'resource')} done`}</span>}>
         {over ? null : (
           <div className={classes.pad}>
-            <Progress value={steps.length === 0 ? 0 : gone / steps.length} kind="cleaning" label="Progress of the cleanup" />
+            <Progress value={steps.length === 0 ? 0 : gone / steps.length} kind={cluster.state === 'CLEANING_UP' ? 'cleaning' : 'failed'} label="Progress of the cleanup" />
           </div>
         )}
         {held.map((member) => (
@@ -39,9 +37,7 @@ function Released({ member: { node, deployment } }: { member: Member }) {
   return (
     <details className={classes.released} open>
       <summary>
-        <Link to="/nodes/$nodeId" params={{ nodeId: node.id }}>
-          <strong>{node.name}</strong>
-        </Link>
+        <strong>{node.name}</strong>
         <StatusMark kind={stateKind(deployment.state)} />
         <span className={classes.quiet}>{cleanup.length === 0 ? 'What it holds is being looked up.' : `${gone} of ${plural(cleanup.length, 'resource')} done`}</span>
       </summary>

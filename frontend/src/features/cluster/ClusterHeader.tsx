@@ -51,9 +51,11 @@ export function ClusterHeader({ cluster, pending, onOpen }: { cluster: ClusterLi
         <Progress value={cluster.progress} kind={isReleased(cluster.state) ? 'cleaned' : kind} label="Progress of the cluster" />
       </div>
       <dl className={classes.facts}>
-        <Fact name="Ready">
-          {barrier.ready} of {barrier.total}
-        </Fact>
+        {isReleased(cluster.state) ? null : (
+          <Fact name="Ready">
+            {barrier.ready} of {barrier.total}
+          </Fact>
+        )}
         {isSettled(cluster.state) || isReleased(cluster.state) ? null : (
           <Fact name="Expected end">
             <EtaMark of={(now) => clusterEta(cluster, now)} none="not known yet" />

@@ -18,7 +18,7 @@ import type { ClusterSearch } from './search';
 import { TroubleCards } from './TroubleCards';
 import { useCluster, useTypical } from './useCluster';
 import { usePending } from './usePending';
-import { clusterState, isReleased } from './words';
+import { clusterState } from './words';
 
 /** One cluster: its nodes in time, what it waits for, its formation and health, and what can be done. */
 export function ClusterPage() {
@@ -68,7 +68,8 @@ function Loaded({ cluster }: { cluster: ClusterLiveFragment }) {
       </nav>
       <ClusterHeader cluster={cluster} pending={pending} onOpen={setOpened} />
       <TroubleCards cluster={cluster} pending={pending} onOpen={setOpened} />
-      {isReleased(cluster.state) ? <CleanupPanels cluster={cluster} /> : null}
+      {/* Also of a cleanup that failed half-way, which may be taken up again. */}
+      {cluster.cleanupAt !== null ? <CleanupPanels cluster={cluster} /> : null}
       <LanesPanel cluster={cluster} typical={typical} asTable={search.view === 'table'} onAsTable={(asTable) => change(asTable ? { ...search, view: 'table' } : withoutView)} selected={selected ?? null} onSelect={select} />
       <MemberTable cluster={cluster} pending={pending} selected={selected ?? null} onSelect={select} onOpen={setOpened} />
       <div className={classes.columns}>

@@ -72,7 +72,8 @@ function Row({ member, passed, asked, selected, onSelect, onOpen }: { member: Me
       </th>
       <td className={classes.cell}>
         <StatusMark kind={mark.kind} word={mark.word} />
-        {place === null || place.word === mark.word ? null : (
+        {/* That it is released is said by its cleanup, too. */}
+        {place === null || place.word === mark.word || (place.kind === 'cleaned' && (mark.kind === 'cleaned' || mark.kind === 'cleaning')) ? null : (
           <p>
             <StatusMark kind={place.kind} word={place.word} />
           </p>

@@ -39,7 +39,7 @@ function cluster(members: Member[], over: Partial<ClusterLiveFragment> = {}): Cl
   return {
     id: 'clu_1', name: 'prod', type: 'MULTI_NODE', state: 'INSTALLING', redundancyFactor: 2, address: null, progress: 0.5, requestedBy: { kind: 'USER', name: 'olga' }, createdAt: at(0), updatedAt: at(0), formedAt: null, version: 1,
     barrier: { ready, total: members.length, waitingFor }, formation: null, health: null, dnsServers: [], ntpServers: [], skipDiscovery: false, allowedActions: [], cleanupAt: null, cleanupBy: null, cursor: 'c', members, ...over,
-  } as ClusterLiveFragment;
+  };
 }
 
 const nothing: Typical = new Map();
@@ -81,7 +81,7 @@ describe('lanes', () => {
 
   it('leaves the barrier where it was when a node joins later, and when all is over', () => {
     const done = (position: number, installed: number) =>
-      member(position, installed, { ready: false, formedAt: at(70) }, { state: 'SUCCEEDED', finishedAt: at(80), phases: [run('1', 'installation', 0, installed), run('2', 'cluster_formation', installed, 70)] });
+      member(position, installed, { ready: false, formedAt: at(70) }, { state: 'SUCCEEDED', finishedAt: at(80), phases: [run('1', 'installation', 0, installed), run('2', 'cluster_formation', installed, 70), run('3', 'health_validation', 72, 80)] });
     const late = member(3, null, {}, { phases: [run('1', 'installation', 200, null)] });
     const lanes = lanesOf(cluster([done(1, 40), done(2, 60), late], { state: 'GROWING', formedAt: at(70) }), nothing, t0 + 260_000, 8);
     expect(lanes.barrier).toMatchObject({ is: 'reached', at: t0 + 60_000 });
@@ -92,6 +92,11 @@ describe('lanes', () => {
     const over = lanesOf(cluster([done(1, 40), done(2, 60)], { state: 'DEPLOYED', formedAt: at(70) }), nothing, t0 + 9_000_000, 8);
     expect(over.open).toBe(false);
     expect(over.domain.to - t0).toBeCloseTo(81_600, -2);
+    // A cleanup later does not lengthen what the cluster did.
+    const gone = (position: number, installed: number) => ({ ...done(position, installed), state: 'RELEASED' as const });
+    const cleaned = lanesOf(cluster([gone(1, 40), gone(2, 60)], { state: 'CLEANED_UP', formedAt: at(70), cleanupAt: at(500) }), nothing, t0 + 9_000_000, 8);
+    expect(cleaned.barrier).toMatchObject({ is: 'reached', at: t0 + 60_000 });
+    expect(cleaned.steps).toEqual(over.steps);
   });
 
   it('leaves out what a node did before it belonged to the cluster', () => {

@@ -51,6 +51,7 @@ export interface Lanes {
 export type Typical = ReadonlyMap<string, number | null>;
 
 const formationKey = 'cluster_formation';
+const healthKey = 'health_validation';
 
 const latest = (of: readonly number[]): number | null => (of.length === 0 ? null : Math.max(...of));
 const instant = (at: string | null): number | null => (at === null ? null : Date.parse(at));
@@ -86,7 +87,7 @@ function barrierOf(cluster: ClusterLiveFragment, typical: Typical, now: number):
   const { ready, total } = cluster.barrier;
   const counted = { ready, total };
   const formedAt = instant(cluster.formedAt);
-  if (barrierPassed(cluster) || isReleased(cluster.state)) {
+  if (barrierPassed(cluster) || cluster.cleanupAt !== null) {
     // Those that made the cluster were all there before it was formed; who joins later passes no barrier.
     const those = cluster.members.filter(({ state }) => state === 'MEMBER' || state === 'RELEASED');
     const there = those.map(arrival).filter((at) => at !== null && (formedAt === null || at <= formedAt)) as number[];
@@ -115,7 +116,8 @@ function stepsOf(cluster: ClusterLiveFragment, barrierAt: number | null, now: nu
   }
   if (formed !== null) {
     const first = cluster.members.filter((member) => member.formedAt !== null && Math.abs(Date.parse(member.formedAt) - formed) < 1000 && member.deployment !== null);
-    const ends = first.map(({ deployment }) => instant(deployment?.finishedAt ?? null));
+    // Not the end of the deployment: that moves with its cleanup.
+    const ends = first.map(({ deployment }) => instant(deployment?.phases.findLast(({ phaseKey }) => phaseKey === healthKey)?.finishedAt ?? null));
     const over = ends.every((at) => at !== null) && ends.length > 0;
     const failed = first.some(({ deployment }) => deployment?.state === 'FAILED');
     const to = over ? Math.max(formed, ...ends) : isSettled(state) || isReleased(state) ? formed : now;
