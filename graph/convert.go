@@ -182,7 +182,7 @@ func allow(out *model.Deployment, d *ent.Deployment, n *ent.Node, probe *deploy.
 	}
 	actions := phase.AllowedActions(phase.ActionFacts{
 		Provider: d.Provider, State: d.State, FailurePhase: deref(d.FailurePhase), FailureCode: deref(d.FailureCode), Open: d.Phase, ProbeClass: class,
-		Current: n.CurrentDeploymentID != nil && *n.CurrentDeploymentID == d.ID, Protected: n.Protected || n.Clustered,
+		Current: n.CurrentDeploymentID != nil && *n.CurrentDeploymentID == d.ID, Protected: n.Protected || n.Clustered, Clustered: n.Clustered,
 	})
 	for _, a := range actions {
 		out.AllowedActions = append(out.AllowedActions, model.DeploymentAction(strings.ToUpper(a)))

@@ -395,6 +395,9 @@ func TestWhatIsWrongWithARequestIsToldAtOnce(t *testing.T) {
 		got = fieldsOf(t, c2(h.Deploy(t.Context(), r)))
 		require.Equal(t, []string{"invalid", "not_found", "not_found"}, []string{got["nodes.2.name"], got["nodes.3.name"], got["nodes.4.node_id"]})
 		require.Equal(t, before, h.count(`SELECT COUNT(*) FROM nodes`))
+		r = h.request("A_a", "a-a", "b", "c")
+		r.VIP = h.addr(200)
+		require.Equal(t, "conflict", fieldsOf(t, c2(h.Deploy(t.Context(), r)))["name"], "both would be a-a in DNS")
 		// Half-way refused in the transaction: nothing of it stays.
 		r = h.request("prod", "a", "b", "c")
 		r.Nodes[2].Spec.ManagementIP, r.Nodes[1].Spec.ManagementIP = "10.0.0.7", "10.0.0.7"

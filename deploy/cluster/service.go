@@ -56,7 +56,7 @@ type Deps struct {
 	FormLimit time.Duration
 	// AskLimit is how long all questions of one step may take together: less than
 	// the workflow gives a step, which would end without having told anything.
-	// Default 35 s.
+	// Default 2 min.
 	AskLimit time.Duration
 	// Boundary is told each point between which something changes for good. A
 	// test stops the process there. nil = nobody.
@@ -75,7 +75,7 @@ func New(d Deps) *Service {
 		d.FormLimit = 25 * time.Minute
 	}
 	if d.AskLimit <= 0 {
-		d.AskLimit = 35 * time.Second
+		d.AskLimit = 2 * time.Minute
 	}
 	if d.Boundary == nil {
 		d.Boundary = func(string) {}

@@ -119,3 +119,22 @@ func (tx *Tx) WithOthers(deploymentID int64, key phase.Key, anew bool) error {
 	d.open.dirty = true
 	return nil
 }
+
+// notJoined refuses to cancel a deployment whose node belongs to a running
+// cluster: a canceled one is not retried, so nothing but the end of the cluster
+// would lead back from there.
+func (tx *Tx) notJoined(d *depRow, n *nodeRow) error {
+	if !n.current.Valid || n.current.Int64 != d.id {
+		return nil
+	}
+	var clustered bool
+	var cluster string
+	err := tx.sql.QueryRowContext(tx.ctx, `SELECT clustered, COALESCE(cluster_name, '') FROM nodes WHERE id = $1`, n.id).Scan(&clustered, &cluster)
+	switch {
+	case err != nil:
+		return fmt.Errorf("lifecycle: reading the cluster of node %d: %w", n.id, err)
+	case clustered:
+		return &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("%s is a member of the cluster %s already", n.name, cluster), Hint: "wait for its end: if it fails, retry it; or clean up the cluster"}
+	}
+	return nil
+}

@@ -37,7 +37,8 @@ func (w *Writer) sweepLate(ctx context.Context) error {
 
 // openPaces is the SQL of the running deployments that can be late. It begins
 // with what runs; the node is found by its key, or SQLite would read all of them.
-const openPaces = `SELECT d.id, d.started_at, r.phase, r.entered_at, r.stopped_ms, r.clock_stopped_at, n.late, p.p95_ms, s.p95_ms,
+// One that was deployed before, and goes on for a cluster, has no whole duration.
+const openPaces = `SELECT d.id, d.started_at, EXISTS (SELECT 1 FROM phase_runs e WHERE e.deployment_id = d.id AND e.phase = $1), r.phase, r.entered_at, r.stopped_ms, r.clock_stopped_at, n.late, p.p95_ms, s.p95_ms,
 			(SELECT COALESCE(SUM(x.stopped_ms), 0) FROM phase_runs x WHERE x.deployment_id = d.id AND x.finished_at IS NOT NULL AND x.phase <> 'pending')
 		FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id JOIN nodes n ON n.id = d.node_id AND n.current_deployment_id = d.id
 		LEFT JOIN phase_stats p ON p.provider = r.provider AND p.server_profile = r.server_profile AND p.phase = r.phase
@@ -56,15 +57,18 @@ func (w *Writer) paces(ctx context.Context) (out map[int64]pace, flipped []int64
 	for rows.Next() {
 		var id, stopped int64
 		var started *time.Time
-		var marked bool
+		var marked, again bool
 		var p pace
 		var run runRow
 		var limit, whole *int64
-		err := rows.Scan(&id, &started, &p.phase, &run.entered, &run.stoppedMS, &run.stoppedAt, &marked, &limit, &whole, &stopped)
+		err := rows.Scan(&id, &started, &again, &p.phase, &run.entered, &run.stoppedMS, &run.stoppedAt, &marked, &limit, &whole, &stopped)
 		if err != nil {
 			return nil, nil, err
 		}
-		p.limit, p.whole, p.stood = milliseconds(limit), milliseconds(whole), time.Duration(stopped)*time.Millisecond
+		p.limit, p.stood = milliseconds(limit), time.Duration(stopped)*time.Millisecond
+		if !again {
+			p.whole = milliseconds(whole)
+		}
 		want := run.stoppedAt == nil && p.late(run.entered, started, run.stood(now), now)
 		if want != marked && len(flipped) < sweepLimit {
 			out[id] = p

@@ -48,7 +48,7 @@ func (m *model) retry() {
 		code = deploy.CodeWrongState
 	case bad != nil:
 		code = bad.Code
-	case d.node.protected && phase.Installs(d.provider, start):
+	case d.node.protected && (start == phase.Pending || phase.Installs(d.provider, start)):
 		code = deploy.CodeWrongState
 	}
 	receipt, err := m.h.Retry(m.h.t.Context(), lifecycle.Retry{DeploymentID: d.id, FromPhase: from, Actor: tester})

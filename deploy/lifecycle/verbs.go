@@ -111,7 +111,7 @@ func (tx *Tx) retry(c Retry) (*Receipt, error) {
 	if bad != nil {
 		return nil, bad
 	}
-	if phase.Installs(d.provider, start) {
+	if start == phase.Pending || phase.Installs(d.provider, start) { // from pending on a machine is ordered too
 		if err := tx.unprotected(n); err != nil {
 			return nil, err
 		}
@@ -157,6 +157,9 @@ func (tx *Tx) cancel(c Cancel) (*Receipt, error) {
 	v, bad := phase.Cancel(d.facts(), c.Immediate)
 	if bad != nil {
 		return nil, bad
+	}
+	if err := tx.notJoined(d, n); err != nil {
+		return nil, err
 	}
 	if v.State == d.state {
 		return &Receipt{NodeID: d.nodeID, DeploymentID: d.id, Sequence: d.sequence, Phase: d.phase, PhaseStatus: d.phaseStatus, State: d.state,

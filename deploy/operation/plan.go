@@ -290,7 +290,8 @@ func (s *Service) checkArtifacts(ctx context.Context, spec deploy.Spec) ([]deplo
 // batch is full comes before nobody.
 func (s *Service) checkSlots(ctx context.Context) (deploy.Check, int, error) {
 	busy := []string{phase.Running, phase.Canceling, phase.CleaningUp}
-	running, err := s.read.Deployment.Query().Where(deployment.StateIn(busy...), deployment.ProviderNEQ(deploy.ProviderScript)).Count(ctx)
+	running, err := s.read.Deployment.Query().Where(deployment.StateIn(busy...), deployment.ProviderNEQ(deploy.ProviderScript),
+		deployment.PhaseNEQ(phase.ClusterFormation)).Count(ctx) // who waits for its cluster has given its slot back
 	if err != nil {
 		return deploy.Check{}, 0, fmt.Errorf("operation: counting slots: %w", err)
 	}

@@ -36,6 +36,7 @@ type ActionFacts struct {
 	Open         Key    // the open phase
 	ProbeClass   string // how the last attempt to reach the host ended, as far as it is known
 	Current      bool   // the deployment is its node's current one
+	Clustered    bool   // the node is a member of a formed cluster: it is not canceled
 	Protected    bool   // the node is held, or is a member of a formed cluster: it is neither released nor installed anew
 }
 
@@ -48,10 +49,13 @@ func AllowedActions(f ActionFacts) []Action {
 	}
 	switch f.State {
 	case Queued, Running, Canceling:
-		return append(append(out, ActionCancel), f.ofHost()...)
+		if !f.Clustered {
+			out = append(out, ActionCancel)
+		}
+		return append(out, f.ofHost()...)
 	case StateFail:
 		out = append(out, f.ofHost()...)
-		if start, err := Retry(f.Provider, f.FailurePhase, "", ""); err == nil && !(f.Protected && Installs(f.Provider, start)) {
+		if start, err := Retry(f.Provider, f.FailurePhase, "", ""); err == nil && !(f.Protected && (start == Pending || Installs(f.Provider, start))) {
 			out = append(out, ActionRetry)
 			if index(f.Provider, start) > 1 && !f.Protected {
 				out = append(out, ActionRetryFrom)

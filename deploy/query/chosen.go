@@ -96,7 +96,7 @@ func (f *Fleet) candidates(ctx context.Context, ids []int64) ([]Candidate, error
 		}
 		out = append(out, Candidate{DeploymentID: d.ID, NodeID: d.NodeID, Facts: phase.ActionFacts{
 			Provider: d.Provider, State: d.State, FailurePhase: deref(d.FailurePhase), FailureCode: deref(d.FailureCode), Open: d.Phase,
-			Current: n.CurrentDeploymentID != nil && *n.CurrentDeploymentID == d.ID, Protected: n.Protected || n.Clustered,
+			Current: n.CurrentDeploymentID != nil && *n.CurrentDeploymentID == d.ID, Protected: n.Protected || n.Clustered, Clustered: n.Clustered,
 		}})
 	}
 	return out, nil

@@ -277,9 +277,11 @@ func (k *Keeper) percentiles(ctx context.Context, g group, now time.Time) (perce
 func (k *Keeper) samples(ctx context.Context, g group, now time.Time) (out []sample, err error) {
 	what := `r.entered_at, r.finished_at, r.stopped_ms FROM phase_runs r`
 	if g.phase == Whole {
-		// In the queue no clock of the deployment itself runs.
+		// In the queue no clock of the deployment itself runs. What was deployed
+		// before, and went on for a cluster, says nothing of a whole deployment.
 		what = `d.started_at, r.finished_at, (SELECT COALESCE(SUM(x.stopped_ms), 0) FROM phase_runs x WHERE x.deployment_id = d.id AND x.phase <> 'pending')
-			FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id AND d.started_at IS NOT NULL`
+			FROM phase_runs r JOIN deployments d ON d.id = r.deployment_id AND d.started_at IS NOT NULL
+				AND NOT EXISTS (SELECT 1 FROM phase_runs e WHERE e.deployment_id = d.id AND e.phase = r.phase AND e.attempt < r.attempt)`
 	}
 	where, args := ``, []any{g.provider, g.phase, now.Add(-Window)}
 	if g.profile != AnyProfile {

@@ -28,6 +28,9 @@ const (
 const (
 	// stepLimit is how long a step may take, but for what it asks of a host.
 	stepLimit = 45 * time.Second
+	// clusterLimit is how long a step may take that asks controller VMs, one of
+	// whose answers may take a minute and a half.
+	clusterLimit = 3 * time.Minute
 	// workersMax is how many steps of a queue a replica works on together.
 	workersMax = 32
 	// leaveFor is how long a step of another host is left to others.

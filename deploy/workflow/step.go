@@ -22,11 +22,15 @@ type worker struct {
 	engine *Engine
 }
 
-// Timeout is how long a step may take: one that asks a host has what an attempt
-// may take besides, or the attempt would be broken off without being counted.
+// Timeout is how long a step may take: one that asks a host, or a cluster's
+// controller VMs, has what an attempt may take besides, or the attempt would be
+// broken off without being counted.
 func (w *worker) Timeout(job *river.Job[stepArgs]) time.Duration {
 	if job.Queue == queuePoll || strings.HasPrefix(job.Queue, queuePoll+"-") {
 		return w.engine.opts.Polling.AttemptLimit + stepLimit
+	}
+	if job.Args.Phase == phase.ClusterFormation || job.Args.Phase == phase.HealthValidation {
+		return clusterLimit
 	}
 	return stepLimit
 }
