@@ -50,6 +50,24 @@ describe('a cluster', () => {
   const header = (page, word) => page.locator('main header').first().getByText(word, { exact: true });
   const region = (page, name) => page.getByRole('region', { name, exact: true });
 
+  // Somebody who may not act looks at it without buttons; what is not there is said.
+  const lookOnly = async () => {
+    const { context, page, observed } = await open(browser, system.url);
+    await page.goto(await system.signInLink('vera', system.url, 'viewer'));
+    await pill(page, 'Live').waitFor();
+    await page.goto(`${system.url}/monitoring/clusters`);
+    await page.getByRole('link', { name: 'prod', exact: true }).click();
+    await page.getByRole('heading', { name: 'prod', exact: true }).waitFor();
+    assert.equal(await page.getByRole('group', { name: 'Actions' }).count(), 0);
+    await page.goto(`${system.url}/monitoring/clusters/new`);
+    await page.getByText('You may look, not deploy').waitFor();
+    await assertAccessible(page, 'form for a viewer');
+    await page.goto(`${system.url}/monitoring/clusters/clu_4711`);
+    await page.getByRole('heading', { name: 'There is no such cluster' }).waitFor();
+    observed.assertClean([/status of 404/]);
+    await context.close();
+  };
+
   it('is ordered, loses a node, gets it back alone, and is deployed; then it is gone', async () => {
     const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce' });
     await watchLayout(context);
@@ -108,6 +126,12 @@ describe('a cluster', () => {
     // The page says which, why, and what can be done; the others wait at the barrier.
     const trouble = region(page, 'prod-2 failed');
     await trouble.waitFor({ timeout: toTheEnd });
+    // Replacing it would be possible.
+    await trouble.getByRole('button', { name: 'Replace it…' }).click();
+    const dialog = page.getByRole('dialog');
+    assert.equal(await dialog.getByLabel('Name').inputValue(), 'prod-2b');
+    await assertAccessible(page, 'dialog that replaces a node');
+    await dialog.getByRole('button', { name: 'Leave it' }).click();
     await eventually('the others are at the barrier', async () => {
       const { barrier, state } = await theCluster();
       assert.deepEqual([barrier, state], [{ ready: 2, total: 3 }, 'BLOCKED']);
@@ -143,12 +167,7 @@ describe('a cluster', () => {
     await region(page, 'Nodes in time as a table').getByText('Waits for the others').first().waitFor();
     await page.getByText('Chart', { exact: true }).click();
 
-    // Replacing it would be possible; it is retried alone instead.
-    await trouble.getByRole('button', { name: 'Replace it…' }).click();
-    const dialog = page.getByRole('dialog');
-    assert.equal(await dialog.getByLabel('Name').inputValue(), 'prod-2b');
-    await assertAccessible(page, 'dialog that replaces a node');
-    await dialog.getByRole('button', { name: 'Leave it' }).click();
+    // It is retried alone.
     await cloud.mend();
     await trouble.getByRole('button', { name: 'Retry this node…' }).click();
     await dialog.getByRole('button', { name: 'Begin attempt 2' }).click();
@@ -214,6 +233,7 @@ describe('a cluster', () => {
     await dialog.getByLabel(/^Type/).fill('prod');
     await confirm.click();
     await dialog.waitFor({ state: 'detached' });
+    await lookOnly();
     await header(page, 'Cleaned up').waitFor({ timeout: toTheEnd });
     const gone = await theCluster();
     assert.equal(gone.state, 'CLEANED_UP');
@@ -227,23 +247,6 @@ describe('a cluster', () => {
 
     assert.ok((await layoutJumps(page)).every(({ value }) => value < 0.1), JSON.stringify(await layoutJumps(page)));
     observed.assertClean();
-    await context.close();
-  });
-
-  it('is looked at by those who may not act, without buttons; what is not there is said', async () => {
-    const { context, page, observed } = await open(browser, system.url);
-    await page.goto(await system.signInLink('vera', system.url, 'viewer'));
-    await pill(page, 'Live').waitFor();
-    await page.goto(`${system.url}/monitoring/clusters`);
-    await page.getByRole('link', { name: 'prod', exact: true }).click();
-    await page.getByRole('heading', { name: 'prod', exact: true }).waitFor();
-    assert.equal(await page.getByRole('group', { name: 'Actions' }).count(), 0);
-    await page.goto(`${system.url}/monitoring/clusters/new`);
-    await page.getByText('You may look, not deploy').waitFor();
-    await assertAccessible(page, 'form for a viewer');
-    await page.goto(`${system.url}/monitoring/clusters/clu_4711`);
-    await page.getByRole('heading', { name: 'There is no such cluster' }).waitFor();
-    observed.assertClean([/status of 404/]);
     await context.close();
   });
 });
