@@ -1,10 +1,11 @@
 import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
 import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 
+import { problemsOf } from '@/gql/client/ask';
 import { nextTimeMode, timeMode } from '@/lib/preferences';
 import { useStore } from '@/lib/store';
 import { isBehind } from '@/stream';
-import { IconButton, VisuallyHidden } from '@/ui';
+import { IconButton, Problems, VisuallyHidden } from '@/ui';
 import { announcement } from './announcer';
 import { FleetAnnouncer } from './FleetAnnouncer';
 import { FreshnessPill } from './FreshnessPill';
@@ -66,6 +67,7 @@ export function Shell() {
         </div>
       </header>
       <main id="main" tabIndex={-1} className={classes.main} data-behind={isBehind(mode) || undefined}>
+        <Refusal />
         <Outlet />
       </main>
       <LiveRegion />
@@ -78,6 +80,13 @@ export function Shell() {
       ) : null}
     </div>
   );
+}
+
+/** Why nothing live comes although the connection stands. */
+export function Refusal() {
+  const refused = useStore(useStream().refusal);
+  if (refused === null) return null;
+  return <Problems title="The server refuses to stream. It is asked again by itself; what is shown may be old or missing." problems={problemsOf(refused.error)} />;
 }
 
 /** Ctrl K and ⌘K, also while one types. */

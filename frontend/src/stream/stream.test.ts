@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createClient } from '@/gql/client/client';
 import { VersionedCache } from '@/gql/client/cache';
 import { DeploymentPageDocument, FleetRowFragmentDoc, NodeLiveFragmentDoc, type EventRowFragment } from '@/gql/generated/graphql';
+import { problemsOf } from '@/gql/client/ask';
 import { FakeSocket } from '@/test/fakeSocket';
 import { at, card, event, live, nodeLive, row } from '@/test/fixtures';
 import { Backoff } from './backoff';
@@ -248,7 +249,7 @@ describe('the fleet stream', () => {
   });
 
   it('begins a subscription again that failed on a good connection, the second time without its cursor', async () => {
-    const { mode } = await connected();
+    const { mode, stream } = await connected();
     FakeSocket.last.next('fleetChanges', snapshot([row('node_1')], 'v1:bad'));
     await turn(100);
     const fail = (): void => {
@@ -263,6 +264,12 @@ describe('the fleet stream', () => {
     await turn(2000);
     expect(FakeSocket.last.subscriptions('fleetChanges').at(-1)?.payload?.variables).toMatchObject({ after: null });
     expect(FakeSocket.all).toHaveLength(1);
+    // It says why, until something comes.
+    expect(problemsOf(stream.refusal.get()?.error)[0]?.message).toContain('bad cursor');
+    FakeSocket.last.next('fleetChanges', snapshot([row('node_1')], 'v1:good'));
+    await turn(100);
+    expect(stream.refusal.get()).toBeNull();
+    expect(mode()).toBe('live');
   });
 });
 

@@ -1,7 +1,7 @@
 import type { ApolloClient } from '@apollo/client';
 
 import { observeServerTime } from '@/lib/clock';
-import type { Store } from '@/lib/store';
+import { createStore, type Store } from '@/lib/store';
 import { Batcher } from './batcher';
 import { BulkChannel } from './bulkChannel';
 import type { ApplyInBatch, Ask, Channel, StreamedMessage } from './channel';
@@ -39,6 +39,8 @@ interface Opened {
   caughtUp: boolean;
   errors: number;
   retry: ReturnType<typeof setTimeout> | undefined;
+  /** What the server said when it ended the subscription last; gone with its next message. */
+  problem?: unknown;
 }
 
 interface Arrived {
@@ -53,6 +55,8 @@ interface Arrived {
  */
 export class Stream {
   readonly status: Store<StreamStatus> = createStreamStatus();
+  /** Why a subscription is refused again and again on a connection that stands; null when none is. */
+  readonly refusal: Store<{ error: unknown } | null> = createStore<{ error: unknown } | null>(null);
   readonly fleet = new Fleet();
 
   private readonly options: StreamOptions;
@@ -232,6 +236,7 @@ export class Stream {
     }
     if (!this.connected) return;
     opened.errors += 1;
+    opened.problem = error;
     if (error !== null && opened.errors >= 2 && opened.channel.snapshot) opened.channel.cursor = null;
     const pause = Math.min(30_000, 1000 * 2 ** Math.min(opened.errors - 1, 5));
     opened.retry = setTimeout(() => {
@@ -256,6 +261,7 @@ export class Stream {
           if (!this.channels.has(opened)) continue;
           opened.channel.apply(message);
           opened.errors = 0;
+          opened.problem = undefined;
           opened.caughtUp = caughtUp(opened, message);
           touched.add(opened.channel);
         }
@@ -338,6 +344,8 @@ export class Stream {
     if (!this.running) return;
     const { nextAttemptAt } = this.options.connection.backoff;
     const mode = this.mode();
+    const refused = this.connected ? [...this.channels].find(({ errors, problem }) => errors >= 2 && problem != null) : undefined;
+    this.refusal.update((held) => (held?.error === refused?.problem ? held : refused ? { error: refused.problem } : null));
     this.status.update((status) =>
       status.mode === mode && status.nextAttemptAt === nextAttemptAt ? status : { ...status, mode, nextAttemptAt },
     );
