@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"sync"
 	"testing"
 
@@ -48,7 +49,7 @@ func able[T any](t *testing.T, f Fixture, j *Journal) T {
 	t.Helper()
 	p, ok := f.Provider(t, j).(T)
 	if !ok {
-		t.Skipf("this provider is no %T", *new(T))
+		t.Skipf("this provider is no %s", reflect.TypeFor[T]())
 	}
 	return p
 }
