@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -13,7 +12,20 @@ func (y *system) orders(t *testing.T) {
 	order := func(body string, more ...string) reply {
 		return y.curlWith(t, []byte(body), "/api/config/nodes", args(bearer(y.token), []string{"--data-binary", "@-"}, more)...)
 	}
-	var before, after struct{ Nodes []json.RawMessage }
+	// What an order could make or change; what the watch over a server writes down
+	// meanwhile is not the order's.
+	type ordered struct {
+		ID           int64  `json:"id"`
+		NodeName     string `json:"node_name"`
+		DeploymentID int64  `json:"deployment_id"`
+		Profile      string `json:"server_profile"`
+		ManagementIP string `json:"management_ip"`
+		ServerID     string `json:"server_id"`
+		State        string `json:"state"`
+		Status       string `json:"deployment_status"`
+		CreatedAt    string `json:"created_at"`
+	}
+	var before, after struct{ Nodes []ordered }
 	y.get("/api/config/nodes?limit=1000", &before)
 	got := order(`{"node_config":{},"network_config":[],"cluster_config":{"cluster_type":7}}`, jsonType...)
 	mustRefuse(t, got, 422, "invalid")
@@ -37,15 +49,16 @@ func (y *system) orders(t *testing.T) {
 	require.Equal(t, before, after, "a refused order makes nothing")
 
 	g := y.dark(t, "dark-order")
-	var was, is map[string]any
+	var was, is ordered
 	y.get(fmt.Sprintf("/api/config/nodes/%d", g.nodeID), &was)
 	got = order(fmt.Sprintf(`{"node_config":{"node_name":"dark-order","server_profile":%q}}`, profile), jsonType...)
 	mustRefuse(t, got, 409, "name_in_use")
 	y.get(fmt.Sprintf("/api/config/nodes/node_%d", g.nodeID), &is)
 	require.Equal(t, was, is, "nothing of the existing node is touched")
-	require.Equal(t, "dark-order", is["node_name"])
-	require.Equal(t, "monitoring_start", is["deployment_status"])
-	require.Equal(t, g.ip, is["management_ip"])
+	require.Equal(t, "dark-order", is.NodeName)
+	require.Equal(t, g.deploymentID, is.DeploymentID)
+	require.Equal(t, "monitoring_start", is.Status)
+	require.Equal(t, g.ip, is.ManagementIP)
 }
 
 // reports plays a machine from its boot to its end, good and bad.
