@@ -32,6 +32,7 @@ type scriptFlags struct {
 	PollEvery time.Duration `help:"From the beginning of one attempt to reach a host to the next." default:"5s" env:"SLIPWAY_SCRIPT_POLL_EVERY"`
 	Attempts  int           `name:"poll-attempts" help:"Attempts to reach a host before it is given up." default:"120" env:"SLIPWAY_SCRIPT_POLL_ATTEMPTS"`
 	AtOnce    int           `name:"poll-at-once" help:"Hosts that are asked at once." default:"32" env:"SLIPWAY_SCRIPT_POLL_AT_ONCE"`
+	Look      time.Duration `name:"look-timeout" help:"How long hosts may take to tell their boot ids before the script runs." default:"10s" env:"SLIPWAY_SCRIPT_LOOK_TIMEOUT"`
 	Connect   time.Duration `name:"connect-timeout" help:"TCP connection to a host." default:"10s" env:"SLIPWAY_SCRIPT_CONNECT_TIMEOUT"`
 	Banner    time.Duration `name:"banner-timeout" help:"SSH handshake with a host." default:"30s" env:"SLIPWAY_SCRIPT_BANNER_TIMEOUT"`
 	Auth      time.Duration `name:"auth-timeout" help:"Login to a host." default:"15s" env:"SLIPWAY_SCRIPT_AUTH_TIMEOUT"`
@@ -98,7 +99,7 @@ func (a *app) applying(cfg appConfig, key health.Key) (*apply.Service, workflow.
 		return nil, workflow.Polling{}, err
 	}
 	deps.Host, deps.Provider = a.scriptHost, script.New(a.scriptHost, journal.New(a.Store, cfg.Now))
-	deps.Prober, deps.User, deps.Port, deps.KillAfter = checker, f.SSHUser, f.SSHPort, f.KillAfter
+	deps.Prober, deps.User, deps.Port, deps.LookLimit, deps.KillAfter = checker, f.SSHUser, f.SSHPort, f.Look, f.KillAfter
 	s := apply.New(deps)
 	return s, workflow.Polling{Scripts: s, Prober: checker, User: f.SSHUser, Port: f.SSHPort, Wait: f.PollWait, Every: f.PollEvery, Attempts: f.Attempts, AtOnce: f.AtOnce,
 		AttemptLimit: f.attemptLimit()}, nil

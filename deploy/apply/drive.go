@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -54,6 +55,9 @@ func (s *Service) start(ctx context.Context, r *Run) error {
 		return err
 	}
 	run := files(r.key(), docs)
+	if err := s.letGo(ctx, r); err != nil {
+		return err
+	}
 	if r.CancelAt != nil {
 		// It may have been started, and Slipway killed before that was recorded.
 		switch seen, err := s.deps.Host.Look(ctx, r.key()); {
@@ -62,19 +66,18 @@ func (s *Service) start(ctx context.Context, r *Run) error {
 		case seen.State != deploy.ProcessNone:
 			return s.settle(ctx, r, seen)
 		}
-		return s.giveUp(ctx, r, docs, deploy.RunCanceled, errCanceled, r.StoredAt != nil)
+		return s.giveUp(ctx, r, docs, deploy.RunCanceled, errCanceled)
 	}
-	noted := true
 	if r.StoredAt == nil {
 		err := s.journal(ctx, docs)
-		if noted = err == nil; noted {
+		if err == nil {
 			err = ofHost(s.deps.Host.Write(ctx, run))
 		}
 		if err == nil {
 			err = s.journal(ctx, docs)
 		}
 		if err != nil {
-			return s.stop(ctx, r, docs, err, noted)
+			return s.stop(ctx, r, docs, err)
 		}
 		if err := s.set(ctx, r.ID, `stored_at = $2`, s.now()); err != nil {
 			return err
@@ -86,10 +89,10 @@ func (s *Service) start(ctx context.Context, r *Run) error {
 		if seen, look := s.deps.Host.Look(ctx, r.key()); look == nil && seen.State != deploy.ProcessNone {
 			return s.settle(ctx, r, seen)
 		}
-		return s.stop(ctx, r, docs, ofHost(err), noted)
+		return s.stop(ctx, r, docs, ofHost(err))
 	}
 	if p.State == deploy.ProcessNone {
-		return s.stop(ctx, r, docs, &deploy.ProviderError{Code: deploy.CodeUpstreamUnavailable, Message: "the deployment script could not be started: " + p.Problem}, noted)
+		return s.stop(ctx, r, docs, &deploy.ProviderError{Code: deploy.CodeUpstreamUnavailable, Message: "the deployment script could not be started: " + p.Problem})
 	}
 	s.deps.Logger.Info("the deployment script was started", "run", r.ID, "host", r.Host, "pid", p.PID, "nodes", r.Nodes)
 	return s.settle(ctx, r, p)
@@ -111,12 +114,12 @@ func ofHost(err error) error {
 // stop ends a run that cannot begin, and gives why. What is no answer of the
 // host (the database is away, Slipway is ending) leaves it as it is: it is gone
 // on with later.
-func (s *Service) stop(ctx context.Context, r *Run, docs []Document, err error, noted bool) error {
+func (s *Service) stop(ctx context.Context, r *Run, docs []Document, err error) error {
 	var cause *deploy.ProviderError
 	if ctx.Err() != nil || !errors.As(err, &cause) {
 		return err
 	}
-	return firstOf(s.giveUp(ctx, r, docs, deploy.RunFailed, cause, noted), err)
+	return firstOf(s.giveUp(ctx, r, docs, deploy.RunFailed, cause), err)
 }
 
 // words is what an error says to people.
@@ -154,6 +157,26 @@ func (s *Service) journal(ctx context.Context, docs []Document) error {
 	return nil
 }
 
+// noted gives the documents that the journal knows of: those of deployments that
+// hold something there. Of the others nothing was ever written.
+func (s *Service) noted(ctx context.Context, run int64, docs []Document) ([]Document, error) {
+	rows, err := s.deps.Store.Read.QueryContext(ctx, `SELECT DISTINCT x.deployment_id FROM script_documents x JOIN resources r ON r.held_by = x.deployment_id
+		WHERE x.run_id = $1 AND r.provider = $2 AND r.state <> $3`, run, deploy.ProviderScript, deploy.ResourceGone)
+	if err != nil {
+		return nil, fmt.Errorf("apply: reading what the nodes of run %d hold: %w", run, err)
+	}
+	defer rows.Close()
+	known := map[int64]bool{}
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("apply: reading what the nodes of run %d hold: %w", run, err)
+		}
+		known[id] = true
+	}
+	return slices.DeleteFunc(slices.Clone(docs), func(d Document) bool { return !known[d.DeploymentID] }), rows.Err()
+}
+
 // files gives what a run writes.
 func files(run deploy.RunKey, docs []Document) deploy.ScriptRun {
 	out := deploy.ScriptRun{RunKey: run}
@@ -165,14 +188,18 @@ func files(run deploy.RunKey, docs []Document) deploy.ScriptRun {
 
 // giveUp takes back what was written, and ends a run whose script never ran
 // together with its deployments. A run whose script turns out to be alive is not
-// ended. Where the journal was told what the nodes hold (noted), it is told
-// again.
-func (s *Service) giveUp(ctx context.Context, r *Run, docs []Document, state string, cause *deploy.ProviderError, noted bool) error {
+// ended. Where the journal was told what the nodes hold, by whatever process, it
+// is told again.
+func (s *Service) giveUp(ctx context.Context, r *Run, docs []Document, state string, cause *deploy.ProviderError) error {
 	problem := cause.Message
-	err := s.deps.Host.Undo(ctx, files(r.key(), docs))
+	noted, err := s.noted(ctx, r.ID, docs)
+	if err != nil {
+		return err
+	}
+	err = s.deps.Host.Undo(ctx, files(r.key(), docs))
 	switch {
-	case err == nil && noted:
-		err := s.journal(ctx, docs)
+	case err == nil:
+		err := s.journal(ctx, noted)
 		if _, refused := errors.AsType[*deploy.ProviderError](err); err != nil && !refused {
 			return err // the database is away, or Slipway is ending: later
 		}
@@ -234,24 +261,33 @@ func (s *Service) watch(ctx context.Context, r *Run) error {
 	return s.settle(ctx, r, seen)
 }
 
+// letGo cancels a run that nobody waits for any more.
+func (s *Service) letGo(ctx context.Context, r *Run) error {
+	if r.CancelAt != nil {
+		return nil
+	}
+	var left int
+	err := s.deps.Store.Read.QueryRowContext(ctx, `SELECT COUNT(*) FROM script_documents x JOIN deployments d ON d.id = x.deployment_id
+		WHERE x.run_id = $1 AND d.attempt = x.attempt AND d.state IN ('queued', 'running', 'canceling')`, r.ID).Scan(&left)
+	if err != nil {
+		return fmt.Errorf("apply: counting who waits for run %d: %w", r.ID, err)
+	}
+	if left > 0 {
+		return nil
+	}
+	at := s.now()
+	if err := s.set(ctx, r.ID, `cancel_at = $2, cancel_by = $3, cancel_reason = $4`, at, deploy.System.Name, "nobody waits for it any more: all of its deployments have ended"); err != nil {
+		return err
+	}
+	r.CancelAt = &at
+	return nil
+}
+
 // stopIfWanted ends a script that is to be canceled, or that nobody waits for
 // any more.
 func (s *Service) stopIfWanted(ctx context.Context, r *Run) error {
-	if r.CancelAt == nil {
-		var left int
-		err := s.deps.Store.Read.QueryRowContext(ctx, `SELECT COUNT(*) FROM script_documents x JOIN deployments d ON d.id = x.deployment_id
-			WHERE x.run_id = $1 AND d.attempt = x.attempt AND d.state IN ('queued', 'running', 'canceling')`, r.ID).Scan(&left)
-		if err != nil {
-			return fmt.Errorf("apply: counting who waits for run %d: %w", r.ID, err)
-		}
-		if left > 0 {
-			return nil
-		}
-		at := s.now()
-		if err := s.set(ctx, r.ID, `cancel_at = $2, cancel_by = $3, cancel_reason = $4`, at, deploy.System.Name, "nobody waits for it any more: all of its deployments have ended"); err != nil {
-			return err
-		}
-		r.CancelAt = &at
+	if err := s.letGo(ctx, r); err != nil || r.CancelAt == nil {
+		return err
 	}
 	hard := s.now().Sub(*r.CancelAt) >= s.deps.KillAfter
 	if s.asked == r.ID && !hard {

@@ -17,6 +17,7 @@ import (
 	"github.com/slipwayhq/slipway/deploy/apply"
 	"github.com/slipwayhq/slipway/deploy/apply/applytest"
 	"github.com/slipwayhq/slipway/deploy/health"
+	"github.com/slipwayhq/slipway/deploy/journal"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
 	"github.com/slipwayhq/slipway/deploy/store"
 )
@@ -31,6 +32,7 @@ type keeper struct {
 	orders map[int64]int  // by deployment
 	held   map[int64]bool // by deployment: a file has the content that it asks for
 	host   *applytest.Host
+	rows   *journal.Journal
 	refuse error
 }
 
@@ -39,6 +41,11 @@ func (k *keeper) Order(_ context.Context, o deploy.Order) (deploy.Machine, error
 	defer k.mu.Unlock()
 	if k.refuse != nil {
 		return deploy.Machine{}, k.refuse
+	}
+	_, err := k.rows.Intend(context.Background(), deploy.Intent{NodeID: o.NodeID, DeploymentID: o.DeploymentID, Provider: deploy.ProviderScript, Kind: "node_file",
+		Name: fmt.Sprintf("%s-%d", o.NodeName, o.DeploymentID), Generation: 1})
+	if e, ok := deploy.AsError(err); ok && k.orders[o.DeploymentID] == 0 { // nothing more is asked for when it has ended
+		return deploy.Machine{}, &deploy.ProviderError{Code: e.Code, Message: e.Message}
 	}
 	k.orders[o.DeploymentID]++
 	k.held[o.DeploymentID] = false
@@ -67,7 +74,7 @@ type house struct {
 func open(t *testing.T, st *store.Store, change ...func(*apply.Deps)) *house {
 	t.Helper()
 	h := &house{t: t, store: st, host: applytest.New("lab")}
-	h.kept = &keeper{orders: map[int64]int{}, held: map[int64]bool{}, host: h.host}
+	h.kept = &keeper{orders: map[int64]int{}, held: map[int64]bool{}, host: h.host, rows: journal.New(st, nil)}
 	h.writer = lifecycle.New(st, lifecycle.Options{Logger: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(context.Background())
 	var writing sync.WaitGroup

@@ -8,9 +8,11 @@ import (
 	"github.com/slipwayhq/slipway/deploy/health"
 )
 
-// lookLimit bounds the look at hosts before the script runs: most answer at
-// once or, being off, not at all, and somebody waits for the answer.
-const lookLimit = 2500 * time.Millisecond
+// lookLimit bounds the look at hosts before the script runs if no setting does:
+// most answer at once or, being off, refuse at once, and somebody waits for the
+// answer. A host that takes longer has no boot id from before, and so no proof
+// that it restarted.
+const lookLimit = 10 * time.Second
 
 // lookAtOnce is how many hosts are looked at together: all of a request, for
 // those that do not answer take all the time that there is.
@@ -24,7 +26,7 @@ func (s *Service) look(ctx context.Context, plans []Plan) map[int]health.Result 
 	if s.deps.Prober == nil {
 		return out
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	ctx, cancel := context.WithTimeout(ctx, s.deps.LookLimit)
 	defer cancel()
 	var mu sync.Mutex
 	var looks sync.WaitGroup
@@ -48,6 +50,8 @@ func (s *Service) look(ctx context.Context, plans []Plan) map[int]health.Result 
 				mu.Lock()
 				defer mu.Unlock()
 				out[p.Index] = seen
+			} else {
+				s.deps.Logger.Info("a host did not tell its boot id before the script runs", "node", p.NodeName, "host", t.Host, "class", seen.Class, "reason", seen.Message)
 			}
 		})
 	}

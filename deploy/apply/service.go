@@ -37,6 +37,9 @@ type Deps struct {
 	Prober Prober
 	User   string
 	Port   int
+	// LookLimit is how long hosts may take to tell that; all are asked at once.
+	// Default 10 s.
+	LookLimit time.Duration
 	// KillAfter is how long a script that is to be canceled may take to end by
 	// itself. Default 30 s.
 	KillAfter time.Duration
@@ -60,6 +63,9 @@ type Service struct {
 func New(d Deps) *Service {
 	if d.KillAfter <= 0 {
 		d.KillAfter = 30 * time.Second
+	}
+	if d.LookLimit <= 0 {
+		d.LookLimit = lookLimit
 	}
 	if d.LookEvery <= 0 {
 		d.LookEvery = 500 * time.Millisecond

@@ -263,7 +263,7 @@ func (s *step) pollHost(ctx context.Context) (time.Duration, error) {
 	if !over {
 		now.NextAt = &next
 	}
-	return s.polled(ctx, result, now, over, next)
+	return s.polled(ctx, result, now, over, next, before)
 }
 
 // ask makes one attempt to reach the host. One that takes longer than an
@@ -302,7 +302,7 @@ func (s *step) portOr(port int) int {
 
 // polled records what an attempt found: the host is back, is another, is given
 // up, or is asked again.
-func (s *step) polled(ctx context.Context, result health.Result, probe deploy.Probe, over bool, next time.Time) (time.Duration, error) {
+func (s *step) polled(ctx context.Context, result health.Result, probe deploy.Probe, over bool, next time.Time, before string) (time.Duration, error) {
 	err := s.write(ctx, "probe", func(tx *lifecycle.Tx) error {
 		if result.HostKey != "" && s.hostKey == "" && result.Class != health.ClassAuthFailed {
 			if err := tx.LearnFor(s.DeploymentID, lifecycle.NodeFacts{SSHHostKey: result.HostKey}); err != nil {
@@ -322,7 +322,7 @@ func (s *step) polled(ctx context.Context, result health.Result, probe deploy.Pr
 		jitter := time.Duration(rand.Int64N(int64(s.engine.opts.Polling.Every)/10 + 1)) //nolint:gosec // nothing is kept secret by it
 		return max(next.Sub(s.engine.opts.Now())+jitter, 10*time.Millisecond), nil
 	case result.OK():
-		r := s.report(phase.Success, fmt.Sprintf("%s answered at attempt %d; boot id %s", probe.Target, probe.Attempt, firstNonEmpty(result.BootID, "not readable")))
+		r := s.report(phase.Success, fmt.Sprintf("%s answered at attempt %d; %s", probe.Target, probe.Attempt, restarted(before, result)))
 		return 0, s.tell(ctx, r)
 	}
 	r := s.report(phase.FailedRun, fmt.Sprintf("%s did not come back in %d attempts; the last: %s", probe.Target, probe.Attempt, result.Message))
@@ -331,6 +331,18 @@ func (s *step) polled(ctx context.Context, result health.Result, probe deploy.Pr
 		r.Message = fmt.Sprintf("%s shows the host key %s, known is %s", probe.Target, firstNonEmpty(probe.Fingerprint, "of another type"), probe.PinnedPrint)
 	}
 	return 0, s.tell(ctx, r)
+}
+
+// restarted says what an answer tells about the host's restart: without a boot
+// id of before, or of now, nothing.
+func restarted(before string, result health.Result) string {
+	switch {
+	case result.BootID == "":
+		return "boot id not readable, so whether it has restarted is not known"
+	case before == "":
+		return fmt.Sprintf("boot id %s; whether it has restarted is not known, for it had not told its boot id before the script ran", result.BootID)
+	}
+	return fmt.Sprintf("boot id %s, before the script %s", result.BootID, before)
 }
 
 // scriptHint is what to do about a host that the script configured.
@@ -370,7 +382,7 @@ func (s *step) validateHost(ctx context.Context) (time.Duration, error) {
 			if err := tx.LearnFor(s.DeploymentID, lifecycle.NodeFacts{BootID: result.BootID, SSHHostKey: result.HostKey}); err != nil {
 				return err
 			}
-			_, err := tx.Report(s.report(phase.Success, fmt.Sprintf("logged in to %s with the key %s and ran a command; boot id %s", s.target(), result.Fingerprint, firstNonEmpty(result.BootID, "not readable"))))
+			_, err := tx.Report(s.report(phase.Success, fmt.Sprintf("logged in to %s with the key %s and ran a command; %s", s.target(), result.Fingerprint, restarted(before, result))))
 			if _, refused := deploy.AsError(err); refused {
 				return nil
 			}
