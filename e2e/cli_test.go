@@ -107,7 +107,7 @@ func (y *system) deployAndWatch(t *testing.T) {
 // TestWatchGivesUp: a server that is gone for good ends in an exit code of its
 // own.
 func TestWatchGivesUp(t *testing.T) {
-	ctx := deadline(t, testLimit)
+	ctx := deadline(t)
 	c := startCloud(ctx, t)
 	s := newServer(t, c, "serve")
 	s.start(ctx)
@@ -126,8 +126,7 @@ func TestHostIsUnchangedByADemo(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root could change the host, and this is not root")
 	}
-	ctx := deadline(t, testLimit)
-	lockMachines(t)
+	ctx := deadline(t)
 	before := hostState(t)
 	demo := start(t, "demo", "demo", "--exit-when-done", "--pace=quick", "--listen=127.0.0.1:0")
 	demo.await(ctx, `network_config +success`)

@@ -124,7 +124,7 @@ func (c *cloud) mustBeClusters(t *testing.T, members map[string]int) {
 // TestTwoClustersWhileTheServerIsKilled: two clusters are made at once while the
 // server is killed again and again, the formation included. Each is created once.
 func TestTwoClustersWhileTheServerIsKilled(t *testing.T) {
-	ctx := deadline(t, 4*time.Minute)
+	ctx := deadline(t)
 	random := dice(t)
 	c := startCloud(ctx, t)
 	s := newServer(t, c, "serve")
@@ -174,7 +174,7 @@ func TestTwoClustersWhileTheServerIsKilled(t *testing.T) {
 // goes on without it, and takes it in when it is retried alone. Then all of it is
 // released, with proof.
 func TestOneBadNodeDoesNotCostTheRest(t *testing.T) {
-	ctx := deadline(t, 4*time.Minute)
+	ctx := deadline(t)
 	c := startCloud(ctx, t)
 	s := newServer(t, c, "serve")
 	s.start(ctx)

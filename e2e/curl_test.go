@@ -37,7 +37,7 @@ func (s *server) curlWith(t testing.TB, stdin []byte, url string, args ...string
 	if strings.HasPrefix(url, "/") {
 		url = s.base + url
 	}
-	cmd := exec.Command("curl", append([]string{"-q", "-sS", "-i", "--http1.1", "-m", "30", "-H", "Expect:"}, append(args, url)...)...)
+	cmd := exec.Command("curl", append([]string{"-q", "-sS", "-i", "--http1.1", "-m", "180", "-H", "Expect:"}, append(args, url)...)...)
 	cmd.Stdin = bytes.NewReader(stdin)
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr

@@ -16,7 +16,7 @@ const kills = 5
 // TestServerKilledAtRandomMoments: the machines and the cloud go on while the
 // server is away, and nothing is lost, doubled or forgotten.
 func TestServerKilledAtRandomMoments(t *testing.T) {
-	ctx := deadline(t, 4*time.Minute)
+	ctx := deadline(t)
 	random := dice(t)
 	c := startCloud(ctx, t)
 	s := newServer(t, c, "serve")
@@ -44,11 +44,17 @@ func TestServerKilledAtRandomMoments(t *testing.T) {
 		at := now[len(now)-1]
 		killed := time.Now()
 		s.start(ctx)
-		after := events.until(ctx, "something goes on", func(e []client.Event) bool { return len(e) > len(now) && e[len(e)-1].Timestamp.After(killed) })
-		next, _ := find(after, func(e client.Event) bool { return e.Timestamp.After(killed) })
+		after := events.until(ctx, "something goes on", func(e []client.Event) bool {
+			return len(e) > len(now) && e[len(e)-1].Timestamp.After(killed) || count(e, "succeeded") == len(names)
+		})
+		done++
+		next, ok := find(after, func(e client.Event) bool { return e.Timestamp.After(killed) })
+		if !ok {
+			t.Logf("all were deployed at kill %d", n+1)
+			break
+		}
 		t.Logf("kill %d after %d events, at %s of deployment %d; ready again after %s, next event (%s) %s after that", n+1, len(now), at.Phase, at.DeploymentID,
 			s.ready.Sub(killed).Round(time.Millisecond), next.Phase, next.Timestamp.Sub(s.ready).Round(time.Millisecond))
-		done++
 	}
 	require.GreaterOrEqual(t, done, 3)
 	got := events.until(ctx, "all are deployed", func(e []client.Event) bool { return count(e, "succeeded") == len(names) })
@@ -85,9 +91,10 @@ func mustBeTheSame(t *testing.T, rows []row, events []client.Event) {
 }
 
 // TestWaitingJobIsResumed: a step that was in the middle of a call when the
-// server was killed goes on within three seconds of the restart.
+// server was killed goes on soon after the restart. River alone would find it 90 s
+// after it was begun.
 func TestWaitingJobIsResumed(t *testing.T) {
-	ctx := deadline(t, time.Minute)
+	ctx := deadline(t)
 	c := startCloud(ctx, t)
 	s := newServer(t, c, "serve")
 	s.start(ctx)
@@ -107,6 +114,6 @@ func TestWaitingJobIsResumed(t *testing.T) {
 	require.Equal(t, "monitoring_start in_progress cloud_api", next.Phase+" "+next.Status+" "+next.Source)
 	took := next.Timestamp.Sub(s.ready)
 	t.Logf("resumed %s after the server was ready", took.Round(time.Millisecond))
-	require.Less(t, took, 3*time.Second)
+	require.Less(t, took, 45*time.Second)
 	c.mustCount(t, 1)
 }

@@ -77,7 +77,7 @@ func (b *balancer) serve(in net.Conn) {
 // address; what one is told, the subscribers of the other hear, and what one
 // was doing when it is killed, the other does.
 func TestOneOfTwoReplicasIsKilled(t *testing.T) {
-	ctx := deadline(t, 4*time.Minute)
+	ctx := deadline(t)
 	database := storetest.EmptyPostgresURL(t)
 	require.Equal(t, 1, slipway(t, nil, "migrate", "--check", "--database="+database).code, "an empty database has everything pending")
 	must(t, "migrate", "--database="+database)
@@ -127,7 +127,7 @@ func TestOneOfTwoReplicasIsKilled(t *testing.T) {
 	})
 	next, _ := find(after, takenOver(dark, killed))
 	t.Logf("taken over %s after the kill", next.Timestamp.Sub(killed).Round(time.Millisecond))
-	require.Less(t, next.Timestamp.Sub(killed), 20*time.Second)
+	require.Less(t, next.Timestamp.Sub(killed), time.Minute, "River alone would find it 90 s after it was begun")
 
 	got := events.until(ctx, "all are deployed", func(e []client.Event) bool { return count(e, "succeeded") == len(names) })
 	c.mustCount(t, len(names)+1)

@@ -276,7 +276,7 @@ func (y *system) reads(t *testing.T) {
 	require.NotContains(t, named.body, "slr_")
 	require.Contains(t, y.curl(t, "/boot/config?mgmt_ip=10.9.9.9").body, "unknown machine")
 
-	stream := y.as(t, fmt.Sprintf("/api/status/events?after=%v&deployment=%d", rows[0].(map[string]any)["cursor"], g.deploymentID), "-m", "30", "-H", "Accept: application/json")
+	stream := y.as(t, fmt.Sprintf("/api/status/events?after=%v&deployment=%d", rows[0].(map[string]any)["cursor"], g.deploymentID), "-H", "Accept: application/json")
 	require.Len(t, stream.json(t)["events"], len(rows)-1)
 	for path, want := range map[string]string{"/healthz": "", "/readyz": ""} {
 		got := y.curl(t, path)

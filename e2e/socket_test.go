@@ -55,7 +55,7 @@ type socket struct {
 
 // dial opens a websocket.
 func (s *server) dial(ctx context.Context, header http.Header) (*websocket.Conn, *http.Response, error) {
-	d := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}, HandshakeTimeout: 10 * time.Second}
+	d := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}, HandshakeTimeout: time.Minute}
 	return d.DialContext(ctx, "ws"+strings.TrimPrefix("http://"+s.addr, "http")+"/graphql", header)
 }
 

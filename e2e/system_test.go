@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -24,7 +23,7 @@ type system struct {
 
 // TestSystem has everything that needs a running system and does not kill it.
 func TestSystem(t *testing.T) {
-	ctx := deadline(t, 5*time.Minute)
+	ctx := deadline(t)
 	c := startCloud(ctx, t)
 	s := newServer(t, c, "serve")
 	s.start(ctx)

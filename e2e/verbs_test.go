@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -27,7 +26,7 @@ type verbs struct {
 // TestVerbs orders, retries, cancels, installs anew, protects, cleans up,
 // adopts and compares, over the command line and over REST.
 func TestVerbs(t *testing.T) {
-	ctx := deadline(t, 6*time.Minute)
+	ctx := deadline(t)
 	c := startCloud(ctx, t)
 	s := newServer(t, c, "serve")
 	s.start(ctx)

@@ -187,7 +187,8 @@ func (h *house) retry(id int64, from string) {
 // then; it can be asked again without another run.
 func TestGivenUp(t *testing.T) {
 	t.Parallel()
-	h := open(t, "--script-poll-attempts=4", "--script-poll-wait=2s")
+	// The last attempt comes late enough for the hosts to be up, on a busy machine too.
+	h := open(t, "--script-poll-attempts=4", "--script-poll-wait=3s", "--script-poll-every=2s")
 	down, locked, same := h.host(), h.host(), h.host()
 	h.becomeKnown()
 	down.then(down.stayDown)

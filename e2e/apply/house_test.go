@@ -18,8 +18,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// testLimit bounds one test; most are over in seconds.
-const testLimit = 2 * time.Minute
+// testLimit bounds one test; most are over in seconds, where nothing else runs.
+const testLimit = 6 * time.Minute
+
+// killAfter is what a script has to end by itself.
+const killAfter = 3 * time.Second
 
 // deploymentService plays the deployment script: it keeps a copy of what it was
 // to apply, and restarts the hosts. What the test wants of it is in files.
@@ -103,7 +106,7 @@ func prepare(t *testing.T, more ...string) *house {
 	h.args = append([]string{"serve", "--listen=" + h.addr, "--base-url=http://" + h.addr, "--data-dir=" + h.data,
 		"--script-work-dir=" + h.work, "--script-host=lab", "--script-ssh-user=" + me(t), "--script-ssh-key=" + filepath.Join(h.lab, "key"),
 		"--script-ssh-port=" + strconv.Itoa(h.port), "--script-poll-wait=100ms", "--script-poll-every=250ms", "--script-poll-attempts=400",
-		"--script-connect-timeout=5s", "--script-banner-timeout=5s", "--script-kill-after=1s"}, more...)
+		"--script-connect-timeout=30s", "--script-banner-timeout=30s", "--script-kill-after=" + killAfter.String()}, more...)
 	return h
 }
 
@@ -162,7 +165,7 @@ func (h *house) vacate() {
 			_ = syscall.Kill(n, syscall.SIGKILL)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	defer func() {
 		if living := h.living(); len(living) > 0 {

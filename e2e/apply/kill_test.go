@@ -124,7 +124,7 @@ func TestKilledWhileCanceling(t *testing.T) {
 // TestKilledWhileRestartIsAwaited: what is left of the wait is waited, no more.
 func TestKilledWhileRestartIsAwaited(t *testing.T) {
 	t.Parallel()
-	const wait = 4 * time.Second
+	const wait = 6 * time.Second
 	h := open(t, "--script-poll-wait="+wait.String())
 	m := h.host()
 	out := h.apply(m)
@@ -134,8 +134,10 @@ func TestKilledWhileRestartIsAwaited(t *testing.T) {
 	})
 	h.killAndGoOn(nil)
 	after := h.standing(id)
-	require.Equal(t, "reboot_wait", after.PhaseKey)
-	require.Equal(t, before.SSHProbe.NextAttemptAt, after.SSHProbe.NextAttemptAt)
+	if time.Now().Before(*before.SSHProbe.NextAttemptAt) { // else it came back late, on a busy machine
+		require.Equal(t, "reboot_wait", after.PhaseKey)
+		require.Equal(t, before.SSHProbe.NextAttemptAt, after.SSHProbe.NextAttemptAt)
+	}
 	h.mustBeProven(out)
 	done := h.standing(id)
 	require.False(t, done.SSHProbe.LastAttemptAt.Before(*before.SSHProbe.NextAttemptAt), "nobody asked before its time")

@@ -286,7 +286,7 @@ func (m *machine) remove() {
 	m.mu.Unlock()
 	_ = m.gate.Close() // a login that is held goes on
 	m.ends.Wait()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	eventually(ctx, m.t, "all who were logged in to "+m.name+" are gone", func() bool { return !inUse(m.dir) })
 	if m.t.Failed() {

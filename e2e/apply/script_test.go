@@ -176,7 +176,7 @@ func TestCanceled(t *testing.T) {
 	cancel(out.RunID, "")
 	run = h.awaitRun(out.RunID)
 	require.Equal(t, []any{"canceled", "SIGKILL"}, []any{run.State, *run.Signal})
-	require.GreaterOrEqual(t, run.EndedAt.Sub(*run.StartedAt), time.Second, "the grace")
+	require.GreaterOrEqual(t, run.EndedAt.Sub(*run.StartedAt), killAfter, "the grace")
 	require.Contains(t, h.log(out.RunID), "was asked to end")
 	require.False(t, h.isOurs(child), "what it started has ended too")
 	h.await(out.deployment(t, m), "canceled", canceled)

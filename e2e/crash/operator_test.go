@@ -7,7 +7,7 @@ import (
 )
 
 // patience is how long anything may take to come to rest, on the machine's clock.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // lookEvery is the pause between looks at what is in the database.
 const lookEvery = 100 * time.Millisecond

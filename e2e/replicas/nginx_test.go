@@ -87,7 +87,7 @@ func TestStreamsThroughNginx(t *testing.T) {
 	// A proxy that buffers gives events away when 4 KiB of them are there, or at
 	// the end. The direct stream says how long is usual on this machine.
 	fastest, usual := time.Hour, time.Hour
-	for i := range 20 {
+	for i := 0; i < 20 || fastest >= usual+200*time.Millisecond && i < 100 && ctx.Err() == nil; i++ { // more on a busy machine
 		text := fmt.Sprintf("proxied-%d", i)
 		begun := time.Now()
 		s.must(n, text)

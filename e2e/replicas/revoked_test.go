@@ -53,7 +53,7 @@ func TestRevocationEndsWhatIsOpen(t *testing.T) {
 	_, err = openSSE(ctx, two.URL, "", secret, "")
 	require.True(t, errors.Is(err, errRefused)) //nolint:testifylint // the text does not matter
 	t.Logf("all were told within %v", time.Since(begun))
-	require.Less(t, time.Since(begun), 15*time.Second, "on a busy machine; a look every 3 s")
+	require.Less(t, time.Since(begun), 45*time.Second, "on a busy machine; a look every 3 s")
 
 	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, one.URL+"/api/session", nil)
 	require.NoError(t, err)
