@@ -96,6 +96,9 @@ const (
 	FormationRunning FormationStatus = "running"
 	FormationFailed  FormationStatus = "failed"
 	FormationDone    FormationStatus = "formed"
+	// FormationVoid: it did not come to its end, for somebody decided about one
+	// of its nodes, or one failed for another reason. It is never stored.
+	FormationVoid FormationStatus = "void"
 )
 
 // Formation is how the last formation, or the joining of a node, stands. Nodes
@@ -106,10 +109,11 @@ type Formation struct {
 	Status  FormationStatus `json:"status"`
 	Leader  int64           `json:"leader"`  // on whose controller VM commands are run
 	Members []int64         `json:"members"` // who is to belong to it
-	// Begun: the token of the last formation that began a command; Tried are the
-	// members of all that did.
-	Begun string  `json:"begun,omitempty"`
-	Tried []int64 `json:"tried,omitempty"`
+	// Begun: the token of the last formation that began a command; Runner is on
+	// whose controller VM it did, and Tried are the members of all that did.
+	Begun  string  `json:"begun,omitempty"`
+	Runner int64   `json:"runner,omitempty"`
+	Tried  []int64 `json:"tried,omitempty"`
 	// TriedAt are the addresses that the controller VMs of Tried had then.
 	TriedAt map[int64]string `json:"tried_at,omitempty"`
 	// Cleared: since when nothing is left of an earlier formation.
@@ -123,7 +127,10 @@ type Formation struct {
 	Evidence []string  `json:"evidence,omitempty"`
 	Command  string    `json:"command,omitempty"`
 	Since    time.Time `json:"since"`
-	At       time.Time `json:"at"`
+	// Spent is for how long it was looked at until At. While nobody looks, or its
+	// clock stands, it uses up no time.
+	Spent time.Duration `json:"spent,omitempty"`
+	At    time.Time     `json:"at"`
 }
 
 // The kinds of formation.
@@ -264,6 +271,30 @@ func StateOf(c *Cluster) State {
 		return Forming
 	}
 	return Installing
+}
+
+// void reports whether nobody goes on with the formation, although it has not
+// ended: its attempts are not those any more that it was begun for.
+func (c *Cluster) void(f *Formation) bool {
+	if c.CleanupAt != nil {
+		return true
+	}
+	var of []*Node
+	if f.Kind == KindJoin {
+		for _, id := range f.Members {
+			of = append(of, c.Node(id))
+		}
+	} else if of = c.Members(); c.FormedAt != nil {
+		return true
+	}
+	if slices.Contains(of, nil) || slices.ContainsFunc(of, func(n *Node) bool { return !n.Ready() }) {
+		return true
+	}
+	kind := KindCreate
+	if f.Kind == KindJoin {
+		kind = KindJoin
+	}
+	return tokenOf(c, kind, of) != f.Token
 }
 
 // State is StateOf.

@@ -303,7 +303,7 @@ func TestAFormationThatHangsNamesWhomItWaitedFor(t *testing.T) {
 			h.site.Step()
 		}
 		require.Equal(t, cluster.Forming, h.get(c.ID).State())
-		h.pass(26 * time.Minute)
+		h.wait(c.ID, "a")
 		c = h.drive(c.ID, cluster.Blocked)
 		require.Equal(t, phase.StateFail, h.node(c.ID, "c").Deployment, "the one that did not come up: %+v", c.Formation)
 		require.Contains(t, c.Formation.Message, "still waits")

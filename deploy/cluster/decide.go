@@ -232,7 +232,7 @@ func (c *Cluster) mayLeave(n *Node) error {
 // would begin one beside it.
 func (c *Cluster) runs(n *Node) bool {
 	f := c.Formation
-	return f != nil && f.Leader == n.NodeID && f.Status == FormationRunning && f.Begun == f.Token && n.Ready()
+	return f != nil && f.Leader == n.NodeID && (f.Status == FormationRunning || f.Status == FormationVoid) && f.Begun == f.Token && n.Ready()
 }
 
 // holdsVIP reports whether the cluster's address is bound to the node's machine.

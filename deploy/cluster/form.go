@@ -56,13 +56,13 @@ func (s *Service) create(ctx context.Context, c *Cluster, me *Node, token string
 	s.deps.Boundary("before form")
 	asking, asked := context.WithTimeout(ctx, s.deps.AskLimit)
 	defer asked()
-	step, err := s.deps.CVMs.Form(asking, cvm.FormRequest{Members: targets, Token: token, Spec: spec})
+	step, err := s.deps.CVMs.Form(asking, cvm.FormRequest{Members: targets, Token: token, Spec: spec, Earlier: s.targets(c.earlier(me))})
 	s.deps.Boundary("after form")
 	if err != nil {
-		return s.unanswered(ctx, c, me, f, err)
+		return s.unanswered(ctx, c, me, f, step, err)
 	}
 	if step.Acted {
-		f.Begun = token
+		f.Begun, f.Runner = token, me.NodeID
 		f.Tried = union(f.Tried, f.Members)
 		f.TriedAt = maps.Clone(f.TriedAt)
 		if f.TriedAt == nil {
@@ -76,6 +76,19 @@ func (s *Service) create(ctx context.Context, c *Cluster, me *Node, token string
 		return s.clear(ctx, asking, c, me, f, step)
 	}
 	return s.stepped(ctx, c, me, f, step)
+}
+
+// earlier is who began a command for an earlier formation and does not lead this
+// one: it may have left, or been replaced, while that command runs on.
+func (c *Cluster) earlier(me *Node) []*Node {
+	if c.Formation == nil || c.Formation.Runner == 0 || c.Formation.Runner == me.NodeID {
+		return nil
+	}
+	n := c.Node(c.Formation.Runner)
+	if n == nil || n.CVMIP == "" || n.Key == "" || n.Deployment == phase.CleanedUp {
+		return nil // its machine is gone, or is installed anew
+	}
+	return []*Node{n}
 }
 
 // leftOver reports whether a formation that was tried earlier explains the
@@ -100,19 +113,25 @@ func (s *Service) clear(ctx, asking context.Context, c *Cluster, me *Node, f *Fo
 		return slices.Contains(f.Tried, n.NodeID) && n.CVMIP != "" && n.Key != ""
 	})
 	tried = slices.CompactFunc(tried, func(a, b *Node) bool { return a.NodeID == b.NodeID })
+	// The first one runs the commands: it must be a part of what is to go, as who
+	// began to make it is.
+	slices.SortStableFunc(tried, func(a, b *Node) int {
+		return btoi(b.NodeID == f.Runner) - btoi(a.NodeID == f.Runner)
+	})
 	if step, stranded, err := s.stranded(ctx, c, f, found); err != nil {
 		return deploy.ClusterStand{}, err
 	} else if stranded {
 		return s.stepped(ctx, c, me, f, step)
 	}
 	step, err := s.deps.CVMs.Destroy(asking, cvm.DestroyRequest{Members: s.targets(tried), Token: f.Token})
-	if err != nil {
-		return s.unanswered(ctx, c, me, f, err)
-	}
 	for _, n := range tried {
-		if addr, _ := netip.ParseAddr(n.CVMIP); n.State == Replaced && step.Reason == cvm.ReasonUnreached && slices.Contains(step.Members, addr) {
-			step.Message += fmt.Sprintf("; %s was replaced after it had begun to be a member: let it answer, or clean it up", n.Name)
+		became := map[MemberState]string{Replaced: "was replaced", Late: "was left out"}[n.State]
+		if addr, _ := netip.ParseAddr(n.CVMIP); became != "" && step.Reason == cvm.ReasonUnreached && slices.Contains(step.Members, addr) {
+			step.Message += fmt.Sprintf("; %s %s after it had begun to be a member: let it answer, or clean it up", n.Name, became)
 		}
+	}
+	if err != nil {
+		return s.unanswered(ctx, c, me, f, step, err)
 	}
 	if step.Action != cvm.ActionDone {
 		return s.stepped(ctx, c, me, f, step)
@@ -183,7 +202,7 @@ func (s *Service) join(ctx context.Context, c *Cluster, me *Node, token string) 
 	step, err := s.deps.CVMs.Join(asking, cvm.JoinRequest{Existing: s.targets(existing), New: s.targets([]*Node{me})[0], Token: token})
 	s.deps.Boundary("after join")
 	if err != nil {
-		return s.unanswered(ctx, c, me, f, err)
+		return s.unanswered(ctx, c, me, f, step, err)
 	}
 	return s.stepped(ctx, c, me, f, step)
 }
@@ -192,15 +211,22 @@ func (s *Service) join(ctx context.Context, c *Cluster, me *Node, token string) 
 func (s *Service) formation(c *Cluster, kind, token string, leader *Node, members []*Node) *Formation {
 	f := &Formation{Kind: kind, Token: token, Status: FormationRunning, Leader: leader.NodeID, Since: s.now()}
 	if was := c.Formation; was != nil {
-		f.Begun, f.Tried, f.TriedAt = was.Begun, slices.Clone(was.Tried), was.TriedAt
+		f.Begun, f.Runner, f.Tried, f.TriedAt = was.Begun, was.Runner, slices.Clone(was.Tried), was.TriedAt
 		if was.Token == token {
-			f.Since, f.Cleared = was.Since, was.Cleared
+			f.Since, f.Cleared, f.Spent = was.Since, was.Cleared, was.Spent
 		}
 	}
 	for _, m := range members {
 		f.Members = append(f.Members, m.NodeID)
 	}
 	return f
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func union(a, b []int64) []int64 {
@@ -210,14 +236,18 @@ func union(a, b []int64) []int64 {
 }
 
 // unanswered is for a request that could not be made. What may pass is waited
-// for, within the formation's time.
-func (s *Service) unanswered(ctx context.Context, c *Cluster, me *Node, f *Formation, err error) (deploy.ClusterStand, error) {
+// for, within the formation's time; seen is what was seen all the same.
+func (s *Service) unanswered(ctx context.Context, c *Cluster, me *Node, f *Formation, seen cvm.Step, err error) (deploy.ClusterStand, error) {
 	if ctx.Err() != nil {
 		return deploy.ClusterStand{}, ctx.Err()
 	}
-	step := cvm.Step{Decision: cvm.Decision{Action: cvm.ActionWait, Reason: cvm.Reason(cvm.ClassOf(err)), Message: err.Error()}}
+	step := cvm.Step{Decision: cvm.Decision{Action: cvm.ActionWait, Reason: cvm.Reason(cvm.ClassOf(err)), Message: err.Error()}, Facts: seen.Facts}
 	if errors.Is(err, context.DeadlineExceeded) { // of AskLimit
 		step.Reason, step.Message = cvm.ReasonUnreached, fmt.Sprintf("not all controller VMs have answered within %s", s.deps.AskLimit)
+		if seen.Message != "" {
+			step.Message += ": it " + seen.Message
+		}
+		step.Members, step.Evidence = seen.Members, seen.Evidence
 	}
 	if cvm.ClassOf(err) == cvm.ClassRequest {
 		step.Action = cvm.ActionFail
@@ -233,13 +263,16 @@ func (s *Service) stepped(ctx context.Context, c *Cluster, me *Node, f *Formatio
 	}
 	f.Culprits = c.owners(laggards(step))
 	f.At = s.now()
-	if step.Action == cvm.ActionWait && me.Maintenance && f.At.Sub(f.Since) > time.Minute {
-		f.Since = f.At // its clocks stand, so this one does
-	}
-	late := step.Action == cvm.ActionWait && f.At.Sub(f.Since) > s.deps.FormLimit
+	f.Spent += spent(c.Formation, f, me)
+	late := step.Action == cvm.ActionWait && f.Spent > s.deps.FormLimit
 	if late {
 		f.Hint = "look at the controller VMs that it waited for; then retry these nodes, or replace them"
-		f.Message = fmt.Sprintf("after %s it still waits: %s", f.At.Sub(f.Since).Round(1e9), f.Message)
+		f.Message = fmt.Sprintf("after %s it still waits: %s", f.Spent.Round(1e9), f.Message)
+		if step.Reason == cvm.ReasonJobRuns {
+			// Who runs the command is not who keeps it waiting.
+			f.Culprits = c.owners(absentees(step))
+			f.Hint = "read the output of the command, which goes on; a retry waits for its end, and begins no other before"
+		}
 	}
 	switch {
 	case step.Action == cvm.ActionDone:
@@ -259,6 +292,23 @@ func (s *Service) stepped(ctx context.Context, c *Cluster, me *Node, f *Formatio
 	}
 	leader := c.Node(f.Leader)
 	return afterFailure(c, leader, leader, f).ClusterStand, nil
+}
+
+// unseen is from when on nobody has looked meanwhile: longer than any step takes,
+// and the pause between two.
+const unseen = 5 * time.Minute
+
+// spent is how much of its time a formation has used up since was, the last
+// look. None if nobody looked for so long that Slipway must have been away, if
+// the clocks of the node that looks stand, or if the clock went backwards.
+func spent(was, f *Formation, me *Node) time.Duration {
+	if was == nil || was.Token != f.Token || me.Maintenance {
+		return 0
+	}
+	if gone := f.At.Sub(was.At); gone > 0 && gone <= unseen {
+		return gone
+	}
+	return 0
 }
 
 // words name what a step begins.
@@ -289,6 +339,23 @@ func laggards(step cvm.Step) []netip.Addr {
 	return out
 }
 
+// absentees are the controller VMs that a look had no answer of, or that a member
+// calls down: a command that takes too long most likely waits for them.
+func absentees(step cvm.Step) (out []netip.Addr) {
+	for _, m := range step.Facts.Members {
+		if m.Err != nil {
+			out = append(out, m.Addr)
+			continue
+		}
+		for _, vm := range m.Status.CVMs {
+			if !vm.Up && !slices.Contains(out, vm.Addr) {
+				out = append(out, vm.Addr)
+			}
+		}
+	}
+	return out
+}
+
 func evidence(f *Formation) string {
 	if len(f.Evidence) == 0 {
 		return f.Message
@@ -306,12 +373,23 @@ func (c *Cluster) owners(of []netip.Addr) (out []int64) {
 	return out
 }
 
-// record keeps how a formation stands, if that has changed.
+// keptEvery is how far behind a formation's kept time may be.
+const keptEvery = time.Minute
+
+// record keeps how a formation stands, if that has changed. That it was looked
+// at once more is no change of the cluster, but is kept now and then.
 func (s *Service) record(ctx context.Context, c *Cluster, f *Formation) error {
 	if was := c.Formation; was != nil {
 		same := *f
-		same.At = was.At
+		same.At, same.Spent = was.At, was.Spent
 		if reflect.DeepEqual(&same, was) {
+			if ago := f.At.Sub(was.At); ago >= 0 && ago < keptEvery {
+				return nil
+			}
+			_, err := s.deps.Store.Write.ExecContext(ctx, `UPDATE clusters SET formation = $1 WHERE id = $2 AND version = $3`, mustJSON(f), c.ID, c.Version)
+			if err != nil {
+				return fmt.Errorf("cluster: keeping the formation of cluster %d: %w", c.ID, err)
+			}
 			return nil
 		}
 	}

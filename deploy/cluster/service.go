@@ -52,7 +52,7 @@ type Deps struct {
 	Installer string
 	// FormLimit is how long a formation may take, from when all members are
 	// there; less than the phase's deadline, so that the failure names who was
-	// waited for. Default 25 min.
+	// waited for. Time in which nobody looked does not count. Default 25 min.
 	FormLimit time.Duration
 	// AskLimit is how long all questions of one step may take together: less than
 	// the workflow gives a step, which would end without having told anything.
@@ -181,7 +181,15 @@ func (s *Service) read(ctx context.Context, from queryer, where string, args ...
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return nil, fmt.Errorf("cluster: reading clusters: %w", err)
 	}
-	return out, s.readNodes(ctx, from, out, byID)
+	if err := s.readNodes(ctx, from, out, byID); err != nil {
+		return nil, err
+	}
+	for _, c := range out {
+		if f := c.Formation; f != nil && f.Status == FormationRunning && c.void(f) {
+			f.Status = FormationVoid
+		}
+	}
+	return out, nil
 }
 
 func decode(b []byte, into any) error {

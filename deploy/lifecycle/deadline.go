@@ -52,11 +52,11 @@ func (tx *Tx) timeOut(deploymentID int64) error {
 }
 
 // waitsForMachine reports whether a phase is over when a machine has done
-// something: reported, booted, or come back from what the deployment script did
-// to it.
+// something: reported, booted, become a member of a cluster, or come back from
+// what the deployment script did to it.
 func waitsForMachine(provider string, key phase.Key) bool {
 	def, _ := phase.Lookup(key)
-	return def.Owner != phase.OwnerWorkflow || key == phase.MonitoringStart || provider == deploy.ProviderScript && phase.Polls(key)
+	return def.Owner != phase.OwnerWorkflow || key == phase.MonitoringStart || key == phase.ClusterFormation || provider == deploy.ProviderScript && phase.Polls(key)
 }
 
 // Recover gives machines the time that all of Slipway was away: open phases

@@ -38,7 +38,7 @@ func (c *Client) Destroy(ctx context.Context, r DestroyRequest) (Step, error) {
 	facts.Destroy = c.record(ctx, first, JobDestroy)
 	facts.Members = c.look(ctx, r.Members)
 	if ctx.Err() != nil {
-		return Step{}, canceled(ctx, op, first.Addr)
+		return facts.partial(), canceled(ctx, op, first.Addr)
 	}
 	step := Step{Decision: DecideDestroy(facts), Facts: facts.Facts}
 	if step.Action == ActionStop {

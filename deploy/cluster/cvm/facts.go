@@ -33,6 +33,15 @@ type Facts struct {
 	// looked at only as long as no member belongs to a cluster.
 	VIPAnswers bool
 	VIP        netip.Addr
+	// Earlier are those on which an earlier attempt may still be at work.
+	Earlier []EarlierFact
+}
+
+// EarlierFact is the record of a job on a controller VM that does not run this
+// attempt's.
+type EarlierFact struct {
+	Addr netip.Addr
+	Job  Record
 }
 
 // Action is what a step does.
@@ -175,6 +184,11 @@ func (f Facts) hopeless() (Decision, bool) {
 
 // waits tells what a conclusion has to wait for.
 func (f Facts) waits() (Decision, bool) {
+	for _, e := range f.Earlier {
+		if e.Job.Busy {
+			return wait(ReasonJobRuns, "what an earlier attempt began on "+e.Addr.String()+" still runs", []netip.Addr{e.Addr}, e.Job.Tail), true
+		}
+	}
 	if f.Job.Busy {
 		message := "a command of Slipway's runs on " + f.runner().String()
 		if len(f.Job.Tail) > 0 {
@@ -192,6 +206,16 @@ func (f Facts) waits() (Decision, bool) {
 		return wait(ReasonUnreached, "waits for "+f.runner().String()+" to tell of its jobs", []netip.Addr{f.runner()}, nil), true
 	}
 	return Decision{}, false
+}
+
+// partial is the step of a look that its context ended: what was seen until then,
+// and whom it waited for.
+func (f Facts) partial() Step {
+	who, why := f.pick(func(m MemberFact) bool { return m.Err != nil })
+	if len(who) == 0 {
+		who = []netip.Addr{f.runner()}
+	}
+	return Step{Decision: wait(ReasonUnreached, "waits for an answer of "+list(who), who, why), Facts: f}
 }
 
 // runner is the member on which jobs of a formation run.

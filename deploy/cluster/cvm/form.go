@@ -16,6 +16,10 @@ type FormRequest struct {
 	// takes another one.
 	Token string
 	Spec  CreateSpec
+	// Earlier are controller VMs on which a command of an earlier attempt may
+	// still be at work, although they create no more: nothing is begun before
+	// each was seen idle.
+	Earlier []Target
 }
 
 // Form makes one step towards a cluster: it looks at every member, decides
@@ -23,7 +27,8 @@ type FormRequest struct {
 // called again, by whomever and after whatever died, it goes on from what is.
 // It returns within a few time-outs; the caller asks again until the action has
 // Ended, or its own deadline. The error is of a request that cannot be sent, or
-// the context's.
+// the context's; with the context's the step tells what was seen until then, and
+// whom it waited for, and nothing was begun.
 func (c *Client) Form(ctx context.Context, r FormRequest) (Step, error) {
 	spec := r.Spec
 	if len(spec.Members) == 0 {
@@ -39,12 +44,15 @@ func (c *Client) Form(ctx context.Context, r FormRequest) (Step, error) {
 	// running and looked at again. The other order could see members before it
 	// ended and a record after, and call a good formation failed.
 	facts.Job = c.record(ctx, r.Members[0], JobCreate)
+	for _, t := range r.Earlier {
+		facts.Earlier = append(facts.Earlier, EarlierFact{Addr: t.Addr, Job: c.record(ctx, t, JobCreate)})
+	}
 	facts.Members = c.look(ctx, r.Members)
 	if spec.VIP.IsValid() && facts.untouched() {
 		facts.VIPAnswers = c.answers(ctx, netip.AddrPortFrom(spec.VIP, r.Members[0].prism().Port()))
 	}
-	if err := ctx.Err(); err != nil {
-		return Step{}, canceled(ctx, "cluster create", r.Members[0].Addr)
+	if ctx.Err() != nil {
+		return facts.partial(), canceled(ctx, "cluster create", r.Members[0].Addr)
 	}
 	step := Step{Decision: Decide(facts), Facts: facts}
 	if step.Action != ActionCreate {
@@ -142,6 +150,11 @@ func (f Facts) decideUntouched() Decision {
 	}
 	if f.VIPAnswers {
 		return fail(ReasonVIPTaken, "something answers on the cluster's address "+f.VIP.String()+" although there is no cluster", []netip.Addr{f.VIP}, nil)
+	}
+	for _, e := range f.Earlier {
+		if !e.Job.Known {
+			return wait(ReasonUnreached, "waits for "+e.Addr.String()+" to tell whether what an earlier attempt began there still runs", []netip.Addr{e.Addr}, nil)
+		}
 	}
 	_, why := f.pick(func(MemberFact) bool { return true })
 	return Decision{Action: ActionCreate, Reason: ReasonAllUnconfigured, Message: "no member belongs to a cluster", Members: f.addrs(), Evidence: why}

@@ -38,7 +38,7 @@ func (c *Client) Join(ctx context.Context, r JoinRequest) (Step, error) {
 	all := c.look(ctx, append(slices.Clone(r.Existing), r.New))
 	facts.Members, facts.New = all[:len(all)-1], all[len(all)-1]
 	if ctx.Err() != nil {
-		return Step{}, canceled(ctx, op, first.Addr)
+		return Facts{Members: all}.partial(), canceled(ctx, op, first.Addr)
 	}
 	step := Step{Decision: DecideJoin(facts), Facts: facts.Facts}
 	if step.Action != ActionAddNode {
