@@ -39,6 +39,20 @@ function isTyping(target: EventTarget | null): boolean {
   return target instanceof HTMLElement && (target.isContentEditable || ['INPUT', 'TEXTAREA', 'SELECT'].includes(target.tagName));
 }
 
+/**
+ * Keys that were pressed while a dialog was open. Asked before anybody else
+ * hears of them: the key that closes a dialog is not meant for the page below,
+ * although the dialog may be gone when the page is told.
+ */
+const forDialog = new WeakSet<Event>();
+globalThis.addEventListener(
+  'keydown',
+  (event) => {
+    if (document.querySelector('[role="dialog"]')) forDialog.add(event);
+  },
+  true,
+);
+
 /** Two keys of one shortcut follow each other within this time, in ms. */
 const chordTime = 1000;
 
@@ -52,7 +66,7 @@ export function useShortcuts(actions: Record<string, () => void>): void {
     let before: { key: string; at: number } | null = null;
     const listen = (event: KeyboardEvent): void => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event.target)) return;
-      if (document.querySelector('[role="dialog"]')) return;
+      if (forDialog.has(event)) return;
       const chord = before && event.timeStamp - before.at < chordTime ? `${before.key} ${event.key}` : null;
       const action = (chord === null ? undefined : latest.current[chord]) ?? latest.current[event.key];
       before = { key: event.key, at: event.timeStamp };

@@ -13,7 +13,7 @@ import { Button, Choices, Problems, TextInput } from '@/ui';
 import { ActionDialog, Effects } from '@/verbs/shared';
 import classes from './Bulk.module.css';
 import { actionInput, checkBulk, selectionInput, type BulkChoice, type BulkErrors, type BulkForm } from './request';
-import { actionWords, leftOutWords, type BulkActionName } from './words';
+import { actionWords, leftOut, type BulkActionName } from './words';
 
 export interface BulkDialogProps {
   choice: BulkChoice;
@@ -130,10 +130,8 @@ function Matched({ seen, shown, requestId, loading, problems }: { seen: Preview 
       {shown !== undefined && shown !== seen.chosen ? <p>{`${shown.toLocaleString('en')} ${shown === 1 ? 'was' : 'were'} selected in the table; the fleet has changed since.`}</p> : null}
       {seen.leftOut.length > 0 ? (
         <ul>
-          {seen.leftOut.map(({ reason, count }) => (
-            <li key={reason}>
-              {count.toLocaleString('en')} {(leftOutWords as Partial<typeof leftOutWords>)[reason] ?? reason} and {count === 1 ? 'is' : 'are'} left out.
-            </li>
+          {seen.leftOut.map((each) => (
+            <li key={each.reason}>{leftOut(each)}</li>
           ))}
         </ul>
       ) : null}

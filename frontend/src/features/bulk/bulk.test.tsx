@@ -111,7 +111,7 @@ describe('the bar', () => {
     const { asked, user, router } = show(<BulkBar choice={{ ids: ['dep_1', 'dep_2'] }} count={5} onClear={onClear} />, ({ operationName }) => (operationName === 'BulkPreview' ? preview() : taken));
     await user.click(await screen.findByRole('button', { name: 'Retry…' }));
     expect(await screen.findByText('It is possible for 4')).toBeInTheDocument();
-    expect(screen.getByText(/1 are on protected nodes and is left out/)).toBeInTheDocument();
+    expect(screen.getByText('1 is on a protected node and is left out.')).toBeInTheDocument();
     const parallel = screen.getByLabelText(/^At the same time/);
     await user.clear(parallel);
     expect(screen.getByRole('button', { name: 'Retry 4' })).toBeDisabled();

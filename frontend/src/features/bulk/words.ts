@@ -76,11 +76,19 @@ const isBulkAction = (action: DeploymentAction): action is BulkActionName => (bu
 /** An action by its name for people, also one that this app does not know. */
 export const actionLabel = (action: DeploymentAction): string => (isBulkAction(action) ? actionWords[action].label : action.toLowerCase().replaceAll('_', ' '));
 
-export const leftOutWords: Record<BulkLeftOutReason, string> = {
-  NOT_CURRENT: 'have a newer deployment',
-  PROTECTED: 'are on protected nodes',
-  WRONG_STATE: 'are in a state in which it is not possible',
+/** Why one is left out, and why several are. */
+const leftOutWords: Record<BulkLeftOutReason, readonly [one: string, several: string]> = {
+  NOT_CURRENT: ['has a newer deployment and is', 'have a newer deployment and are'],
+  PROTECTED: ['is on a protected node and is', 'are on protected nodes and are'],
+  WRONG_STATE: ['is in a state in which it is not possible and is', 'are in a state in which it is not possible and are'],
 };
+
+/** How many are left out, and why; a reason of a newer server by its name. */
+export function leftOut({ reason, count }: { reason: BulkLeftOutReason; count: number }): string {
+  const words = (leftOutWords as Partial<typeof leftOutWords>)[reason];
+  const why = words === undefined ? `${count === 1 ? 'is' : 'are'} (${reason})` : words[count === 1 ? 0 : 1];
+  return `${count.toLocaleString('en')} ${why} left out.`;
+}
 
 export const itemWords: Record<BulkItemState, { word: string; kind: StatusKind }> = {
   WAITING: { word: 'Waiting', kind: 'waiting' },
