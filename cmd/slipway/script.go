@@ -24,6 +24,8 @@ type scriptFlags struct {
 	Host      string        `help:"Name of this host in runs; default: its host name. It must stay the same." env:"SLIPWAY_SCRIPT_HOST"`
 	PassEnv   []string      `help:"Environment variables that the script gets beside the usual ones." env:"SLIPWAY_SCRIPT_PASS_ENV"`
 	LogLimit  int64         `help:"Most bytes of a run's output that are kept." default:"16777216" env:"SLIPWAY_SCRIPT_LOG_LIMIT"`
+	KeepRuns  int           `help:"Runs, the newest, whose output and replaced files are kept." default:"20" env:"SLIPWAY_SCRIPT_KEEP_RUNS"`
+	KeepFor   span          `name:"keep-records" help:"How long the other records of older runs are kept in the work directory, for instance 90d; 0 = for ever." default:"90d" env:"SLIPWAY_SCRIPT_KEEP_RECORDS"`
 	KillAfter time.Duration `help:"How long a script that is to be canceled may take to end by itself." default:"30s" env:"SLIPWAY_SCRIPT_KILL_AFTER"`
 	SSHUser   string        `name:"ssh-user" help:"User to log in to hosts as." default:"pinakasupport" env:"SLIPWAY_SCRIPT_SSH_USER"`
 	SSHKey    string        `name:"ssh-key" help:"Private key to log in to hosts with; default: key/ps_key.pem in the work directory if it is there, else Slipway's own." env:"SLIPWAY_SCRIPT_SSH_KEY" type:"path"`
@@ -45,7 +47,11 @@ func (f scriptFlags) host(cfg appConfig) (*script.Host, error) {
 	if !f.on() {
 		return nil, nil
 	}
-	host, err := script.NewHost(script.Config{Name: f.Host, WorkDir: f.WorkDir, PassEnv: f.PassEnv, LogLimit: f.LogLimit, Log: cfg.Logger, Now: cfg.Now})
+	records := time.Duration(f.KeepFor)
+	if records == 0 {
+		records = -1 // for ever
+	}
+	host, err := script.NewHost(script.Config{Name: f.Host, WorkDir: f.WorkDir, PassEnv: f.PassEnv, LogLimit: f.LogLimit, KeepRuns: f.KeepRuns, KeepRecords: records, Log: cfg.Logger, Now: cfg.Now})
 	if err != nil {
 		return nil, fmt.Errorf("deployment script: %w", err)
 	}

@@ -28,6 +28,9 @@ type Config struct {
 	LogLimit int64         // of a run's kept output, in bytes; 0 = 16 MiB
 	Linger   time.Duration // how long what the script started may outlive it; 0 = 2 s
 	KeepRuns int           // how many runs keep log and former contents; 0 = 20
+	// KeepRecords is how long what else is known of older runs is kept; 0 = 90
+	// days, less than that = for ever.
+	KeepRecords time.Duration
 	// Patience is how long what is in the way of a start, or of a write, is waited
 	// for; 0 = 20 s.
 	Patience time.Duration
@@ -73,8 +76,10 @@ func NewHost(c Config) (*Host, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	dir := workdir.New(workdir.Options{Path: c.WorkDir, KeepRuns: c.KeepRuns, Now: c.Now, Step: c.Step, LockPatience: c.Patience})
-	return &Host{c: c, dir: dir, adopted: map[deploy.RunKey]time.Time{}}, nil
+	c.KeepRecords = cmp.Or(c.KeepRecords, workdir.KeepRecords)
+	h := &Host{c: c, adopted: map[deploy.RunKey]time.Time{}}
+	h.dir = workdir.New(workdir.Options{Path: c.WorkDir, KeepRuns: c.KeepRuns, KeepRecords: c.KeepRecords, InUse: h.supervised, Now: c.Now, Step: c.Step, LockPatience: c.Patience})
+	return h, nil
 }
 
 // WorkDir is the path of the work directory.
@@ -131,6 +136,13 @@ func (h *Host) Undo(ctx context.Context, run deploy.ScriptRun) error {
 		return runActive(run.RunKey)
 	}
 	return h.dir.Undo(ctx, run.RunKey)
+}
+
+// supervised tells whether a run has a supervisor: it has as long as what the
+// script left behind may write.
+func (h *Host) supervised(ctx context.Context, run deploy.RunKey) (bool, error) {
+	s, err := supervisor.Look(ctx, h.dir, run)
+	return s.Supervised, err
 }
 
 // Look tells how a run stands, and takes its marker away once it has ended. A

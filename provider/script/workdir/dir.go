@@ -27,8 +27,14 @@ type Options struct {
 	Path string // absolute; empty = DefaultPath
 	// KeepRuns is how many of the newest runs keep log and former contents; 0 = 20.
 	KeepRuns int
-	Now      func() time.Time // nil = the system's clock
-	Step     Step             // nil = nobody is told
+	// KeepRecords is how long what else is known of older runs is kept; 0 = for
+	// ever. What says whose a node file is stays as long as the file.
+	KeepRecords time.Duration
+	// InUse tells whether a process is still at work in a run's directory, though
+	// the run is over; nil = none ever is.
+	InUse func(ctx context.Context, run deploy.RunKey) (bool, error)
+	Now   func() time.Time // nil = the system's clock
+	Step  Step             // nil = nobody is told
 	// LockPatience is how long another process's lock of the files is waited for;
 	// 0 = 20 s.
 	LockPatience time.Duration
@@ -56,7 +62,9 @@ type Dir struct {
 func New(o Options) *Dir {
 	o.Path = filepath.Clean(cmp.Or(o.Path, DefaultPath))
 	o.LockPatience = cmp.Or(o.LockPatience, lockPatience)
-	o.KeepRuns = cmp.Or(o.KeepRuns, defaultKeep)
+	if o.KeepRuns <= 0 {
+		o.KeepRuns = defaultKeep
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -1,12 +1,10 @@
 package workdir
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -57,7 +55,7 @@ func (d *Dir) begin(t tree, run deploy.ScriptRun) (*plan, error) {
 			return nil, err
 		}
 	}
-	if err := t.prune(d.o.KeepRuns); err != nil {
+	if err := d.prune(t, run.RunKey); err != nil {
 		return nil, err
 	}
 	if err := t.sweep(d.o.Now()); err != nil {
@@ -137,55 +135,6 @@ func (d *Dir) Written(ctx context.Context, run deploy.RunKey) (written bool, err
 		return err
 	})
 	return written, err
-}
-
-// prune takes logs and former contents of old runs away. It is only about runs
-// that are over: files that are in place, or taken back, and no script. Which
-// ones are old is told by when they came to their state: numbers of runs of
-// several databases say nothing.
-func (t tree) prune(keep int) error {
-	runs, err := t.runs()
-	if err != nil || len(runs) <= keep {
-		return err
-	}
-	var plans []*plan
-	for _, run := range runs {
-		p, err := t.load(run)
-		if err != nil {
-			return err
-		}
-		if p != nil {
-			plans = append(plans, p)
-		}
-	}
-	slices.SortFunc(plans, func(a, b *plan) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Run.ID, a.Run.ID)) })
-	for _, p := range plans[min(keep, len(plans)):] {
-		if err := t.pruneRun(p.Run, p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (t tree) pruneRun(run deploy.RunKey, p *plan) error {
-	names, err := t.list(RunDir(run))
-	if err != nil {
-		return err
-	}
-	has := func(name string) bool { return slices.Contains(names, name) }
-	if !has(beforeDir) && !has(LogDir) {
-		return nil
-	}
-	if p.State == planWriting || (p.State == planWritten || has(StartedFile)) && !has(EndedFile) {
-		return nil
-	}
-	for _, old := range []string{beforeDir, LogDir} {
-		name := path.Join(RunDir(run), old)
-		if err := t.do("removing", name, func() error { return t.root.RemoveAll(name) }); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // leftAfter is how old a file under a temporary name is that nobody writes any
