@@ -78,7 +78,7 @@ func NewHost(c Config) (*Host, error) {
 	}
 	c.KeepRecords = cmp.Or(c.KeepRecords, workdir.KeepRecords)
 	h := &Host{c: c, adopted: map[deploy.RunKey]time.Time{}}
-	h.dir = workdir.New(workdir.Options{Path: c.WorkDir, KeepRuns: c.KeepRuns, KeepRecords: c.KeepRecords, InUse: h.supervised, Now: c.Now, Step: c.Step, LockPatience: c.Patience})
+	h.dir = workdir.New(workdir.Options{Path: c.WorkDir, KeepRuns: c.KeepRuns, KeepRecords: c.KeepRecords, InUse: h.inUse, Now: c.Now, Step: c.Step, LockPatience: c.Patience})
 	return h, nil
 }
 
@@ -138,11 +138,9 @@ func (h *Host) Undo(ctx context.Context, run deploy.ScriptRun) error {
 	return h.dir.Undo(ctx, run.RunKey)
 }
 
-// supervised tells whether a run has a supervisor: it has as long as what the
-// script left behind may write.
-func (h *Host) supervised(ctx context.Context, run deploy.RunKey) (bool, error) {
-	s, err := supervisor.Look(ctx, h.dir, run)
-	return s.Supervised, err
+// inUse tells whether somebody is at work in a run's directory.
+func (h *Host) inUse(ctx context.Context, run deploy.RunKey) (bool, error) {
+	return supervisor.AtWork(ctx, h.dir, run)
 }
 
 // Look tells how a run stands, and takes its marker away once it has ended. A

@@ -124,3 +124,14 @@ func Supervisor(ctx context.Context, dir *workdir.Dir, run deploy.RunKey) (*Proc
 	}
 	return &p, nil
 }
+
+// AtWork tells whether a process is at work in a run's directory: the supervisor
+// that holds its lock, or one that has let it go and still takes what the script
+// left behind writes.
+func AtWork(ctx context.Context, dir *workdir.Dir, run deploy.RunKey) (bool, error) {
+	if busy, err := held(ctx, dir, LockOf(run)); err != nil || busy {
+		return busy, err
+	}
+	p, err := Supervisor(ctx, dir, run)
+	return p != nil && p.alive(), err
+}
