@@ -12,8 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/slipwayhq/slipway/deploy/access"
+	"github.com/slipwayhq/slipway/deploy/feed"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
 	"github.com/slipwayhq/slipway/deploy/phase"
+	"github.com/slipwayhq/slipway/graph"
 )
 
 // table is what a client of fleetChanges holds.
@@ -168,6 +170,48 @@ func TestFleetSnapshotDeltaAndNumbers(t *testing.T) {
 		bury(t, h, strings.TrimPrefix(gone, "node_"))
 		for tb.rows[gone] != nil {
 			tb.apply(t, s.next())
+		}
+	})
+}
+
+// A replay says that more follows until nothing does, whether its reader is
+// alone or shares it, and whether it asks for numbers in between or not.
+func TestFleetReplaySaysWhenItIsDone(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		small := build(t, h.st, func(_ *graph.Deps, o *feed.Options) { o.Page = 4 })
+		var deps []lifecycle.Deployed
+		for i := range 30 {
+			deps = append(deps, small.order(fmt.Sprintf("n-%d", i)))
+		}
+		last := small.report(deps[0], phase.Pending, phase.InProgress, "settled")
+		small.seen(last.Position)
+		var early int64
+		require.NoError(t, h.st.Read.QueryRow(`SELECT MIN(changed_position) FROM nodes`).Scan(&early))
+		small.subscribe(operation(t, "Changes"), nil) // there is somebody to share with
+		small.members(1, 1)
+		const few = `subscription($after:Cursor){fleetChanges(after:$after){__typename ... on FleetDelta{caughtUp removedIds changed{id version}} ... on StreamMessage{cursor}}}`
+		for _, doc := range []string{operation(t, "Changes"), few} {
+			for _, after := range []int64{0, early} {
+				s := small.subscribe(doc, m{"after": small.feed.Cursor(after).String()})
+				seen, early := map[string]bool{}, 0
+				for caughtUp := false; !caughtUp; {
+					msg := s.next()
+					if msg["__typename"] == "StreamHeartbeat" {
+						caughtUp = true
+						continue
+					}
+					require.Equal(t, "FleetDelta", msg["__typename"])
+					for _, n := range msg["changed"].([]any) {
+						seen[n.(m)["id"].(string)] = true
+					}
+					if caughtUp = msg["caughtUp"].(bool); !caughtUp {
+						early++
+					}
+				}
+				require.GreaterOrEqual(t, early, 5)
+				require.GreaterOrEqual(t, len(seen), 29, "all that changed after the cursor")
+				s.drop()
+			}
 		}
 	})
 }

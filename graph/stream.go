@@ -226,6 +226,7 @@ type fleetStream struct {
 	owed    bool      // a change was told whose numbers were not
 	told    time.Time // when the numbers were told last
 	cursor  feed.Cursor
+	current bool // the reader has all that there was at the cursor
 }
 
 // streamFleet is the subscription fleetChanges.
@@ -241,6 +242,7 @@ func (r *Resolver) streamFleet(ctx context.Context, filter query.NodeFilter, aft
 		after = &head
 	}
 	fs.cursor = *after
+	fs.current, _ = run.Told()
 	src := r.Feed.Nodes(after, beat)
 	bind(run, src)
 	if snapshot {
@@ -266,7 +268,7 @@ func (r *Resolver) streamFleet(ctx context.Context, filter query.NodeFilter, aft
 			b, err := fs.next(src)
 			if errors.Is(err, feed.ErrReached) && fs.owed {
 				// Who goes on from here does not owe them.
-				b, fs.told = feed.NodeBatch{Cursor: fs.cursor}, time.Time{}
+				b, fs.told = feed.NodeBatch{Cursor: fs.cursor, CaughtUp: fs.current}, time.Time{}
 				if err := fs.tell(b); err != nil {
 					return err
 				}
@@ -293,12 +295,12 @@ func (fs *fleetStream) next(src *feed.NodeStream) (b feed.NodeBatch, err error) 
 		}
 		b, err = src.Next(wait)
 		if err != nil && errors.Is(err, wait.Err()) && fs.ctx.Err() == nil {
-			b, err = feed.NodeBatch{Cursor: fs.cursor}, nil
+			b, err = feed.NodeBatch{Cursor: fs.cursor, CaughtUp: fs.current}, nil
 		}
 		return err
 	})
 	if err == nil {
-		fs.cursor = b.Cursor
+		fs.cursor, fs.current = b.Cursor, b.CaughtUp || b.Heartbeat
 	}
 	return b, err
 }
@@ -315,7 +317,7 @@ func (fs *fleetStream) tell(b feed.NodeBatch) error {
 	case b.Heartbeat:
 		return fs.send(&model.StreamHeartbeat{Cursor: cursor, At: now, StaleSince: optionalTime(b.StaleSince)}, wstransport.Mark{To: b.Cursor.Position, Empty: true})
 	}
-	m := &model.FleetDelta{Changed: []*model.BareMetalNode{}, RemovedIds: []string{}, Cursor: cursor, At: now}
+	m := &model.FleetDelta{Changed: []*model.BareMetalNode{}, RemovedIds: []string{}, CaughtUp: b.CaughtUp && !fs.run.Partial(), Cursor: cursor, At: now}
 	if err := fs.until(func() error { return fs.fill(m, b) }); err != nil {
 		return err
 	}
@@ -395,6 +397,7 @@ func (fs *fleetStream) snapshot(cursor feed.Cursor) error {
 		}
 		p.After = last
 	}
+	fs.current = true
 	// The numbers follow as soon as the snapshot is told.
 	fs.owed, fs.told = fs.wants, time.Time{}
 	return nil

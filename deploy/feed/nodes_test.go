@@ -104,6 +104,42 @@ func TestNodes(t *testing.T) {
 	})
 }
 
+// Who was told that more follows is told when nothing does, be it live or a
+// replay, from memory or from the database.
+func TestNothingFollows(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		h := open(t, st, feed.Options{Page: 4}, false)
+		zero, live := h.feed.Cursor(0), h.feed.Nodes(nil, 0)
+		defer live.Close()
+		for i := range 4 {
+			h.deploy(name(i))
+		}
+		_, err := st.Write.Exec(`UPDATE stream_counter SET position = position + 1`) // of no machine
+		require.NoError(t, err)
+		h.feed.Wake(0)
+		h.caughtUp()
+		streams := []*feed.NodeStream{live}
+		for _, f := range []*feed.Feed{h.feed, open(t, st, feed.Options{Page: 4}, false).feed} {
+			s := f.Nodes(&zero, 0)
+			defer s.Close()
+			streams = append(streams, s)
+		}
+		for i, s := range streams {
+			told := map[int64]bool{}
+			b := nextNodes(t, s)
+			for ; !b.CaughtUp; b = nextNodes(t, s) {
+				require.NotEmpty(t, b.Changed, "stream %d", i)
+				for _, id := range b.Changed {
+					told[id] = true
+				}
+			}
+			require.True(t, b.Heartbeat, "stream %d", i)
+			require.Equal(t, h.head(), b.Cursor.Position, "stream %d", i)
+			require.Len(t, told, 4, "stream %d", i)
+		}
+	})
+}
+
 // TestTwoProcesses: what one process writes reaches the feed of another
 // through PostgreSQL's notifications, long before a poll.
 func TestTwoProcesses(t *testing.T) {

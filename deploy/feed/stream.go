@@ -315,7 +315,7 @@ type NodeStream struct {
 	closed    bool
 	bounded   bool
 	until     int64
-	greet     bool // tell the reader at once that nothing has changed since its cursor
+	greet     bool // the reader is to be told as soon as there is nothing more for it
 }
 
 // Until bounds the stream: once the changes up to a position were given, Next
@@ -327,7 +327,8 @@ func (s *NodeStream) Until(position int64) { s.bounded, s.until = true, position
 func (s *NodeStream) Continue(live bool) { s.live, s.greet = s.live || live, false }
 
 // Nodes opens a stream of node changes; see Events. With after and nothing to
-// replay, a heartbeat says at once that the reader has caught up.
+// replay, a heartbeat says at once that the reader has caught up; so does one
+// when nothing followed on changes that were told as not the last.
 func (f *Feed) Nodes(after *Cursor, heartbeat time.Duration) *NodeStream {
 	s := &NodeStream{feed: f, heartbeat: heartbeat, live: after == nil, greet: after != nil}
 	s.position, s.reset = f.place(after)
@@ -408,7 +409,7 @@ func (s *NodeStream) Next(ctx context.Context) (NodeBatch, error) {
 			b := coalesce(changes)
 			b.CaughtUp, b.Cursor = s.position == head, f.Cursor(s.position)
 			s.live = s.live || b.CaughtUp
-			s.greet = s.greet && !b.CaughtUp
+			s.greet = !b.CaughtUp
 			return b, nil
 		}
 		if s.bounded && !ahead && s.position >= s.until && !s.greet {

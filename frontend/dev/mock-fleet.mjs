@@ -260,10 +260,10 @@ export function createFleet({ nodes: size, seed }) {
       for (let i = 0; i === 0 || i < all.length; i += 500) yield { fleetChanges: { __typename: 'FleetSnapshotPage', nodes: all.slice(i, i + 500), last: i + 500 >= all.length, cursor: cursor(), at: iso(Date.now()) } };
     } else {
       const changed = [...new Set(log.slice(Number(after.slice(3))).map((event) => event.bareMetalNode))];
-      yield { fleetChanges: { __typename: 'FleetDelta', changed, removedIds: [], summary: summary(), cursor: cursor(), at: iso(Date.now()) } };
+      yield { fleetChanges: { __typename: 'FleetDelta', changed, removedIds: [], caughtUp: true, summary: summary(), cursor: cursor(), at: iso(Date.now()) } };
     }
-    yield { fleetChanges: { __typename: 'FleetDelta', changed: [], removedIds: [], summary: summary(), cursor: cursor(), at: iso(Date.now()) } };
-    for await (const message of follow((changed) => ({ __typename: 'FleetDelta', changed, removedIds: [], summary: summary(), cursor: cursor(), at: iso(Date.now()) }), heartbeatSeconds)) yield { fleetChanges: message };
+    yield { fleetChanges: { __typename: 'FleetDelta', changed: [], removedIds: [], caughtUp: true, summary: summary(), cursor: cursor(), at: iso(Date.now()) } };
+    for await (const message of follow((changed) => ({ __typename: 'FleetDelta', changed, removedIds: [], caughtUp: true, summary: summary(), cursor: cursor(), at: iso(Date.now()) }), heartbeatSeconds)) yield { fleetChanges: message };
   }
 
   async function* deploymentEvents({ filter, after, heartbeatSeconds }) {

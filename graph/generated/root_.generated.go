@@ -599,6 +599,7 @@ type ComplexityRoot struct {
 
 	FleetDelta struct {
 		At         func(childComplexity int) int
+		CaughtUp   func(childComplexity int) int
 		Changed    func(childComplexity int) int
 		Cursor     func(childComplexity int) int
 		RemovedIds func(childComplexity int) int
@@ -3419,6 +3420,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FleetDelta.At(childComplexity), true
+	case "FleetDelta.caughtUp":
+		if e.ComplexityRoot.FleetDelta.CaughtUp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FleetDelta.CaughtUp(childComplexity), true
 	case "FleetDelta.changed":
 		if e.ComplexityRoot.FleetDelta.Changed == nil {
 			break
@@ -11554,6 +11561,11 @@ type FleetDelta implements StreamMessage {
   The fleet in numbers; null when it was not computed for this message.
   """
   summary: FleetSummary
+  """
+  False while older changes are being replayed and more of them follow. Whoever was told so is told when there
+  is no more: by another delta, or by a heartbeat.
+  """
+  caughtUp: Boolean!
   """
   Place in the stream to resume after.
   """

@@ -364,6 +364,29 @@ func (ec *executionContext) fieldContext_FleetDelta_summary(_ context.Context, f
 	return fc, nil
 }
 
+func (ec *executionContext) _FleetDelta_caughtUp(ctx context.Context, field graphql.CollectedField, obj *model.FleetDelta) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FleetDelta_caughtUp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CaughtUp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FleetDelta_caughtUp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FleetDelta", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
 func (ec *executionContext) _FleetDelta_cursor(ctx context.Context, field graphql.CollectedField, obj *model.FleetDelta) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1089,6 +1112,11 @@ func (ec *executionContext) _FleetDelta(ctx context.Context, sel ast.SelectionSe
 		case "summary":
 			out.Values[i] = ec._FleetDelta_summary(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "caughtUp":
+			out.Values[i] = ec._FleetDelta_caughtUp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		case "cursor":

@@ -1419,6 +1419,9 @@ type FleetDelta struct {
 	RemovedIds []string `json:"removedIds"`
 	// The fleet in numbers; null when it was not computed for this message.
 	Summary *FleetSummary `json:"summary,omitempty"`
+	// False while older changes are being replayed and more of them follow. Whoever was told so is told when there
+	// is no more: by another delta, or by a heartbeat.
+	CaughtUp bool `json:"caughtUp"`
 	// Place in the stream to resume after.
 	Cursor string `json:"cursor"`
 	// Slipway's clock when the message was made.

@@ -189,7 +189,7 @@ describe('hosts that are being reached', () => {
       sshProbe: { __typename: 'SshProbe', target: 'h:22', attempt, maxAttempts: 120, nextAttemptAt: null, lastAttemptAt: at(attempt), lastErrorClass: null, lastMessage: null, offeredHostKey: null, offeredFingerprint: null, knownFingerprint: null },
     },
   });
-  const change = (attempt: number, cursor: string) => ({ __typename: 'FleetDelta', cursor, at: at(2), changed: [host(attempt, attempt)] });
+  const change = (attempt: number, cursor: string) => ({ __typename: 'FleetDelta', cursor, at: at(2), caughtUp: true, changed: [host(attempt, attempt)] });
   const attempt = (client: ReturnType<typeof createClient>) => client.cache.readFragment({ id: 'BareMetalNode:node_1', fragment: ProbeRowFragmentDoc, fragmentName: 'ProbeRow' })?.currentDeployment?.sshProbe?.attempt;
 
   it('are asked for once, however many read, and not any more after the last', async () => {

@@ -53,10 +53,11 @@ const snapshot = (nodes: unknown[], cursor: string, last = true) => ({
   last,
   nodes,
 });
-const delta = (changed: unknown[], cursor: string, removedIds: string[] = []) => ({
+const delta = (changed: unknown[], cursor: string, removedIds: string[] = [], caughtUp = true) => ({
   __typename: 'FleetDelta',
   cursor,
   at: at(2),
+  caughtUp,
   removedIds,
   changed,
   summary: null,
@@ -207,9 +208,40 @@ describe('the fleet stream', () => {
     FakeSocket.last.closeFromServer(1006);
     await turn(1000);
     FakeSocket.last.accept();
-    await turn(2900);
+    // A server that has not answered yet has not said that there is nothing.
+    await turn(14_000);
     expect(mode()).toBe('catching-up');
-    await turn(200);
+    FakeSocket.last.next('fleetChanges', { __typename: 'StreamHeartbeat', cursor: 'v1:1', at: at(20), staleSince: null });
+    await turn(100);
+    expect(mode()).toBe('live');
+  });
+
+  it('is catching up for as long as a replay takes', async () => {
+    const { mode } = await connected();
+    FakeSocket.last.next('fleetChanges', snapshot([row('node_1')], 'v1:10'));
+    await turn(100);
+    FakeSocket.last.closeFromServer(1006);
+    await turn(1000);
+    FakeSocket.last.accept();
+    await turn();
+    for (let version = 2; version < 8; version++) {
+      FakeSocket.last.next('fleetChanges', delta([row('node_1', { version })], `v1:${10 * version}`, [], false));
+      await turn(5000);
+      expect(mode()).toBe('catching-up');
+    }
+    FakeSocket.last.next('fleetChanges', delta([row('node_1', { version: 8 })], 'v1:80'));
+    await turn(100);
+    expect(mode()).toBe('live');
+  });
+
+  it('is told of changes within a snapshot, which do not make it whole', async () => {
+    const { mode } = await connected();
+    FakeSocket.last.next('fleetChanges', snapshot([row('node_1')], 'v1:10', false));
+    FakeSocket.last.next('fleetChanges', delta([row('node_1', { version: 2 })], 'v1:11'));
+    await turn(100);
+    expect(mode()).toBe('catching-up');
+    FakeSocket.last.next('fleetChanges', snapshot([row('node_2')], 'v1:10'));
+    await turn(100);
     expect(mode()).toBe('live');
   });
 

@@ -23,8 +23,6 @@ const pollEvery = 5000;
 const silence = heartbeatSeconds * 2500;
 /** Messages that are made from the database; only a heartbeat is made without it, and says so. */
 const tellsOfDatabase: ReadonlySet<string> = new Set(['FleetSnapshotPage', 'FleetDelta', 'DeploymentEventBatch', 'StreamReset', 'StreamHeartbeat', 'ClusterUpdate']);
-/** A resumed stream that has nothing to replay says nothing; after this it counts as caught up. */
-const quietIsLive = 3000;
 
 export interface StreamOptions {
   client: ApolloClient;
@@ -204,16 +202,10 @@ export class Stream {
     opened.close = opened.channel.open(this.options.client, {
       message: (message) => {
         this.heard();
-        clearTimeout(opened.retry);
         this.batcher.push({ opened, message });
       },
       ended: (error) => this.ended(opened, error),
     });
-    opened.retry = setTimeout(() => {
-      if (opened.channel.cursor === null) return;
-      opened.caughtUp = true;
-      this.show();
-    }, quietIsLive);
   }
 
   private close(opened: Opened): void {
@@ -368,14 +360,21 @@ function caughtUp(opened: Opened, message: StreamedMessage): boolean {
       return (message as StreamedMessage & { last: boolean }).last;
     case 'DeploymentEventBatch':
       return (message as StreamedMessage & { caughtUp: boolean }).caughtUp;
+    case 'FleetDelta':
+      // Within a snapshot nothing makes it whole but its last page.
+      return (message as StreamedMessage & { caughtUp: boolean }).caughtUp && inPlace(opened);
     case 'StreamReset':
       // The fleet's snapshot follows; events go on live.
       return opened.channel.snapshot !== true;
-    case 'FleetDelta':
     case 'StreamHeartbeat':
-      // Within a snapshot these do not make it whole.
-      return opened.channel.cursor !== null || opened.channel.snapshot !== true;
+      // Sent when there is nothing else to send.
+      return inPlace(opened);
     default:
       return opened.caughtUp;
   }
+}
+
+/** Not within a snapshot. */
+function inPlace({ channel }: Opened): boolean {
+  return channel.cursor !== null || channel.snapshot !== true;
 }

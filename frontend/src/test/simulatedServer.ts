@@ -27,7 +27,7 @@ interface Feed {
   nodeIds: readonly string[] | null;
   /** Of the fleet's numbers: told once after a snapshot or a resume. */
   owed: boolean;
-  /** Of events: the reader was told that more follows. */
+  /** The reader was told that more follows, or came back and was told nothing yet. */
   behind: boolean;
   saidAt: number;
 }
@@ -208,6 +208,7 @@ export class SimulatedServer {
       else {
         feed.position = Math.max(this.oldest, from - this.weather.again);
         feed.owed = operation === 'FleetChanges';
+        feed.behind = true;
       }
     }
     this.wake();
@@ -230,6 +231,7 @@ export class SimulatedServer {
   private reset(feed: Feed, reason: string): void {
     feed.position = this.position;
     feed.snapshot = null;
+    feed.behind = false;
     this.tell(feed, { __typename: 'StreamReset', reason }, this.position);
     if (feed.operation === 'FleetChanges') feed.snapshot = { after: 0, begun: this.position };
     this.wake();
@@ -288,12 +290,14 @@ export class SimulatedServer {
   }
 
   private delta(feed: Feed, changes: readonly Change[], to: number): void {
-    if (changes.length === 0 && !feed.owed) return;
+    const caughtUp = to === this.position;
+    if (changes.length === 0 && !feed.owed && !feed.behind) return;
     const ids = [...new Set(changes.map(({ nodeId }) => nodeId))];
     const changed = ids.flatMap((id) => this.nodes.get(id) ?? []);
     const removedIds = ids.filter((id) => !this.nodes.has(id));
-    this.tell(feed, { __typename: 'FleetDelta', changed, removedIds, summary: feed.owed ? this.numbers() : null }, to);
+    this.tell(feed, { __typename: 'FleetDelta', changed, removedIds, caughtUp, summary: feed.owed ? this.numbers() : null }, to);
     feed.owed = false;
+    feed.behind = !caughtUp;
   }
 
   private batch(feed: Feed, to: number): void {
