@@ -5,13 +5,13 @@ import { after, before, describe, it } from 'node:test';
 
 import { assertShowsDeployment, assertShowsFleet, pill, readEvents, recordedSteps, recordSteps, rowOf, stepNumbers } from './support/app.mjs';
 import { assertAccessible, launch, open, photograph } from './support/browser.mjs';
-import { eventually } from './support/eventually.mjs';
+import { eventually, muchPatience } from './support/eventually.mjs';
 import { Proxy } from './support/proxy.mjs';
 import { startDemo } from './support/slipway.mjs';
 
 const names = ['demo-1', 'demo-2', 'demo-3'];
 /** The whole run, on a machine that is busy with other things. */
-const toTheEnd = 150_000;
+const toTheEnd = muchPatience;
 
 describe('a demonstration, from order to deployed', { concurrency: true }, () => {
   let system;
@@ -39,27 +39,29 @@ describe('a demonstration, from order to deployed', { concurrency: true }, () =>
     const tab = await open(context, system.url);
     const href = await page.getByRole('link', { name: 'demo-1', exact: true }).getAttribute('href');
     await tab.page.goto(new URL(href, system.url).href);
-    await tab.page.getByRole('heading', { name: 'demo-1' }).waitFor();
+    await tab.page.getByRole('heading', { name: 'demo-1', exact: true }).waitFor();
     await tab.page.getByRole('region', { name: 'Events, the newest first' }).getByRole('listitem').first().waitFor();
     await pill(tab.page, 'Live').waitFor();
+    await tab.page.getByRole('region', { name: 'Phases as a table' }).waitFor({ state: 'attached' });
     const askedAtFirst = tab.observed.posts.length;
     const eventsAtFirst = (await readEvents(tab.page)).length;
 
     // A third tab has its picture taken while the machines are at work.
     const camera = await open(context, system.url);
     await camera.page.goto(`${system.url}/monitoring`);
-    await camera.page.getByRole('row').getByText('Running').first().waitFor();
+    // Somebody who comes late sees them where they are by then.
+    await camera.page.getByRole('row').getByText(/^(Running|Late|Deployed)$/).first().waitFor();
     await photograph(camera.page, 'fleet-running');
     await assertAccessible(camera.page, 'fleet, running');
     await camera.page.getByRole('link', { name: 'demo-2', exact: true }).click();
-    await camera.page.getByRole('heading', { name: 'demo-2' }).waitFor();
+    await camera.page.getByRole('heading', { name: 'demo-2', exact: true }).waitFor();
     await camera.page.getByRole('region', { name: 'Events, the newest first' }).getByRole('listitem').first().waitFor();
     await photograph(camera.page, 'node-running');
     await assertAccessible(camera.page, 'node, running');
     camera.observed.assertClean();
 
     for (const name of names) await rowOf(page, name).getByText('Deployed').first().waitFor({ timeout: toTheEnd });
-    await eventually('the fleet shows what the server has', async () => assertShowsFleet(page, await api.fleet()), { timeout: 10_000 });
+    await eventually('the fleet shows what the server has', async () => assertShowsFleet(page, await api.fleet()));
 
     const steps = await recordedSteps(page);
     for (const name of names) {
@@ -75,7 +77,7 @@ describe('a demonstration, from order to deployed', { concurrency: true }, () =>
     assert.deepEqual(observed.posts, [], 'the fleet page asks for nothing but its subscription');
     observed.assertClean();
 
-    await eventually('the node shows what the server has', async () => assertShowsDeployment(tab.page, await api.deploymentOf('demo-1')), { timeout: 10_000 });
+    await eventually('the node shows what the server has', async () => assertShowsDeployment(tab.page, await api.deploymentOf('demo-1')));
     await tab.page.getByRole('banner').waitFor();
     const eventsAtEnd = (await readEvents(tab.page)).length;
     t.diagnostic(`node page: ${tab.observed.posts.length} queries by POST (${tab.observed.posts.join(', ')}), ${eventsAtEnd - eventsAtFirst} events came live`);
@@ -101,7 +103,7 @@ describe('a demonstration, from order to deployed', { concurrency: true }, () =>
     const { page: node, observed: ofNode } = await open(context, proxy.url);
     const href = await fleet.getByRole('link', { name: 'demo-3', exact: true }).getAttribute('href');
     await node.goto(new URL(href, proxy.url).href);
-    await node.getByRole('heading', { name: 'demo-3' }).waitFor();
+    await node.getByRole('heading', { name: 'demo-3', exact: true }).waitFor();
     await node.evaluate(() => (globalThis.sameDocument = true));
 
     const eventsOnServer = async () => (await api.deploymentOf('demo-3')).events.length;
@@ -114,29 +116,34 @@ describe('a demonstration, from order to deployed', { concurrency: true }, () =>
         await eventually(
           'the page is live again',
           async () => {
-            if (await waiting.isVisible()) await waiting.click({ timeout: 1_000 });
+            if (await waiting.isVisible()) await waiting.click({ timeout: 5_000 });
             assert.ok([ofFleet, ofNode][i].sockets.length > before[i], 'there is a new websocket');
             assert.ok(await pill(page, 'Live').isVisible(), 'it says so');
           },
-          { timeout: 45_000 },
+          { timeout: toTheEnd },
         );
       }
     };
     await atLeast(8);
     for (const page of [fleet, node]) await pill(page, 'Live').waitFor();
+    // All of the page has come, what is loaded later as well.
+    await node.getByRole('region', { name: 'Phases as a table' }).waitFor({ state: 'attached' });
 
+    const sockets = () => [ofFleet, ofNode].map((observed) => observed.sockets.length);
+    let before = sockets();
     proxy.cut();
-    for (const page of [fleet, node]) await pill(page, /^Reconnecting/).waitFor();
+    for (const page of [fleet, node]) await pill(page, /^(Reconnecting|Polling|Offline)/).waitFor();
+    // What had come before the cut may be drawn a moment after it.
+    const settled = () => node.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(() => requestAnimationFrame(() => setTimeout(resolve, 100)), 100))));
+    await settled();
     const shown = await readEvents(node);
     assert.ok(shown.length >= 1, 'what was known stays on the screen');
     await atLeast(shown.length + 8);
     assert.deepEqual(await readEvents(node), shown, 'nothing can have come');
 
-    const sockets = () => [ofFleet, ofNode].map((observed) => observed.sockets.length);
-    let before = sockets();
     proxy.mend();
     await backToLive(before);
-    await eventually('the node has caught up', async () => assert.ok((await readEvents(node)).length >= shown.length + 8), { timeout: 10_000 });
+    await eventually('the node has caught up', async () => assert.ok((await readEvents(node)).length >= shown.length + 8));
 
     // Short ones, at whatever moment it is.
     for (let i = 0; i < 2; i++) {
@@ -147,8 +154,8 @@ describe('a demonstration, from order to deployed', { concurrency: true }, () =>
     }
 
     for (const name of names) await rowOf(fleet, name).getByText('Deployed').first().waitFor({ timeout: toTheEnd });
-    await eventually('the fleet shows what the server has', async () => assertShowsFleet(fleet, await api.fleet()), { timeout: 10_000 });
-    await eventually('the node shows what the server has', async () => assertShowsDeployment(node, await api.deploymentOf('demo-3')), { timeout: 10_000 });
+    await eventually('the fleet shows what the server has', async () => assertShowsFleet(fleet, await api.fleet()));
+    await eventually('the node shows what the server has', async () => assertShowsDeployment(node, await api.deploymentOf('demo-3')));
 
     const numbers = stepNumbers((await recordedSteps(fleet))['demo-3']);
     assert.deepEqual(numbers, numbers.toSorted((a, b) => a - b), 'the fleet never shows an older step');
@@ -160,7 +167,7 @@ describe('a demonstration, from order to deployed', { concurrency: true }, () =>
       assert.ok(last.payload.variables.after, 'the stream was resumed at its cursor, not begun anew');
       t.diagnostic(`${observed.sockets.length} websockets, queries by POST: ${observed.posts.join(', ') || 'none'}`);
       // The browser itself writes down each connection that could not be made.
-      observed.assertClean([/WebSocket connection to .* failed/, /net::ERR_(CONNECTION_RESET|CONNECTION_REFUSED|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED|CONNECTION_CLOSED)/]);
+      observed.assertClean([/WebSocket connection to .* failed/, /net::ERR_/]);
     }
     await context.close();
   });

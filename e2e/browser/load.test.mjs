@@ -8,6 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { measuredArgs, startLoad, weigh } from '../../frontend/dev/load.mjs';
 import { countFilter, pill } from './support/app.mjs';
 import { launch, open } from './support/browser.mjs';
+import { eventually } from './support/eventually.mjs';
 
 const nodes = 10_000;
 /** Of one message or few, at most; the page is waited for after each. */
@@ -75,10 +76,16 @@ describe('a large fleet', () => {
     const byName = new Map(all.map((node) => [node.name, node]));
     const height = await page.evaluate(() => document.documentElement.scrollHeight);
     const seen = new Set();
+    let before = '';
     for (let i = 0; i <= 30; i++) {
       await page.evaluate((to) => globalThis.scrollTo(0, to), (height / 30) * i);
-      await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
-      for (const { index, name, progress } of await drawn(page)) {
+      const rows = await eventually('rows of this place are drawn', async () => {
+        const there = await drawn(page);
+        assert.notEqual(there[0]?.name, before);
+        return there;
+      });
+      before = rows[0].name;
+      for (const { index, name, progress } of rows) {
         const node = byName.get(name);
         assert.ok(node, `row ${index} is ${name}, which is no machine`);
         const deployment = node.currentDeployment;

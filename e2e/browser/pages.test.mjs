@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 
 import { pill } from './support/app.mjs';
 import { findings, keep, launch, layoutJumps, open, tooWide, watchLayout } from './support/browser.mjs';
-import { eventually } from './support/eventually.mjs';
+import { eventually, muchPatience } from './support/eventually.mjs';
 import { failQuestions, refuseEverything } from './support/faulty.mjs';
 import { fill, startWhole } from './support/fleet.mjs';
 import { takePicture } from './support/pictures.mjs';
@@ -35,7 +35,7 @@ describe('every page', () => {
   const looked = new Set();
 
   before(async () => {
-    system = await startWhole({ flags: ['--stale-after=10s'] });
+    system = await startWhole({ flags: ['--stale-after=30s'] });
     browser = await launch();
   });
   after(async () => {
@@ -68,7 +68,6 @@ describe('every page', () => {
     const context = role === null ? await nobody() : await person(role);
     const { page, observed } = await open(context, system.url);
     try {
-      page.setDefaultTimeout(15_000);
       await page.setViewportSize(wide);
       await page.emulateMedia({ colorScheme: 'light' });
       await prepare?.(page);
@@ -239,9 +238,9 @@ describe('every page', () => {
           const meanwhile = (page) =>
             eventually('the page has given up waiting', async () => {
               const again = page.getByRole('banner').getByRole('button', { name: /^(Reconnecting|Polling)/ });
-              if (await again.isVisible()) await again.click({ timeout: 1000 });
+              if (await again.isVisible()) await again.click({ timeout: 5_000 });
               assert.ok(await page.getByRole('banner').getByText(/^Offline/).isVisible());
-            });
+            }, { timeout: muchPatience });
           await look('admin', each, { prepare: refuseEverything, meanwhile, errors: [/WebSocket connection to .* failed/, /status of 503/], still: 0.1, brief: true });
         });
       }

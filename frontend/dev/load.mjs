@@ -25,21 +25,21 @@ export async function startLoad({ nodes }) {
     /** Opens the fleet and waits until all of it is there. */
     open: async (page) => {
       await page.goto(mock.url);
-      await page.getByText(`${nodes.toLocaleString('en')} nodes`, { exact: true }).waitFor({ timeout: 120_000 });
-      await page.getByRole('link', { name: marked.name, exact: true }).waitFor();
+      await page.getByText(`${nodes.toLocaleString('en')} nodes`, { exact: true }).waitFor({ timeout: 600_000 });
+      await page.getByRole('link', { name: marked.name, exact: true }).waitFor({ timeout: 300_000 });
     },
     /** Each machine that is under way changes once. */
     all: async (page) => {
       const running = mock.fleet.all.filter(({ state }) => state === 'RUNNING');
       for (let i = 0; i < running.length; i++) {
         mock.fleet.change(running[i]);
-        if (i % 1000 === 999 || i === running.length - 1) await page.getByRole('link', { name: mark(), exact: true }).waitFor({ timeout: 60_000 });
+        if (i % 1000 === 999 || i === running.length - 1) await page.getByRole('link', { name: mark(), exact: true }).waitFor({ timeout: 300_000 });
       }
     },
     /** Machines change; done when the page shows what came after all of that. */
     events: async (page, count) => {
       for (let i = 0; i < count; i++) mock.fleet.change();
-      await page.getByRole('link', { name: mark(), exact: true }).waitFor({ timeout: 60_000 });
+      await page.getByRole('link', { name: mark(), exact: true }).waitFor({ timeout: 300_000 });
     },
   };
 }

@@ -1,6 +1,8 @@
 // The app as a person meets it: what its pages say, read from roles and names.
 import assert from 'node:assert/strict';
 
+import { eventually } from './eventually.mjs';
+
 /** The words of the page for what the API says. */
 export const words = {
   state: { QUEUED: 'Queued', RUNNING: 'Running', SUCCEEDED: 'Deployed', FAILED: 'Failed' },
@@ -100,3 +102,13 @@ export async function assertShowsFleet(page, fleet) {
   const expected = Object.fromEntries([...fleet.values()].map(({ name, state, currentDeployment }) => [name, { state: words.state[state], progress: Math.floor(currentDeployment.progress * 100 + 1e-9) }]));
   assert.deepEqual(shown, expected);
 }
+
+/** Presses the two keys of a shortcut as one does: the second one at once. */
+export const chord = (page, first, second) => Promise.all([page.keyboard.press(first), page.keyboard.press(second)]);
+
+/** Waits until the focus is inside of something that has just opened: it takes it a moment later. */
+export const hasFocus = (locator) =>
+  eventually('the focus is inside', async () => assert.ok(await locator.evaluate((element) => element.contains(document.activeElement))));
+
+/** Waits until there are exactly so many. */
+export const count = (locator, expected, what) => eventually(what ?? `there are ${expected}`, async () => assert.equal(await locator.count(), expected));

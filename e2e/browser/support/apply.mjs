@@ -12,6 +12,9 @@ import { binary, freePort, System } from './slipway.mjs';
 
 const sshd = '/usr/sbin/sshd';
 
+/** How often a host is asked, each second, before it is given up: pages have time to show it. */
+export const attempts = 900;
+
 const answering = (dir) => `#!/bin/bash
 case "$SSH_ORIGINAL_COMMAND" in
 "cat /proc/sys/kernel/random/boot_id") exec cat "${dir}/boot_id" ;;
@@ -26,6 +29,14 @@ class Host {
   /** How long that takes, in ms. */
   downFor = 1500;
   over = false;
+  #held = Promise.resolve();
+
+  /** Keeps it down, once it goes down, until the returned function is called. */
+  keepDown() {
+    let release;
+    this.#held = new Promise((resolve) => (release = resolve));
+    return release;
+  }
 
   static async install(dir, ip, port, key) {
     const host = new Host();
@@ -65,7 +76,7 @@ class Host {
 
   async #ended() {
     if (this.over || this.fate === 'stays down') return;
-    await pause(this.downFor);
+    await Promise.all([pause(this.downFor), this.#held]);
     if (this.over) return;
     if (this.fate === 'boots with another key') await this.newKey();
     await writeFile(join(this.dir, 'sshd.log'), '');
@@ -127,7 +138,7 @@ export async function layScript(dir, { hosts: count }) {
     hosts,
     remove,
     args: [`--script-work-dir=${work}`, '--script-host=lab', `--script-ssh-user=${userInfo().username}`, `--script-ssh-key=${join(lab, 'key')}`,
-      `--script-ssh-port=${port}`, '--script-poll-wait=4s', '--script-poll-every=1s', '--script-poll-attempts=60', '--script-connect-timeout=2s', '--script-banner-timeout=2s', '--script-kill-after=1s'],
+      `--script-ssh-port=${port}`, '--script-poll-wait=4s', '--script-poll-every=1s', `--script-poll-attempts=${attempts}`, '--script-connect-timeout=2s', '--script-banner-timeout=2s', '--script-kill-after=1s'],
     let: () => writeFile(join(lab, 'go'), ''),
     hold: () => rm(join(lab, 'go'), { force: true }),
     failWith: (code) => (code === 0 ? rm(join(lab, 'exit'), { force: true }) : writeFile(join(lab, 'exit'), String(code))),

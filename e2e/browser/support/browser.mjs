@@ -4,6 +4,7 @@ import { access, mkdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
+import { muchPatience, patience, slowness } from './eventually.mjs';
 import { root } from './slipway.mjs';
 
 // The app's own development dependencies; nothing is installed twice.
@@ -22,6 +23,7 @@ export async function launch(more = []) {
   await mkdir(artifacts, { recursive: true });
   return chromium.launch({
     executablePath,
+    timeout: muchPatience,
     // The browser itself must not speak to anybody, and nothing here has a GPU.
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', ...more],
   });
@@ -77,7 +79,8 @@ export class Observer {
 export async function open(browserOrContext, origin, options = {}) {
   const context = browserOrContext.newContext ? await browserOrContext.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce', ...options }) : browserOrContext;
   const page = await context.newPage();
-  page.setDefaultTimeout(30_000);
+  page.setDefaultTimeout(patience);
+  if (slowness > 1) await (await context.newCDPSession(page)).send('Emulation.setCPUThrottlingRate', { rate: slowness });
   return { context, page, observed: new Observer(page, origin) };
 }
 

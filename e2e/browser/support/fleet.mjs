@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 import { addScript, layScript } from './apply.mjs';
 import { Cloud } from './cloud.mjs';
-import { eventually } from './eventually.mjs';
+import { eventually, muchPatience } from './eventually.mjs';
 import { RackMachine } from './rack.mjs';
 import { root, slipway, startServer } from './slipway.mjs';
 
@@ -63,7 +63,7 @@ export async function nodeDocument(name, ip) {
 }
 
 /** How long the slowest of it may take. */
-const patience = { timeout: 120_000 };
+const patience = { timeout: muchPatience };
 
 /**
  * Fills the server. Gives what the pages are asked for, ids by name, and

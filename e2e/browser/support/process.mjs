@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 
-import { eventually, giveUp } from './eventually.mjs';
+import { eventually, giveUp, muchPatience, patience } from './eventually.mjs';
 
 /** The last lines kept of what a process printed. */
 const kept = 2000;
@@ -51,7 +51,7 @@ export class Process {
   }
 
   /** Waits until it has printed a line like this; gives the match. */
-  async printed(pattern, timeout = 60_000) {
+  async printed(pattern, timeout = muchPatience) {
     return eventually(
       `${this.name} prints ${pattern}`,
       () => {
@@ -74,10 +74,10 @@ export class Process {
   }
 
   /** Asks it to end, and insists after a while; gives how it ended. */
-  async stop(patience = 20_000) {
+  async stop(wait = patience) {
     if (!this.running) return this.ended;
     this.child.kill('SIGTERM');
-    const insist = setTimeout(() => this.child.kill('SIGKILL'), patience);
+    const insist = setTimeout(() => this.child.kill('SIGKILL'), wait);
     try {
       return await this.ended;
     } finally {

@@ -1,5 +1,6 @@
 // Slipway as a person runs it: the built binary, its demonstration, and server
 // and simulator as two processes.
+import { randomInt } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -23,13 +24,24 @@ export function binary() {
 /** Runs a command of the binary to its end. */
 export const slipway = async (args, options) => (await run(binary(), args, options)).trim();
 
-/** A port that is free now. */
-export async function freePort() {
+/** Whether nothing has this port of loopback now. */
+async function isFree(port) {
   const server = createServer();
-  await new Promise((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  const listens = await new Promise((resolve) => server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)));
+  if (listens) await new Promise((resolve) => server.close(resolve));
+  return listens;
+}
+
+/**
+ * A port that is free now, and stays so while a server is away: the kernel gives
+ * those above 32767 to whoever connects or listens anywhere, these to nobody.
+ */
+export async function freePort() {
+  for (let i = 0; i < 100; i++) {
+    const port = randomInt(12_000, 32_000);
+    if (await isFree(port)) return port;
+  }
+  throw new Error('there is no free port');
 }
 
 /** A Slipway with simulated machines; what it made is gone after stop(). */

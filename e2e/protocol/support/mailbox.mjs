@@ -1,7 +1,7 @@
 // What callbacks bring, for tests that read it in order.
 
 /** Longest wait for anything, in milliseconds. The machine may be busy. */
-export const patience = 60_000;
+export const patience = 120_000;
 
 export class Mailbox {
   items = [];
