@@ -49,13 +49,16 @@ export interface CardsProps {
 /** All cards, what is wrong with them, and the button. */
 export function Cards({ host, runId, onRun, onChanged }: CardsProps) {
   const { cards, removed } = useStore(drafts.state);
-  const { run, cursor } = useRun(runId);
+  const { run, cursor, error: unread } = useRun(runId);
   const { apply, sending, problems, forget } = useApply();
   const [shown, setShown] = useState<Shown>(new Map());
   const [refused, setRefused] = useState<Pick<Checked, 'byCard' | 'rest'> | null>(null);
   const [focus, setFocus] = useState<{ cardId: string; field: Field } | null>(null);
   const [importing, setImporting] = useState(false);
   const [dropping, setDropping] = useState(false);
+  // A run that was begun here and was not read yet: until then nobody may begin another by a second click.
+  const [begun, setBegun] = useState<string | null>(null);
+  if (begun !== null && run?.id === begun) setBegun(null);
   const validation = useValidation(cards, `${run?.id ?? ''} ${run?.state ?? ''}`);
   const verdictOf = useCallback((id: string): Verdict | undefined => refused?.byCard.get(id) ?? validation.checked?.byCard.get(id), [refused, validation.checked]);
 
@@ -82,7 +85,10 @@ export function Cards({ host, runId, onRun, onChanged }: CardsProps) {
       const outcome = await apply(chosen);
       if (outcome === null) return;
       if (outcome.runId === null) setRefused(verdicts(outcome.refused.cards, outcome.refused.request, outcome.refused.problems, []));
-      else onRun(outcome.runId);
+      else {
+        setBegun(outcome.runId);
+        onRun(outcome.runId);
+      }
       onChanged();
     },
     [apply, onChanged, onRun, reveal, validation.checked],
@@ -131,7 +137,7 @@ export function Cards({ host, runId, onRun, onChanged }: CardsProps) {
 
   const errors = useMemo(() => new Map(cards.map((card) => [card.id, errorsShown(errorsOf(card, verdictOf(card.id)), shown.get(card.id))])), [cards, shown, verdictOf]);
   const wrongCount = [...errors.values()].reduce((sum, each) => sum + each.length, 0);
-  const busy = sending.length > 0 || live.active;
+  const busy = sending.length > 0 || (begun !== null && !unread) || live.active;
   // What the server says of the request as a whole, unless it stands at the fields.
   const whole = refused ? problems.filter(({ message }) => refused.rest.some((error) => error.message === message)) : problems;
   return (
