@@ -125,7 +125,7 @@ describe('a person who does more than watch', () => {
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: 'typed', exact: true }).waitFor();
     await waitsForBoot('typed');
-    await page.getByText("the machine's boot request", { exact: true }).waitFor();
+    await page.locator('main header').first().getByText("the machine's boot request").waitFor();
     const { bareMetalNode } = await api.query('{ bareMetalNode(by: {name: "typed"}) { provider managementIp macAddresses } }');
     assert.deepEqual(bareMetalNode, { provider: 'RACK', managementIp: typed.ip, macAddresses: [typed.mac.replaceAll('-', ':')] });
     observed.assertClean();
