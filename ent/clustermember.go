@@ -28,6 +28,12 @@ type ClusterMember struct {
 	State string `json:"state,omitempty"`
 	// why it is no longer waited for, and by whose word
 	Note string `json:"note,omitempty"`
+	// of a join, in the first of its nodes: who asked, and with what key
+	RequestedBy string `json:"requested_by,omitempty"`
+	// IdempotencyKey holds the value of the "idempotency_key" field.
+	IdempotencyKey *string `json:"idempotency_key,omitempty"`
+	// RequestHash holds the value of the "request_hash" field.
+	RequestHash string `json:"request_hash,omitempty"`
 	// AddedAt holds the value of the "added_at" field.
 	AddedAt time.Time `json:"added_at,omitempty"`
 	// UpdatedAt holds the value of the "updated_at" field.
@@ -67,7 +73,7 @@ func (*ClusterMember) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case clustermember.FieldID, clustermember.FieldClusterID, clustermember.FieldNodeID, clustermember.FieldPosition:
 			values[i] = new(sql.NullInt64)
-		case clustermember.FieldState, clustermember.FieldNote:
+		case clustermember.FieldState, clustermember.FieldNote, clustermember.FieldRequestedBy, clustermember.FieldIdempotencyKey, clustermember.FieldRequestHash:
 			values[i] = new(sql.NullString)
 		case clustermember.FieldAddedAt, clustermember.FieldUpdatedAt, clustermember.FieldFormedAt:
 			values[i] = new(sql.NullTime)
@@ -121,6 +127,25 @@ func (_m *ClusterMember) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field note", values[i])
 			} else if value.Valid {
 				_m.Note = value.String
+			}
+		case clustermember.FieldRequestedBy:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field requested_by", values[i])
+			} else if value.Valid {
+				_m.RequestedBy = value.String
+			}
+		case clustermember.FieldIdempotencyKey:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field idempotency_key", values[i])
+			} else if value.Valid {
+				_m.IdempotencyKey = new(string)
+				*_m.IdempotencyKey = value.String
+			}
+		case clustermember.FieldRequestHash:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field request_hash", values[i])
+			} else if value.Valid {
+				_m.RequestHash = value.String
 			}
 		case clustermember.FieldAddedAt:
 			if value, ok := values[i].(*sql.NullTime); !ok {
@@ -196,6 +221,17 @@ func (_m *ClusterMember) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("note=")
 	builder.WriteString(_m.Note)
+	builder.WriteString(", ")
+	builder.WriteString("requested_by=")
+	builder.WriteString(_m.RequestedBy)
+	builder.WriteString(", ")
+	if v := _m.IdempotencyKey; v != nil {
+		builder.WriteString("idempotency_key=")
+		builder.WriteString(*v)
+	}
+	builder.WriteString(", ")
+	builder.WriteString("request_hash=")
+	builder.WriteString(_m.RequestHash)
 	builder.WriteString(", ")
 	builder.WriteString("added_at=")
 	builder.WriteString(_m.AddedAt.Format(time.ANSIC))

@@ -61,6 +61,48 @@ func (_c *ClusterMemberCreate) SetNillableNote(v *string) *ClusterMemberCreate {
 	return _c
 }
 
+// SetRequestedBy sets the "requested_by" field.
+func (_c *ClusterMemberCreate) SetRequestedBy(v string) *ClusterMemberCreate {
+	_c.mutation.SetRequestedBy(v)
+	return _c
+}
+
+// SetNillableRequestedBy sets the "requested_by" field if the given value is not nil.
+func (_c *ClusterMemberCreate) SetNillableRequestedBy(v *string) *ClusterMemberCreate {
+	if v != nil {
+		_c.SetRequestedBy(*v)
+	}
+	return _c
+}
+
+// SetIdempotencyKey sets the "idempotency_key" field.
+func (_c *ClusterMemberCreate) SetIdempotencyKey(v string) *ClusterMemberCreate {
+	_c.mutation.SetIdempotencyKey(v)
+	return _c
+}
+
+// SetNillableIdempotencyKey sets the "idempotency_key" field if the given value is not nil.
+func (_c *ClusterMemberCreate) SetNillableIdempotencyKey(v *string) *ClusterMemberCreate {
+	if v != nil {
+		_c.SetIdempotencyKey(*v)
+	}
+	return _c
+}
+
+// SetRequestHash sets the "request_hash" field.
+func (_c *ClusterMemberCreate) SetRequestHash(v string) *ClusterMemberCreate {
+	_c.mutation.SetRequestHash(v)
+	return _c
+}
+
+// SetNillableRequestHash sets the "request_hash" field if the given value is not nil.
+func (_c *ClusterMemberCreate) SetNillableRequestHash(v *string) *ClusterMemberCreate {
+	if v != nil {
+		_c.SetRequestHash(*v)
+	}
+	return _c
+}
+
 // SetAddedAt sets the "added_at" field.
 func (_c *ClusterMemberCreate) SetAddedAt(v time.Time) *ClusterMemberCreate {
 	_c.mutation.SetAddedAt(v)
@@ -153,6 +195,14 @@ func (_c *ClusterMemberCreate) defaults() {
 		v := clustermember.DefaultNote
 		_c.mutation.SetNote(v)
 	}
+	if _, ok := _c.mutation.RequestedBy(); !ok {
+		v := clustermember.DefaultRequestedBy
+		_c.mutation.SetRequestedBy(v)
+	}
+	if _, ok := _c.mutation.RequestHash(); !ok {
+		v := clustermember.DefaultRequestHash
+		_c.mutation.SetRequestHash(v)
+	}
 	if _, ok := _c.mutation.AddedAt(); !ok {
 		v := clustermember.DefaultAddedAt()
 		_c.mutation.SetAddedAt(v)
@@ -179,6 +229,12 @@ func (_c *ClusterMemberCreate) check() error {
 	}
 	if _, ok := _c.mutation.Note(); !ok {
 		return &ValidationError{Name: "note", err: errors.New(`ent: missing required field "ClusterMember.note"`)}
+	}
+	if _, ok := _c.mutation.RequestedBy(); !ok {
+		return &ValidationError{Name: "requested_by", err: errors.New(`ent: missing required field "ClusterMember.requested_by"`)}
+	}
+	if _, ok := _c.mutation.RequestHash(); !ok {
+		return &ValidationError{Name: "request_hash", err: errors.New(`ent: missing required field "ClusterMember.request_hash"`)}
 	}
 	if _, ok := _c.mutation.AddedAt(); !ok {
 		return &ValidationError{Name: "added_at", err: errors.New(`ent: missing required field "ClusterMember.added_at"`)}
@@ -237,6 +293,18 @@ func (_c *ClusterMemberCreate) createSpec() (*ClusterMember, *sqlgraph.CreateSpe
 	if value, ok := _c.mutation.Note(); ok {
 		_spec.SetField(clustermember.FieldNote, field.TypeString, value)
 		_node.Note = value
+	}
+	if value, ok := _c.mutation.RequestedBy(); ok {
+		_spec.SetField(clustermember.FieldRequestedBy, field.TypeString, value)
+		_node.RequestedBy = value
+	}
+	if value, ok := _c.mutation.IdempotencyKey(); ok {
+		_spec.SetField(clustermember.FieldIdempotencyKey, field.TypeString, value)
+		_node.IdempotencyKey = &value
+	}
+	if value, ok := _c.mutation.RequestHash(); ok {
+		_spec.SetField(clustermember.FieldRequestHash, field.TypeString, value)
+		_node.RequestHash = value
 	}
 	if value, ok := _c.mutation.AddedAt(); ok {
 		_spec.SetField(clustermember.FieldAddedAt, field.TypeTime, value)
@@ -388,6 +456,48 @@ func (u *ClusterMemberUpsert) SetNote(v string) *ClusterMemberUpsert {
 // UpdateNote sets the "note" field to the value that was provided on create.
 func (u *ClusterMemberUpsert) UpdateNote() *ClusterMemberUpsert {
 	u.SetExcluded(clustermember.FieldNote)
+	return u
+}
+
+// SetRequestedBy sets the "requested_by" field.
+func (u *ClusterMemberUpsert) SetRequestedBy(v string) *ClusterMemberUpsert {
+	u.Set(clustermember.FieldRequestedBy, v)
+	return u
+}
+
+// UpdateRequestedBy sets the "requested_by" field to the value that was provided on create.
+func (u *ClusterMemberUpsert) UpdateRequestedBy() *ClusterMemberUpsert {
+	u.SetExcluded(clustermember.FieldRequestedBy)
+	return u
+}
+
+// SetIdempotencyKey sets the "idempotency_key" field.
+func (u *ClusterMemberUpsert) SetIdempotencyKey(v string) *ClusterMemberUpsert {
+	u.Set(clustermember.FieldIdempotencyKey, v)
+	return u
+}
+
+// UpdateIdempotencyKey sets the "idempotency_key" field to the value that was provided on create.
+func (u *ClusterMemberUpsert) UpdateIdempotencyKey() *ClusterMemberUpsert {
+	u.SetExcluded(clustermember.FieldIdempotencyKey)
+	return u
+}
+
+// ClearIdempotencyKey clears the value of the "idempotency_key" field.
+func (u *ClusterMemberUpsert) ClearIdempotencyKey() *ClusterMemberUpsert {
+	u.SetNull(clustermember.FieldIdempotencyKey)
+	return u
+}
+
+// SetRequestHash sets the "request_hash" field.
+func (u *ClusterMemberUpsert) SetRequestHash(v string) *ClusterMemberUpsert {
+	u.Set(clustermember.FieldRequestHash, v)
+	return u
+}
+
+// UpdateRequestHash sets the "request_hash" field to the value that was provided on create.
+func (u *ClusterMemberUpsert) UpdateRequestHash() *ClusterMemberUpsert {
+	u.SetExcluded(clustermember.FieldRequestHash)
 	return u
 }
 
@@ -562,6 +672,55 @@ func (u *ClusterMemberUpsertOne) SetNote(v string) *ClusterMemberUpsertOne {
 func (u *ClusterMemberUpsertOne) UpdateNote() *ClusterMemberUpsertOne {
 	return u.Update(func(s *ClusterMemberUpsert) {
 		s.UpdateNote()
+	})
+}
+
+// SetRequestedBy sets the "requested_by" field.
+func (u *ClusterMemberUpsertOne) SetRequestedBy(v string) *ClusterMemberUpsertOne {
+	return u.Update(func(s *ClusterMemberUpsert) {
+		s.SetRequestedBy(v)
+	})
+}
+
+// UpdateRequestedBy sets the "requested_by" field to the value that was provided on create.
+func (u *ClusterMemberUpsertOne) UpdateRequestedBy() *ClusterMemberUpsertOne {
+	return u.Update(func(s *ClusterMemberUpsert) {
+		s.UpdateRequestedBy()
+	})
+}
+
+// SetIdempotencyKey sets the "idempotency_key" field.
+func (u *ClusterMemberUpsertOne) SetIdempotencyKey(v string) *ClusterMemberUpsertOne {
+	return u.Update(func(s *ClusterMemberUpsert) {
+		s.SetIdempotencyKey(v)
+	})
+}
+
+// UpdateIdempotencyKey sets the "idempotency_key" field to the value that was provided on create.
+func (u *ClusterMemberUpsertOne) UpdateIdempotencyKey() *ClusterMemberUpsertOne {
+	return u.Update(func(s *ClusterMemberUpsert) {
+		s.UpdateIdempotencyKey()
+	})
+}
+
+// ClearIdempotencyKey clears the value of the "idempotency_key" field.
+func (u *ClusterMemberUpsertOne) ClearIdempotencyKey() *ClusterMemberUpsertOne {
+	return u.Update(func(s *ClusterMemberUpsert) {
+		s.ClearIdempotencyKey()
+	})
+}
+
+// SetRequestHash sets the "request_hash" field.
+func (u *ClusterMemberUpsertOne) SetRequestHash(v string) *ClusterMemberUpsertOne {
+	return u.Update(func(s *ClusterMemberUpsert) {
+		s.SetRequestHash(v)
+	})
+}
+
+// UpdateRequestHash sets the "request_hash" field to the value that was provided on create.
+func (u *ClusterMemberUpsertOne) UpdateRequestHash() *ClusterMemberUpsertOne {
+	return u.Update(func(s *ClusterMemberUpsert) {
+		s.UpdateRequestHash()
 	})
 }
 
@@ -909,6 +1068,55 @@ func (u *ClusterMemberUpsertBulk) SetNote(v string) *ClusterMemberUpsertBulk {
 func (u *ClusterMemberUpsertBulk) UpdateNote() *ClusterMemberUpsertBulk {
 	return u.Update(func(s *ClusterMemberUpsert) {
 		s.UpdateNote()
+	})
+}
+
+// SetRequestedBy sets the "requested_by" field.
+func (u *ClusterMemberUpsertBulk) SetRequestedBy(v string) *ClusterMemberUpsertBulk {
+	return u.Update(func(s *ClusterMemberUpsert) {
+		s.SetRequestedBy(v)
+	})
+}
+
+// UpdateRequestedBy sets the "requested_by" field to the value that was provided on create.
+func (u *ClusterMemberUpsertBulk) UpdateRequestedBy() *ClusterMemberUpsertBulk {
+	return u.Update(func(s *ClusterMemberUpsert) {
+		s.UpdateRequestedBy()
+	})
+}
+
+// SetIdempotencyKey sets the "idempotency_key" field.
+func (u *ClusterMemberUpsertBulk) SetIdempotencyKey(v string) *ClusterMemberUpsertBulk {
+	return u.Update(func(s *ClusterMemberUpsert) {
+		s.SetIdempotencyKey(v)
+	})
+}
+
+// UpdateIdempotencyKey sets the "idempotency_key" field to the value that was provided on create.
+func (u *ClusterMemberUpsertBulk) UpdateIdempotencyKey() *ClusterMemberUpsertBulk {
+	return u.Update(func(s *ClusterMemberUpsert) {
+		s.UpdateIdempotencyKey()
+	})
+}
+
+// ClearIdempotencyKey clears the value of the "idempotency_key" field.
+func (u *ClusterMemberUpsertBulk) ClearIdempotencyKey() *ClusterMemberUpsertBulk {
+	return u.Update(func(s *ClusterMemberUpsert) {
+		s.ClearIdempotencyKey()
+	})
+}
+
+// SetRequestHash sets the "request_hash" field.
+func (u *ClusterMemberUpsertBulk) SetRequestHash(v string) *ClusterMemberUpsertBulk {
+	return u.Update(func(s *ClusterMemberUpsert) {
+		s.SetRequestHash(v)
+	})
+}
+
+// UpdateRequestHash sets the "request_hash" field to the value that was provided on create.
+func (u *ClusterMemberUpsertBulk) UpdateRequestHash() *ClusterMemberUpsertBulk {
+	return u.Update(func(s *ClusterMemberUpsert) {
+		s.UpdateRequestHash()
 	})
 }
 

@@ -114,6 +114,54 @@ func (_u *ClusterMemberUpdate) SetNillableNote(v *string) *ClusterMemberUpdate {
 	return _u
 }
 
+// SetRequestedBy sets the "requested_by" field.
+func (_u *ClusterMemberUpdate) SetRequestedBy(v string) *ClusterMemberUpdate {
+	_u.mutation.SetRequestedBy(v)
+	return _u
+}
+
+// SetNillableRequestedBy sets the "requested_by" field if the given value is not nil.
+func (_u *ClusterMemberUpdate) SetNillableRequestedBy(v *string) *ClusterMemberUpdate {
+	if v != nil {
+		_u.SetRequestedBy(*v)
+	}
+	return _u
+}
+
+// SetIdempotencyKey sets the "idempotency_key" field.
+func (_u *ClusterMemberUpdate) SetIdempotencyKey(v string) *ClusterMemberUpdate {
+	_u.mutation.SetIdempotencyKey(v)
+	return _u
+}
+
+// SetNillableIdempotencyKey sets the "idempotency_key" field if the given value is not nil.
+func (_u *ClusterMemberUpdate) SetNillableIdempotencyKey(v *string) *ClusterMemberUpdate {
+	if v != nil {
+		_u.SetIdempotencyKey(*v)
+	}
+	return _u
+}
+
+// ClearIdempotencyKey clears the value of the "idempotency_key" field.
+func (_u *ClusterMemberUpdate) ClearIdempotencyKey() *ClusterMemberUpdate {
+	_u.mutation.ClearIdempotencyKey()
+	return _u
+}
+
+// SetRequestHash sets the "request_hash" field.
+func (_u *ClusterMemberUpdate) SetRequestHash(v string) *ClusterMemberUpdate {
+	_u.mutation.SetRequestHash(v)
+	return _u
+}
+
+// SetNillableRequestHash sets the "request_hash" field if the given value is not nil.
+func (_u *ClusterMemberUpdate) SetNillableRequestHash(v *string) *ClusterMemberUpdate {
+	if v != nil {
+		_u.SetRequestHash(*v)
+	}
+	return _u
+}
+
 // SetAddedAt sets the "added_at" field.
 func (_u *ClusterMemberUpdate) SetAddedAt(v time.Time) *ClusterMemberUpdate {
 	_u.mutation.SetAddedAt(v)
@@ -248,6 +296,18 @@ func (_u *ClusterMemberUpdate) sqlSave(ctx context.Context) (_node int, err erro
 	}
 	if value, ok := _u.mutation.Note(); ok {
 		_spec.SetField(clustermember.FieldNote, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.RequestedBy(); ok {
+		_spec.SetField(clustermember.FieldRequestedBy, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.IdempotencyKey(); ok {
+		_spec.SetField(clustermember.FieldIdempotencyKey, field.TypeString, value)
+	}
+	if _u.mutation.IdempotencyKeyCleared() {
+		_spec.ClearField(clustermember.FieldIdempotencyKey, field.TypeString)
+	}
+	if value, ok := _u.mutation.RequestHash(); ok {
+		_spec.SetField(clustermember.FieldRequestHash, field.TypeString, value)
 	}
 	if value, ok := _u.mutation.AddedAt(); ok {
 		_spec.SetField(clustermember.FieldAddedAt, field.TypeTime, value)
@@ -392,6 +452,54 @@ func (_u *ClusterMemberUpdateOne) SetNote(v string) *ClusterMemberUpdateOne {
 func (_u *ClusterMemberUpdateOne) SetNillableNote(v *string) *ClusterMemberUpdateOne {
 	if v != nil {
 		_u.SetNote(*v)
+	}
+	return _u
+}
+
+// SetRequestedBy sets the "requested_by" field.
+func (_u *ClusterMemberUpdateOne) SetRequestedBy(v string) *ClusterMemberUpdateOne {
+	_u.mutation.SetRequestedBy(v)
+	return _u
+}
+
+// SetNillableRequestedBy sets the "requested_by" field if the given value is not nil.
+func (_u *ClusterMemberUpdateOne) SetNillableRequestedBy(v *string) *ClusterMemberUpdateOne {
+	if v != nil {
+		_u.SetRequestedBy(*v)
+	}
+	return _u
+}
+
+// SetIdempotencyKey sets the "idempotency_key" field.
+func (_u *ClusterMemberUpdateOne) SetIdempotencyKey(v string) *ClusterMemberUpdateOne {
+	_u.mutation.SetIdempotencyKey(v)
+	return _u
+}
+
+// SetNillableIdempotencyKey sets the "idempotency_key" field if the given value is not nil.
+func (_u *ClusterMemberUpdateOne) SetNillableIdempotencyKey(v *string) *ClusterMemberUpdateOne {
+	if v != nil {
+		_u.SetIdempotencyKey(*v)
+	}
+	return _u
+}
+
+// ClearIdempotencyKey clears the value of the "idempotency_key" field.
+func (_u *ClusterMemberUpdateOne) ClearIdempotencyKey() *ClusterMemberUpdateOne {
+	_u.mutation.ClearIdempotencyKey()
+	return _u
+}
+
+// SetRequestHash sets the "request_hash" field.
+func (_u *ClusterMemberUpdateOne) SetRequestHash(v string) *ClusterMemberUpdateOne {
+	_u.mutation.SetRequestHash(v)
+	return _u
+}
+
+// SetNillableRequestHash sets the "request_hash" field if the given value is not nil.
+func (_u *ClusterMemberUpdateOne) SetNillableRequestHash(v *string) *ClusterMemberUpdateOne {
+	if v != nil {
+		_u.SetRequestHash(*v)
 	}
 	return _u
 }
@@ -560,6 +668,18 @@ func (_u *ClusterMemberUpdateOne) sqlSave(ctx context.Context) (_node *ClusterMe
 	}
 	if value, ok := _u.mutation.Note(); ok {
 		_spec.SetField(clustermember.FieldNote, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.RequestedBy(); ok {
+		_spec.SetField(clustermember.FieldRequestedBy, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.IdempotencyKey(); ok {
+		_spec.SetField(clustermember.FieldIdempotencyKey, field.TypeString, value)
+	}
+	if _u.mutation.IdempotencyKeyCleared() {
+		_spec.ClearField(clustermember.FieldIdempotencyKey, field.TypeString)
+	}
+	if value, ok := _u.mutation.RequestHash(); ok {
+		_spec.SetField(clustermember.FieldRequestHash, field.TypeString, value)
 	}
 	if value, ok := _u.mutation.AddedAt(); ok {
 		_spec.SetField(clustermember.FieldAddedAt, field.TypeTime, value)

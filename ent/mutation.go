@@ -4399,24 +4399,27 @@ func (m *ClusterMutation) ResetEdge(name string) error {
 // ClusterMemberMutation represents an operation that mutates the ClusterMember nodes in the graph.
 type ClusterMemberMutation struct {
 	config
-	op             Op
-	typ            string
-	id             *int64
-	node_id        *int64
-	addnode_id     *int64
-	position       *int
-	addposition    *int
-	state          *string
-	note           *string
-	added_at       *time.Time
-	updated_at     *time.Time
-	formed_at      *time.Time
-	clearedFields  map[string]struct{}
-	cluster        *int64
-	clearedcluster bool
-	done           bool
-	oldValue       func(context.Context) (*ClusterMember, error)
-	predicates     []predicate.ClusterMember
+	op              Op
+	typ             string
+	id              *int64
+	node_id         *int64
+	addnode_id      *int64
+	position        *int
+	addposition     *int
+	state           *string
+	note            *string
+	requested_by    *string
+	idempotency_key *string
+	request_hash    *string
+	added_at        *time.Time
+	updated_at      *time.Time
+	formed_at       *time.Time
+	clearedFields   map[string]struct{}
+	cluster         *int64
+	clearedcluster  bool
+	done            bool
+	oldValue        func(context.Context) (*ClusterMember, error)
+	predicates      []predicate.ClusterMember
 }
 
 var _ ent.Mutation = (*ClusterMemberMutation)(nil)
@@ -4743,6 +4746,127 @@ func (m *ClusterMemberMutation) ResetNote() {
 	m.note = nil
 }
 
+// SetRequestedBy sets the "requested_by" field.
+func (m *ClusterMemberMutation) SetRequestedBy(s string) {
+	m.requested_by = &s
+}
+
+// RequestedBy returns the value of the "requested_by" field in the mutation.
+func (m *ClusterMemberMutation) RequestedBy() (r string, exists bool) {
+	v := m.requested_by
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRequestedBy returns the old "requested_by" field's value of the ClusterMember entity.
+// If the ClusterMember object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMemberMutation) OldRequestedBy(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRequestedBy is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRequestedBy requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRequestedBy: %w", err)
+	}
+	return oldValue.RequestedBy, nil
+}
+
+// ResetRequestedBy resets all changes to the "requested_by" field.
+func (m *ClusterMemberMutation) ResetRequestedBy() {
+	m.requested_by = nil
+}
+
+// SetIdempotencyKey sets the "idempotency_key" field.
+func (m *ClusterMemberMutation) SetIdempotencyKey(s string) {
+	m.idempotency_key = &s
+}
+
+// IdempotencyKey returns the value of the "idempotency_key" field in the mutation.
+func (m *ClusterMemberMutation) IdempotencyKey() (r string, exists bool) {
+	v := m.idempotency_key
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldIdempotencyKey returns the old "idempotency_key" field's value of the ClusterMember entity.
+// If the ClusterMember object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMemberMutation) OldIdempotencyKey(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldIdempotencyKey is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldIdempotencyKey requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldIdempotencyKey: %w", err)
+	}
+	return oldValue.IdempotencyKey, nil
+}
+
+// ClearIdempotencyKey clears the value of the "idempotency_key" field.
+func (m *ClusterMemberMutation) ClearIdempotencyKey() {
+	m.idempotency_key = nil
+	m.clearedFields[clustermember.FieldIdempotencyKey] = struct{}{}
+}
+
+// IdempotencyKeyCleared returns if the "idempotency_key" field was cleared in this mutation.
+func (m *ClusterMemberMutation) IdempotencyKeyCleared() bool {
+	_, ok := m.clearedFields[clustermember.FieldIdempotencyKey]
+	return ok
+}
+
+// ResetIdempotencyKey resets all changes to the "idempotency_key" field.
+func (m *ClusterMemberMutation) ResetIdempotencyKey() {
+	m.idempotency_key = nil
+	delete(m.clearedFields, clustermember.FieldIdempotencyKey)
+}
+
+// SetRequestHash sets the "request_hash" field.
+func (m *ClusterMemberMutation) SetRequestHash(s string) {
+	m.request_hash = &s
+}
+
+// RequestHash returns the value of the "request_hash" field in the mutation.
+func (m *ClusterMemberMutation) RequestHash() (r string, exists bool) {
+	v := m.request_hash
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRequestHash returns the old "request_hash" field's value of the ClusterMember entity.
+// If the ClusterMember object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ClusterMemberMutation) OldRequestHash(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRequestHash is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRequestHash requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRequestHash: %w", err)
+	}
+	return oldValue.RequestHash, nil
+}
+
+// ResetRequestHash resets all changes to the "request_hash" field.
+func (m *ClusterMemberMutation) ResetRequestHash() {
+	m.request_hash = nil
+}
+
 // SetAddedAt sets the "added_at" field.
 func (m *ClusterMemberMutation) SetAddedAt(t time.Time) {
 	m.added_at = &t
@@ -4925,7 +5049,7 @@ func (m *ClusterMemberMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *ClusterMemberMutation) Fields() []string {
-	fields := make([]string, 0, 8)
+	fields := make([]string, 0, 11)
 	if m.cluster != nil {
 		fields = append(fields, clustermember.FieldClusterID)
 	}
@@ -4940,6 +5064,15 @@ func (m *ClusterMemberMutation) Fields() []string {
 	}
 	if m.note != nil {
 		fields = append(fields, clustermember.FieldNote)
+	}
+	if m.requested_by != nil {
+		fields = append(fields, clustermember.FieldRequestedBy)
+	}
+	if m.idempotency_key != nil {
+		fields = append(fields, clustermember.FieldIdempotencyKey)
+	}
+	if m.request_hash != nil {
+		fields = append(fields, clustermember.FieldRequestHash)
 	}
 	if m.added_at != nil {
 		fields = append(fields, clustermember.FieldAddedAt)
@@ -4968,6 +5101,12 @@ func (m *ClusterMemberMutation) Field(name string) (ent.Value, bool) {
 		return m.State()
 	case clustermember.FieldNote:
 		return m.Note()
+	case clustermember.FieldRequestedBy:
+		return m.RequestedBy()
+	case clustermember.FieldIdempotencyKey:
+		return m.IdempotencyKey()
+	case clustermember.FieldRequestHash:
+		return m.RequestHash()
 	case clustermember.FieldAddedAt:
 		return m.AddedAt()
 	case clustermember.FieldUpdatedAt:
@@ -4993,6 +5132,12 @@ func (m *ClusterMemberMutation) OldField(ctx context.Context, name string) (ent.
 		return m.OldState(ctx)
 	case clustermember.FieldNote:
 		return m.OldNote(ctx)
+	case clustermember.FieldRequestedBy:
+		return m.OldRequestedBy(ctx)
+	case clustermember.FieldIdempotencyKey:
+		return m.OldIdempotencyKey(ctx)
+	case clustermember.FieldRequestHash:
+		return m.OldRequestHash(ctx)
 	case clustermember.FieldAddedAt:
 		return m.OldAddedAt(ctx)
 	case clustermember.FieldUpdatedAt:
@@ -5042,6 +5187,27 @@ func (m *ClusterMemberMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetNote(v)
+		return nil
+	case clustermember.FieldRequestedBy:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRequestedBy(v)
+		return nil
+	case clustermember.FieldIdempotencyKey:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetIdempotencyKey(v)
+		return nil
+	case clustermember.FieldRequestHash:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRequestHash(v)
 		return nil
 	case clustermember.FieldAddedAt:
 		v, ok := value.(time.Time)
@@ -5121,6 +5287,9 @@ func (m *ClusterMemberMutation) AddField(name string, value ent.Value) error {
 // mutation.
 func (m *ClusterMemberMutation) ClearedFields() []string {
 	var fields []string
+	if m.FieldCleared(clustermember.FieldIdempotencyKey) {
+		fields = append(fields, clustermember.FieldIdempotencyKey)
+	}
 	if m.FieldCleared(clustermember.FieldFormedAt) {
 		fields = append(fields, clustermember.FieldFormedAt)
 	}
@@ -5138,6 +5307,9 @@ func (m *ClusterMemberMutation) FieldCleared(name string) bool {
 // error if the field is not defined in the schema.
 func (m *ClusterMemberMutation) ClearField(name string) error {
 	switch name {
+	case clustermember.FieldIdempotencyKey:
+		m.ClearIdempotencyKey()
+		return nil
 	case clustermember.FieldFormedAt:
 		m.ClearFormedAt()
 		return nil
@@ -5163,6 +5335,15 @@ func (m *ClusterMemberMutation) ResetField(name string) error {
 		return nil
 	case clustermember.FieldNote:
 		m.ResetNote()
+		return nil
+	case clustermember.FieldRequestedBy:
+		m.ResetRequestedBy()
+		return nil
+	case clustermember.FieldIdempotencyKey:
+		m.ResetIdempotencyKey()
+		return nil
+	case clustermember.FieldRequestHash:
+		m.ResetRequestHash()
 		return nil
 	case clustermember.FieldAddedAt:
 		m.ResetAddedAt()

@@ -107,12 +107,20 @@ func init() {
 	clustermemberDescNote := clustermemberFields[5].Descriptor()
 	// clustermember.DefaultNote holds the default value on creation for the note field.
 	clustermember.DefaultNote = clustermemberDescNote.Default.(string)
+	// clustermemberDescRequestedBy is the schema descriptor for requested_by field.
+	clustermemberDescRequestedBy := clustermemberFields[6].Descriptor()
+	// clustermember.DefaultRequestedBy holds the default value on creation for the requested_by field.
+	clustermember.DefaultRequestedBy = clustermemberDescRequestedBy.Default.(string)
+	// clustermemberDescRequestHash is the schema descriptor for request_hash field.
+	clustermemberDescRequestHash := clustermemberFields[8].Descriptor()
+	// clustermember.DefaultRequestHash holds the default value on creation for the request_hash field.
+	clustermember.DefaultRequestHash = clustermemberDescRequestHash.Default.(string)
 	// clustermemberDescAddedAt is the schema descriptor for added_at field.
-	clustermemberDescAddedAt := clustermemberFields[6].Descriptor()
+	clustermemberDescAddedAt := clustermemberFields[9].Descriptor()
 	// clustermember.DefaultAddedAt holds the default value on creation for the added_at field.
 	clustermember.DefaultAddedAt = clustermemberDescAddedAt.Default.(func() time.Time)
 	// clustermemberDescUpdatedAt is the schema descriptor for updated_at field.
-	clustermemberDescUpdatedAt := clustermemberFields[7].Descriptor()
+	clustermemberDescUpdatedAt := clustermemberFields[10].Descriptor()
 	// clustermember.DefaultUpdatedAt holds the default value on creation for the updated_at field.
 	clustermember.DefaultUpdatedAt = clustermemberDescUpdatedAt.Default.(func() time.Time)
 	deploymentFields := schema.Deployment{}.Fields()

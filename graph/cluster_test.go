@@ -458,6 +458,17 @@ func TestClusterIsFollowed(t *testing.T) {
 	})
 }
 
+// What no transaction of ours told of is found all the same, only later.
+func TestAClustersRowThatNobodyToldOf(t *testing.T) {
+	h := build(t, storetest.SQLite(t), func(d *graph.Deps, _ *feed.Options) { d.ClusterEvery = 5 * time.Millisecond })
+	h.cluster("deploy", lab(3))
+	s := h.subscribe(clusterChanges, m{"id": "clu_1"})
+	first := s.next()
+	_, err := h.st.Write.ExecContext(t.Context(), `UPDATE clusters SET version = version + 1`)
+	require.NoError(t, err)
+	s.update(func(c m) bool { return dig(c, "version").(float64) > dig(first, "cluster.version").(float64) })
+}
+
 func TestClusterStreamRefusesAndBeginsAnew(t *testing.T) {
 	h := build(t, storetest.SQLite(t))
 	h.cluster("deploy", lab(3))

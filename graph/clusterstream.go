@@ -27,8 +27,9 @@ type clusterStream struct {
 }
 
 // streamCluster is the subscription clusterChanges. Changes of the cluster's
-// nodes, and with them of their deployments, come from the feed; the cluster's
-// own row has no place in it and is looked at from time to time.
+// nodes, and with them of their deployments, come from the feed. Whoever changes
+// the cluster's own row has one of its nodes told of in the same transaction, so
+// that comes from there too; a slow look repairs what no transaction told of.
 func (r *Resolver) streamCluster(ctx context.Context, id string, after *feed.Cursor, beat time.Duration) (<-chan model.ClusterMessage, error) {
 	key, err := named(ident.Cluster, id)
 	if err != nil {
@@ -116,10 +117,14 @@ func (cs *clusterStream) follow() error {
 }
 
 // next waits for the next changes of nodes, or until it is time to look at the
-// cluster's own row: then the batch is empty.
+// cluster's own row or to give a sign of life: then the batch is empty.
 func (cs *clusterStream) next(src *feed.NodeStream) (b feed.NodeBatch, err error) {
 	err = cs.until(func() error {
-		wait, cancel := context.WithDeadline(cs.ctx, cs.looked.Add(cs.r.ClusterEvery))
+		due := cs.looked.Add(cs.r.ClusterEvery)
+		if beat := cs.said.Add(cs.beat); beat.Before(due) {
+			due = beat
+		}
+		wait, cancel := context.WithDeadline(cs.ctx, due)
 		defer cancel()
 		b, err = src.Next(wait)
 		if err != nil && errors.Is(err, wait.Err()) && cs.ctx.Err() == nil {

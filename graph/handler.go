@@ -58,8 +58,8 @@ type Deps struct {
 	BulkEvery time.Duration
 	// Clusters makes several nodes one; nil = that is refused.
 	Clusters Clusters
-	// ClusterEvery is the pause between looks at the row of a cluster that somebody
-	// follows; 0 = 500 ms.
+	// ClusterEvery is the longest pause between looks at the row of a cluster that
+	// somebody follows, whose changes the feed tells of; 0 = 15 s.
 	ClusterEvery time.Duration
 	// Keys manages API tokens and sessions; nil = that is refused.
 	Keys Keys
@@ -114,7 +114,7 @@ func NewHandler(d Deps) *Handler {
 		d.BulkEvery = 500 * time.Millisecond
 	}
 	if d.ClusterEvery <= 0 {
-		d.ClusterEvery = 500 * time.Millisecond
+		d.ClusterEvery = 15 * time.Second
 	}
 	if d.ScriptLogEvery <= 0 {
 		d.ScriptLogEvery = 300 * time.Millisecond

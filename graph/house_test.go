@@ -106,7 +106,10 @@ func build(t *testing.T, st *store.Store, tune ...func(*graph.Deps, *feed.Option
 	})
 	h.cvms = &controllers{}
 	h.groups = cluster.New(cluster.Deps{Store: st, Writer: h.writer, CVMs: h.cvms, Planner: d.Operations.(*ops.Service), Installer: "install.sh", Logger: d.Logger})
-	d.Clusters, d.ClusterEvery = h.groups, 5*time.Millisecond
+	d.Clusters = h.groups
+	if d.ClusterEvery == 0 {
+		d.ClusterEvery = time.Hour // what is followed must be told of by the feed
+	}
 	h.deps, h.handler = d, graph.NewHandler(d)
 	h.srv = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Request-Id", "req-1")

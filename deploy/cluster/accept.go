@@ -19,12 +19,27 @@ import (
 // invalid with every bad field, name_in_use, conflict, idempotency_conflict.
 //
 // The same key of the same actor with the same request gives the cluster that was
-// made before.
+// made, or that nodes were added to, before.
 func (s *Service) Deploy(ctx context.Context, r Request) (*Cluster, error) {
 	hash := hashOf(r)
 	if known, err := s.known(ctx, r, hash); known != nil || err != nil {
 		return known, err
 	}
+	c, err := s.accept(ctx, r, hash)
+	if err == nil {
+		return c, nil
+	}
+	// The same may have been asked at the same time, and be why this is refused.
+	if _, refused := deploy.AsError(err); refused {
+		if known, lookErr := s.known(ctx, r, hash); known != nil || lookErr != nil {
+			return known, lookErr
+		}
+	}
+	return nil, err
+}
+
+// accept is Deploy of what was not asked before.
+func (s *Service) accept(ctx context.Context, r Request, hash string) (*Cluster, error) {
 	nodes, into, bad, err := s.resolve(ctx, r)
 	if err != nil {
 		return nil, err
@@ -34,9 +49,6 @@ func (s *Service) Deploy(ctx context.Context, r Request) (*Cluster, error) {
 	}
 	id, err := s.insert(ctx, r, hash, nodes, into)
 	if constraint, twice := s.deps.Store.IsUnique(err); twice {
-		if known, lookErr := s.known(ctx, r, hash); known != nil || lookErr != nil {
-			return known, lookErr // the same was asked at the same time
-		}
 		return nil, overtaken(constraint)
 	}
 	if err != nil {
@@ -56,15 +68,16 @@ func (s *Service) audit(a deploy.Actor, verb string, id int64, more ...any) {
 	s.deps.Logger.Info("audit", append([]any{"verb", verb, "outcome", "done", "actor_kind", string(a.Kind), "actor", a.Name, "cluster", id}, more...)...)
 }
 
-// known finds the cluster that was made with the request's key, nil if none. A
-// join makes no cluster of its own, and repeating it is refused by its nodes.
+// known finds the cluster that was made, or that nodes were added to, with the
+// request's key; nil if none. A key is of one actor, for both.
 func (s *Service) known(ctx context.Context, r Request, hash string) (*Cluster, error) {
 	if r.IdempotencyKey == "" {
 		return nil, nil
 	}
 	var id int64
 	var was string
-	err := s.deps.Store.Read.QueryRowContext(ctx, `SELECT id, request_hash FROM clusters WHERE requested_by = $1 AND idempotency_key = $2`, r.Actor.Name, r.IdempotencyKey).Scan(&id, &was)
+	err := s.deps.Store.Read.QueryRowContext(ctx, `SELECT id, request_hash FROM clusters WHERE requested_by = $1 AND idempotency_key = $2
+		UNION ALL SELECT cluster_id, request_hash FROM cluster_members WHERE requested_by = $1 AND idempotency_key = $2 LIMIT 1`, r.Actor.Name, r.IdempotencyKey).Scan(&id, &was)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil
@@ -116,6 +129,9 @@ func (s *Service) insert(ctx context.Context, r Request, hash string, nodes []as
 			known = append(known, n.id)
 		}
 	}
+	if into != nil {
+		known = append(known, into.teller()...)
+	}
 	s.deps.Boundary("before insert")
 	err = s.do(ctx, nil, known, func(tx *lifecycle.Tx) error {
 		position := 0
@@ -137,6 +153,14 @@ func (s *Service) insert(ctx context.Context, r Request, hash string, nodes []as
 			if err := s.insertNode(ctx, tx, id, name, position+i+1, r, n, i, into); err != nil {
 				return err
 			}
+		}
+		if into == nil || r.IdempotencyKey == "" {
+			return nil
+		}
+		_, err := tx.SQL().ExecContext(ctx, `UPDATE cluster_members SET requested_by = $1, idempotency_key = $2, request_hash = $3 WHERE cluster_id = $4 AND position = $5`,
+			r.Actor.Name, r.IdempotencyKey, hash, id, position+1)
+		if err != nil {
+			return fmt.Errorf("cluster: keeping the key of a join: %w", err)
 		}
 		return nil
 	})

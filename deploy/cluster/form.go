@@ -394,7 +394,7 @@ func (s *Service) record(ctx context.Context, c *Cluster, f *Formation) error {
 		}
 	}
 	s.deps.Boundary("before record")
-	err := s.deps.Writer.Do(ctx, nil, nil, func(tx *lifecycle.Tx) error {
+	err := s.deps.Writer.Do(ctx, nil, c.teller(), func(tx *lifecycle.Tx) error {
 		return s.update(ctx, tx, c.ID, `formation = $3`, mustJSON(f))
 	})
 	s.deps.Boundary("after record")
@@ -434,7 +434,7 @@ func (c *Cluster) unchanged(tx *lifecycle.Tx, was *Cluster, nodes []int64) error
 // was left out meanwhile but was counted in by the controller VMs belongs to it.
 func (s *Service) formed(ctx context.Context, c *Cluster, f *Formation) (deploy.ClusterStand, error) {
 	s.deps.Boundary("before formed")
-	err := s.deps.Writer.Do(ctx, nil, f.Members, func(tx *lifecycle.Tx) error {
+	err := s.deps.Writer.Do(ctx, nil, append(c.teller(), f.Members...), func(tx *lifecycle.Tx) error {
 		now := tx.Now()
 		present, err := s.locked(ctx, tx, c.ID)
 		if err != nil {

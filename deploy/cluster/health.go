@@ -131,7 +131,7 @@ func (s *Service) keepHealth(ctx context.Context, c *Cluster, h *Health) error {
 		}
 		return nil
 	}
-	return s.deps.Writer.Do(ctx, nil, nil, func(tx *lifecycle.Tx) error {
+	return s.deps.Writer.Do(ctx, nil, c.teller(), func(tx *lifecycle.Tx) error {
 		return s.update(ctx, tx, c.ID, `health = $3`, mustJSON(h))
 	})
 }

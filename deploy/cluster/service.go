@@ -260,11 +260,29 @@ func (s *Service) ofDeployment(ctx context.Context, deploymentID int64) (*Cluste
 }
 
 // update changes a cluster's row in a transaction of the writer and has it seen:
-// version and time move with it.
+// version and time move with it, and the stream tells of its first node (teller),
+// which the transaction has locked.
 func (s *Service) update(ctx context.Context, tx *lifecycle.Tx, id int64, set string, args ...any) error {
 	_, err := tx.SQL().ExecContext(ctx, `UPDATE clusters SET `+set+`, version = version + 1, updated_at = $1 WHERE id = $2`, append([]any{tx.Now(), id}, args...)...)
 	if err != nil {
 		return fmt.Errorf("cluster: changing cluster %d: %w", id, err)
 	}
-	return nil
+	var node int64
+	err = tx.SQL().QueryRowContext(ctx, `SELECT node_id FROM cluster_members WHERE cluster_id = $1 ORDER BY position, id LIMIT 1`, id).Scan(&node)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("cluster: looking for who tells of cluster %d: %w", id, err)
+	}
+	return tx.Show(node)
+}
+
+// teller is the node whose change tells those who follow the cluster of its own:
+// its first, whatever became of it, so that it is the same for everybody.
+func (c *Cluster) teller() []int64 {
+	if len(c.Nodes) == 0 {
+		return nil
+	}
+	return []int64{c.Nodes[0].NodeID}
 }

@@ -20,6 +20,17 @@ func (tx *Tx) SetClustered(nodeID int64, cluster string, clustered bool) error {
 	return tx.exec("noting a member of a cluster", `UPDATE nodes SET clustered = $1, cluster_name = $2 WHERE id = $3`, clustered, nullText(cluster), nodeID)
 }
 
+// Show has the stream tell of a node once more: what is shown with it, and is
+// kept elsewhere, changes in this transaction.
+func (tx *Tx) Show(nodeID int64) error {
+	n, err := tx.node(nodeID)
+	if err != nil {
+		return err
+	}
+	n.dirty = true
+	return nil
+}
+
 // Enlistment takes the node of a deployment that has succeeded into a cluster.
 type Enlistment struct {
 	DeploymentID int64

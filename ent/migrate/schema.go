@@ -143,6 +143,9 @@ var (
 		{Name: "position", Type: field.TypeInt},
 		{Name: "state", Type: field.TypeString},
 		{Name: "note", Type: field.TypeString, Default: ""},
+		{Name: "requested_by", Type: field.TypeString, Default: ""},
+		{Name: "idempotency_key", Type: field.TypeString, Nullable: true},
+		{Name: "request_hash", Type: field.TypeString, Default: ""},
 		{Name: "added_at", Type: field.TypeTime},
 		{Name: "updated_at", Type: field.TypeTime},
 		{Name: "formed_at", Type: field.TypeTime, Nullable: true},
@@ -156,7 +159,7 @@ var (
 		ForeignKeys: []*schema.ForeignKey{
 			{
 				Symbol:     "cluster_members_clusters_members",
-				Columns:    []*schema.Column{ClusterMembersColumns[8]},
+				Columns:    []*schema.Column{ClusterMembersColumns[11]},
 				RefColumns: []*schema.Column{ClustersColumns[0]},
 				OnDelete:   schema.NoAction,
 			},
@@ -165,7 +168,7 @@ var (
 			{
 				Name:    "clustermember_cluster_id_position",
 				Unique:  false,
-				Columns: []*schema.Column{ClusterMembersColumns[8], ClusterMembersColumns[2]},
+				Columns: []*schema.Column{ClusterMembersColumns[11], ClusterMembersColumns[2]},
 			},
 			{
 				Name:    "cluster_members_one_active",
@@ -179,6 +182,11 @@ var (
 				Name:    "clustermember_node_id_id",
 				Unique:  false,
 				Columns: []*schema.Column{ClusterMembersColumns[1], ClusterMembersColumns[0]},
+			},
+			{
+				Name:    "clustermember_requested_by_idempotency_key",
+				Unique:  true,
+				Columns: []*schema.Column{ClusterMembersColumns[5], ClusterMembersColumns[6]},
 			},
 		},
 	}

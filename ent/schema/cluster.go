@@ -86,6 +86,9 @@ func (ClusterMember) Fields() []ent.Field {
 		field.Int("position").Comment("1, 2, 3 ...; the first one creates the cluster"),
 		field.String("state").Comment("member, late, replaced or released"),
 		field.String("note").Default("").Comment("why it is no longer waited for, and by whose word"),
+		field.String("requested_by").Default("").Comment("of a join, in the first of its nodes: who asked, and with what key"),
+		field.String("idempotency_key").Optional().Nillable(),
+		field.String("request_hash").Default(""),
 		timestamp("added_at"),
 		timestamp("updated_at"),
 		moment("formed_at"),
@@ -103,5 +106,6 @@ func (ClusterMember) Indexes() []ent.Index {
 		index.Fields("cluster_id", "position"),
 		index.Fields("node_id").Unique().StorageKey("cluster_members_one_active").Annotations(entsql.IndexWhere(activeMembers)),
 		index.Fields("node_id", "id"),
+		index.Fields("requested_by", "idempotency_key").Unique(),
 	}
 }
