@@ -17,8 +17,8 @@ fi
 exec unshare --net -- bash -euo pipefail -c '
 	ip link set lo up
 	if ip link add uplink type veth peer name nowhere 2>/dev/null; then
-		ip link set nowhere up
-		ip link set uplink up
+		ip link set dev nowhere addrgenmode none up
+		ip link set dev uplink addrgenmode none up
 		ip addr add 192.0.2.1/24 dev uplink
 		ip route add default via 192.0.2.254
 	fi

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -141,7 +140,7 @@ func TestNothingOnTheWayHidesSendfile(t *testing.T) {
 func TestArtifactsOfARunningServer(t *testing.T) {
 	w := wire(t, appConfig{Data: dataFlags{DataDir: t.TempDir()}, Artifacts: artifactFlags{MaxUploadGiB: 1}})
 	defer w.stop()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), showLimit)
 	defer cancel()
 	run := func(role access.Role, args ...string) (int, string) {
 		token, _, err := w.Access.CreateToken(t.Context(), access.NewToken{Name: "t", Role: role, CreatedBy: "test"})

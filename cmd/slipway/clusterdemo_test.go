@@ -13,7 +13,7 @@ import (
 // TestDemoCluster: three simulated servers are ordered, install themselves, wait
 // for each other, and become one cluster, by the word of their controller VMs.
 func TestDemoCluster(t *testing.T) {
-	s := startShow(t, 2*time.Minute, demoOptions{})
+	s := startShow(t, showLimit, demoOptions{})
 	r := cluster.Request{Name: "demo", Actor: deploy.Actor{Kind: deploy.ActorToken, Name: "tester"}}
 	for _, n := range []string{"c-1", "c-2", "c-3"} {
 		r.Nodes = append(r.Nodes, cluster.NodeRequest{Name: n, Spec: &deploy.Spec{Provider: deploy.ProviderIBMVPC, ServerProfile: "bx2d-metal-96x384"}})

@@ -50,7 +50,7 @@ var also = map[phase.Key][]said{
 }
 
 func TestDemoFromOrderToDeployed(t *testing.T) {
-	s := startShow(t, 2*time.Minute, demoOptions{})
+	s := startShow(t, showLimit, demoOptions{})
 	names := []string{"demo-1", "demo-2", "demo-3"}
 	s.deploy(map[string]string{"demo-1": "", "demo-2": "", "demo-3": ""})
 	s.until("all are deployed", func() bool { return s.is(phase.Succeeded, names...) })
@@ -159,7 +159,7 @@ func checkControllerVM(t *testing.T, s *show, state vpcsim.State, name string) {
 	require.Eventually(t, func() bool {
 		st, err := client.Status(s.ctx, target)
 		return err == nil && st.Verdict == cvm.VerdictUnconfigured
-	}, 20*time.Second, 50*time.Millisecond, "%s belongs to no cluster", name)
+	}, 2*time.Minute, 50*time.Millisecond, "%s belongs to no cluster", name)
 }
 
 // checkConsole: kernel and ramdisk were compared with what was announced.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"testing"
-	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
@@ -26,7 +25,7 @@ func TestARackMachineIsOrderedByTheCommandLine(t *testing.T) {
 	defer w.stop()
 	token, _, err := w.Access.CreateToken(t.Context(), access.NewToken{Name: "t", Role: access.RoleOperator, CreatedBy: "test"})
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), showLimit)
 	defer cancel()
 	run := func(args ...string) (int, string) {
 		p := runSlipway(t, t.TempDir(), append([]string{args[0], "--server=" + w.URL, "--token=" + token}, args[1:]...)...)

@@ -91,7 +91,7 @@ func TestNetbootParts(t *testing.T) {
 	_, err = wt.WriteTo(&got)
 	require.NoError(t, err)
 	require.Equal(t, "a program", got.String())
-	require.Eventually(t, func() bool { return n.tftp.Stats().Served == 1 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return n.tftp.Stats().Served == 1 }, 2*time.Minute, time.Millisecond)
 	families, err := metrics.Registry.Gather()
 	require.NoError(t, err)
 	var bytesSent float64

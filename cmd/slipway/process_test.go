@@ -15,7 +15,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -131,7 +130,7 @@ var changeLine = regexp.MustCompile(`^\d\d:\d\d:\d\d {2}(demo-\d) +([a-z_]+) +(w
 
 func TestDemoEndsWithZeroWhenAllAreDeployed(t *testing.T) {
 	simlock.Take(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), showLimit)
 	defer cancel()
 	tmp := reachableDir(t)
 	p := runSlipway(t, tmp, demoArgs("--exit-when-done")...)
@@ -163,7 +162,7 @@ func TestDemoEndsWithZeroWhenAllAreDeployed(t *testing.T) {
 
 func TestDemoEndsWithOneWhenOneFails(t *testing.T) {
 	simlock.Take(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), showLimit)
 	defer cancel()
 	tmp := reachableDir(t)
 	p := runSlipway(t, tmp, demoArgs("--exit-when-done", "--nodes=2", `--faults=[{"match":"slw-demo-2-*","fault":"script_line_fails","tool":"ip"}]`)...)
@@ -176,7 +175,7 @@ func TestDemoEndsWithOneWhenOneFails(t *testing.T) {
 }
 
 func TestDemoRefusesNonsense(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), showLimit)
 	defer cancel()
 	for _, args := range [][]string{
 		demoArgs("--nodes=0"), demoArgs("--nodes=26"), demoArgs("--faults=nonsense"), demoArgs("--faults=@/does/not/exist"),
@@ -196,7 +195,7 @@ func TestInterruptEndsTheDemo(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
 			simlock.Take(t)
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), showLimit)
 			defer cancel()
 			tmp := reachableDir(t)
 			p := runSlipway(t, tmp, demoArgs("--nodes=2", `--faults=[{"match":"slw-demo-1-*","fault":"hang_in_installer"}]`)...)

@@ -68,7 +68,7 @@ func virtualShow(t *testing.T, limit time.Duration, name string) (*show, *qemu.R
 // what was installed, and a login there. Nothing on the way is ours but what we
 // serve.
 func TestVirtualMachineFromOrderToDeployed(t *testing.T) {
-	s, rack := virtualShow(t, 4*time.Minute, "virtual-1")
+	s, rack := virtualShow(t, 2*showLimit, "virtual-1")
 	began := time.Now()
 	s.until("it is deployed", func() bool {
 		require.False(t, s.is(phase.StateFail, "virtual-1"), s.told())
@@ -100,7 +100,7 @@ func TestVirtualMachineThatLosesPower(t *testing.T) {
 	if os.Getenv("SLIPWAY_SOAK") == "" {
 		t.Skip("takes three minutes of two processors: make soak runs it (SLIPWAY_SOAK=1)")
 	}
-	s, rack := virtualShow(t, 8*time.Minute, "virtual-2")
+	s, rack := virtualShow(t, 2*showLimit, "virtual-2")
 	s.until("it installs", func() bool { return s.last("virtual-2").Phase == phase.Installation })
 	sv := s.server("virtual-2")
 	rack.PowerOff(sv.ID)

@@ -24,7 +24,7 @@ func TestRunScript(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, ".scripts/deployment_service.sh"), []byte(body), 0o600))
 	host, err := script.NewHost(script.Config{WorkDir: dir, Program: []string{os.Args[0]}, PassEnv: []string{asSlipway}})
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), showLimit)
 	defer cancel()
 	run := deploy.RunKey{ID: 3, Identity: deploy.NewRunIdentity()}
 	require.NoError(t, host.Write(ctx, deploy.ScriptRun{RunKey: run, Documents: []deploy.HostDocument{{NodeID: 1, NodeName: "n", File: "node_01.json", Body: []byte("{}")}}}))

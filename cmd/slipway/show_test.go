@@ -28,6 +28,10 @@ import (
 
 const demoProfile = "bx2d-metal-96x384"
 
+// showLimit bounds a demonstration: they are over in seconds, where much else runs
+// in minutes.
+const showLimit = 8 * time.Minute
+
 // clock is the time that a test can put forward; it goes on by itself.
 type clock struct{ ahead atomic.Int64 }
 

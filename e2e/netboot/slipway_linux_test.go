@@ -21,7 +21,7 @@ import (
 
 // limit is the time that one machine has to be deployed. More of them share the
 // processors.
-const limit = 5 * time.Minute
+const limit = 8 * time.Minute
 
 // slipway is a server in our namespace.
 type slipway struct {
@@ -51,7 +51,7 @@ func serve(t *testing.T, flags ...string) *slipway {
 		"--kernel-args=console=ttyS0", "--ssh-port=" + strconv.Itoa(sshPort), "--probe-every=1s", "--heartbeat=5s",
 	}, flags...)...)
 	base := "http://" + ourAddress + ":8080"
-	require.Eventually(t, func() bool { return exec.Command("curl", "-fs", "-o", "/dev/null", base+"/readyz").Run() == nil }, 30*time.Second, 200*time.Millisecond, "the server is not ready")
+	require.Eventually(t, func() bool { return exec.Command("curl", "-fs", "-o", "/dev/null", base+"/readyz").Run() == nil }, 3*time.Minute, 200*time.Millisecond, "the server is not ready")
 	s.api, err = client.New(base, s.command(t, "token", "create", "tester"))
 	require.NoError(t, err)
 	return s

@@ -36,7 +36,7 @@ func newCVMs(t *testing.T, from, count int) *cvms {
 		s.cvm = fmt.Sprintf("127.64.203.%d", from+100+i)
 		s.spec.Name = fmt.Sprintf("node-%d", i+1)
 		if i == 0 {
-			w.client = &cvm.Client{Key: s.client, Timeouts: cvm.Timeouts{Dial: 5 * time.Second, Banner: 5 * time.Second, Auth: 5 * time.Second, Command: 10 * time.Second, TLS: 5 * time.Second}}
+			w.client = &cvm.Client{Key: s.client, Timeouts: cvm.Timeouts{Dial: time.Minute, Banner: time.Minute, Auth: time.Minute, Command: time.Minute, TLS: time.Minute}}
 			port, prism = freePort(t, s.cvm), freePort(t, w.vip.String())
 		}
 		s.client = w.client.Key // one Slipway has one key
@@ -92,7 +92,7 @@ func (w *cvms) form(token string) cvm.Step {
 	for i := range w.servers {
 		r.Members = append(r.Members, w.target(i))
 	}
-	ctx, cancel := context.WithTimeout(w.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(w.Context(), patience)
 	defer cancel()
 	for {
 		step, err := w.client.Form(ctx, r)

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
@@ -187,7 +186,7 @@ func TestNeverBoot(t *testing.T) {
 		}
 	}
 	r.PowerOn(s.spec)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	_, err := r.Wait(ctx, s.spec.ServerID, func(st Status) bool { return st.Boots == 1 })
 	require.NoError(t, err)
@@ -240,7 +239,7 @@ func TestUnwrittenDiskBootsFromTheNetworkAgain(t *testing.T) {
 	s.scripts = map[string]string{"foundation-init.sh": "cat $SLIPWAY_ROOT/proc/sys/kernel/random/boot_id\n"}
 	r := testRack(t, nil)
 	r.PowerOn(s.spec)
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	_, err := r.Wait(ctx, s.spec.ServerID, func(st Status) bool { return st.Boots >= 3 })
 	require.NoError(t, err)

@@ -265,7 +265,7 @@ func (s *slipway) dial(t *testing.T, user string, key ssh.Signer, command string
 	t.Helper()
 	var host ssh.PublicKey
 	client, err := ssh.Dial("tcp", net.JoinHostPort(s.spec.IP, fmt.Sprint(s.port)), &ssh.ClientConfig{
-		User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, Timeout: 10 * time.Second,
+		User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, Timeout: patience,
 		HostKeyCallback: func(_ string, _ net.Addr, k ssh.PublicKey) error { host = k; return nil },
 	})
 	if err != nil {
@@ -302,10 +302,13 @@ func testRack(t *testing.T, change func(*Options)) *Rack {
 	return r
 }
 
+// patience bounds every wait: the machine may be busy.
+const patience = 4 * time.Minute
+
 // waitState waits until a machine is in one of the states.
 func waitState(t *testing.T, r *Rack, id string, states ...State) Status {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	s, err := r.Wait(ctx, id, func(s Status) bool {
 		for _, want := range states {
@@ -329,5 +332,5 @@ func needRealScripts(t *testing.T) {
 // eventually is for what happens in other processes, where no signal reaches us.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	require.Eventually(t, ok, 30*time.Second, 20*time.Millisecond, what)
+	require.Eventually(t, ok, patience, 20*time.Millisecond, what)
 }
