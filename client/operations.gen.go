@@ -1273,6 +1273,89 @@ var AllFleetGroup = []FleetGroup{
 	FleetGroupRegistered,
 }
 
+// HostKeyQueryBareMetalNode includes the requested fields of the GraphQL type BareMetalNode.
+// The GraphQL type's documentation follows.
+//
+// A bare metal machine that Slipway manages.
+type HostKeyQueryBareMetalNode struct {
+	// Global id, opaque.
+	Id string `json:"id"`
+	// Unique name: an RFC 1123 label in lower case, at most 40 characters.
+	Name string `json:"name"`
+	// SHA-256 fingerprint of the host key that it is known by, as OpenSSH prints it; null if none is known.
+	HostKeyFingerprint *string `json:"hostKeyFingerprint"`
+	// The newest deployment, active or not; null when never deployed.
+	CurrentDeployment *HostKeyQueryBareMetalNodeCurrentDeployment `json:"currentDeployment"`
+}
+
+// GetId returns HostKeyQueryBareMetalNode.Id, and is useful for accessing the field via an interface.
+func (v *HostKeyQueryBareMetalNode) GetId() string { return v.Id }
+
+// GetName returns HostKeyQueryBareMetalNode.Name, and is useful for accessing the field via an interface.
+func (v *HostKeyQueryBareMetalNode) GetName() string { return v.Name }
+
+// GetHostKeyFingerprint returns HostKeyQueryBareMetalNode.HostKeyFingerprint, and is useful for accessing the field via an interface.
+func (v *HostKeyQueryBareMetalNode) GetHostKeyFingerprint() *string { return v.HostKeyFingerprint }
+
+// GetCurrentDeployment returns HostKeyQueryBareMetalNode.CurrentDeployment, and is useful for accessing the field via an interface.
+func (v *HostKeyQueryBareMetalNode) GetCurrentDeployment() *HostKeyQueryBareMetalNodeCurrentDeployment {
+	return v.CurrentDeployment
+}
+
+// HostKeyQueryBareMetalNodeCurrentDeployment includes the requested fields of the GraphQL type Deployment.
+// The GraphQL type's documentation follows.
+//
+// One run that takes a machine from ordered to deployed.
+type HostKeyQueryBareMetalNodeCurrentDeployment struct {
+	// Global id, opaque.
+	Id string `json:"id"`
+	// Where the polling of its host stands; null unless a host is being waited for, or was.
+	SshProbe *HostKeyQueryBareMetalNodeCurrentDeploymentSshProbe `json:"sshProbe"`
+}
+
+// GetId returns HostKeyQueryBareMetalNodeCurrentDeployment.Id, and is useful for accessing the field via an interface.
+func (v *HostKeyQueryBareMetalNodeCurrentDeployment) GetId() string { return v.Id }
+
+// GetSshProbe returns HostKeyQueryBareMetalNodeCurrentDeployment.SshProbe, and is useful for accessing the field via an interface.
+func (v *HostKeyQueryBareMetalNodeCurrentDeployment) GetSshProbe() *HostKeyQueryBareMetalNodeCurrentDeploymentSshProbe {
+	return v.SshProbe
+}
+
+// HostKeyQueryBareMetalNodeCurrentDeploymentSshProbe includes the requested fields of the GraphQL type SshProbe.
+// The GraphQL type's documentation follows.
+//
+// Where the polling of a host stands.
+type HostKeyQueryBareMetalNodeCurrentDeploymentSshProbe struct {
+	// Address and port.
+	Target string `json:"target"`
+	// A host key that is not the known one: what `acceptHostKey` takes.
+	OfferedHostKey *string `json:"offeredHostKey"`
+	// Its SHA-256 fingerprint, as OpenSSH prints it.
+	OfferedFingerprint *string `json:"offeredFingerprint"`
+}
+
+// GetTarget returns HostKeyQueryBareMetalNodeCurrentDeploymentSshProbe.Target, and is useful for accessing the field via an interface.
+func (v *HostKeyQueryBareMetalNodeCurrentDeploymentSshProbe) GetTarget() string { return v.Target }
+
+// GetOfferedHostKey returns HostKeyQueryBareMetalNodeCurrentDeploymentSshProbe.OfferedHostKey, and is useful for accessing the field via an interface.
+func (v *HostKeyQueryBareMetalNodeCurrentDeploymentSshProbe) GetOfferedHostKey() *string {
+	return v.OfferedHostKey
+}
+
+// GetOfferedFingerprint returns HostKeyQueryBareMetalNodeCurrentDeploymentSshProbe.OfferedFingerprint, and is useful for accessing the field via an interface.
+func (v *HostKeyQueryBareMetalNodeCurrentDeploymentSshProbe) GetOfferedFingerprint() *string {
+	return v.OfferedFingerprint
+}
+
+// HostKeyQueryResponse is returned by HostKeyQuery on success.
+type HostKeyQueryResponse struct {
+	// One machine; null when there is none.
+	BareMetalNode *HostKeyQueryBareMetalNode `json:"bareMetalNode"`
+}
+
+// GetBareMetalNode returns HostKeyQueryResponse.BareMetalNode, and is useful for accessing the field via an interface.
+func (v *HostKeyQueryResponse) GetBareMetalNode() *HostKeyQueryBareMetalNode { return v.BareMetalNode }
+
 // A server of IBM Cloud VPC. What is left out comes from the server's settings.
 type IbmVpcSpec struct {
 	// Name of the bare metal profile, for example "bx2d-metal-96x384".
@@ -1285,6 +1368,14 @@ type IbmVpcSpec struct {
 	WorkloadSubnets []string `json:"workloadSubnets"`
 	// Networks that share the first port, each with a VLAN of its own; at most 16.
 	Vlans []VlanInput `json:"vlans"`
+	// Id or name of the image that the boot disk is initialized with: one of the provider's offer, for no other
+	// boots from the network. Left out: the newest of them.
+	Image *string `json:"image"`
+	// SSH keys that are given to the server's initialization, by id or name, at most 200; left out: those of the
+	// server's settings. A network boot ignores them, and so does what Slipway installs.
+	Keys []string `json:"keys"`
+	// Security groups of every interface, by id or name, at most 5; left out: those of the server's settings.
+	SecurityGroups []string `json:"securityGroups"`
 	// Name of the installer artifact.
 	Installer *string `json:"installer"`
 	// Addresses and DNS.
@@ -1307,6 +1398,15 @@ func (v *IbmVpcSpec) GetWorkloadSubnets() []string { return v.WorkloadSubnets }
 
 // GetVlans returns IbmVpcSpec.Vlans, and is useful for accessing the field via an interface.
 func (v *IbmVpcSpec) GetVlans() []VlanInput { return v.Vlans }
+
+// GetImage returns IbmVpcSpec.Image, and is useful for accessing the field via an interface.
+func (v *IbmVpcSpec) GetImage() *string { return v.Image }
+
+// GetKeys returns IbmVpcSpec.Keys, and is useful for accessing the field via an interface.
+func (v *IbmVpcSpec) GetKeys() []string { return v.Keys }
+
+// GetSecurityGroups returns IbmVpcSpec.SecurityGroups, and is useful for accessing the field via an interface.
+func (v *IbmVpcSpec) GetSecurityGroups() []string { return v.SecurityGroups }
 
 // GetInstaller returns IbmVpcSpec.Installer, and is useful for accessing the field via an interface.
 func (v *IbmVpcSpec) GetInstaller() *string { return v.Installer }
@@ -3345,6 +3445,14 @@ type __DeploymentStateQueryInput struct {
 // GetId returns __DeploymentStateQueryInput.Id, and is useful for accessing the field via an interface.
 func (v *__DeploymentStateQueryInput) GetId() string { return v.Id }
 
+// __HostKeyQueryInput is used internally by genqlient
+type __HostKeyQueryInput struct {
+	Name string `json:"name"`
+}
+
+// GetName returns __HostKeyQueryInput.Name, and is useful for accessing the field via an interface.
+func (v *__HostKeyQueryInput) GetName() string { return v.Name }
+
 // __NodeByNameInput is used internally by genqlient
 type __NodeByNameInput struct {
 	Name string `json:"name"`
@@ -3615,6 +3723,50 @@ func DeploymentStateQuery(
 	}
 
 	data_ = &DeploymentStateQueryResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by HostKeyQuery.
+const HostKeyQuery_Operation = `
+query HostKeyQuery ($name: String!) {
+	bareMetalNode(by: {name:$name}) {
+		id
+		name
+		hostKeyFingerprint
+		currentDeployment {
+			id
+			sshProbe {
+				target
+				offeredHostKey
+				offeredFingerprint
+			}
+		}
+	}
+}
+`
+
+func HostKeyQuery(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	name string,
+) (data_ *HostKeyQueryResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "HostKeyQuery",
+		Query:  HostKeyQuery_Operation,
+		Variables: &__HostKeyQueryInput{
+			Name: name,
+		},
+	}
+
+	data_ = &HostKeyQueryResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(

@@ -38,6 +38,8 @@ type OrderNode struct {
 	Provider  string            `json:"provider,omitempty"`
 	Zone      string            `json:"zone,omitempty"`
 	Installer string            `json:"installer,omitempty"`
+	Image     string            `json:"image,omitempty"` // of a server of IBM Cloud, as the keys
+	Keys      []string          `json:"keys,omitempty"`
 	MAC       string            `json:"mac,omitempty"`
 	Serial    string            `json:"serial,omitempty"` // of a rack machine's firmware
 	Power     *Power            `json:"power,omitempty"`  // of a rack machine; nil = by a person
@@ -62,6 +64,7 @@ type Power struct {
 type OrderNetwork struct {
 	ManagementSubnet string   `json:"management_subnet,omitempty"`
 	WorkloadSubnets  []string `json:"workload_subnets,omitempty"`
+	SecurityGroups   []string `json:"security_groups,omitempty"`
 	ManagementIP     string   `json:"management_ip,omitempty"`
 	Netmask          string   `json:"netmask,omitempty"` // of a rack machine, as the gateway
 	Gateway          string   `json:"gateway,omitempty"`

@@ -24,12 +24,18 @@ type Spec struct {
 	ManagementSubnet string   `json:"management_subnet,omitempty"` // id or name
 	WorkloadSubnets  []string `json:"workload_subnets,omitempty"`  // ids or names
 	// VLANs are workload networks that share the management interface's port.
-	VLANs        []VLAN   `json:"vlans,omitempty"`
-	ManagementIP string   `json:"management_ip,omitempty"`
-	AHVIP        string   `json:"ahv_ip,omitempty"` // empty: one of the configured range
-	CVMIP        string   `json:"cvm_ip,omitempty"`
-	DNSServers   []string `json:"dns_servers,omitempty"`
-	MAC          string   `json:"mac,omitempty"` // rack: the boot interface
+	VLANs []VLAN `json:"vlans,omitempty"`
+	// Image is what the server's boot disk is initialized with, Keys the SSH keys
+	// that are given to its initialization, and SecurityGroups those of its
+	// interfaces, each by id or name; empty: those of the server's settings.
+	Image          string   `json:"image,omitempty"`
+	Keys           []string `json:"keys,omitempty"`
+	SecurityGroups []string `json:"security_groups,omitempty"`
+	ManagementIP   string   `json:"management_ip,omitempty"`
+	AHVIP          string   `json:"ahv_ip,omitempty"` // empty: one of the configured range
+	CVMIP          string   `json:"cvm_ip,omitempty"`
+	DNSServers     []string `json:"dns_servers,omitempty"`
+	MAC            string   `json:"mac,omitempty"` // rack: the boot interface
 	// Serial is the serial number in a rack machine's firmware (NormalSerial).
 	// A machine that is known by it alone has its MAC address learnt when it
 	// first boots from its management address.
@@ -149,12 +155,58 @@ func (s Spec) Check(prefix string) []FieldError {
 	bad = append(bad, CheckIP(prefix+"cluster_vip", s.ClusterVIP)...)
 	bad = append(bad, s.checkNetwork(prefix)...)
 	bad = append(bad, s.checkVLANs(prefix)...)
+	bad = append(bad, s.checkAccount(prefix)...)
 	if len(s.WorkloadSubnets) > 7 {
 		add("workload_subnets", CodeOutOfRange, "at most 7 (a server has at most 8 PCI attachments)")
 	}
 	for _, d := range s.DNSServers {
 		bad = append(bad, CheckIP(prefix+"dns_servers", d)...)
 	}
+	return bad
+}
+
+const (
+	// SecurityGroupsMax is how many security groups an interface has at most
+	// (IBM Cloud docs, "Quotas and service limits for VPC").
+	SecurityGroupsMax = 5
+	// KeysMax is how many SSH keys an order names at most: as many as a region of
+	// an account has (the same page).
+	KeysMax = 200
+)
+
+// checkAccount looks at what an order names of the account's own.
+func (s Spec) checkAccount(prefix string) []FieldError {
+	var bad []FieldError
+	add := func(field string, code Code, msg string) {
+		bad = append(bad, FieldError{Field: prefix + field, Code: code, Message: msg})
+	}
+	list := func(field string, entries []string, most int) {
+		seen := map[string]bool{}
+		for _, name := range entries {
+			switch {
+			case s.Provider != ProviderIBMVPC:
+				add(field, CodeInvalid, "is for servers of IBM Cloud VPC")
+			case strings.TrimSpace(name) == "":
+				add(field, CodeInvalid, "has an empty entry")
+			case len(name) > 128:
+				add(field, CodeOutOfRange, "has an entry that is longer than 128 characters")
+			case seen[name]:
+				add(field, CodeAlreadyExists, "names "+name+" twice")
+			default:
+				seen[name] = true
+				continue
+			}
+			return // one complaint about a field is enough
+		}
+		if len(entries) > most {
+			add(field, CodeOutOfRange, "at most "+strconv.Itoa(most))
+		}
+	}
+	if s.Image != "" {
+		list("image", []string{s.Image}, 1)
+	}
+	list("keys", s.Keys, KeysMax)
+	list("security_groups", s.SecurityGroups, SecurityGroupsMax)
 	return bad
 }
 

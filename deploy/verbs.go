@@ -157,6 +157,8 @@ type OfferNamed struct {
 	ID     string `json:"id"`
 	Name   string `json:"name"`
 	Status string `json:"status,omitempty"`
+	// Default says that an order that names none of its kind gets it.
+	Default bool `json:"default,omitempty"`
 }
 
 // Offerer tells what can be ordered.

@@ -110,7 +110,7 @@ func (r *Resolver) providerOffer(ctx context.Context, provider model.Provider) (
 func offerItems(list []deploy.OfferNamed) []*model.OfferItem {
 	out := make([]*model.OfferItem, len(list))
 	for i, n := range list {
-		out[i] = &model.OfferItem{ID: n.ID, Name: n.Name, Status: text(n.Status)}
+		out[i] = &model.OfferItem{ID: n.ID, Name: n.Name, Status: text(n.Status), Default: n.Default}
 	}
 	return out
 }

@@ -85,6 +85,7 @@ func newSpec(in *model.DeploySpec) (out deploy.Spec, bad []deploy.FieldError) {
 		out = deploy.Spec{
 			Provider: deploy.ProviderIBMVPC, ServerProfile: v.ServerProfile, Zone: deref(v.Zone), ManagementSubnet: deref(v.ManagementSubnet),
 			WorkloadSubnets: v.WorkloadSubnets, Installer: deref(v.Installer), Storage: v.Storage,
+			Image: deref(v.Image), Keys: v.Keys, SecurityGroups: v.SecurityGroups,
 		}
 		for _, n := range v.Vlans {
 			out.VLANs = append(out.VLANs, deploy.VLAN{ID: n.ID, Subnet: n.Subnet, Float: deref(n.Float)})

@@ -30,6 +30,8 @@ type OrderNode struct {
 	Provider  string            `json:"provider,omitempty" enum:"ibm_vpc,rack" default:"ibm_vpc"`
 	Zone      string            `json:"zone,omitempty"`
 	Installer string            `json:"installer,omitempty" doc:"Artifact; without it the server's default."`
+	Image     string            `json:"image,omitempty" doc:"Image for network boot of a server of IBM Cloud VPC, id or name; nothing = the newest."`
+	Keys      []string          `json:"keys,omitempty" maxItems:"200" doc:"SSH keys given to the initialization of such a server, ids or names; nothing = those of the server's settings. A network boot ignores them."`
 	MAC       string            `json:"mac,omitempty" doc:"Boot interface; a rack machine needs it or its serial number."`
 	Serial    string            `json:"serial,omitempty" maxLength:"64" doc:"Serial number in a rack machine's firmware (SMBIOS); its MAC address is then learnt at its first boot."`
 	Power     *deploy.Power     `json:"power,omitempty" doc:"How a rack machine is switched: by a person (manual, or nothing) or by its controller (redfish)."`
@@ -40,6 +42,7 @@ type OrderNode struct {
 type OrderNetwork struct {
 	Subnet    string      `json:"management_subnet,omitempty" doc:"Id or name; auto or nothing = the server's default."`
 	Workload  []string    `json:"workload_subnets,omitempty" maxItems:"7"`
+	Groups    []string    `json:"security_groups,omitempty" maxItems:"5" doc:"Security groups of every interface of a server of IBM Cloud VPC, ids or names; nothing = those of the server's settings."`
 	Operation string      `json:"cluster_operation,omitempty"`
 	IP        string      `json:"management_ip,omitempty"`
 	Netmask   string      `json:"netmask,omitempty" doc:"Of a rack machine, dotted or as a prefix length; nothing = that of the server's settings."`
@@ -162,6 +165,7 @@ func (s *Server) orderSpec(o *objectReader, at string, node, network reportField
 		WorkloadSubnets: o.list(network, at+"network_config.workload_subnets"), ManagementIP: ofNetwork("management_ip"),
 		VLANs: o.vlans(network, at+"network_config.vlans"), AHVIP: ofNetwork("ahv_ip"), CVMIP: ofNetwork("cvm_ip"),
 		DNSServers: o.list(network, at+"network_config.dns_servers"), Power: o.power(node, at+"node_config.power"),
+		Image: ofNode("image"), Keys: o.list(node, at+"node_config.keys"), SecurityGroups: o.list(network, at+"network_config.security_groups"),
 		Netmask: ofNetwork("netmask"), Gateway: ofNetwork("gateway"), Storage: s.storage(o, at, node),
 	}
 	if spec.Provider == "" {
@@ -239,6 +243,7 @@ var orderFields = map[string]string{
 	"spec.management_ip": "network_config.management_ip", "spec.workload_subnets": "network_config.workload_subnets",
 	"spec.dns_servers": "network_config.dns_servers", "spec.ahv_ip": "network_config.ahv_ip", "spec.cvm_ip": "network_config.cvm_ip",
 	"spec.vlans": "network_config.vlans", "spec.storage": "node_config.storage_config", "spec.power": "node_config.power",
+	"spec.image": "node_config.image", "spec.keys": "node_config.keys", "spec.security_groups": "network_config.security_groups",
 	"spec.netmask": "network_config.netmask", "spec.gateway": "network_config.gateway",
 }
 

@@ -68,6 +68,10 @@ func TestOrderRefusals(t *testing.T) {
 			strings.Repeat("a", 41), strings.Repeat("p", 150), strings.Repeat("z", 300), strings.Repeat("c", 64)), map[string]string{
 			"node_config.node_name": "out_of_range", "node_config.server_profile": "out_of_range", "node_config.zone": "out_of_range", "cluster_config.cluster_name": "out_of_range"}},
 		{"too many", `{"node_config":{"node_name":"a1","server_profile":"p"},"network_config":{"workload_subnets":["1","2","3","4","5","6","7","8"]}}`, map[string]string{"network_config.workload_subnets": "out_of_range"}},
+		{"not of the account", `{"node_config":{"node_name":"a1","server_profile":"p","image":7,"keys":["k","k"]},"network_config":{"security_groups":["1","2","3","4","5","6"]}}`, map[string]string{
+			"node_config.image": "invalid", "node_config.keys": "already_exists", "network_config.security_groups": "out_of_range"}},
+		{"not of a rack", `{"node_config":{"node_name":"a1","provider":"rack","mac":"52:54:00:12:34:56","image":"i","keys":["k"]},"network_config":{"management_ip":"10.0.0.9","security_groups":["g"]}}`, map[string]string{
+			"node_config.image": "invalid", "node_config.keys": "invalid", "network_config.security_groups": "invalid"}},
 		{"NUL", `{"node_config":{"node_name":"a1","server_profile":"p\u0000"}}`, map[string]string{"node_config.server_profile": "required"}},
 		{"storage", `{"node_config":{"node_name":"a1","server_profile":"p","storage_config":{"boot_disk":{}}}}`, map[string]string{"node_config.storage_config.boot_disk": "invalid"}},
 	} {

@@ -29,6 +29,9 @@ type machineFlags struct {
 	Zone             string     `help:"IBM: zone; default: the server's setting." group:"machine"`
 	ManagementSubnet string     `help:"IBM: management subnet, name or id." group:"machine"`
 	WorkloadSubnets  []string   `help:"IBM: workload subnets, names or ids." group:"machine"`
+	Image            string     `help:"IBM: image for network boot, name or id; default: the newest." group:"machine"`
+	Keys             []string   `name:"key" help:"IBM: SSH key given to the server's initialization, name or id, may be repeated; default: the server's setting. A network boot ignores it." group:"machine" sep:"none"`
+	SecurityGroups   []string   `name:"security-group" help:"IBM: security group of every interface, name or id, may be repeated; default: the server's setting." group:"machine" sep:"none"`
 	MAC              string     `name:"mac" help:"Rack: MAC address of the boot interface." group:"machine"`
 	Serial           string     `help:"Rack: serial number in the firmware; with it alone the MAC address is learnt at the first boot." group:"machine"`
 	Netmask          string     `help:"Rack: netmask, dotted or as a prefix length; default: the server's setting." group:"machine"`
@@ -61,7 +64,8 @@ func (f machineFlags) check() error {
 		}
 	}
 	if f.Provider == orderRack {
-		not(orderRack, map[string]bool{"profile": f.Profile != "", "zone": f.Zone != "", "management-subnet": f.ManagementSubnet != "", "workload-subnets": len(f.WorkloadSubnets) > 0})
+		not(orderRack, map[string]bool{"profile": f.Profile != "", "zone": f.Zone != "", "management-subnet": f.ManagementSubnet != "", "workload-subnets": len(f.WorkloadSubnets) > 0,
+			"image": f.Image != "", "key": len(f.Keys) > 0, "security-group": len(f.SecurityGroups) > 0})
 		if len(f.Names) != 1 {
 			wrong = append(wrong, "machines of a rack are ordered one by one: each has an address of its own")
 		}
@@ -92,8 +96,9 @@ func (f machineFlags) check() error {
 // order is what plan asks about a node.
 func (f machineFlags) order(name string) client.Order {
 	o := client.Order{
-		Node: client.OrderNode{Name: name, Profile: f.Profile, Provider: f.Provider, Zone: f.Zone, Installer: f.Installer, MAC: f.MAC, Serial: f.Serial},
+		Node: client.OrderNode{Name: name, Profile: f.Profile, Provider: f.Provider, Zone: f.Zone, Installer: f.Installer, Image: f.Image, Keys: f.Keys, MAC: f.MAC, Serial: f.Serial},
 		Network: client.OrderNetwork{
+			SecurityGroups:   f.SecurityGroups,
 			ManagementSubnet: f.ManagementSubnet, WorkloadSubnets: f.WorkloadSubnets, ManagementIP: f.ManagementIP,
 			Netmask: f.Netmask, Gateway: f.Gateway, DNSServers: f.DNSServers,
 		},
@@ -112,6 +117,7 @@ func (f machineFlags) spec() client.DeploySpec {
 	if f.Provider != orderRack {
 		spec := &client.IbmVpcSpec{
 			ServerProfile: f.Profile, Zone: optional(f.Zone), ManagementSubnet: optional(f.ManagementSubnet), WorkloadSubnets: f.WorkloadSubnets, Installer: optional(f.Installer),
+			Image: optional(f.Image), Keys: f.Keys, SecurityGroups: f.SecurityGroups,
 		}
 		if f.ManagementIP != "" || len(f.DNSServers) > 0 {
 			spec.Network = &client.NetworkInput{ManagementIp: optional(f.ManagementIP), DnsServers: f.DNSServers}

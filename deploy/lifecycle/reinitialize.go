@@ -181,6 +181,14 @@ func sameMachine(asked, last deploy.Spec, n *nodeRow) (bad []deploy.FieldError) 
 	if len(asked.VLANs) > 0 && !slices.Equal(asked.VLANs, last.VLANs) {
 		differs("vlans", fmt.Sprint(asked.VLANs), fmt.Sprint(last.VLANs))
 	}
+	if len(asked.SecurityGroups) > 0 && !slices.Equal(asked.SecurityGroups, last.SecurityGroups) {
+		// They belong to the interfaces, which stay as they are.
+		has := "those of the server's settings"
+		if len(last.SecurityGroups) > 0 {
+			has = strings.Join(last.SecurityGroups, ",")
+		}
+		differs("security_groups", strings.Join(asked.SecurityGroups, ","), has)
+	}
 	return bad
 }
 

@@ -2799,7 +2799,7 @@ func (ec *executionContext) unmarshalInputIbmVpcSpec(ctx context.Context, obj an
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"serverProfile", "zone", "managementSubnet", "workloadSubnets", "vlans", "installer", "network", "storage"}
+	fieldsInOrder := [...]string{"serverProfile", "zone", "managementSubnet", "workloadSubnets", "vlans", "image", "keys", "securityGroups", "installer", "network", "storage"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -2841,6 +2841,27 @@ func (ec *executionContext) unmarshalInputIbmVpcSpec(ctx context.Context, obj an
 				return it, err
 			}
 			it.Vlans = data
+		case "image":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("image"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Image = data
+		case "keys":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("keys"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Keys = data
+		case "securityGroups":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("securityGroups"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.SecurityGroups = data
 		case "installer":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("installer"))
 			data, err := ec.unmarshalOString2ᚖstring(ctx, v)

@@ -939,6 +939,29 @@ func (ec *executionContext) fieldContext_OfferItem_status(_ context.Context, fie
 	return graphql.NewScalarFieldContext("OfferItem", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _OfferItem_default(ctx context.Context, field graphql.CollectedField, obj *model.OfferItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OfferItem_default(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Default, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_OfferItem_default(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OfferItem", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
 func (ec *executionContext) _OfferProfile_name(ctx context.Context, field graphql.CollectedField, obj *model.OfferProfile) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2735,6 +2758,11 @@ func (ec *executionContext) _OfferItem(ctx context.Context, sel ast.SelectionSet
 		case "status":
 			out.Values[i] = ec._OfferItem_status(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "default":
+			out.Values[i] = ec._OfferItem_default(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		default:

@@ -724,9 +724,10 @@ type ComplexityRoot struct {
 	}
 
 	OfferItem struct {
-		ID     func(childComplexity int) int
-		Name   func(childComplexity int) int
-		Status func(childComplexity int) int
+		Default func(childComplexity int) int
+		ID      func(childComplexity int) int
+		Name    func(childComplexity int) int
+		Status  func(childComplexity int) int
 	}
 
 	OfferProfile struct {
@@ -4138,6 +4139,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.NodeDocument.Sha256(childComplexity), true
 
+	case "OfferItem.default":
+		if e.ComplexityRoot.OfferItem.Default == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OfferItem.Default(childComplexity), true
 	case "OfferItem.id":
 		if e.ComplexityRoot.OfferItem.ID == nil {
 			break
@@ -9707,6 +9714,20 @@ input IbmVpcSpec {
   """
   vlans: [VlanInput!]
   """
+  Id or name of the image that the boot disk is initialized with: one of the provider's offer, for no other
+  boots from the network. Left out: the newest of them.
+  """
+  image: String
+  """
+  SSH keys that are given to the server's initialization, by id or name, at most 200; left out: those of the
+  server's settings. A network boot ignores them, and so does what Slipway installs.
+  """
+  keys: [String!]
+  """
+  Security groups of every interface, by id or name, at most 5; left out: those of the server's settings.
+  """
+  securityGroups: [String!]
+  """
   Name of the installer artifact.
   """
   installer: String
@@ -11033,6 +11054,10 @@ type OfferItem {
   Its status in the provider's words; null when it has none.
   """
   status: String
+  """
+  An order that names none of its kind gets it.
+  """
+  default: Boolean!
 }
 
 """
@@ -13420,6 +13445,8 @@ func (ec *executionContext) childFields_OfferItem(ctx context.Context, field gra
 		return ec.fieldContext_OfferItem_name(ctx, field)
 	case "status":
 		return ec.fieldContext_OfferItem_status(ctx, field)
+	case "default":
+		return ec.fieldContext_OfferItem_default(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type OfferItem", field.Name)
 }

@@ -1540,6 +1540,14 @@ type IbmVpcSpec struct {
 	WorkloadSubnets []string `json:"workloadSubnets,omitempty"`
 	// Networks that share the first port, each with a VLAN of its own; at most 16.
 	Vlans []*VlanInput `json:"vlans,omitempty"`
+	// Id or name of the image that the boot disk is initialized with: one of the provider's offer, for no other
+	// boots from the network. Left out: the newest of them.
+	Image *string `json:"image,omitempty"`
+	// SSH keys that are given to the server's initialization, by id or name, at most 200; left out: those of the
+	// server's settings. A network boot ignores them, and so does what Slipway installs.
+	Keys []string `json:"keys,omitempty"`
+	// Security groups of every interface, by id or name, at most 5; left out: those of the server's settings.
+	SecurityGroups []string `json:"securityGroups,omitempty"`
 	// Name of the installer artifact.
 	Installer *string `json:"installer,omitempty"`
 	// Addresses and DNS.
@@ -1642,6 +1650,8 @@ type OfferItem struct {
 	Name string `json:"name"`
 	// Its status in the provider's words; null when it has none.
 	Status *string `json:"status,omitempty"`
+	// An order that names none of its kind gets it.
+	Default bool `json:"default"`
 }
 
 // A machine type.

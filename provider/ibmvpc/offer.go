@@ -37,10 +37,10 @@ func (p *Provider) offer(ctx context.Context) (deploy.Offer, error) {
 		return deploy.OfferSubnet{ID: s.id, Name: s.name, Zone: s.zone, CIDR: s.cidr, Available: s.available}
 	})
 	fill(g, &o.SecurityGroups, func() ([]vpcv1.SecurityGroup, error) { return p.securityGroups(ctx, id) }, func(s vpcv1.SecurityGroup) deploy.OfferNamed {
-		return deploy.OfferNamed{ID: value(s.ID), Name: value(s.Name)}
+		return deploy.OfferNamed{ID: value(s.ID), Name: value(s.Name), Default: p.givesGroup(vpc, s)}
 	})
 	fill(g, &o.SSHKeys, func() ([]vpcv1.Key, error) { return p.keys(ctx) }, func(k vpcv1.Key) deploy.OfferNamed {
-		return deploy.OfferNamed{ID: value(k.ID), Name: value(k.Name)}
+		return deploy.OfferNamed{ID: value(k.ID), Name: value(k.Name), Default: namedIn(p.cfg.SSHKeys, value(k.ID), value(k.Name))}
 	})
 	fill(g, &o.Images, func() ([]vpcv1.Image, error) { return p.bootImages(ctx) }, func(i vpcv1.Image) deploy.OfferNamed {
 		return deploy.OfferNamed{ID: value(i.ID), Name: value(i.Name), Status: value(i.Status)}
@@ -57,9 +57,25 @@ func (p *Provider) offer(ctx context.Context) (deploy.Offer, error) {
 	if err := g.Wait(); err != nil {
 		return deploy.Offer{}, err
 	}
+	if len(o.Images) > 0 {
+		o.Images[0].Default = true // the newest: see findBootImage
+	}
 	slices.SortFunc(o.Profiles, func(a, b deploy.OfferProfile) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(o.Subnets, func(a, b deploy.OfferSubnet) int { return cmp.Compare(a.Name, b.Name) })
 	return o, nil
+}
+
+// givesGroup tells whether the interfaces of an order that names no group get
+// this one: see findSecurityGroups.
+func (p *Provider) givesGroup(vpc vpcv1.VPC, g vpcv1.SecurityGroup) bool {
+	if len(p.cfg.SecurityGroups) > 0 {
+		return namedIn(p.cfg.SecurityGroups, value(g.ID), value(g.Name))
+	}
+	return vpc.DefaultSecurityGroup != nil && value(vpc.DefaultSecurityGroup.ID) == value(g.ID)
+}
+
+func namedIn(by []string, id, name string) bool {
+	return slices.Contains(by, id) || slices.Contains(by, name)
 }
 
 // fill turns what one question gives into a part of the offer; a list that is

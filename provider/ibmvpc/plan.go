@@ -29,7 +29,7 @@ const (
 	CheckDNSZone     = "dns_zone"     // the DNS zone exists and is active
 	CheckBootImage   = "boot_image"   // there is an image that boots from the network
 	CheckBootTraffic = "boot_traffic" // the security groups let the machine boot and be logged in to
-	CheckSSHKeys     = "ssh_keys"     // the SSH keys of the settings exist
+	CheckSSHKeys     = "ssh_keys"     // the SSH keys of the order, or of the settings, exist
 )
 
 // atOnce is how many calls a plan or an offer makes at the same time.
@@ -124,7 +124,7 @@ func (s *survey) look(ctx context.Context) error {
 	s.lookAtAccount(ctx, &g)
 	if s.vpcFound.err == nil {
 		s.where.vpcID = value(s.vpcFound.value.ID)
-		learn(&g, &s.groups, func() ([]vpcv1.SecurityGroup, error) { return s.findSecurityGroups(ctx, s.vpcFound.value) })
+		learn(&g, &s.groups, func() ([]vpcv1.SecurityGroup, error) { return s.findSecurityGroups(ctx, s.Spec, s.vpcFound.value) })
 		g.Go(func() error {
 			s.lookAtSubnets(ctx)
 			return nil
@@ -136,8 +136,8 @@ func (s *survey) look(ctx context.Context) error {
 
 func (s *survey) lookAtAccount(ctx context.Context, g *errgroup.Group) {
 	learn(g, &s.servers, func() (serverList, error) { return s.listServers(ctx) })
-	learn(g, &s.keyIDs, func() ([]string, error) { return s.findKeys(ctx) })
-	learn(g, &s.image, func() (vpcv1.Image, error) { return s.newestBootImage(ctx) })
+	learn(g, &s.keyIDs, func() ([]string, error) { return s.findKeys(ctx, s.Spec) })
+	learn(g, &s.image, func() (vpcv1.Image, error) { return s.findBootImage(ctx, s.Spec) })
 	learn(g, &s.profile, func() (profile, error) { return s.findProfile(ctx, s.Spec.ServerProfile, "") })
 	learn(g, &s.vnis, func() ([]vpcv1.VirtualNetworkInterface, error) { return s.listVNIs(ctx) })
 	learn(g, &s.boot, func() ([]netip.Addr, error) { return s.bootAddresses(ctx) })

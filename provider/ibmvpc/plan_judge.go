@@ -328,7 +328,11 @@ func (s *survey) judgeDNSZone() {
 }
 
 func (s *survey) judgeImage() {
-	if !s.sorry(CheckBootImage, s.image.err) {
+	switch {
+	case s.sorry(CheckBootImage, s.image.err):
+	case s.Spec.Image == "":
+		s.pass(CheckBootImage, "%s, the newest", value(s.image.value.Name))
+	default:
 		s.pass(CheckBootImage, "%s", value(s.image.value.Name))
 	}
 }
@@ -339,6 +343,8 @@ func (s *survey) judgeKeys() {
 		for _, err := range each(s.keyIDs.err) {
 			s.sorry(CheckSSHKeys, err)
 		}
+	case len(s.Spec.Keys) > 0:
+		s.pass(CheckSSHKeys, "%s; a network boot ignores them", strings.Join(s.Spec.Keys, ", "))
 	case len(s.cfg.SSHKeys) == 0:
 		s.pass(CheckSSHKeys, "none are set; a network boot needs none")
 	default:

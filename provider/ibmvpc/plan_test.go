@@ -369,6 +369,13 @@ func TestOffer(t *testing.T) {
 	if len(o.SSHKeys) != 111 || len(o.SecurityGroups) != 62 || len(o.Images) != 1 || o.Images[0].Name != vpcsim.IPXEImage || len(o.Subnets) != 2 || len(o.DNSZones) != 1 || o.DNSZones[0].Name != vpcsim.DefaultDNSZone {
 		t.Errorf("%d keys, %d groups, images %+v, subnets %+v, zones %+v", len(o.SSHKeys), len(o.SecurityGroups), o.Images, o.Subnets, o.DNSZones)
 	}
+	for kind, list := range map[string][]deploy.OfferNamed{vpcsim.IPXEImage: o.Images, vpcsim.DefaultSSHKey: o.SSHKeys, vpcsim.DefaultSecurityGroup: o.SecurityGroups} {
+		for _, n := range list {
+			if n.Default != (n.Name == kind) {
+				t.Errorf("%s is offered as the default: %v", n.Name, n.Default)
+			}
+		}
+	}
 	if sn := o.Subnets[1]; sn.Name != vpcsim.DefaultWorkloadSubnet || sn.ID != subnet || sn.Available != 256-5-2 || sn.CIDR != "127.64.1.0/24" || sn.Zone != "us-south-1" {
 		t.Errorf("subnet %+v", sn)
 	}

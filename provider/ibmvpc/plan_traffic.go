@@ -105,9 +105,6 @@ func allows(rules []rule, direction, protocol string, port int, remote netip.Add
 // Slipway can log in to it afterwards.
 func (s *survey) judgeTraffic() {
 	switch {
-	case s.cfg.BootURL == "":
-		s.unknown(CheckBootTraffic, "the URL that machines reach Slipway by is not set (--base-url)")
-		return
 	case s.vpcFound.err != nil:
 		s.unknown(CheckBootTraffic, "the VPC is not known")
 		return
@@ -115,6 +112,9 @@ func (s *survey) judgeTraffic() {
 		for _, err := range each(s.groups.err) {
 			s.sorry(CheckBootTraffic, err)
 		}
+		return
+	case s.cfg.BootURL == "":
+		s.unknown(CheckBootTraffic, "the URL that machines reach Slipway by is not set (--base-url)")
 		return
 	case len(s.groups.value) == 0:
 		s.unknown(CheckBootTraffic, "IBM Cloud does not tell which security group the VPC's interfaces have")
@@ -127,6 +127,11 @@ func (s *survey) judgeTraffic() {
 	rules := rulesOf(s.groups.value)
 	s.judgeBoot(rules)
 	s.judgeLogin(rules)
+	if len(s.Spec.SecurityGroups) > 0 { // the order chose them
+		for i := range s.checks[CheckBootTraffic][before:] {
+			s.checks[CheckBootTraffic][before+i].Field = "security_groups"
+		}
+	}
 	if len(s.checks[CheckBootTraffic]) == before {
 		s.pass(CheckBootTraffic, "the security groups let machines reach %s, DHCP and DNS, and let Slipway in to port %d; network ACLs were not looked at", s.cfg.BootURL, s.cfg.SSHPort)
 	}

@@ -267,11 +267,11 @@ func (r *reinstall) step(ctx context.Context) error {
 // second one would hide that the first was accepted. Made again to a server
 // that is still stopped, after an answer was lost, it does no harm.
 func (r *reinstall) initialize(ctx context.Context, progress reinstalling) error {
-	image, err := r.bootImage(ctx)
+	image, err := r.bootImage(ctx, r.Spec)
 	if err != nil {
 		return err
 	}
-	ids, err := r.findKeys(ctx)
+	ids, err := r.findKeys(ctx, r.Spec)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ const (
 // server orders the server on its interfaces.
 func (j *job) server(ctx context.Context, networks []network) (deploy.Machine, error) {
 	management, workload, macs, vnis := addresses(networks)
-	var image, bootURL string
+	var bootURL string
 	w := want[vpcv1.BareMetalServer]{
 		intent: j.intent(kindServer, ""), what: "server", name: j.name(""), note: j.tell,
 		plan: record{Zone: j.site.zone, Profile: j.Spec.ServerProfile, VNIs: vnis, MACs: macs, ManagementIP: management, WorkloadIP: workload},
@@ -36,9 +36,6 @@ func (j *job) server(ctx context.Context, networks []network) (deploy.Machine, e
 			if err := unbound(name, networks); err != nil {
 				return j.lingering(ctx, networks, err)
 			}
-			if image, err = j.bootImage(ctx); err != nil {
-				return err
-			}
 			// The last thing before the create: every call of it mints a locator.
 			if bootURL, err = j.BootURL(ctx); err != nil {
 				return fmt.Errorf("making the boot URL: %w", err)
@@ -47,7 +44,7 @@ func (j *job) server(ctx context.Context, networks []network) (deploy.Machine, e
 		},
 		create: func(ctx context.Context, name string) (*vpcv1.BareMetalServer, error) {
 			return create(ctx, j.Provider, "ordering the server", func(ctx context.Context) (*vpcv1.BareMetalServer, *core.DetailedResponse, error) {
-				return j.vpcCreate.CreateBareMetalServerWithContext(ctx, j.vpc.NewCreateBareMetalServerOptions(j.prototype(name, image, bootURL, networks)))
+				return j.vpcCreate.CreateBareMetalServerWithContext(ctx, j.vpc.NewCreateBareMetalServerOptions(j.prototype(name, bootURL, networks)))
 			})
 		},
 	}
@@ -77,7 +74,7 @@ func unbound(name string, networks []network) error {
 
 // prototype is the server as it is asked for: booting from the network by the
 // URL in its user data, on interfaces that exist.
-func (j *job) prototype(name, image, bootURL string, networks []network) *vpcv1.BareMetalServerPrototypeBareMetalServerByNetworkAttachment {
+func (j *job) prototype(name, bootURL string, networks []network) *vpcv1.BareMetalServerPrototypeBareMetalServerByNetworkAttachment {
 	keys := []vpcv1.KeyIdentityIntf{} // must be in the request, may be empty
 	for i := range j.site.keys {
 		keys = append(keys, &vpcv1.KeyIdentityByID{ID: &j.site.keys[i]})
@@ -85,7 +82,7 @@ func (j *job) prototype(name, image, bootURL string, networks []network) *vpcv1.
 	prototype := &vpcv1.BareMetalServerPrototypeBareMetalServerByNetworkAttachment{
 		Name: &name,
 		Initialization: &vpcv1.BareMetalServerInitializationPrototype{
-			Image: &vpcv1.ImageIdentityByID{ID: &image}, Keys: keys, UserData: &bootURL,
+			Image: &vpcv1.ImageIdentityByID{ID: &j.site.image}, Keys: keys, UserData: &bootURL,
 		},
 		Profile: &vpcv1.BareMetalServerProfileIdentityByName{Name: &j.Spec.ServerProfile},
 		Zone:    &vpcv1.ZoneIdentityByName{Name: &j.site.zone},

@@ -23,6 +23,7 @@ type site struct {
 	addresses      []wanted // in the management subnet, the server's own first
 	securityGroups []string
 	keys           []string
+	image          string
 }
 
 // all are the subnets of the order, with the fields that name them.
@@ -84,16 +85,19 @@ func (p *Provider) resolveSite(ctx context.Context, spec deploy.Spec) (site, err
 	if _, err := p.findProfile(ctx, spec.ServerProfile, s.zone); err != nil {
 		return site{}, err
 	}
-	groups, err := p.findSecurityGroups(ctx, vpc)
+	groups, err := p.findSecurityGroups(ctx, spec, vpc)
 	if err != nil {
 		return site{}, err
 	}
-	if len(p.cfg.SecurityGroups) > 0 {
+	if len(spec.SecurityGroups) > 0 || len(p.cfg.SecurityGroups) > 0 {
 		for _, g := range groups {
 			s.securityGroups = append(s.securityGroups, value(g.ID))
 		}
 	}
-	s.keys, err = p.findKeys(ctx)
+	if s.keys, err = p.findKeys(ctx, spec); err != nil {
+		return site{}, err
+	}
+	s.image, err = p.bootImage(ctx, spec)
 	return s, err
 }
 
@@ -212,10 +216,13 @@ func (p *Provider) findProfile(ctx context.Context, name, zone string) (profile,
 	return found, err
 }
 
-// findSecurityGroups gives the groups of the interfaces: those of the settings,
-// else the VPC's default one.
-func (p *Provider) findSecurityGroups(ctx context.Context, vpc vpcv1.VPC) ([]vpcv1.SecurityGroup, error) {
-	wanted := p.cfg.SecurityGroups
+// findSecurityGroups gives the groups of the interfaces: those of the order,
+// else those of the settings, else the VPC's default one.
+func (p *Provider) findSecurityGroups(ctx context.Context, spec deploy.Spec, vpc vpcv1.VPC) ([]vpcv1.SecurityGroup, error) {
+	wanted, of := spec.SecurityGroups, ofOrder("security_groups", "Name security groups of the VPC by their names or ids, or none for those of the server's settings.")
+	if len(wanted) == 0 {
+		wanted, of = p.cfg.SecurityGroups, ofSettings
+	}
 	if len(wanted) == 0 {
 		if vpc.DefaultSecurityGroup == nil {
 			return nil, nil
@@ -226,18 +233,25 @@ func (p *Provider) findSecurityGroups(ctx context.Context, vpc vpcv1.VPC) ([]vpc
 	if err != nil {
 		return nil, err
 	}
-	return resolve("security group", wanted, all, func(g vpcv1.SecurityGroup) (string, string) { return value(g.ID), value(g.Name) })
+	return resolve(of, "security group", wanted, all, func(g vpcv1.SecurityGroup) (string, string) { return value(g.ID), value(g.Name) })
 }
 
-func (p *Provider) findKeys(ctx context.Context) ([]string, error) {
-	if len(p.cfg.SSHKeys) == 0 {
+// findKeys gives the ids of the keys of the server's initialization: those of
+// the order, else those of the settings. None are fine: a network boot ignores
+// them, since they reach a system as cloud-init's vendor data.
+func (p *Provider) findKeys(ctx context.Context, spec deploy.Spec) ([]string, error) {
+	wanted, of := spec.Keys, ofOrder("keys", "Name SSH keys of the account by their names or ids, or none for those of the server's settings.")
+	if len(wanted) == 0 {
+		wanted, of = p.cfg.SSHKeys, ofSettings
+	}
+	if len(wanted) == 0 {
 		return nil, nil
 	}
 	all, err := p.keys(ctx)
 	if err != nil {
 		return nil, err
 	}
-	found, err := resolve("SSH key", p.cfg.SSHKeys, all, func(k vpcv1.Key) (string, string) { return value(k.ID), value(k.Name) })
+	found, err := resolve(of, "SSH key", wanted, all, func(k vpcv1.Key) (string, string) { return value(k.ID), value(k.Name) })
 	var ids []string
 	for _, k := range found {
 		ids = append(ids, value(k.ID))
@@ -245,15 +259,22 @@ func (p *Provider) findKeys(ctx context.Context) ([]string, error) {
 	return ids, err
 }
 
-// resolve finds what the settings name by name or id. A name that is nowhere
-// is an error beside what was found.
-func resolve[T any](kind string, wanted []string, all []T, of func(T) (id, name string)) ([]T, error) {
+// namer is who names something: the order in one of its fields, or the settings.
+type namer struct{ field, advice string }
+
+var ofSettings = namer{advice: adviceSettings}
+
+func ofOrder(field, advice string) namer { return namer{field + ": ", advice} }
+
+// resolve finds what the order or the settings name by name or id. A name that
+// is nowhere is an error beside what was found.
+func resolve[T any](of namer, kind string, wanted []string, all []T, called func(T) (id, name string)) ([]T, error) {
 	var found []T
 	var bad []error
 	for _, want := range wanted {
-		i := slices.IndexFunc(all, func(item T) bool { id, name := of(item); return id == want || name == want })
+		i := slices.IndexFunc(all, func(item T) bool { id, name := called(item); return id == want || name == want })
 		if i < 0 {
-			bad = append(bad, permanent(deploy.CodeInvalid, adviceSettings, "there is no %s %q (there are: %s)", kind, want, some(all, func(item T) string { _, name := of(item); return name })))
+			bad = append(bad, permanent(deploy.CodeInvalid, of.advice, "%sthere is no %s %q (there are: %s)", of.field, kind, want, some(all, func(item T) string { _, name := called(item); return name })))
 			continue
 		}
 		found = append(found, all[i])
@@ -278,15 +299,18 @@ func some[T any](all []T, name func(T) string) string {
 	return strings.Join(names, ", ")
 }
 
-// bootImage finds the image that boots what user_data names: public, its
-// user data format ipxe, the newest. Its name carries a date and its id
-// differs by region, so neither is known beforehand.
-func (p *Provider) bootImage(ctx context.Context) (string, error) {
-	image, err := p.newestBootImage(ctx)
+// bootImage gives the id of the image of findBootImage.
+func (p *Provider) bootImage(ctx context.Context, spec deploy.Spec) (string, error) {
+	image, err := p.findBootImage(ctx, spec)
 	return value(image.ID), err
 }
 
-func (p *Provider) newestBootImage(ctx context.Context) (vpcv1.Image, error) {
+// findBootImage finds the image that boots what user_data names: public, its
+// user data format ipxe; the one that the order names, else the newest. Its
+// name carries a date and its id differs by region, so neither is known
+// beforehand. No other image will do, though IBM Cloud takes any: it would boot
+// that image's own system, and never ask for the boot URL.
+func (p *Provider) findBootImage(ctx context.Context, spec deploy.Spec) (vpcv1.Image, error) {
 	all, err := p.bootImages(ctx)
 	if err != nil {
 		return vpcv1.Image{}, err
@@ -295,7 +319,15 @@ func (p *Provider) newestBootImage(ctx context.Context) (vpcv1.Image, error) {
 		return vpcv1.Image{}, permanent(deploy.CodeNotFound, "Network boot of bare metal servers may not be offered in this region; see IBM's page on it, or use another region.",
 			"there is no public image in region %s whose user data format is ipxe", p.cfg.Region)
 	}
-	return all[0], nil
+	if spec.Image == "" {
+		return all[0], nil
+	}
+	found, err := resolve(ofOrder("image", "Name one of these images, or none for the newest: no other image boots from the network."), "image for network boot", []string{spec.Image}, all,
+		func(i vpcv1.Image) (string, string) { return value(i.ID), value(i.Name) })
+	if err != nil {
+		return vpcv1.Image{}, each(err)[0]
+	}
+	return found[0], nil
 }
 
 // gateway is the address of a subnet's gateway: IBM keeps the first address

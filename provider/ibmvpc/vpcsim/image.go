@@ -92,6 +92,9 @@ func (s *Simulator) fillImages() {
 		id = "r006-bfef819d-11af-4252-9bd3-bae1d9dd8e1d" // seen in us-south
 	}
 	s.addImage(IPXEImage, id, system, imageAvailable, true, date(2024, time.March, 26))
+	for i, name := range s.opts.BootImages {
+		s.addImage(name, "", system, imageAvailable, true, date(2024, time.March, 25-i))
+	}
 }
 
 func (s *Simulator) addSystem(series systemSeries, version string) *operatingSystem {

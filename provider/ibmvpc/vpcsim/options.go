@@ -26,6 +26,9 @@ type Options struct {
 	SecurityGroup string
 	// SSHKeys are the account's keys; one made-up ed25519 key "slipway-demo" if nil.
 	SSHKeys []KeyConfig
+	// BootImages are the names of further available images for network boot, each a day older than the one before;
+	// IPXEImage is the newest and is always there.
+	BootImages []string
 	// DNSInstance is the id of the DNS Services instance; a fixed one (DefaultDNSInstance) if empty.
 	DNSInstance string
 	// DNSZone is the name of its zone; "demo.slipway.test" if empty.
