@@ -2,6 +2,7 @@ import { GraphQLWsLink } from '@apollo/client/link/subscriptions';
 import { createClient, type Client } from 'graphql-ws';
 
 import { Backoff } from './backoff';
+import { Limit } from './limit';
 
 /** What a connection tells the stream. */
 export interface ConnectionListener {
@@ -52,8 +53,8 @@ export class Connection {
   private readonly options: Required<Omit<ConnectionOptions, 'backoff' | 'webSocketImpl'>> & Pick<ConnectionOptions, 'webSocketImpl'>;
   private listener: ConnectionListener | null = null;
   private client: Client | null = null;
-  private pong: ReturnType<typeof setTimeout> | undefined;
-  private hanging: ReturnType<typeof setTimeout> | undefined;
+  private readonly pong = new Limit();
+  private readonly hanging = new Limit();
   private isUp = false;
   private operations = 0;
 
@@ -103,8 +104,7 @@ export class Connection {
         this.backoff.begin();
         this.listener?.connecting();
         // Where packets are dropped without a word a browser takes minutes to see it.
-        clearTimeout(this.hanging);
-        this.hanging = setTimeout(() => client.terminate(), this.options.connectTimeout);
+        this.hanging.begin(this.options.connectTimeout, () => client.terminate());
         return this.options.url;
       },
       webSocketImpl: this.options.webSocketImpl,
@@ -119,7 +119,7 @@ export class Connection {
         if (this.client === client) void this.reopen(client, closeCode(event));
       },
       on: {
-        opened: () => clearTimeout(this.hanging),
+        opened: () => this.hanging.clear(),
         connected: () => {
           if (this.client !== client) return;
           this.backoff.opened();
@@ -128,11 +128,10 @@ export class Connection {
         },
         ping: (received) => {
           if (received) return;
-          clearTimeout(this.pong);
-          this.pong = setTimeout(() => client.terminate(), this.options.pongTimeout);
+          this.pong.begin(this.options.pongTimeout, () => client.terminate());
         },
         pong: (received) => {
-          if (received) clearTimeout(this.pong);
+          if (received) this.pong.clear();
         },
         error: () => this.lost(client),
         closed: () => this.lost(client),
@@ -142,8 +141,8 @@ export class Connection {
   }
 
   private stopWaiting(): void {
-    clearTimeout(this.pong);
-    clearTimeout(this.hanging);
+    this.pong.clear();
+    this.hanging.clear();
   }
 
   private lost(client: Client): void {

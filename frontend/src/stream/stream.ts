@@ -10,6 +10,7 @@ import type { Connection } from './connection';
 import { Fleet } from './fleet';
 import { FleetChannel } from './fleetChannel';
 import { HistoryChannel, type HistoryFilter, type HistoryListener } from './historyChannel';
+import { Limit } from './limit';
 import { NodeChannel, type NodeListener } from './nodeChannel';
 import { asking, heartbeatSeconds, wasAnswered } from './operations';
 import { ProbeChannel } from './probeChannel';
@@ -69,7 +70,7 @@ export class Stream {
   private staleSince: string | null = null;
   private probeReaders = 0;
   private endProbes: () => void = () => undefined;
-  private silent: ReturnType<typeof setTimeout> | undefined;
+  private readonly silent = new Limit();
 
   constructor(options: StreamOptions) {
     this.options = options;
@@ -100,7 +101,7 @@ export class Stream {
     for (const opened of this.channels) this.close(opened);
     this.channels.clear();
     this.batcher.clear();
-    clearTimeout(this.silent);
+    this.silent.clear();
     this.stopPolling();
     this.connected = false;
     this.options.connection.stop();
@@ -182,7 +183,7 @@ export class Stream {
 
   private down(): void {
     this.connected = false;
-    clearTimeout(this.silent);
+    this.silent.clear();
     // Whatever arrived counts, so that the cursors are those of what is shown.
     this.batcher.flush();
     // What the next server knows, it says itself.
@@ -238,10 +239,9 @@ export class Stream {
   }
 
   private heard(): void {
-    clearTimeout(this.silent);
-    this.silent = setTimeout(() => {
+    this.silent.begin(silence, () => {
       if (this.connected) this.options.connection.terminate();
-    }, silence);
+    });
   }
 
   private applyAll(items: readonly Arrived[]): void {
