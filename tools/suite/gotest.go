@@ -180,6 +180,7 @@ func (t *tally) endTest(e event) {
 		if !one.failing {
 			p.failed++
 			t.result.fail(name)
+			t.result.because(name, one.output)
 		}
 		for above := range p.above(e.Test) {
 			above.failing = true
@@ -219,7 +220,9 @@ func (t *tally) endPackage(e event) {
 		case len(running) > 0:
 			why = "ended during " + strings.Join(running, ", ")
 		}
-		t.result.fail(short(e.Package) + ": " + why)
+		what := short(e.Package) + ": " + why
+		t.result.fail(what)
+		t.result.because(what, p.output)
 		for _, name := range running {
 			t.print(strings.Join(p.tests[name].output, ""))
 			p.tests[name].ended = true

@@ -72,6 +72,7 @@ func (r *Result) addTAP(report string) {
 		case m[1] == "not ok":
 			if !container || !inside {
 				r.fail(m[2])
+				r.because(m[2], diagnosis(lines[i+1:]))
 			}
 			for d := range depth {
 				failedIn[d] = true
@@ -83,6 +84,22 @@ func (r *Result) addTAP(report string) {
 			r.Passed++
 		}
 	}
+}
+
+// diagnosis is the block that Node writes below a result: in YAML, from --- to a
+// line with three dots. Where the error is, is told first.
+func diagnosis(below []string) (said []string) {
+	for n, line := range below {
+		switch text := strings.TrimSpace(line); {
+		case text == "...":
+			return said
+		case n == 0 && text != "---":
+			return nil
+		case n > 0:
+			said = append(said, line)
+		}
+	}
+	return said
 }
 
 // holdsTests says whether the result in line i is that of a suite, or of a

@@ -8,7 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -20,7 +23,9 @@ type Result struct {
 	Skipped  int      `json:"skipped"`
 	Seconds  float64  `json:"seconds"`
 	Failures []string `json:"failures,omitempty"` // names
-	Skips    []string `json:"skips,omitempty"`    // names with reasons
+	// Causes are what failed tests said of it, in short, by their names.
+	Causes map[string]string `json:"causes,omitempty"`
+	Skips  []string          `json:"skips,omitempty"` // names with reasons
 }
 
 // counts is the closing line.
@@ -37,6 +42,34 @@ func (r *Result) fail(name string) {
 	r.Failed++
 	r.Failures = append(r.Failures, name)
 }
+
+// because keeps what a failed test said, for the end, where it is not missed: the
+// lines from the first that tells of the failure on, not many and not long ones.
+func (r *Result) because(name string, said []string) {
+	const most, longest = 20, 300
+	said = slices.DeleteFunc(slices.Clone(said), func(line string) bool {
+		return strings.HasPrefix(strings.TrimSpace(line), "=== ") || strings.TrimSpace(line) == ""
+	})
+	if first := slices.IndexFunc(said, tellsOfFailure.MatchString); first > 0 {
+		said = said[first:]
+	}
+	said = said[:min(len(said), most)]
+	for i, line := range said {
+		line = strings.TrimRight(line, "\n")
+		said[i] = line[:min(len(line), longest)]
+	}
+	if len(said) == 0 {
+		return
+	}
+	if r.Causes == nil {
+		r.Causes = map[string]string{}
+	}
+	r.Causes[name] = strings.Join(said, "\n")
+}
+
+// tellsOfFailure finds the line where a report of testify, of Go, or of Node
+// begins to say what is wrong; what a test logged before is passed over.
+var tellsOfFailure = regexp.MustCompile(`Error Trace:|Error:|^panic: |DATA RACE|^\s*error: `)
 
 func (r *Result) skip(name, reason string) {
 	r.Skipped++
@@ -93,15 +126,19 @@ func total(dir string, out io.Writer) (failed bool, err error) {
 		sum.Failed += r.Failed
 		sum.Skipped += r.Skipped
 		sum.Seconds += r.Seconds
-		sum.Failures = append(sum.Failures, r.Failures...)
 		sum.Skips = append(sum.Skips, r.Skips...)
 	}
 	_, _ = fmt.Fprintln(out) // a closed standard output is noticed by the shell
 	for _, s := range sum.Skips {
 		_, _ = fmt.Fprintf(out, "skipped  %s\n", s)
 	}
-	for _, f := range sum.Failures {
-		_, _ = fmt.Fprintf(out, "FAILED   %s\n", f)
+	for _, r := range all {
+		for _, f := range r.Failures {
+			_, _ = fmt.Fprintf(out, "FAILED   %s\n", f)
+			for line := range strings.Lines(r.Causes[f]) {
+				_, _ = fmt.Fprintf(out, "         | %s\n", strings.TrimRight(line, "\n"))
+			}
+		}
 	}
 	for _, r := range all {
 		_, _ = fmt.Fprintln(out, r.String())

@@ -45,7 +45,7 @@ import "testing"
 func TestFine(t *testing.T) { t.Log("not shown either") }
 func TestLeafFails(t *testing.T) {
 	t.Run("one", func(t *testing.T) {})
-	t.Run("two", func(t *testing.T) { t.Error("two is wrong") })
+	t.Run("two", func(t *testing.T) { t.Log("long before"); t.Error("\n\tError Trace:\there\n\tError:\ttwo is wrong") })
 }
 func TestParentFails(t *testing.T) {
 	t.Run("one", func(t *testing.T) {})
@@ -59,6 +59,8 @@ func TestParentFails(t *testing.T) {
 	require.NoError(t, goTest(&r, &out, []string{"./..."}))
 	assert.Equal(t, "6 passed, 2 failed, 2 skipped", counts(r.Passed, r.Failed, r.Skipped), out.String())
 	assert.ElementsMatch(t, []string{"bad.TestLeafFails/two", "bad.TestParentFails"}, r.Failures)
+	assert.Regexp(t, `^\s*Error Trace:\s+here\n\s*Error:\s+two is wrong\n`, r.Causes["bad.TestLeafFails/two"], "from where it tells of the failure on")
+	assert.Contains(t, r.Causes["bad.TestParentFails"], "the sum is wrong")
 	require.Len(t, r.Skips, 2)
 	assert.Contains(t, strings.Join(r.Skips, "\n"), "good.TestMany/b/c: good_test.go:6: no moon tonight")
 	assert.Contains(t, strings.Join(r.Skips, "\n"), "good.TestParentSkips: good_test.go:10: the rest needs a moon")
@@ -155,6 +157,15 @@ test('alone', () => {});
 	assert.Equal(t, []string{"leans", "is never asked", "last child fails"}, r.Failures[:3])
 	assert.Contains(t, r.Failures[3], "broken.test.mjs")
 	assert.Contains(t, out.String(), "to the left")
+	assert.Contains(t, r.Causes["leans"], "error: 'to the left'")
+	assert.Contains(t, r.Causes["last child fails"], "after its children")
+	assert.NotContains(t, r.Causes["leans"], "house today")
+	dirs := t.TempDir()
+	require.NoError(t, r.save(dirs))
+	out.Reset()
+	_, err := total(dirs, &out)
+	require.NoError(t, err)
+	assert.Regexp(t, `(?m)^FAILED   leans\n( +\| .*\n)* +\| .*to the left`, out.String(), "what it said stands at the end once more")
 
 	r = Result{Name: "node"}
 	require.NoError(t, nodeTest(&r, &out, []string{filepath.Join(dir, "absent.test.mjs")}))
