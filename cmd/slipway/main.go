@@ -38,7 +38,7 @@ type cli struct {
 	Deploy       deployCmd       `cmd:"" help:"Deploy nodes."`
 	Plan         planCmd         `cmd:"" help:"Show what would become of a deployment, and do nothing."`
 	Apply        applyCmd        `cmd:"" help:"Write configurations of nodes and run the deployment script over them."`
-	Script       scriptCmd       `cmd:"" help:"Runs of the deployment script: list, show, log, cancel, marker."`
+	Script       scriptCmd       `cmd:"" help:"Runs of the deployment script and their hosts: list, show, log, cancel, marker, probe, skip, host-key."`
 	Watch        watchCmd        `cmd:"" help:"Follow deployments to their end."`
 	Retry        retryCmd        `cmd:"" help:"Begin another attempt of a failed deployment."`
 	Cancel       cancelCmd       `cmd:"" help:"End a deployment; what was made for it stays."`

@@ -14,11 +14,14 @@ import (
 )
 
 type scriptCmd struct {
-	Runs   scriptRunsCmd   `cmd:"" help:"List runs, the newest first."`
-	Show   scriptShowCmd   `cmd:"" help:"Show a run with what it stored."`
-	Log    scriptLogCmd    `cmd:"" help:"Show the output of a run, to its end."`
-	Cancel scriptCancelCmd `cmd:"" help:"Have a running script ended; its deployments are canceled then."`
-	Marker scriptMarkerCmd `cmd:"" help:"Show the marker of a run in progress; clear it if no living script has made it."`
+	Runs    scriptRunsCmd    `cmd:"" help:"List runs, the newest first."`
+	Show    scriptShowCmd    `cmd:"" help:"Show a run with what it stored."`
+	Log     scriptLogCmd     `cmd:"" help:"Show the output of a run, to its end."`
+	Cancel  scriptCancelCmd  `cmd:"" help:"Have a running script ended; its deployments are canceled then."`
+	Marker  scriptMarkerCmd  `cmd:"" help:"Show the marker of a run in progress; clear it if no living script has made it."`
+	Probe   scriptProbeCmd   `cmd:"" help:"Have the next attempt to reach a host begin now."`
+	Skip    scriptSkipCmd    `cmd:"" help:"Say that a host is well although it could not be reached: its polling and health check are passed over."`
+	HostKey scriptHostKeyCmd `cmd:"" name:"host-key" help:"Show which host key a node is known by, and another one that its host offers; trust that."`
 }
 
 // runID accepts the id of a run as people write it: run_7, or 7.
