@@ -109,6 +109,7 @@ export function event(sequence: number, over: Partial<EventRowFragment> = {}): T
     __typename: 'DeploymentEvent',
     id: `evt_${sequence}`,
     sequence,
+    cursor: `v1:${sequence}`,
     phase: 'IMAGE_DOWNLOAD',
     phaseKey: 'image_download',
     status: 'IN_PROGRESS',

@@ -127,7 +127,7 @@ export class SimulatedPage {
   }
 
   private readDeployment(): void {
-    const nodes = this.server.eventsOf('node_1').map(({ cursor: _, position: __, deployment: ___, bareMetalNode: ____, ...event }) => event);
+    const nodes = this.server.eventsOf('node_1').map(({ position: _, deployment: __, bareMetalNode: ___, ...event }) => event);
     const events = { __typename: 'DeploymentEventConnection', nodes, pageInfo: { __typename: 'PageInfo', hasPreviousPage: false, startCursor: null } };
     const deployment = { ...live({ version: 0 }), cursor: this.server.cursor(), config: {}, batch: null, node: { __typename: 'BareMetalNode', id: 'node_1', name: 'metal-1', version: 0, stale: false }, events };
     this.client.cache.writeQuery({ query: DeploymentPageDocument, variables: { id: 'dep_1', last: 100 }, data: { deployment } });

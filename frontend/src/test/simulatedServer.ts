@@ -3,7 +3,7 @@ import { card, event, live, nodeLive, row } from './fixtures';
 import type { Random } from './random';
 import { SimulatedSocket, type Subscribe } from './simulatedSocket';
 
-export type ServerEvent = EventRowFragment & { cursor: string; position: number; deployment: DeploymentLiveFragment & { __typename: string }; bareMetalNode: NodeLiveFragment & { __typename: string; name: string } };
+export type ServerEvent = EventRowFragment & { position: number; deployment: DeploymentLiveFragment & { __typename: string }; bareMetalNode: NodeLiveFragment & { __typename: string; name: string } };
 
 /** Rows of a page, whatever was asked for: so that small fleets have several. */
 const pageSize = 4;

@@ -39,8 +39,8 @@ function Loaded({ deployment, refetch, fetchMore }: LoadedProps) {
   const search = useSearch({ from: '/deployments/$deploymentId' });
   const navigate = useNavigate({ from: '/deployments/$deploymentId' });
   const { node } = deployment;
-  const { details } = useNodeDetails(node.id);
-  useNodeEvents(node.id, deployment.cursor, refetch);
+  const { details, refetch: rereadNode } = useNodeDetails(node.id);
+  useNodeEvents(node.id, deployment.cursor, refetch, rereadNode);
   const { known, typical } = usePhases(deployment.provider, deployment.phases);
   return (
     <>

@@ -53,3 +53,8 @@ it('narrows to a phase and lets go of it', async () => {
   await userEvent.click(screen.getByRole('button', { name: /Only Network boot/ }));
   expect(onClearPhase).toHaveBeenCalledTimes(1);
 });
+
+it('says where events are missing that are still being read', () => {
+  render(list({ events: [event(1), event(2), event(6)] }));
+  expect(screen.getAllByRole('listitem').map((item) => /event \d+$|\d+ events in between/.exec(item.textContent)?.[0])).toEqual(['event 6', '3 events in between', 'event 2', 'event 1']);
+});

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from 'react';
+import { Fragment, useEffect, useMemo, useRef, useState } from 'react';
 
 import type { EventRowFragment } from '@/gql/generated/graphql';
 import { plural } from '@/lib/format';
@@ -6,6 +6,7 @@ import { phaseLabel } from '@/lib/phases';
 import { Button, Panel } from '@/ui';
 import { EventItem } from './EventItem';
 import classes from './EventList.module.css';
+import { missingBefore } from './gaps';
 
 /** Rows drawn at first, and added by each click. */
 const step = 150;
@@ -28,6 +29,8 @@ export function EventList({ events, phase, onClearPhase, hasOlder, onOlder }: Ev
   const list = useRef<HTMLDivElement>(null);
 
   const shown = useMemo(() => events.filter((event) => phase === null || event.phaseKey === phase).toReversed(), [events, phase]);
+  // By the event that follows on them.
+  const gaps = useMemo(() => new Map(events.flatMap(({ id }, i) => (missingBefore(events, i) > 0 ? [[id, missingBefore(events, i)] as const] : []))), [events]);
   const newest = events.at(-1)?.sequence ?? 0;
   if (following && seen !== newest) setSeen(newest);
   useEffect(() => {
@@ -61,7 +64,10 @@ export function EventList({ events, phase, onClearPhase, hasOlder, onOlder }: Ev
         {shown.length === 0 ? <p className={classes.none}>{phase === null ? 'Nothing has happened yet.' : 'No events of this phase among those loaded.'}</p> : null}
         <ol className={classes.list}>
           {shown.slice(0, most).map((event) => (
-            <EventItem key={event.id} event={event} />
+            <Fragment key={event.id}>
+              <EventItem event={event} />
+              {gaps.has(event.id) ? <li className={classes.gap}>{`${plural(gaps.get(event.id) ?? 0, 'event')} in between: being read …`}</li> : null}
+            </Fragment>
           ))}
         </ol>
         {hidden > 0 || hasOlder ? (

@@ -31,10 +31,10 @@ export function NodePage() {
     );
   }
   if (details === null) return error ? <ErrorPage error={error} retry={() => void refetch()} /> : <Loading />;
-  return <Loaded key={details.id} node={details} />;
+  return <Loaded key={details.id} node={details} rereadNode={refetch} />;
 }
 
-function Loaded({ node }: { node: NodeDetails }) {
+function Loaded({ node, rereadNode }: { node: NodeDetails; rereadNode: () => Promise<unknown> }) {
   const search = useSearch({ from: '/nodes/$nodeId' });
   const navigate = useNavigate({ from: '/nodes/$nodeId' });
   const change = (next: NodeSearch): void => void navigate({ search: next, replace: true });
@@ -42,7 +42,7 @@ function Loaded({ node }: { node: NodeDetails }) {
   const currentId = node.currentDeployment?.id;
   const { deployment, error, refetch, fetchMore } = useDeployment(search.deployment ?? currentId);
   // Without a deployment there is no position: live from now on.
-  useNodeEvents(node.id, currentId === undefined && search.deployment === undefined ? null : deployment?.cursor, refetch);
+  useNodeEvents(node.id, currentId === undefined && search.deployment === undefined ? null : deployment?.cursor, refetch, rereadNode);
 
   const { known, typical } = usePhases(deployment?.provider ?? node.provider, deployment?.phases);
 

@@ -6,9 +6,12 @@ import { useStream } from '@/app/services';
 import { DeploymentPageDocument, NodePageDocument, PhaseCatalogDocument, type NodePageQuery, type Provider } from '@/gql/generated/graphql';
 import { phaseLabel, phaseOrder } from '@/lib/phases';
 import { phaseStatus } from '@/lib/states';
+import { gapOf, insist } from './gaps';
 
 /** Events that a page reads at once, of the newest; older ones come on demand. */
 export const eventPage = 100;
+/** Events that are read at once where some are missing in between. */
+const gapPage = 200;
 
 export type NodeDetails = Extract<NonNullable<NodePageQuery['node']>, { __typename: 'BareMetalNode' }>;
 
@@ -33,33 +36,48 @@ export function useNodeDetails(id: string) {
 export function useDeployment(id: string | undefined) {
   const query = useQuery(
     DeploymentPageDocument,
-    id === undefined ? skipToken : { variables: { id, last: eventPage }, fetchPolicy: 'cache-and-network', nextFetchPolicy: 'cache-first' },
+    // What was read before is kept when it is read again.
+    id === undefined ? skipToken : { variables: { id, last: eventPage }, fetchPolicy: 'cache-and-network', nextFetchPolicy: 'cache-first', refetchWritePolicy: 'merge' },
   );
+  const { fetchMore } = query;
+  // The newest events may have come without those before them: after a reset of the stream, or a long absence.
+  const gap = gapOf(query.data?.deployment?.events.nodes ?? []);
+  useEffect(() => {
+    if (gap === null) return;
+    const page = new AbortController();
+    void insist(() => fetchMore({ variables: { before: gap, last: gapPage } }), page.signal);
+    return () => page.abort();
+  }, [gap, id, fetchMore]);
   return { deployment: query.data?.deployment ?? null, missing: query.data !== undefined && query.data.deployment === null, error: query.error, refetch: query.refetch, fetchMore: query.fetchMore };
 }
 
 export type DeploymentDetails = NonNullable<ReturnType<typeof useDeployment>['deployment']>;
 
-/** Follows the machine's events from where the first read stands. */
-export function useNodeEvents(nodeId: string, cursor: string | null | undefined, refetch: () => unknown): void {
+/** Follows the machine's events from where the first read stands; what they did not tell is read again. */
+export function useNodeEvents(nodeId: string, cursor: string | null | undefined, ...rereads: (() => Promise<unknown>)[]): void {
   const stream = useStream();
-  const reread = useRef(refetch);
+  const reread = useRef(rereads);
   const start = useRef(cursor);
   useEffect(() => {
-    reread.current = refetch;
+    reread.current = rereads;
     start.current = cursor;
   });
   // From then on the stream keeps its own place: later reads do not move it.
   const ready = cursor !== undefined;
   useEffect(() => {
     if (!ready) return;
-    return stream.watchNode(nodeId, start.current ?? null, {
+    const page = new AbortController();
+    const unwatch = stream.watchNode(nodeId, start.current ?? null, {
       events: (events) => {
         const last = events.at(-1);
         if (last && last.status !== 'IN_PROGRESS') announce(`${phaseLabel(last.phase, last.phaseKey)}: ${phaseStatus(last.status).word.toLowerCase()}`);
       },
-      reset: () => void reread.current(),
+      reset: () => void insist(() => Promise.all(reread.current.map((read) => read())), page.signal),
     });
+    return () => {
+      page.abort();
+      unwatch();
+    };
   }, [ready, nodeId, stream]);
 }
 

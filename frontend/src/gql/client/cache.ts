@@ -1,4 +1,4 @@
-import { InMemoryCache, type Cache, type Reference, type StoreObject } from '@apollo/client';
+import { InMemoryCache, type Cache, type FieldFunctionOptions, type Reference, type StoreObject } from '@apollo/client';
 
 import type { DeploymentLiveFragment } from '@/gql/generated/graphql';
 
@@ -106,6 +106,15 @@ interface EventListValue {
   pageInfo?: { hasPreviousPage: boolean; startCursor: string | null };
 }
 
+// Only a page that reaches further back moves the beginning; one that closes a gap does not.
+function beginningOf(held: EventListValue | undefined, page: EventListValue, before: unknown, readField: FieldFunctionOptions['readField']): EventListValue['pageInfo'] {
+  if (page.pageInfo === undefined || held?.pageInfo === undefined) return page.pageInfo ?? held?.pageInfo;
+  const first = ({ nodes = [] }: EventListValue): number => (nodes[0] === undefined ? Infinity : (readField<number>('sequence', nodes[0]) ?? Infinity));
+  if (first(page) <= first(held)) return page.pageInfo;
+  const end = page.nodes?.length === 0 && before === held.pageInfo.startCursor;
+  return end ? { ...held.pageInfo, hasPreviousPage: false } : held.pageInfo;
+}
+
 /** The app's cache: one object per machine, deployment and event, however it arrived. */
 export function createCache(): VersionedCache {
   return new VersionedCache({
@@ -148,10 +157,7 @@ export function createCache(): VersionedCache {
                 if (sequence !== undefined) bySequence.set(sequence, node);
               }
               const nodes = [...bySequence.entries()].sort(([a], [b]) => a - b).map(([, node]) => node);
-              // Only a page that reaches further back moves the beginning.
-              const older = incoming.pageInfo !== undefined && (existing?.pageInfo === undefined || args?.before != null);
-              const pageInfo = older ? incoming.pageInfo : existing?.pageInfo;
-              return { ...existing, ...incoming, nodes, pageInfo };
+              return { ...existing, ...incoming, nodes, pageInfo: beginningOf(existing, incoming, args?.before, readField) };
             },
           },
         },
