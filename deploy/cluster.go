@@ -13,6 +13,9 @@ const (
 	ClusterGo ClusterMove = "go"
 	// ClusterDone: what the phase is for is proven.
 	ClusterDone ClusterMove = "done"
+	// ClusterAlone: its place is another's by now, so it goes on by itself, as a
+	// node of no cluster.
+	ClusterAlone ClusterMove = "alone"
 	// ClusterFail: it will not become so by itself.
 	ClusterFail ClusterMove = "fail"
 )

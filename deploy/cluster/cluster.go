@@ -8,6 +8,7 @@ import (
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/cluster/cvm"
+	"github.com/slipwayhq/slipway/deploy/lifecycle"
 	"github.com/slipwayhq/slipway/deploy/phase"
 )
 
@@ -42,7 +43,7 @@ const (
 	Belongs MemberState = "member"
 	// Late: the cluster goes on without it; it joins when it is ready.
 	Late MemberState = "late"
-	// Replaced: another node took its place.
+	// Replaced: it left its place. Another node took that, or nobody.
 	Replaced MemberState = "replaced"
 	// Released: the cluster is being cleaned up, or was.
 	Released MemberState = "released"
@@ -75,6 +76,8 @@ type Node struct {
 	PhaseStatus     phase.Status
 	Failure         *Failure
 	Maintenance     bool // its clocks stand
+	Current         bool // it is the node's current deployment: its machine is as that left it
+	Before          bool // it was deployed before it was taken into the cluster as it is
 	Spec            deploy.Spec
 }
 
@@ -202,6 +205,15 @@ func (c *Cluster) those(which func(*Node) bool) []*Node {
 	return out
 }
 
+// GivenUp reports whether its deployment ended when it waited for the cluster.
+func (n *Node) GivenUp() bool {
+	failed := ""
+	if n.Failure != nil {
+		failed = n.Failure.Phase
+	}
+	return n.Current && lifecycle.GivenUp(n.Deployment, n.Phase, failed)
+}
+
 // Node gives the row of a node, nil if it has none: the newest, if it was
 // replaced and came back.
 func (c *Cluster) Node(id int64) *Node {
@@ -246,7 +258,7 @@ func StateOf(c *Cluster) State {
 	}
 	if c.CleanupAt != nil {
 		switch {
-		case all(func(n *Node) bool { return n.Deployment == phase.CleanedUp || n.DeploymentID == 0 }):
+		case len(members) == 0, all(func(n *Node) bool { return n.Deployment == phase.CleanedUp || n.DeploymentID == 0 }):
 			return CleanedUp
 		case count(func(n *Node) bool { return n.Deployment == phase.StateFail }) > 0:
 			return Blocked
@@ -255,9 +267,9 @@ func StateOf(c *Cluster) State {
 	}
 	formed := func(n *Node) bool { return n.FormedAt != nil }
 	switch {
-	case all(is(phase.StateStop)):
+	case len(members) == 0, all(is(phase.StateStop)): // none, if all that it had were given back
 		return Canceled
-	case len(members) == 0 || count((*Node).Ended) > 0 || count(func(n *Node) bool { return n.Deployment == phase.CleaningUp }) > 0:
+	case count((*Node).Ended) > 0 || count(func(n *Node) bool { return n.Deployment == phase.CleaningUp }) > 0:
 		return Blocked
 	case all(formed) && all(is(phase.Succeeded)):
 		return Deployed

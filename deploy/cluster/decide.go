@@ -43,6 +43,8 @@ func failing(code deploy.Code, hint, format string, args ...any) turn {
 func decide(c *Cluster, nodeID int64) turn {
 	me := c.Node(nodeID)
 	switch {
+	case me != nil && me.State == Replaced && me.Ready():
+		return turn{ClusterStand: deploy.ClusterStand{Move: deploy.ClusterAlone, Message: fmt.Sprintf("the node has no place in the cluster %s any more, and goes on by itself", c.Name)}}
 	case me == nil || me.State == Replaced || me.State == Released:
 		return failing(deploy.CodeWrongState, "clean the node up, or deploy it by itself", "the node no longer belongs to the cluster %s", c.Name)
 	case me.FormedAt != nil:
@@ -177,6 +179,9 @@ func (c *Cluster) Choices(n *Node) []Choice {
 		if n.State == Late && c.mayReplace(n) == nil {
 			out = append(out, ChoiceReplace)
 		}
+		if n.State == Late && c.mayLeave(n) == nil {
+			out = append(out, ChoiceWithout)
+		}
 		return out
 	}
 	if n.Deployment == phase.StateFail {
@@ -213,6 +218,8 @@ func (c *Cluster) mayLeave(n *Node) error {
 	switch {
 	case c.CleanupAt != nil:
 		return deploy.Errorf(deploy.CodeWrongState, "the cluster %s is being cleaned up", c.Name)
+	case n.State == Late && n.FormedAt == nil && n.Ended():
+		return nil // for good
 	case n.State != Belongs:
 		return deploy.Errorf(deploy.CodeWrongState, "%s is not waited for", n.Name)
 	case n.FormedAt != nil:
@@ -258,7 +265,7 @@ const (
 // AllowedActions lists what can be asked of the cluster now.
 func (c *Cluster) AllowedActions() []Action {
 	out := []Action{}
-	if c.CleanupAt == nil && len(c.those((*Node).cancelable)) > 0 {
+	if c.CleanupAt == nil && len(c.those(c.cancelable)) > 0 {
 		out = append(out, ActionCancel)
 	}
 	if c.CleanupAt == nil || StateOf(c) == Blocked {
@@ -270,11 +277,20 @@ func (c *Cluster) AllowedActions() []Action {
 	return out
 }
 
-// cancelable reports whether a cancel of the cluster ends the node's deployment.
-// A member of the formed cluster is not left half-way: it comes to its end, or
-// fails and is retried.
-func (n *Node) cancelable() bool {
-	return (n.State == Belongs || n.State == Late) && n.FormedAt == nil && phase.Active(n.Deployment) && n.Deployment != phase.CleaningUp
+// cancelable reports whether a cancel of the cluster ends what the node does for
+// it. A member of the formed cluster is not left half-way: it comes to its end,
+// or fails and is retried.
+func (c *Cluster) cancelable(n *Node) bool {
+	return (n.State == Belongs || n.State == Late) && n.FormedAt == nil && (phase.Active(n.Deployment) && n.Deployment != phase.CleaningUp || c.givenBack(n))
+}
+
+// givenBack reports whether a cancel of the cluster lets the node be what it was:
+// it was deployed before it was asked for as it is, and no formation has touched
+// its controller VM yet.
+func (c *Cluster) givenBack(n *Node) bool {
+	tried := c.Formation != nil && slices.Contains(c.Formation.Tried, n.NodeID)
+	waits := (n.Deployment == phase.Running || n.Deployment == phase.Canceling) && n.Phase == phase.ClusterFormation
+	return n.Before && n.Current && !tried && (waits || n.GivenUp())
 }
 
 // mayGrow tells why no node can be added.

@@ -85,8 +85,8 @@ func (c *Cluster) earlier(me *Node) []*Node {
 		return nil
 	}
 	n := c.Node(c.Formation.Runner)
-	if n == nil || n.CVMIP == "" || n.Key == "" || n.Deployment == phase.CleanedUp {
-		return nil // its machine is gone, or is installed anew
+	if n == nil || n.CVMIP == "" || n.Key == "" || n.Deployment == phase.CleanedUp || !n.Current {
+		return nil // its machine is gone, or was installed anew
 	}
 	return []*Node{n}
 }
@@ -109,10 +109,17 @@ const clearedLimit = time.Minute
 // earlier formation left.
 func (s *Service) clear(ctx, asking context.Context, c *Cluster, me *Node, f *Formation, found cvm.Step) (deploy.ClusterStand, error) {
 	f.Kind = KindClear
+	// A node that was deployed for something else since is not what that formation
+	// was for any more, although it has its name and perhaps its address: it may
+	// hold another cluster by now, with data.
 	tried := c.those(func(n *Node) bool {
-		return slices.Contains(f.Tried, n.NodeID) && n.CVMIP != "" && n.Key != ""
+		return slices.Contains(f.Tried, n.NodeID) && n.CVMIP != "" && n.Key != "" && n.Current && n.Deployment != phase.CleanedUp
 	})
 	tried = slices.CompactFunc(tried, func(a, b *Node) bool { return a.NodeID == b.NodeID })
+	if len(tried) == 0 {
+		f.Kind = KindCreate
+		return s.stepped(ctx, c, me, f, found)
+	}
 	// The first one runs the commands: it must be a part of what is to go, as who
 	// began to make it is.
 	slices.SortStableFunc(tried, func(a, b *Node) int {
@@ -165,13 +172,14 @@ func (s *Service) stranded(ctx context.Context, c *Cluster, f *Formation, found 
 		}
 	}
 	found.Reason, found.Members = cvm.ReasonHalfFormed, who
-	found.Message = fmt.Sprintf("%s had begun to be a cluster with a node that is cleaned up, which cannot be undone there", strings.Join(names, ", "))
+	found.Message = fmt.Sprintf("%s had begun to be a cluster with a node that was cleaned up, or deployed for something else, since; that cannot be undone there", strings.Join(names, ", "))
 	found.Hint = "retry these nodes from installation: no cluster was formed, so no data is lost"
 	return found, len(who) > 0, nil
 }
 
 // gone are the addresses of controller VMs that an earlier formation was for and
-// that exist no more: their nodes were cleaned up, and nobody else has them.
+// that exist no more: their nodes were cleaned up, and nobody else has them; or
+// their nodes were deployed for something else since.
 func (s *Service) gone(ctx context.Context, c *Cluster, f *Formation) ([]netip.Addr, error) {
 	taken, err := s.taken(ctx)
 	if err != nil {
@@ -181,7 +189,10 @@ func (s *Service) gone(ctx context.Context, c *Cluster, f *Formation) ([]netip.A
 	for id, at := range f.TriedAt {
 		n := c.Node(id)
 		addr, err := netip.ParseAddr(at)
-		if _, used := taken[addr]; err == nil && !used && n != nil && n.Deployment == phase.CleanedUp {
+		if err != nil || n == nil {
+			continue
+		}
+		if _, used := taken[addr]; !used && n.Deployment == phase.CleanedUp || !n.Current {
 			out = append(out, addr)
 		}
 	}

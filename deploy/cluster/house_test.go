@@ -249,6 +249,11 @@ func (h *house) turn(id int64, name string) deploy.ClusterStand {
 		if n.Phase == phase.ClusterFormation {
 			h.must(h.say(n.DeploymentID, phase.DNSRegistration, phase.Success, phase.ByWorkflow, ""))
 		}
+	case deploy.ClusterAlone:
+		h.must(h.writer.Do(context.Background(), []int64{n.DeploymentID}, nil, func(tx *lifecycle.Tx) error {
+			_, err := tx.Dismiss(lifecycle.Dismissal{DeploymentID: n.DeploymentID, Attempt: n.Attempt, Why: stand.Message, Actor: deploy.System})
+			return err
+		}))
 	case deploy.ClusterFail:
 		h.must(h.say(n.DeploymentID, n.Phase, phase.FailedRun, phase.ByWorkflow, ""))
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/cluster/cvm"
+	"github.com/slipwayhq/slipway/deploy/lifecycle"
 	"github.com/slipwayhq/slipway/deploy/phase"
 )
 
@@ -33,8 +34,9 @@ type Request struct {
 }
 
 // NodeRequest is one node of a request: a new one, or a registered one that is
-// to be deployed, with a specification; or, without one, a node that is deployed
-// and becomes a member as it is.
+// to be deployed, with a specification; or, without one, a node that is deployed,
+// or was given up when it waited for another cluster, and becomes a member as it
+// is.
 type NodeRequest struct {
 	NodeID int64  // an existing node, or Name
 	Name   string // of a new or an existing node
@@ -87,7 +89,7 @@ func (s *Service) Plan(ctx context.Context, r Request) (Plan, error) {
 	for i, n := range nodes {
 		one := NodePlan{Name: n.Name, Checks: []deploy.Check{}}
 		if n.deployed {
-			one.Checks = append(one.Checks, deploy.Check{Key: "deployed", Label: "Node", Severity: deploy.CheckError, Passed: true, Message: n.Name + " is deployed and becomes a member as it is"})
+			one.Checks = append(one.Checks, deploy.Check{Key: "deployed", Label: "Node", Severity: deploy.CheckError, Passed: true, Message: n.Name + " is installed and becomes a member as it is"})
 		} else if n.Spec != nil {
 			plan, err := s.deps.Planner.Plan(ctx, n.Name, s.specOf(r, n, i, into))
 			if err != nil {
@@ -272,10 +274,11 @@ func (s *Service) ask(ctx context.Context, at string, n NodeRequest) (asked, []d
 	}
 	var member sql.NullString
 	var proven bool
+	var reached, failed phase.Key
 	var config []byte
-	err := s.deps.Store.Read.QueryRowContext(ctx, `SELECT n.id, n.name, n.provider, COALESCE(n.cvm_ip, ''), n.cvm_host_key IS NOT NULL, COALESCE(n.current_deployment_id, 0), n.state, d.config,
+	err := s.deps.Store.Read.QueryRowContext(ctx, `SELECT n.id, n.name, n.provider, COALESCE(n.cvm_ip, ''), n.cvm_host_key IS NOT NULL, COALESCE(n.current_deployment_id, 0), n.state, d.config, COALESCE(d.phase, ''), COALESCE(d.failure_phase, ''),
 		(SELECT c.name FROM cluster_members m JOIN clusters c ON c.id = m.cluster_id WHERE m.node_id = n.id AND m.state IN ('member', 'late'))
-		FROM nodes n LEFT JOIN deployments d ON d.id = n.current_deployment_id WHERE `+where, arg).Scan(&a.id, &a.Name, &a.provider, &a.cvmIP, &proven, &a.deployment, &a.state, &config, &member)
+		FROM nodes n LEFT JOIN deployments d ON d.id = n.current_deployment_id WHERE `+where, arg).Scan(&a.id, &a.Name, &a.provider, &a.cvmIP, &proven, &a.deployment, &a.state, &config, &reached, &failed, &member)
 	switch {
 	case errors.Is(err, sql.ErrNoRows) && n.NodeID != 0:
 		return wrong(".node_id", deploy.CodeNotFound, fmt.Sprintf("there is no node %d", n.NodeID))
@@ -301,7 +304,7 @@ func (s *Service) ask(ctx context.Context, at string, n NodeRequest) (asked, []d
 		return a, n.Spec.Check(at + ".spec."), nil
 	case n.Spec != nil:
 		return wrong(".name", deploy.CodeNameInUse, fmt.Sprintf("a node named %s exists and is %s; without a spec it becomes a member as it is", a.Name, a.state))
-	case a.state != phase.Succeeded:
+	case a.state != phase.Succeeded && !lifecycle.GivenUp(a.state, reached, failed):
 		return wrong("", deploy.CodeWrongState, fmt.Sprintf("%s is %s; only a deployed node becomes a member as it is", a.Name, a.state))
 	case a.provider == deploy.ProviderScript:
 		return wrong("", deploy.CodeInvalid, "a host that a script configures is put into a cluster by that script")

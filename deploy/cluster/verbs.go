@@ -89,7 +89,8 @@ func (c *Cluster) member(nodeID int64) (*Node, error) {
 	return n, nil
 }
 
-// Leave has a cluster go on without a node, which may join later. Errors:
+// Leave has a cluster go on without a node, which may join later. One that left
+// before, and whose deployment has ended since, leaves for good. Errors:
 // not_found, out_of_range (the rules do not allow so few), wrong_state.
 func (s *Service) Leave(ctx context.Context, l Leave) (*Cluster, error) {
 	err := s.change(ctx, l.ClusterID, nil, func(tx *lifecycle.Tx, c *Cluster) error {
@@ -103,6 +104,12 @@ func (s *Service) Leave(ctx context.Context, l Leave) (*Cluster, error) {
 		note := "the cluster goes on without it, by " + l.Actor.Name
 		if l.Reason != "" {
 			note += ": " + l.Reason
+		}
+		if n.State == Late {
+			if err := tx.SetClustered(n.NodeID, "", false); err != nil {
+				return err
+			}
+			return s.setMember(ctx, tx, n, Replaced, note)
 		}
 		if err := s.setMember(ctx, tx, n, Late, note); err != nil {
 			return err
@@ -127,7 +134,15 @@ func (s *Service) setMember(ctx context.Context, tx *lifecycle.Tx, n *Node, stat
 // Replace puts another node into the place of one whose deployment has ended. The
 // old node keeps what it holds until it is cleaned up by itself. Errors:
 // not_found, run_active, wrong_state, and those of a deployment.
+//
+// By may name a node that was left out of this cluster, without a specification:
+// it takes the place instead of joining later.
 func (s *Service) Replace(ctx context.Context, r Replace) (*Cluster, error) {
+	if c, err := s.Get(ctx, r.ClusterID); err != nil {
+		return nil, err
+	} else if c.leftOut(r.By) != nil {
+		return s.comeBack(ctx, r)
+	}
 	by, bad, err := s.ask(ctx, "by", r.By)
 	if err != nil {
 		return nil, err
@@ -178,6 +193,60 @@ func (s *Service) Replace(ctx context.Context, r Replace) (*Cluster, error) {
 	return s.Get(ctx, r.ClusterID)
 }
 
+// leftOut finds the late node that a request names as it is, nil if it names none.
+func (c *Cluster) leftOut(r NodeRequest) *Node {
+	late := c.those(func(n *Node) bool {
+		return n.State == Late && r.Spec == nil && (r.NodeID != 0 && n.NodeID == r.NodeID || r.NodeID == 0 && n.Name == r.Name)
+	})
+	if len(late) == 0 {
+		return nil
+	}
+	return late[0]
+}
+
+// comeBack puts a node that was left out into the place of another.
+func (s *Service) comeBack(ctx context.Context, r Replace) (*Cluster, error) {
+	var name string
+	err := s.change(ctx, r.ClusterID, nil, func(tx *lifecycle.Tx, c *Cluster) error {
+		old, err := c.member(r.NodeID)
+		if err != nil {
+			return err
+		}
+		by := c.leftOut(r.By)
+		if by == nil {
+			return &deploy.Error{Code: deploy.CodeConflict, Message: "somebody has just decided about the node that was to come back", Retryable: true}
+		}
+		name = by.Name
+		switch err := c.mayReplace(old); {
+		case err != nil:
+			return err
+		case by == old:
+			return deploy.Errorf(deploy.CodeConflict, "%s cannot take its own place", by.Name)
+		case c.FormedAt != nil:
+			return deploy.Errorf(deploy.CodeWrongState, "the cluster %s is formed: %s joins it by itself", c.Name, by.Name)
+		case by.Ended() && by.Deployment != phase.StateFail:
+			return &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("the deployment of %s is %s", by.Name, by.Deployment), Hint: "replace the node by a new one"}
+		case c.holdsVIP(old):
+			return &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("the cluster's address %s was bound to %s, and is bound to a machine when that is ordered", c.VIP, old.Name), Hint: "replace the node by a new one"}
+		}
+		if err := s.setMember(ctx, tx, old, Replaced, fmt.Sprintf("replaced by %s, by %s", by.Name, r.Actor.Name)); err != nil {
+			return err
+		}
+		if err := tx.SetClustered(old.NodeID, "", false); err != nil {
+			return err
+		}
+		if err := s.setMember(ctx, tx, by, Belongs, fmt.Sprintf("it took the place of %s, by %s", old.Name, r.Actor.Name)); err != nil {
+			return err
+		}
+		return tx.Remark(by.DeploymentID, "the cluster waits for it again: it takes the place of "+old.Name, r.Actor)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.audit(r.Actor, "cluster_replace_node", r.ClusterID, "node", r.NodeID, "by", name)
+	return s.Get(ctx, r.ClusterID)
+}
+
 // fromNode lets the fields of a refusal be those of the one node that is asked
 // for.
 func fromNode(err error) error {
@@ -215,16 +284,23 @@ func (s *Service) sameVersion(c *Cluster, old *Node, by asked) error {
 }
 
 // Cancel ends the deployments of all nodes that are under way and do not belong
-// to the formed cluster yet. Errors:
-// not_found, wrong_state if none is.
+// to the formed cluster yet. Those that were deployed before and taken as they
+// are leave it, and are what they were. Errors: not_found, wrong_state if there
+// is none.
 func (s *Service) Cancel(ctx context.Context, r Cancel) (*Cluster, error) {
 	err := s.change(ctx, r.ClusterID, nil, func(tx *lifecycle.Tx, c *Cluster) error {
 		if c.CleanupAt != nil {
 			return deploy.Errorf(deploy.CodeWrongState, "the cluster %s is being cleaned up, which is not canceled half-way", c.Name)
 		}
 		n := 0
-		for _, m := range c.those((*Node).cancelable) {
+		for _, m := range c.those(c.cancelable) {
 			n++
+			if c.givenBack(m) {
+				if err := s.giveBack(ctx, tx, c, m, r); err != nil {
+					return err
+				}
+				continue
+			}
 			_, err := tx.Cancel(lifecycle.Cancel{DeploymentID: m.DeploymentID, Immediate: r.Immediate, Reason: r.Reason, Actor: r.Actor})
 			if err != nil {
 				return err
@@ -240,6 +316,19 @@ func (s *Service) Cancel(ctx context.Context, r Cancel) (*Cluster, error) {
 	}
 	s.audit(r.Actor, "cluster_cancel", r.ClusterID)
 	return s.Get(ctx, r.ClusterID)
+}
+
+// giveBack has a node that was taken as it is leave the cluster.
+func (s *Service) giveBack(ctx context.Context, tx *lifecycle.Tx, c *Cluster, n *Node, r Cancel) error {
+	why := fmt.Sprintf("the cluster %s was given up, by %s; the node goes on by itself", c.Name, r.Actor.Name)
+	if err := s.setMember(ctx, tx, n, Replaced, why); err != nil {
+		return err
+	}
+	if err := tx.SetClustered(n.NodeID, "", false); err != nil {
+		return err
+	}
+	_, err := tx.Dismiss(lifecycle.Dismissal{DeploymentID: n.DeploymentID, Why: why, Actor: r.Actor})
+	return err
 }
 
 // CleanupPlan tells what a cleanup of a cluster would remove, node by node in the

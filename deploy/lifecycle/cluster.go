@@ -40,8 +40,8 @@ type Enlistment struct {
 }
 
 // Enlist opens another attempt of a deployment that has succeeded without a
-// cluster: it goes on at cluster_formation. Nothing is installed. Errors:
-// not_found, wrong_state.
+// cluster, or was given up when it waited for one: it goes on at
+// cluster_formation. Nothing is installed. Errors: not_found, wrong_state.
 func (tx *Tx) Enlist(c Enlistment) (*Receipt, error) {
 	d, n, err := tx.deployment(c.DeploymentID)
 	if err != nil {
@@ -51,7 +51,7 @@ func (tx *Tx) Enlist(c Enlistment) (*Receipt, error) {
 		return nil, err
 	}
 	switch {
-	case d.state != phase.Succeeded:
+	case d.state != phase.Succeeded && !GivenUp(d.state, d.phase, d.failedAt()):
 		return nil, &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("deployment #%d of %s is %s; only a deployed node is taken into a cluster as it is", d.number, n.name, d.state)}
 	case !slices.ContainsFunc(phase.Catalogue(d.provider), func(p phase.Definition) bool { return p.Key == phase.ClusterFormation }):
 		return nil, &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("%s is of the provider %s, whose nodes form no cluster by Slipway", n.name, d.provider)}
@@ -70,6 +70,82 @@ func (tx *Tx) Enlist(c Enlistment) (*Receipt, error) {
 	tx.mirror(d, n)
 	tx.wakeWorkflow(d)
 	return tx.receipt(d, e, false), nil
+}
+
+// failedAt is the phase at which it failed, empty if it did not.
+func (d *depRow) failedAt() phase.Key {
+	if d.failure == nil {
+		return ""
+	}
+	return d.failure.phase
+}
+
+// GivenUp reports whether a deployment ended, at this phase, when its node was
+// installed and waited for its cluster, so that it can go on from there.
+func GivenUp(state phase.State, at, failed phase.Key) bool {
+	return state == phase.StateFail && failed == phase.ClusterFormation || state == phase.StateStop && at == phase.ClusterFormation
+}
+
+// Dismissal takes the node of a deployment out of the cluster that it waits for.
+type Dismissal struct {
+	DeploymentID int64
+	Attempt      int // 0 = any; else nothing is done if another has begun
+	Why          string
+	Actor        deploy.Actor
+}
+
+// Dismiss opens another attempt of a deployment that waits for its cluster, or
+// was given up then: it goes on behind cluster_formation, as a node of no
+// cluster. Nothing is installed. Errors: not_found, wrong_state.
+func (tx *Tx) Dismiss(c Dismissal) (*Receipt, error) {
+	d, n, err := tx.deployment(c.DeploymentID)
+	if err != nil {
+		return nil, err
+	}
+	if err := latest(d, n); err != nil {
+		return nil, err
+	}
+	waits := (d.state == phase.Running || d.state == phase.Canceling) && d.phase == phase.ClusterFormation
+	if c.Attempt != 0 && c.Attempt != d.attempt || !waits && !GivenUp(d.state, d.phase, d.failedAt()) {
+		return nil, &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("deployment #%d of %s is %s, and waits for no cluster", d.number, n.name, d.state)}
+	}
+	d.skip = append(slices.DeleteFunc(slices.Clone(d.skip), func(k phase.Key) bool { return k == phase.ClusterFormation }), phase.ClusterFormation)
+	next, err := behindFormation(d)
+	if err != nil {
+		return nil, err
+	}
+	// What it did for the cluster is not the cluster's any more, or the node would
+	// still be counted to it.
+	if err := tx.exec("dismissing a node", `UPDATE deployments SET cluster_id = NULL WHERE node_id = $1 AND cluster_id = (SELECT x.cluster_id FROM deployments x WHERE x.id = $2)`, n.id, d.id); err != nil {
+		return nil, err
+	}
+	if err := tx.exec("dismissing a node", `UPDATE deployments SET skip_phases = $1 WHERE id = $2`, mustJSON(d.skip), d.id); err != nil {
+		return nil, err
+	}
+	if d.open != nil {
+		tx.move(d, phase.Move{Phase: phase.ClusterFormation, Status: phase.CanceledBy}, c.Why, nil)
+	}
+	d.attempt++
+	d.boots, d.reboots = 0, 0
+	d.failure, d.finished = nil, nil
+	d.state = phase.Running
+	tx.move(d, phase.Move{Phase: next, Enter: true, Status: phase.Waiting}, "", nil)
+	e := tx.said(d, phase.Waiting, fmt.Sprintf("attempt %d begins at %s: %s", d.attempt, next, c.Why), c.Actor)
+	tx.mirror(d, n)
+	tx.wakeWorkflow(d)
+	return tx.receipt(d, e, false), nil
+}
+
+// behindFormation is the phase that a deployment without a cluster has next.
+func behindFormation(d *depRow) (phase.Key, error) {
+	behind := false
+	for _, p := range phase.Catalogue(d.provider) {
+		if behind && !p.Terminal && !slices.Contains(d.skip, p.Key) {
+			return p.Key, nil
+		}
+		behind = behind || p.Key == phase.ClusterFormation
+	}
+	return "", &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("nothing comes behind cluster_formation for a node of the provider %s", d.provider)}
 }
 
 // Remark records what an operator decided about a deployment, as an event of the

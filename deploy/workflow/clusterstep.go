@@ -62,6 +62,11 @@ func (s *step) stands(ctx context.Context, stand deploy.ClusterStand, awaited st
 		}
 	}
 	switch stand.Move {
+	case deploy.ClusterAlone:
+		return 0, s.write(ctx, "dismiss", func(tx *lifecycle.Tx) error {
+			_, err := tx.Dismiss(lifecycle.Dismissal{DeploymentID: s.DeploymentID, Attempt: s.Attempt, Why: stand.Message, Actor: deploy.System})
+			return err
+		})
 	case deploy.ClusterFail:
 		return 0, s.fail(ctx, stand.Failure)
 	case deploy.ClusterDone:

@@ -46,7 +46,7 @@ func (h home) record(t *testing.T, job Job) Record {
 // until asks again until it is so: the process is another's.
 func until(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(2 * time.Minute)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !so() {

@@ -69,7 +69,7 @@ func (r *rig) form(options string) {
 
 func (r *rig) prism(at netip.Addr, port int) bool {
 	r.Helper()
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", netip.AddrPortFrom(at, uint16(port)).String(), &tls.Config{InsecureSkipVerify: true})
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 2 * time.Minute}, "tcp", netip.AddrPortFrom(at, uint16(port)).String(), &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
 		return false
 	}

@@ -95,7 +95,7 @@ func TestPace(t *testing.T) {
 	if out, err := ask(t, c, key, "nutanix", start); err != nil || out != "slipway-begun\n" {
 		t.Fatalf("%q %v", out, err)
 	}
-	limit := time.After(20 * time.Second)
+	limit := time.After(2 * time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for s.Working() {
@@ -113,7 +113,7 @@ func TestPace(t *testing.T) {
 		t.Errorf("record: %q %v", out, err)
 	}
 	at := netip.AddrPortFrom(c.Addr(), uint16(c.PrismPort())).String()
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", at, &tls.Config{InsecureSkipVerify: true})
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 2 * time.Minute}, "tcp", at, &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
 		t.Fatal(err)
 	}
