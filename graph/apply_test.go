@@ -100,7 +100,7 @@ func (h *applied) end(run int64, code int) {
 	h.host.End(run, code)
 	require.Eventually(h.t, func() bool {
 		return h.ok(fmt.Sprintf(`{scriptRun(id:"run_%d"){endedAt}}`, run), nil).get("scriptRun.endedAt") != nil
-	}, 10*time.Second, 5*time.Millisecond)
+	}, 2*time.Minute, 5*time.Millisecond)
 }
 
 func TestConfigurationsAreCheckedAndApplied(t *testing.T) {
@@ -154,7 +154,7 @@ func TestConfigurationsAreCheckedAndApplied(t *testing.T) {
 		require.Equal(t, m{"id": "run_1", "cancelReason": "wrong rack", "cancelRequestedBy": "tester"}, h.ok(cancel, m{"input": m{"id": "run_1", "reason": " wrong rack "}}).get("x.run"))
 		require.Eventually(t, func() bool {
 			return h.ok(`{node(id:"run_1"){...on ScriptRun{state}}}`, nil).get("node.state") == "CANCELED"
-		}, 10*time.Second, 5*time.Millisecond)
+		}, 2*time.Minute, 5*time.Millisecond)
 		require.Equal(t, "WRONG_STATE", h.ok(cancel, m{"input": m{"id": "run_1"}}).get("x.errors.0.code"))
 		require.Equal(t, m{"marker": m{"present": false}, "errors": []any{}}, h.ok(`mutation{clearScriptMarker{marker{present} `+wrong+`}}`, nil).get("clearScriptMarker"))
 	})

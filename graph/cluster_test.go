@@ -509,7 +509,7 @@ func TestEventsOfACluster(t *testing.T) {
 		}
 		s := h.subscribe(`subscription($f:DeploymentEventFilter){deploymentEvents(filter:$f){... on DeploymentEventBatch{events{bareMetalNode{name} phase}}}}`, m{"f": m{"clusterId": "clu_1"}})
 		defer s.drop()
-		require.Eventually(t, func() bool { return h.feed.Streams() > 0 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return h.feed.Streams() > 0 }, 2*time.Minute, time.Millisecond)
 		h.report(other, phase.Pending, phase.Success, "")
 		h.report(h.lanes("lab")[1], phase.Pending, phase.Success, "")
 		for {

@@ -140,7 +140,7 @@ func build(t *testing.T, st *store.Store, tune ...func(*graph.Deps, *feed.Option
 	}
 	h.srv.Start()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		require.NoError(t, h.handler.Shutdown(ctx, 0))
 		h.srv.Close()
@@ -301,7 +301,7 @@ func (h *house) report(d lifecycle.Deployed, key string, status phase.Status, me
 // seen waits until the feed has what was committed.
 func (h *house) seen(position int64) {
 	h.t.Helper()
-	require.Eventually(h.t, func() bool { return h.feed.Head().Position >= position }, 10*time.Second, time.Millisecond)
+	require.Eventually(h.t, func() bool { return h.feed.Head().Position >= position }, 2*time.Minute, time.Millisecond)
 }
 
 const socketBuffer = 16 << 10
@@ -341,7 +341,7 @@ func (s *socket) write(v any) {
 func (s *socket) message() map[string]any {
 	s.t.Helper()
 	for {
-		require.NoError(s.t, s.ws.SetReadDeadline(time.Now().Add(20*time.Second)))
+		require.NoError(s.t, s.ws.SetReadDeadline(time.Now().Add(2*time.Minute)))
 		var m map[string]any
 		require.NoError(s.t, s.ws.ReadJSON(&m))
 		if m["type"] != "ping" {

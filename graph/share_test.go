@@ -23,7 +23,7 @@ import (
 // sharing waits until shared execution is as wanted.
 func (h *house) sharing(what string, ok func(wstransport.Sharing) bool) {
 	h.t.Helper()
-	require.Eventually(h.t, func() bool { return ok(h.handler.Sharing()) }, 10*time.Second, time.Millisecond, what)
+	require.Eventually(h.t, func() bool { return ok(h.handler.Sharing()) }, 2*time.Minute, time.Millisecond, what)
 }
 
 func (h *house) members(groups, members int) {
@@ -219,7 +219,7 @@ func TestWhatIsShared(t *testing.T) {
 	require.Equal(t, true, s.next()["last"])
 	h.members(7, 9)
 
-	require.Eventually(t, func() bool { return h.feed.Streams() == 7 }, 10*time.Second, time.Millisecond, "one stream a group")
+	require.Eventually(t, func() bool { return h.feed.Streams() == 7 }, 2*time.Minute, time.Millisecond, "one stream a group")
 	for i, alone := range []string{
 		`subscription{deploymentEvents(after:"` + zero + `"){__typename}}`,
 		`subscription($after:Cursor){deploymentEvents(after:$after){... on DeploymentEventBatch{caughtUp events{deployment{events(first:1,after:$after){nodes{id}}}}}}}`,
@@ -277,7 +277,7 @@ func TestSharedStreamsEnd(t *testing.T) {
 		}
 	}
 	h.members(0, 0)
-	require.Eventually(t, func() bool { return h.feed.Streams() == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return h.feed.Streams() == 0 }, 2*time.Minute, time.Millisecond)
 }
 
 // A shared stream that falls out of memory goes on from the database: nobody

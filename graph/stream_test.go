@@ -265,7 +265,7 @@ func TestSocketEndsWithItsCredential(t *testing.T) {
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = ws.Close() })
 		require.NoError(t, ws.WriteMessage(websocket.TextMessage, []byte(init)))
-		require.NoError(t, ws.SetReadDeadline(time.Now().Add(10*time.Second)))
+		require.NoError(t, ws.SetReadDeadline(time.Now().Add(2*time.Minute)))
 		return ws
 	}
 	const plain = `{"type":"connection_init"}`
@@ -325,5 +325,5 @@ func TestShutdownClosesSockets(t *testing.T) {
 	}
 	require.NoError(t, <-done)
 	require.Equal(t, wstransport.Stats{}, h.handler.Stats())
-	require.Eventually(t, func() bool { return h.feed.Streams() == 0 }, 10*time.Second, time.Millisecond, "streams end with their sockets")
+	require.Eventually(t, func() bool { return h.feed.Streams() == 0 }, 2*time.Minute, time.Millisecond, "streams end with their sockets")
 }

@@ -37,7 +37,7 @@ func (r *rig) ended(run int64) {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
 		return r.get(fmt.Sprintf("/api/script/runs/%d", run)).json(r.t)["ended_at"] != nil
-	}, 10*time.Second, 5*time.Millisecond)
+	}, 2*time.Minute, 5*time.Millisecond)
 }
 
 func TestConfigurationsAreApplied(t *testing.T) {

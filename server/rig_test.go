@@ -259,7 +259,7 @@ func (r *rig) settle() {
 	start := r.feed.Cursor(0)
 	s := r.feed.Nodes(&start, 10*time.Millisecond) // an event may come without a node
 	defer s.Close()
-	ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(r.t.Context(), 2*time.Minute)
 	defer cancel()
 	for r.feed.Head().Position < target {
 		_, err := s.Next(ctx)

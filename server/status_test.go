@@ -233,7 +233,7 @@ func next(t *testing.T, ch <-chan event) (event, bool) {
 	select {
 	case e, ok := <-ch:
 		return e, ok
-	case <-time.After(10 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("nothing came")
 		return event{}, false
 	}

@@ -18,7 +18,7 @@ func ended(t *testing.T, ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		require.FailNow(t, "it still stands")
 		return nil
 	}

@@ -342,7 +342,7 @@ func TestRun(t *testing.T) {
 		defer wg.Wait()
 		defer cancel()
 		o := h.start(bulk.Request{Action: phase.ActionCancel, Immediate: true, Choice: ids(a...), Expected: 3})
-		require.Eventually(t, func() bool { return h.get(o.ID).Over() }, 20*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool { return h.get(o.ID).Over() }, 2*time.Minute, 5*time.Millisecond)
 		require.Equal(t, bulk.Done, h.get(o.ID).State)
 	})
 }

@@ -50,7 +50,7 @@ func TestWhoComesBackHearsThatItIsStale(t *testing.T) {
 		h.caughtUp()
 		head := h.feed.Head()
 		require.NoError(t, st.Read.Close())
-		require.Eventually(t, func() bool { _, stale := h.feed.StaleSince(); return stale }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { _, stale := h.feed.StaleSince(); return stale }, 2*time.Minute, time.Millisecond)
 
 		events := h.feed.Events(feed.Filter{}, &head, time.Hour)
 		defer events.Close()

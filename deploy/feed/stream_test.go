@@ -348,7 +348,7 @@ func TestExpired(t *testing.T) {
 			old := h.feed.Cursor(0)
 			p, err := h.feed.Read(t.Context(), feed.Filter{}, &old, 1)
 			return err == nil && p.Reset == feed.ResetCursorExpired
-		}, 10*time.Second, 10*time.Millisecond)
+		}, 2*time.Minute, 10*time.Millisecond)
 		check(h.feed)
 	})
 }

@@ -224,7 +224,7 @@ func TestAliveIsWrittenWhileItRuns(t *testing.T) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		return len(h.woken) > commits
-	}, 10*time.Second, 10*time.Millisecond, "a stale node that lives again wakes the feed")
+	}, 2*time.Minute, 10*time.Millisecond, "a stale node that lives again wakes the feed")
 	require.False(t, h.state(d).stale)
 }
 

@@ -205,7 +205,7 @@ func TestReplicasShareASweep(t *testing.T) {
 	require.NoError(t, err)
 	_, err = held.Exec(`SELECT id FROM deployments WHERE id <= $1 FOR UPDATE`, deps[49].DeploymentID)
 	require.NoError(t, err)
-	bounded, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	bounded, stop := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer stop()
 	require.NoError(t, h.Sweep(bounded), "it does not wait for those that are locked")
 	for i, d := range deps {

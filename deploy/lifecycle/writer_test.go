@@ -35,7 +35,7 @@ func (h *house) together(fill func(submit func(func() error))) []error {
 		answer := make(chan error, 1)
 		queued := h.Queued()
 		go func() { answer <- f() }()
-		require.Eventually(h.t, func() bool { return h.Queued() == queued+1 }, 5*time.Second, 100*time.Microsecond)
+		require.Eventually(h.t, func() bool { return h.Queued() == queued+1 }, 2*time.Minute, 100*time.Microsecond)
 		answers = append(answers, answer)
 	})
 	close(release)
@@ -142,7 +142,7 @@ func TestWhatWasSubmittedIsFinished(t *testing.T) {
 		_, err := h.Report(context.Background(), as(phase.ByMachine, d, phase.Installation, phase.Success))
 		answer <- err
 	}()
-	require.Eventually(t, func() bool { return h.Queued() == 1 }, 5*time.Second, 100*time.Microsecond)
+	require.Eventually(t, func() bool { return h.Queued() == 1 }, 2*time.Minute, 100*time.Microsecond)
 	stopped := make(chan struct{})
 	go func() { h.stop(); close(stopped) }()
 	close(release)
@@ -161,7 +161,7 @@ func TestContextEndsInTheQueue(t *testing.T) {
 			_ = w.Do(context.Background(), nil, nil, func(*lifecycle.Tx) error { return nil })
 		})
 	}
-	require.Eventually(t, func() bool { return w.Queued() == cap(lifecycle.QueueOf(w)) }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return w.Queued() == cap(lifecycle.QueueOf(w)) }, 2*time.Minute, time.Millisecond)
 	answer := make(chan error, 1)
 	go func() { answer <- w.Do(ctx, nil, nil, func(*lifecycle.Tx) error { return nil }) }()
 	cancel()

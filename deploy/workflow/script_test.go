@@ -214,7 +214,7 @@ func TestScriptThatFails(t *testing.T) {
 			}
 			last = active.ID
 			return true
-		}, 20*time.Second, 10*time.Millisecond)
+		}, time.Minute, 10*time.Millisecond)
 		s.host.End(last, 0)
 	}
 	for _, item := range out.Items {

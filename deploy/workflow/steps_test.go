@@ -51,7 +51,7 @@ func (h *house) ended(t *testing.T, id int64) []*feed.Event {
 // until the condition holds.
 func (h *house) eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	s := h.feed.Nodes(nil, 50*time.Millisecond)
 	defer s.Close()
@@ -372,7 +372,7 @@ func TestASlotIsTakenWhenItIsFree(t *testing.T) {
 			n, err := changed.RowsAffected()
 			require.NoError(t, err)
 			return n == 1
-		}, 20*time.Second, 20*time.Millisecond, "it waits, and its next look is an hour away")
+		}, time.Minute, 20*time.Millisecond, "it waits, and its next look is an hour away")
 		_, err := h.writer.Cancel(t.Context(), lifecycle.Cancel{DeploymentID: first.DeploymentID, Actor: operator})
 		require.NoError(t, err)
 		h.until(t, second.DeploymentID, at(phase.MonitoringStart, phase.InProgress))

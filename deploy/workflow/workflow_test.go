@@ -118,7 +118,7 @@ func (h *house) deploy(t *testing.T, name string) lifecycle.Deployed {
 // until follows a deployment's events to the first one that is wanted.
 func (h *house) until(t *testing.T, id int64, want func(*feed.Event) bool) []*feed.Event {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	zero := h.feed.Cursor(0)
 	s := h.feed.Events(feed.Filter{DeploymentIDs: []int64{id}}, &zero, 0)

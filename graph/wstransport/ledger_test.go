@@ -262,7 +262,7 @@ func newShareRig(t *testing.T, cfg wstransport.Config) *shareRig {
 	r.srv.Listener = tight{r.srv.Listener}
 	r.srv.Start()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		_ = r.tr.Shutdown(ctx, 0)
 		r.srv.Close()
@@ -362,7 +362,7 @@ func (f *follower) want() told {
 
 func (r *shareRig) until(what string, ok func(wstransport.Sharing) bool) {
 	r.t.Helper()
-	require.Eventually(r.t, func() bool { return ok(r.tr.Sharing()) }, 10*time.Second, time.Millisecond, what)
+	require.Eventually(r.t, func() bool { return ok(r.tr.Sharing()) }, time.Minute, time.Millisecond, what)
 }
 
 func (r *shareRig) members(n int) {

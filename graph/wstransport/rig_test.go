@@ -133,7 +133,7 @@ func newRig(t *testing.T, cfg wstransport.Config) *rig {
 	r := &rig{t: t, tr: wstransport.New(cfg), exec: e}
 	r.srv = httptest.NewServer(wsHandler{r.tr, e})
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		_ = r.tr.Shutdown(ctx, 0)
 		r.srv.Close()
@@ -142,7 +142,7 @@ func newRig(t *testing.T, cfg wstransport.Config) *rig {
 }
 
 func (r *rig) dialWith(h http.Header, protocols ...string) (*client, *http.Response, error) {
-	d := websocket.Dialer{Subprotocols: protocols, HandshakeTimeout: 5 * time.Second}
+	d := websocket.Dialer{Subprotocols: protocols, HandshakeTimeout: time.Minute}
 	ws, resp, err := d.Dial("ws"+strings.TrimPrefix(r.srv.URL, "http"), h)
 	if err != nil {
 		return nil, resp, err
@@ -180,7 +180,7 @@ func (c *client) send(s string) {
 func (c *client) read() string {
 	c.t.Helper()
 	for {
-		require.NoError(c.t, c.ws.SetReadDeadline(time.Now().Add(10*time.Second)))
+		require.NoError(c.t, c.ws.SetReadDeadline(time.Now().Add(time.Minute)))
 		_, b, err := c.ws.ReadMessage()
 		require.NoError(c.t, err)
 		if string(b) != `{"type":"ping"}` {
@@ -193,7 +193,7 @@ func (c *client) read() string {
 func (c *client) wantClose(code int, reason string) {
 	c.t.Helper()
 	for {
-		require.NoError(c.t, c.ws.SetReadDeadline(time.Now().Add(10*time.Second)))
+		require.NoError(c.t, c.ws.SetReadDeadline(time.Now().Add(time.Minute)))
 		_, _, err := c.ws.ReadMessage()
 		if err == nil {
 			continue

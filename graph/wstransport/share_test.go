@@ -260,7 +260,7 @@ func TestAlone(t *testing.T) {
 	f := &follower{r: r, doc: `{"of":1,"alone":true}`}
 	require.NoError(t, f.connect("a", nil))
 	defer f.ws.Close()
-	require.Eventually(t, func() bool { return r.l.alone.Load() == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.l.alone.Load() == 1 }, time.Minute, time.Millisecond)
 	r.l.append(1)
 	require.EqualValues(t, 1, f.want().To)
 	require.Equal(t, wstransport.Sharing{}, r.tr.Sharing())

@@ -45,8 +45,8 @@ func TestNothingIsLeft(t *testing.T) {
 	line, err := bufio.NewReader(out).ReadString('\n')
 	require.NoError(t, err)
 	require.Equal(t, "started\n", line)
-	require.Eventually(t, func() bool { return alive(t, word) }, 10*time.Second, 10*time.Millisecond, "it does not run")
+	require.Eventually(t, func() bool { return alive(t, word) }, 2*time.Minute, 10*time.Millisecond, "it does not run")
 	require.NoError(t, cmd.Process.Kill())
 	require.Error(t, cmd.Wait())
-	require.Eventually(t, func() bool { return !alive(t, word) }, 10*time.Second, 10*time.Millisecond, "it is still there")
+	require.Eventually(t, func() bool { return !alive(t, word) }, 2*time.Minute, 10*time.Millisecond, "it is still there")
 }

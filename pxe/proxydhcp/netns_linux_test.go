@@ -230,7 +230,7 @@ func (l *lan) boot(own net.IP, says ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
 	require.NoError(l.t, err)
 	_, err = conn.Write(m.ToBytes())
 	require.NoError(l.t, err)
-	require.NoError(l.t, conn.SetReadDeadline(time.Now().Add(20*time.Second)))
+	require.NoError(l.t, conn.SetReadDeadline(time.Now().Add(2*time.Minute)))
 	buf := make([]byte, 1500)
 	n, err := conn.Read(buf) // of a connected socket: only from the address that was asked
 	require.NoError(l.t, err)

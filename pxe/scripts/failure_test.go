@@ -364,7 +364,7 @@ func TestDownloadProgress(t *testing.T) {
 			w.(http.Flusher).Flush()
 			select { // the rest only comes after progress was reported
 			case <-seen:
-			case <-time.After(20 * time.Second):
+			case <-time.After(2 * time.Minute):
 			}
 			_, _ = w.Write(content[len(content)/2:])
 			return true

@@ -126,7 +126,7 @@ func (s *slipway) bootID(t *testing.T) (string, ssh.PublicKey) {
 		var err error
 		client, err = ssh.Dial("tcp", fmt.Sprintf("%s:%d", testIP, s.port), config)
 		return err == nil
-	}, 10*time.Second, 10*time.Millisecond)
+	}, 2*time.Minute, 10*time.Millisecond)
 	defer client.Close()
 	session, err := client.NewSession()
 	require.NoError(t, err)
@@ -195,16 +195,16 @@ func TestControllerVM(t *testing.T) {
 	_, details := s.said()
 	first := details["cvm_ssh_host_key"]
 	require.Regexp(t, "^ssh-ed25519 AAAA", first)
-	require.Eventually(t, is(true), 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, is(true), 2*time.Minute, 10*time.Millisecond)
 	h.PowerOff("srv")
 	require.True(t, is(false)())
 	h.PowerOn(spec)
-	require.Eventually(t, is(true), 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, is(true), 2*time.Minute, 10*time.Millisecond)
 	h.PowerOff("srv")
 	spec.Reinitialized = true
 	h.PowerOn(spec)
 	<-s.done
-	require.Eventually(t, is(true), 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, is(true), 2*time.Minute, 10*time.Millisecond)
 	_, details = s.said()
 	require.NotEqual(t, first, details["cvm_ssh_host_key"])
 	require.NoError(t, h.Scrap("srv"))
