@@ -31,7 +31,8 @@ describe('a cluster', () => {
   let api;
   let cloud;
   before(async () => {
-    system = await startServer({ pace: 'quick' });
+    // However slowly they are looked at, no machine that waits has become a stalled one.
+    system = await startServer({ pace: 'quick', prepare: async () => ['--stale-after=1h'] });
     browser = await launch();
     api = await system.api('operator');
     cloud = new Cloud(system.cloud);

@@ -98,8 +98,9 @@ export async function fill(system, api) {
   };
   // The silent one first: its silence must last.
   await begin('rack-silent');
-  await machines['rack-silent'].through('foundation_start', 'network_config');
-  await machines['rack-silent'].report('storage_discovery', 'in_progress', { message: 'looking at 4 disks' });
+  // In a phase that has long to its deadline.
+  await machines['rack-silent'].through('foundation_start', 'network_config', 'storage_discovery');
+  await machines['rack-silent'].report('image_download', 'in_progress', { progress: 10, message: 'hypervisor.img' });
   for (const name of ['rack-failed', 'rack-twin']) {
     await begin(name);
     await machines[name].through('foundation_start', 'network_config', 'storage_discovery');
