@@ -40,12 +40,24 @@ done
 
 # A step that could not tell how it ended has failed.
 step() { "$suite" "$@" || "$suite" check "$2" false; }
+# A step on a network of its own: its machines run beside those of other rows.
+apart() { scripts/apart.sh "$suite" "$@" || "$suite" check "$2" false; }
 
-# What needs the processors, and no machines: it takes what whole systems and the
-# browser, which mostly wait, leave of them. Its log is shown at the end.
+# Three rows beside each other; in each, one step after the other. Two mostly wait.
+# golangci-lint has all of go vet, so go test need not do a part of it.
+systems() {
+	apart go "whole systems" "${race[@]}" -vet=off -count=1 -p 1 -timeout 30m "${system[@]}"
+	apart go "killed at every boundary" -vet=off -count=1 -timeout 20m ./e2e/crash
+	apart node "protocol" e2e/protocol/*.test.mjs
+}
+browser() {
+	step node "browser" e2e/browser/*.test.mjs
+}
+# What needs the processors, and no machines: at a lower priority it takes what
+# the others leave of them.
 computes() {
 	renice -n 10 "$BASHPID" >/dev/null
-	step go "go test -race" "${race[@]}" -count=1 -p 2 -parallel 4 -timeout 15m "${units[@]}"
+	step go "go test -race" "${race[@]}" -vet=off -count=1 -p 2 -parallel 4 -timeout 20m "${units[@]}"
 	step check "golangci-lint" scripts/lint-go.sh
 	step check "shellcheck" scripts/lint-shell.sh
 	step check "app: types" npm --prefix frontend run --silent typecheck
@@ -53,17 +65,21 @@ computes() {
 	step check "generated code" scripts/check-generated.sh
 }
 
-# Both rows need it: built once, not twice at the same time. What does not build
+# The rows need it: built once, not at the same time by each. What does not build
 # is said by the steps.
 CGO_ENABLED=1 go build "${race[@]}" "${packages[@]}" || true
 step vitest "app: vitest" frontend
-log=$SUITE_RESULTS/computes.log
-computes >"$log" 2>&1 &
-beside=$!
-step go "whole systems" "${race[@]}" -count=1 -p 1 -timeout 20m "${system[@]}"
-step go "killed at every boundary" -count=1 -timeout 15m ./e2e/crash
-step node "protocol" e2e/protocol/*.test.mjs
-step node "browser" e2e/browser/*.test.mjs
-wait "$beside" || "$suite" check "the steps beside came to their end" false
-cat "$log"
+
+# The first row is shown as it goes, the others at the end.
+beside=(browser computes)
+declare -A running
+for row in "${beside[@]}"; do
+	"$row" >"$SUITE_RESULTS/$row.log" 2>&1 &
+	running[$row]=$!
+done
+systems
+for row in "${beside[@]}"; do
+	wait "${running[$row]}" || "$suite" check "the steps beside ($row) came to their end" false
+	cat "$SUITE_RESULTS/$row.log"
+done
 "$suite" total
