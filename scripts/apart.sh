@@ -22,5 +22,7 @@ exec unshare --net -- bash -euo pipefail -c '
 		ip addr add 192.0.2.1/24 dev uplink
 		ip route add default via 192.0.2.254
 	fi
+	SLIPWAY_TEST_APART=$(readlink /proc/self/ns/net | tr -dc 0-9)
+	export SLIPWAY_TEST_APART
 	exec "$@"
 ' apart "$@"

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 )
@@ -34,14 +33,15 @@ func Take(t testing.TB) {
 	})
 }
 
-// path names the lock: the host's, or that of a network namespace that is not
-// the host's (namespaces(7)). The browser's tests name it the same way.
+// apartEnv names a network of the tests' own (scripts/apart.sh).
+const apartEnv = "SLIPWAY_TEST_APART"
+
+// path names the lock: the host's, or that of a network of the tests' own. The
+// browser's tests name it the same way.
 func path() string {
 	name := "slipway-simulated-machines"
-	own, err := os.Readlink("/proc/self/ns/net") // "net:[4026531840]"
-	host, hostErr := os.Readlink("/proc/1/ns/net")
-	if err == nil && hostErr == nil && own != host {
-		name += "-" + strings.Trim(own, "net:[]")
+	if apart := os.Getenv(apartEnv); apart != "" {
+		name += "-" + apart
 	}
 	return filepath.Join(os.TempDir(), name+".lock")
 }

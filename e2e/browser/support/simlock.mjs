@@ -2,21 +2,12 @@
 // e2e/simlock): simulated machines on one network share a range of loopback
 // addresses; one test at a time runs them.
 import { spawn } from 'node:child_process';
-import { readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** That of the host, or of a network namespace that is not the host's. */
-function name() {
-  try {
-    const [own, host] = ['self', '1'].map((process) => readlinkSync(`/proc/${process}/ns/net`)); // net:[4026531840]
-    return own === host ? '' : `-${/\d+/.exec(own)[0]}`;
-  } catch {
-    return ''; // one may not look
-  }
-}
-
-// The folder is as Go's os.TempDir finds it.
-const path = join(process.env.TMPDIR || '/tmp', `slipway-simulated-machines${name()}.lock`);
+// The folder is as Go's os.TempDir finds it; a network of the tests' own has its
+// own lock (scripts/apart.sh).
+const apart = process.env.SLIPWAY_TEST_APART ? `-${process.env.SLIPWAY_TEST_APART}` : '';
+const path = join(process.env.TMPDIR || '/tmp', `slipway-simulated-machines${apart}.lock`);
 
 /** Waits for the lock; the returned function gives it back. It ends with this process, too. */
 export async function takeSimulatorLock() {
