@@ -11,6 +11,7 @@
 // SLIPWAY_APPLY_SEED repeats a run of random kills, SLIPWAY_APPLY_RUNS says how
 // many there are. Nothing leaves the loopback interface.
 //
-// It has tests only; they may import the standard library and testify:
-// what is tested is the program, from outside.
+// It has tests only; they may import the standard library, testify, and
+// deploy/store with its storetest for databases: what is tested is the program,
+// from outside.
 package apply

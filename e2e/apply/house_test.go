@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/slipwayhq/slipway/deploy/store/storetest"
 )
 
 // testLimit bounds one test; most are over in seconds, where nothing else runs.
@@ -58,20 +60,22 @@ var networks atomic.Int32
 
 // house is a server with a work directory and hosts.
 type house struct {
-	t     *testing.T
-	ctx   context.Context
-	lab   string // where hosts live, and what the test wants of the script is said
-	work  string
-	data  string
-	net   string // first three numbers of its hosts' addresses
-	port  int
-	addr  string
-	args  []string
-	key   string // public, that hosts accept
-	gate  *os.File
-	proc  *process
-	token string
-	hosts []*machine
+	t    *testing.T
+	ctx  context.Context
+	lab  string // where hosts live, and what the test wants of the script is said
+	work string
+	data string
+	// database is PostgreSQL's; empty = SQLite in data.
+	database string
+	net      string // first three numbers of its hosts' addresses
+	port     int
+	addr     string
+	args     []string
+	key      string // public, that hosts accept
+	gate     *os.File
+	proc     *process
+	token    string
+	hosts    []*machine
 }
 
 // open makes a house and starts the server in it; more are flags that replace
@@ -79,6 +83,16 @@ type house struct {
 func open(t *testing.T, more ...string) *house {
 	t.Helper()
 	h := prepare(t, more...)
+	h.start()
+	return h
+}
+
+// openOnPostgres is open with a database of PostgreSQL.
+func openOnPostgres(t *testing.T, more ...string) *house {
+	t.Helper()
+	database := storetest.PostgresURL(t)
+	h := prepare(t, append(more, "--database="+database)...)
+	h.database = database
 	h.start()
 	return h
 }
@@ -142,7 +156,11 @@ func (h *house) start() {
 // sign gets the tests a token.
 func (h *house) sign() {
 	h.t.Helper()
-	h.token = must(h.t, "token", "create", "tester", "--role=operator", "--data-dir="+h.data)
+	args := []string{"token", "create", "tester", "--role=operator", "--data-dir=" + h.data}
+	if h.database != "" {
+		args = append(args, "--database="+h.database)
+	}
+	h.token = must(h.t, args...)
 }
 
 // vacate ends everything that is in the house, and looks that it is gone.
