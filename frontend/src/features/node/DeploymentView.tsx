@@ -1,6 +1,7 @@
 import type { ReactNode } from 'react';
 
 import { Timeline } from '@/features/timeline/LazyTimeline';
+import { EmptyState, Panel } from '@/ui';
 import { CleanupPanel } from './CleanupPanel';
 import classes from './DeploymentView.module.css';
 import { EventList } from './EventList';
@@ -31,14 +32,24 @@ export function DeploymentView({ deployment, silent, known, search, change, fetc
       {deployment.failure ? <FailureCard failure={deployment.failure} deploymentId={deployment.id} /> : null}
       {deployment.stuckReason && !deployment.failure && isLate(deployment.stuckReason, silent) ? <StuckCard reason={deployment.stuckReason} /> : null}
       <CleanupPanel deployment={deployment} />
-      <Timeline
-        deployment={deployment}
-        known={known}
-        asTable={search.view === 'table'}
-        onAsTable={(asTable) => change(asTable ? { ...search, view: 'table' } : withoutView)}
-        selectedPhase={phase ?? null}
-        onSelectPhase={(key) => change(phase === key ? withoutPhase : { ...search, phase: key })}
-      />
+      {deployment.kind === 'ADOPT' && deployment.phases.every(({ phase: reached }) => reached === 'DEPLOYED') ? (
+        <div className={classes.space}>
+          <Panel title="Phases">
+            <EmptyState title="Adopted, not installed">
+              <p>The machine existed and was taken into care as it was: there was no phase to go through.</p>
+            </EmptyState>
+          </Panel>
+        </div>
+      ) : (
+        <Timeline
+          deployment={deployment}
+          known={known}
+          asTable={search.view === 'table'}
+          onAsTable={(asTable) => change(asTable ? { ...search, view: 'table' } : withoutView)}
+          selectedPhase={phase ?? null}
+          onSelectPhase={(key) => change(phase === key ? withoutPhase : { ...search, phase: key })}
+        />
+      )}
       <div className={classes.columns}>
         <EventList
           key={deployment.id}
