@@ -26,7 +26,10 @@ func (s *Service) Form(ctx context.Context, deploymentID int64) (deploy.ClusterS
 	if err != nil {
 		return deploy.ClusterStand{}, err
 	}
-	if c == nil || me == nil {
+	if c == nil { // it was cleaned up so long ago that its rows are gone
+		return deploy.ClusterStand{Move: deploy.ClusterAlone, Message: "the cluster that it was for exists no more, and the node goes on by itself"}, nil
+	}
+	if me == nil {
 		return failing(deploy.CodeWrongState, "deploy the node again", "the deployment belongs to no cluster any more").ClusterStand, nil
 	}
 	t := decide(c, me.NodeID)

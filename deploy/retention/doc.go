@@ -8,6 +8,9 @@
 // follows from the intent, and rows, intent and the stream's floor change in
 // one transaction. The next pass, of whatever replica, goes on from there.
 //
+// Clusters that were cleaned up so long ago go the same way, each with its
+// members to a file of its own, before its rows are removed.
+//
 // The floor of the stream (settings: stream_floor) is the newest position that
 // was removed. A cursor below it is answered with a reset. Rows of deployments
 // that were active then are still there below it.

@@ -116,6 +116,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 // Result is what a pass did.
 type Result struct {
 	Archived, Dropped int
+	Clusters          int // that are gone, and were removed
 	// Busy: another replica is at it.
 	Busy bool
 }
@@ -130,10 +131,10 @@ func (k *Keeper) Pass(ctx context.Context) (res Result, err error) {
 		return err
 	})
 	res.Busy = !alone
-	if n := res.Archived + res.Dropped; n > 0 {
+	if n := res.Archived + res.Dropped + res.Clusters; n > 0 {
 		k.archived.Add(int64(res.Archived))
 		k.dropped.Add(int64(res.Dropped))
-		k.opts.Logger.Info("old events were removed", "archived", res.Archived, "dropped", res.Dropped, "older_than", k.opts.Keep, "archive", k.opts.ArchiveDir)
+		k.opts.Logger.Info("old events were removed", "archived", res.Archived, "dropped", res.Dropped, "clusters", res.Clusters, "older_than", k.opts.Keep, "archive", k.opts.ArchiveDir)
 	}
 	return res, err
 }
@@ -217,6 +218,9 @@ func (k *Keeper) pass(ctx context.Context) (res Result, err error) {
 			return res, ctx.Err()
 		case <-time.After(time.Since(begun)):
 		}
+	}
+	if res.Clusters, err = k.clusters(ctx, cutoff); err != nil {
+		return res, err
 	}
 	return res, k.forgetTombstones(ctx, cutoff)
 }
