@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
 import { count, pill } from './support/app.mjs';
-import { assertAccessible, launch, layoutJumps, open, photograph, watchLayout } from './support/browser.mjs';
+import { assertAccessible, forgetJumps, launch, layoutJumps, open, photograph, watchLayout } from './support/browser.mjs';
 import { Cloud } from './support/cloud.mjs';
 import { eventually, giveUp, muchPatience } from './support/eventually.mjs';
 import { startServer } from './support/slipway.mjs';
@@ -53,6 +53,10 @@ describe('a cluster', () => {
   const stands = (page, ...words) => words.slice(1).reduce((found, word) => found.or(header(page, word)), header(page, words[0])).first().waitFor();
   const says = (what, locator, value) => eventually(what, async () => assert.equal(await locator.inputValue(), value));
   const invalid = (what, locator) => eventually(what, async () => assert.equal(await locator.getAttribute('aria-invalid'), 'true'));
+  const assertStill = async (page) => {
+    const jumps = await layoutJumps(page);
+    assert.ok(jumps.every(({ value }) => value < 0.1), JSON.stringify(jumps));
+  };
   const region = (page, name) => page.getByRole('region', { name, exact: true });
 
   // Somebody who may not act looks at it without buttons; what is not there is said.
@@ -239,8 +243,11 @@ describe('a cluster', () => {
     assert.ok(await confirm.isDisabled(), 'its name must be typed');
     await assertAccessible(page, 'plan of a cleanup');
     await dialog.getByLabel(/^Type/).fill('prod');
+    await assertStill(page);
     await confirm.click();
     await dialog.waitFor({ state: 'detached' });
+    for (const each of nodes) await page.getByRole('list', { name: `What is released of ${each}` }).getByRole('listitem').first().waitFor({ timeout: toTheEnd });
+    await forgetJumps(page);
     await lookOnly();
     await header(page, 'Cleaned up').waitFor({ timeout: toTheEnd });
     const gone = await theCluster();
@@ -253,7 +260,7 @@ describe('a cluster', () => {
     await photograph(page, 'cluster-cleaned-up');
     await assertAccessible(page, 'cluster that is cleaned up');
 
-    assert.ok((await layoutJumps(page)).every(({ value }) => value < 0.1), JSON.stringify(await layoutJumps(page)));
+    await assertStill(page);
     observed.assertClean();
     await context.close();
   });

@@ -98,16 +98,25 @@ export const watchLayout = (context) =>
     globalThis.layoutJumps = [];
     const name = (node) => (node instanceof Element ? `${node.tagName.toLowerCase()}.${[...node.classList].join('.')} "${(node.textContent ?? '').trim().slice(0, 40)}"` : String(node?.nodeName));
     new PerformanceObserver((list) => {
-      for (const { value, hadRecentInput, sources } of list.getEntries()) {
-        if (!hadRecentInput) globalThis.layoutJumps.push({ value, what: sources.map(({ node, previousRect: a, currentRect: b }) => `${name(node)} from ${a.x},${a.y} ${a.width}x${a.height} to ${b.x},${b.y} ${b.width}x${b.height}`) });
+      for (const { startTime, value, hadRecentInput, sources } of list.getEntries()) {
+        if (!hadRecentInput) globalThis.layoutJumps.push({ at: startTime, value, what: sources.map(({ node, previousRect: a, currentRect: b }) => `${name(node)} from ${a.x},${a.y} ${a.width}x${a.height} to ${b.x},${b.y} ${b.width}x${b.height}`) });
       }
     }).observe({ type: 'layout-shift', buffered: true });
   });
 
-/** What has jumped since the page was opened, in a context with watchLayout. */
+/** What has jumped since the page was opened, or since forgetJumps, in a context with watchLayout. */
 export async function layoutJumps(page) {
   await settled(page);
-  return page.evaluate(() => globalThis.layoutJumps);
+  return page.evaluate(() => globalThis.layoutJumps.filter(({ at }) => at >= (globalThis.jumpsSince ?? 0)));
+}
+
+/**
+ * What has jumped until now was asked for. A browser forgives what follows
+ * a key or a click within half a second; a busy machine needs longer.
+ */
+export async function forgetJumps(page) {
+  await settled(page);
+  await page.evaluate(() => void (globalThis.jumpsSince = performance.now()));
 }
 
 /** How much wider than its window the page is, in px. */
