@@ -23,7 +23,7 @@ import (
 )
 
 // patience bounds every wait for an outside process. The machine may be busy.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 // binary gives the path of the program under test: $SLIPWAY_BINARY, or one
 // built from the working tree, once.

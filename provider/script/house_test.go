@@ -21,7 +21,7 @@ import (
 )
 
 // patience is for what other processes do.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // house is a work directory with a script in it.
 type house struct {

@@ -277,7 +277,7 @@ func TestInstallerTimeout(t *testing.T) {
 		d.config.Installer.Timeout = 1
 		start := time.Now()
 		wantFailure(t, m, d, m.install(t, d), "installation", "installer.sh was stopped, it had not ended after 1 seconds")
-		if took := time.Since(start); took > 20*time.Second {
+		if took := time.Since(start); took > 2*time.Minute {
 			t.Errorf("it took %s", took)
 		}
 		gone(t, strings.TrimSpace(m.read(t, "alive")))
@@ -287,7 +287,9 @@ func TestInstallerTimeout(t *testing.T) {
 // gone waits until a process that was killed has been reaped, too.
 func gone(t *testing.T, pid string) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
 		status, err := os.ReadFile("/proc/" + pid + "/stat")
 		if err != nil || strings.Contains(string(status), ") Z ") {
 			return

@@ -114,7 +114,7 @@ func TestServerEndsWithAKilledProcess(t *testing.T) {
 // is the last thing it does.
 func gone(t *testing.T, dir string) {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
