@@ -66,6 +66,8 @@ type OrderNetwork struct {
 	WorkloadSubnets  []string `json:"workload_subnets,omitempty"`
 	SecurityGroups   []string `json:"security_groups,omitempty"`
 	ManagementIP     string   `json:"management_ip,omitempty"`
+	AHVIP            string   `json:"ahv_ip,omitempty"`  // of the hypervisor
+	CVMIP            string   `json:"cvm_ip,omitempty"`  // of the controller VM
 	Netmask          string   `json:"netmask,omitempty"` // of a rack machine, as the gateway
 	Gateway          string   `json:"gateway,omitempty"`
 	DNSServers       []string `json:"dns_servers,omitempty"`

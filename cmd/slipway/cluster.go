@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -62,7 +64,13 @@ type clusterFlags struct {
 	Zone             string   `help:"Zone; default: the server's setting." group:"new nodes"`
 	ManagementSubnet string   `help:"Management subnet, name or id." group:"new nodes"`
 	WorkloadSubnets  []string `help:"Workload subnets, names or ids." group:"new nodes"`
+	Image            string   `help:"Image for network boot, name or id; default: the newest." group:"new nodes"`
+	Keys             []string `name:"key" help:"SSH key given to the servers' initialization, name or id, may be repeated; default: the server's setting." sep:"none" group:"new nodes"`
+	SecurityGroups   []string `name:"security-group" help:"Security group of every interface, name or id, may be repeated; default: the server's setting." sep:"none" group:"new nodes"`
 	Installer        string   `help:"Installer artifact; default: the server's setting." group:"new nodes"`
+	RackNode         []string `help:"A machine of one's own that becomes a node: its name, MAC address or serial number, management address, controller VM's address and, if it has one of its own, the hypervisor's; may be repeated. After those of --node." placeholder:"NAME,MAC|SERIAL,IP,CVM-IP[,AHV-IP]" sep:"none" group:"machines of a rack"`
+	Netmask          string   `help:"Netmask of their management addresses, dotted or as a prefix length; default: the server's setting." group:"machines of a rack"`
+	Gateway          string   `help:"Gateway of their management network; default: the server's setting." group:"machines of a rack"`
 	jsonFlag         `embed:""`
 }
 
@@ -75,12 +83,17 @@ func (c *clusterFlags) order(in io.Reader) ([]byte, error) {
 	if c.Name == "" {
 		wrong = append(wrong, "the cluster's name is needed, or -f")
 	}
-	if len(c.Node) == 0 {
-		wrong = append(wrong, "--node is needed")
+	if len(c.Node)+len(c.RackNode) == 0 {
+		wrong = append(wrong, "--node is needed, or --rack-node")
 	}
-	if c.Profile == "" && (c.Zone != "" || c.ManagementSubnet != "" || c.Installer != "" || len(c.WorkloadSubnets) > 0) {
+	if c.Profile == "" && (c.Zone+c.ManagementSubnet+c.Image != "" || len(c.WorkloadSubnets)+len(c.Keys)+len(c.SecurityGroups) > 0 || c.Installer != "" && len(c.RackNode) == 0) {
 		wrong = append(wrong, "--profile is needed with settings of new nodes")
 	}
+	if len(c.RackNode) == 0 && c.Netmask+c.Gateway != "" {
+		wrong = append(wrong, "--netmask and --gateway are for --rack-node")
+	}
+	machines, bad := c.machines()
+	wrong = append(wrong, bad...)
 	if len(wrong) > 0 {
 		return nil, exit{exitUsage, errors.New(strings.Join(wrong, "; "))}
 	}
@@ -96,17 +109,51 @@ func (c *clusterFlags) order(in io.Reader) ([]byte, error) {
 			continue
 		}
 		o.Config.Nodes = append(o.Config.Nodes, client.Order{
-			Node:    client.OrderNode{Name: name, Profile: c.Profile, Provider: orderIBM, Zone: c.Zone, Installer: c.Installer},
-			Network: client.OrderNetwork{ManagementSubnet: c.ManagementSubnet, WorkloadSubnets: c.WorkloadSubnets},
+			Node:    client.OrderNode{Name: name, Profile: c.Profile, Provider: orderIBM, Zone: c.Zone, Installer: c.Installer, Image: c.Image, Keys: c.Keys},
+			Network: client.OrderNetwork{ManagementSubnet: c.ManagementSubnet, WorkloadSubnets: c.WorkloadSubnets, SecurityGroups: c.SecurityGroups},
 		})
+	}
+	for _, machine := range machines {
+		o.Config.Nodes = append(o.Config.Nodes, machine)
 	}
 	return json.Marshal(o)
 }
 
+var macLike = regexp.MustCompile(`^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$`)
+
+// machines reads the machines of a rack, and tells what is wrong with them;
+// whether the values are any is for the server to say.
+func (c *clusterFlags) machines() (orders []client.Order, wrong []string) {
+	for _, text := range c.RackNode {
+		parts := strings.Split(text, ",")
+		for i := range parts {
+			parts[i] = strings.TrimSpace(parts[i])
+		}
+		if len(parts) < 4 || len(parts) > 5 || slices.Contains(parts, "") {
+			wrong = append(wrong, fmt.Sprintf("--rack-node=%s is not NAME,MAC|SERIAL,IP,CVM-IP[,AHV-IP]", text))
+			continue
+		}
+		o := client.Order{
+			Node:    client.OrderNode{Name: parts[0], Provider: orderRack, Installer: c.Installer},
+			Network: client.OrderNetwork{ManagementIP: parts[2], CVMIP: parts[3], Netmask: c.Netmask, Gateway: c.Gateway},
+		}
+		if macLike.MatchString(parts[1]) {
+			o.Node.MAC = parts[1]
+		} else {
+			o.Node.Serial = parts[1]
+		}
+		if len(parts) == 5 {
+			o.Network.AHVIP = parts[4]
+		}
+		orders = append(orders, o)
+	}
+	return orders, wrong
+}
+
 // ofFile reads the request; what stands in cluster_config may stand alone.
 func (c *clusterFlags) ofFile(in io.Reader) ([]byte, error) {
-	if c.Name != "" || len(c.Node)+len(c.DNSServers)+len(c.NTPServers)+len(c.WorkloadSubnets)+c.RedundancyFactor > 0 || c.Join || c.SkipDiscovery ||
-		c.Address+c.Profile+c.Zone+c.ManagementSubnet+c.Installer != "" {
+	if c.Name != "" || len(c.Node)+len(c.DNSServers)+len(c.NTPServers)+len(c.WorkloadSubnets)+len(c.Keys)+len(c.SecurityGroups)+len(c.RackNode)+c.RedundancyFactor > 0 || c.Join || c.SkipDiscovery ||
+		c.Address+c.Profile+c.Zone+c.ManagementSubnet+c.Image+c.Installer+c.Netmask+c.Gateway != "" {
 		return nil, exit{exitUsage, errors.New("with -f everything about the cluster stands in the file")}
 	}
 	raw, err := (&applyCmd{File: c.File}).read(in)

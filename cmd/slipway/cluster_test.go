@@ -111,6 +111,14 @@ func TestClusterIsOrderedByFlagsOrFile(t *testing.T) {
 	require.NoError(t, deploy(clusterFlags{Name: "lab", Node: []string{"hv01"}, Profile: "bx2d-metal-96x384", Zone: "us-south-1"}, ""))
 	require.JSONEq(t, `{"cluster_config":{"cluster_name":"lab","nodes":[{"node_config":{"node_name":"hv01","server_profile":"bx2d-metal-96x384","provider":"ibm_vpc","zone":"us-south-1"},"network_config":{}}]}}`, f.bodies[0])
 
+	require.NoError(t, deploy(clusterFlags{Name: "lab", Node: []string{"hv01"}, Profile: "p", Image: "i", Keys: []string{"k"}, SecurityGroups: []string{"g", "h"}}, ""))
+	require.JSONEq(t, `{"cluster_config":{"cluster_name":"lab","nodes":[{"node_config":{"node_name":"hv01","server_profile":"p","provider":"ibm_vpc","image":"i","keys":["k"]},"network_config":{"security_groups":["g","h"]}}]}}`, f.bodies[0])
+	// Machines of a rack, alone or with deployed nodes.
+	require.NoError(t, deploy(clusterFlags{Name: "lab", Node: []string{"hv01"}, RackNode: []string{"r1,52-54-00-12-34-56,10.0.8.21,10.0.8.31", "r2, 7CX1Y23, 10.0.8.22, 10.0.8.32, 10.0.8.42"}, Netmask: "24", Gateway: "10.0.8.1", Installer: "x"}, ""))
+	require.JSONEq(t, `{"cluster_config":{"cluster_name":"lab","nodes":["hv01",
+		{"node_config":{"node_name":"r1","server_profile":"","provider":"rack","mac":"52-54-00-12-34-56","installer":"x"},"network_config":{"management_ip":"10.0.8.21","cvm_ip":"10.0.8.31","netmask":"24","gateway":"10.0.8.1"}},
+		{"node_config":{"node_name":"r2","server_profile":"","provider":"rack","serial":"7CX1Y23","installer":"x"},"network_config":{"management_ip":"10.0.8.22","cvm_ip":"10.0.8.32","ahv_ip":"10.0.8.42","netmask":"24","gateway":"10.0.8.1"}}]}}`, f.bodies[0])
+
 	// A file may have the whole request, or what stands in cluster_config.
 	for _, text := range []string{`{"cluster_config":{"cluster_name":"lab","nodes":["hv01"]}}`, `{"cluster_name":"lab","nodes":["hv01"]}`} {
 		require.NoError(t, deploy(clusterFlags{File: "-"}, text))
@@ -121,7 +129,9 @@ func TestClusterIsOrderedByFlagsOrFile(t *testing.T) {
 
 	for name, c := range map[string]clusterFlags{
 		"no name": {Node: []string{"a"}}, "no nodes": {Name: "lab"}, "both": {Name: "lab", File: "-"}, "file and flag": {File: "-", SkipDiscovery: true},
-		"zone alone": {Name: "lab", Node: []string{"a"}, Zone: "z"},
+		"zone alone": {Name: "lab", Node: []string{"a"}, Zone: "z"}, "key alone": {Name: "lab", Node: []string{"a"}, Keys: []string{"k"}},
+		"half a machine": {Name: "lab", RackNode: []string{"r1,7CX,10.0.8.21"}}, "an empty part": {Name: "lab", RackNode: []string{"r1,,10.0.8.21,10.0.8.31"}},
+		"a netmask of nobody": {Name: "lab", Node: []string{"a"}, Netmask: "24"}, "file and machine": {File: "-", RackNode: []string{"r1,7CX,10.0.8.21,10.0.8.31"}},
 	} {
 		require.Equal(t, exitUsage, exitOf(t, deploy(c, "{}")), name)
 		require.Empty(t, f.bodies, name)

@@ -85,6 +85,8 @@ func TestFlagsOfMachinesAreChecked(t *testing.T) {
 		{[]string{"a", "b", "--profile=p", "--management-ip=10.0.0.9"}, "--management-ip is one machine's"},
 		{[]string{"a", "--profile=p", "--netmask=24", "--mac=x", "--power-url=https://h"}, "--mac is not for --provider=ibm_vpc; --netmask is not for --provider=ibm_vpc; --power-… is not for --provider=ibm_vpc"},
 		{[]string{"a", "--provider=rack", "--profile=p", "--zone=z"}, "--profile is not for --provider=rack; --zone is not for --provider=rack; --mac or --serial is needed; --management-ip is needed"},
+		{[]string{"a", "--profile=p", "--image=i", "--key=k", "--security-group=g"}, ""},
+		{[]string{"a", "--provider=rack", "--serial=x1", "--management-ip=10.0.8.20", "--image=i", "--key=k", "--security-group=g"}, "--image is not for --provider=rack; --key is not for --provider=rack; --security-group is not for --provider=rack"},
 		{[]string{"a", "b", "--provider=rack", "--serial=x1", "--management-ip=10.0.8.20"}, "one by one"},
 		{[]string{"a", "--provider=rack", "--serial=x1", "--management-ip=10.0.8.20", "--power-username=u"}, "--power-url is needed"},
 	} {
@@ -100,4 +102,18 @@ func TestFlagsOfMachinesAreChecked(t *testing.T) {
 		}
 		require.ErrorContains(t, err, c.says, "%q", c.args)
 	}
+}
+
+// What an order chooses of the account goes to the plan and to the order alike;
+// a name with a comma in it is one name.
+func TestChoicesOfAnOrder(t *testing.T) {
+	var f machineFlags
+	p, err := kong.New(&f)
+	require.NoError(t, err)
+	_, err = p.Parse([]string{"a", "--profile=p", "--image=ipxe", "--key=one", "--key=two, three", "--security-group=g", "--security-group=h"})
+	require.NoError(t, err)
+	order, spec := f.order("a"), f.spec().IbmVpc
+	require.Equal(t, []any{"ipxe", []string{"one", "two, three"}, []string{"g", "h"}}, []any{order.Node.Image, order.Node.Keys, order.Network.SecurityGroups})
+	require.Equal(t, []any{"ipxe", []string{"one", "two, three"}, []string{"g", "h"}}, []any{*spec.Image, spec.Keys, spec.SecurityGroups})
+	require.Nil(t, machineFlags{Profile: "p"}.spec().IbmVpc.Image)
 }
