@@ -34,6 +34,9 @@ describe('a demonstration, from order to deployed', { concurrency: true }, () =>
     assert.equal(page.url(), `${system.url}/monitoring`, 'the code has left the address');
     for (const name of names) await rowOf(page, name).waitFor();
     await recordSteps(page);
+    // How far they have come by now: a busy machine may be late with its pages.
+    const reached = async () => new Map(await Promise.all(names.map(async (name) => [name, (await api.deploymentOf(name)).phases.length])));
+    const reachedAtFirst = await reached();
 
     // Somebody else of the same session looks at a node from early on.
     const tab = await open(context, system.url);
@@ -45,6 +48,7 @@ describe('a demonstration, from order to deployed', { concurrency: true }, () =>
     await tab.page.getByRole('region', { name: 'Phases as a table' }).waitFor({ state: 'attached' });
     const askedAtFirst = tab.observed.posts.length;
     const eventsAtFirst = (await readEvents(tab.page)).length;
+    const recordedAtFirst = (await api.deploymentOf('demo-1')).events.length;
 
     // A third tab has its picture taken while the machines are at work.
     const camera = await open(context, system.url);
@@ -64,10 +68,13 @@ describe('a demonstration, from order to deployed', { concurrency: true }, () =>
     await eventually('the fleet shows what the server has', async () => assertShowsFleet(page, await api.fleet()));
 
     const steps = await recordedSteps(page);
+    const reachedAtEnd = await reached();
     for (const name of names) {
       const numbers = stepNumbers(steps[name]);
       assert.deepEqual(numbers, numbers.toSorted((a, b) => a - b), `${name} only ever moves on: ${steps[name].join(', ')}`);
-      assert.ok(numbers.length >= 5, `${name} was seen moving: ${steps[name].join(', ')}`);
+      // Steps that follow each other closely are drawn as one.
+      const moved = reachedAtEnd.get(name) - reachedAtFirst.get(name);
+      assert.ok(numbers.length >= Math.min(5, 1 + Math.floor(moved / 3)), `${name} was seen moving by ${moved} phases: ${steps[name].join(', ')}`);
       assert.equal(numbers.at(-1), 1000, `${name} has come to its end: ${steps[name].join(', ')}`);
     }
     assert.equal(observed.documents.length, 1, `documents that were loaded: ${observed.documents.join(', ')}`);
@@ -81,7 +88,7 @@ describe('a demonstration, from order to deployed', { concurrency: true }, () =>
     await tab.page.getByRole('banner').waitFor();
     const eventsAtEnd = (await readEvents(tab.page)).length;
     t.diagnostic(`node page: ${tab.observed.posts.length} queries by POST (${tab.observed.posts.join(', ')}), ${eventsAtEnd - eventsAtFirst} events came live`);
-    assert.ok(eventsAtEnd - eventsAtFirst >= 10, 'most events came while the page was open');
+    assert.ok(eventsAtEnd - eventsAtFirst >= Math.min(10, eventsAtEnd - recordedAtFirst), 'events came while the page was open');
     assert.ok(askedAtFirst <= 3, `the node page asked at first: ${tab.observed.posts.join(', ')}`);
     assert.equal(tab.observed.posts.length, askedAtFirst, `no event made it ask again: ${tab.observed.posts.join(', ')}`);
     assert.equal(tab.observed.documents.length, 1);
