@@ -21,8 +21,15 @@ const (
 	readID  = "cat /proc/sys/kernel/random/boot_id"
 )
 
-// short keeps the cases with a silent peer short; the others end long before.
-var short = health.Timeouts{Dial: 5 * time.Second, Banner: 300 * time.Millisecond, Auth: 300 * time.Millisecond, Command: 300 * time.Millisecond}
+// soon ends the step in which a peer is silent; the steps before may take their
+// time, on a machine that is busy.
+const soon, patience = 300 * time.Millisecond, 2 * time.Minute
+
+var (
+	silentAtFirst = health.Timeouts{Dial: patience, Banner: soon, Auth: patience, Command: patience}
+	silentAtLogin = health.Timeouts{Dial: patience, Banner: patience, Auth: soon, Command: patience}
+	silentInside  = health.Timeouts{Dial: patience, Banner: patience, Auth: patience, Command: soon}
+)
 
 type world struct {
 	key    ssh.Signer
@@ -65,7 +72,7 @@ func TestCheck(t *testing.T) {
 		{name: "no command runs", change: func(_ *testing.T, w *world) { w.server.commands = nil }, want: health.ClassCommandFailed, says: "true"},
 		{name: "command hangs", change: func(_ *testing.T, w *world) {
 			w.server.commands[readID] = answer{hang: true}
-		}, timeouts: short, want: health.ClassTimeout, says: readID},
+		}, timeouts: silentInside, want: health.ClassTimeout, says: readID},
 		{name: "wrong host key", change: func(t *testing.T, w *world) { w.target.HostKey = line(newSigner(t)) }, want: health.ClassWrongHost, permanent: true, says: "another host key"},
 		{name: "host key of another type", change: func(t *testing.T, w *world) { w.target.HostKey = line(newECDSA(t)) }, want: health.ClassWrongHost, permanent: true, says: "ecdsa-sha2-nistp256"},
 		{name: "several host keys, ours among them", change: func(t *testing.T, w *world) {
@@ -75,7 +82,7 @@ func TestCheck(t *testing.T) {
 		{name: "no host key reported", change: func(_ *testing.T, w *world) { w.target.HostKey = "" }, want: health.ClassWrongHost, permanent: true, says: "not reported"},
 		{name: "host key is garbage", change: func(_ *testing.T, w *world) { w.target.HostKey = "ssh-ed25519 AAAA" }, want: health.ClassWrongHost, permanent: true},
 		{name: "key not accepted", change: func(t *testing.T, w *world) { w.server.allowed = newSigner(t).PublicKey() }, want: health.ClassAuthFailed, says: "user root"},
-		{name: "login hangs", change: func(_ *testing.T, w *world) { w.server.hangAuth = make(chan struct{}) }, timeouts: short, want: health.ClassTimeout, says: "logging in"},
+		{name: "login hangs", change: func(_ *testing.T, w *world) { w.server.hangAuth = make(chan struct{}) }, timeouts: silentAtLogin, want: health.ClassTimeout, says: "logging in"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -182,7 +189,7 @@ func TestSilentAndStrangePeers(t *testing.T) {
 	t.Run("accepts and never speaks", func(t *testing.T) {
 		w := newWorld(t)
 		w.target.Port = serve(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
-		got := (&health.Checker{Key: w.key, Timeouts: short}).Check(t.Context(), w.target)
+		got := (&health.Checker{Key: w.key, Timeouts: silentAtFirst}).Check(t.Context(), w.target)
 		if got.Class != health.ClassTimeout || !strings.Contains(got.Message, "handshake") {
 			t.Fatalf("got %+v", got)
 		}

@@ -21,7 +21,7 @@ func TestPeersThatStopHalfWay(t *testing.T) {
 			_, _ = conn.Write([]byte("SSH-2.0-stalled\r\n"))
 			stop(conn)
 		})
-		got := (&health.Checker{Key: w.key, Timeouts: short}).Check(t.Context(), w.target)
+		got := (&health.Checker{Key: w.key, Timeouts: silentAtFirst}).Check(t.Context(), w.target)
 		if got.Class != health.ClassTimeout || !strings.Contains(got.Message, "handshake") {
 			t.Fatalf("got %+v", got)
 		}
@@ -32,7 +32,7 @@ func TestPeersThatStopHalfWay(t *testing.T) {
 			_, _ = conn.Write([]byte("SSH-2.0-stalled\r\n\x00\x00\x01\x00\x04"))
 			stop(conn)
 		})
-		got := (&health.Checker{Key: w.key, Timeouts: short}).Check(t.Context(), w.target)
+		got := (&health.Checker{Key: w.key, Timeouts: silentAtFirst}).Check(t.Context(), w.target)
 		if got.Class != health.ClassTimeout {
 			t.Fatalf("got %+v", got)
 		}
@@ -49,7 +49,7 @@ func TestPeersThatStopHalfWay(t *testing.T) {
 			go ssh.DiscardRequests(requests) // channels are asked for, and nobody answers
 			_ = sc.Wait()
 		})
-		got := (&health.Checker{Key: w.key, Timeouts: short}).Check(t.Context(), w.target)
+		got := (&health.Checker{Key: w.key, Timeouts: silentInside}).Check(t.Context(), w.target)
 		if got.Class != health.ClassTimeout || !strings.Contains(got.Message, readID) {
 			t.Fatalf("got %+v", got)
 		}

@@ -22,8 +22,9 @@ type world struct {
 	targets []cvm.Target
 }
 
-// short are limits that a test can wait for; only what hangs meets them.
-var short = cvm.Timeouts{Dial: 5 * time.Second, Banner: 5 * time.Second, Auth: 5 * time.Second, Command: 5 * time.Second, TLS: 5 * time.Second}
+// short are limits that a test can wait for, on a machine that may be busy; only
+// what hangs meets them.
+var short = cvm.Timeouts{Dial: time.Minute, Banner: time.Minute, Auth: time.Minute, Command: time.Minute, TLS: time.Minute}
 
 func newWorld(t *testing.T, nodes int) *world {
 	t.Helper()
