@@ -10,7 +10,7 @@ export interface Asked {
 }
 
 /** What it answers: data, errors of the request, or nothing at all. */
-export type Answered = { data: unknown } | { errors: { message: string; extensions: Record<string, unknown> }[] } | { status: number } | 'unreachable';
+export type Answered = { data: unknown } | { errors: { message: string; path?: (string | number)[]; extensions: Record<string, unknown> }[] } | { status: number } | 'unreachable';
 
 /** A client whose server is played by the test; it writes down what it was asked. */
 export function playServer(answer: (asked: Asked) => Answered | Promise<Answered>): { client: ApolloClient; asked: Asked[] } {

@@ -1,3 +1,4 @@
+import { AccountFields } from '@/features/deploy/AccountFields';
 import { RackFields } from '@/features/deploy/RackFields';
 import type { RackRow } from '@/features/deploy/rackRows';
 import { subnetsIn, type Offer, type Order } from '@/features/deploy/order';
@@ -155,6 +156,12 @@ export function ServerFields({ order, set, wrong, offer }: FieldsProps & { offer
           </div>
         </details>
       )}
+      <details className={classes.more} open={order.image !== '' || order.keys.length > 0 || order.securityGroups.length > 0 || ['image', 'keys', 'securityGroups'].some((field) => wrong(field) !== undefined) || undefined}>
+        <summary>Image, security groups, keys</summary>
+        <div className={classes.form}>
+          <AccountFields order={order} offer={offer} set={set} wrong={wrong} />
+        </div>
+      </details>
     </>
   );
 }

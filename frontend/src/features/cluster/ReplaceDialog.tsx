@@ -2,7 +2,7 @@ import { skipToken, useQuery } from '@apollo/client/react';
 import { useMemo, useState } from 'react';
 
 import { announce } from '@/app/announcer';
-import { fieldError } from '@/features/deploy/check';
+import { fieldError } from '@/features/deploy/fieldError';
 import { rackRows } from '@/features/deploy/rackRows';
 import { useFleet } from '@/features/fleet/useFleet';
 import { useVerb } from '@/gql/client/ask';

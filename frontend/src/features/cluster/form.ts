@@ -1,4 +1,5 @@
-import { fieldError } from '@/features/deploy/check';
+import { isAddress } from '@/features/deploy/address';
+import { fieldError, type Said } from '@/features/deploy/fieldError';
 import { emptyOrder, inputsOf, type Order } from '@/features/deploy/order';
 import type { CheckRowFragment, ClusterNodeInput, ClusterOperation, DeployClusterInput, FleetRowFragment } from '@/gql/generated/graphql';
 
@@ -59,7 +60,7 @@ export function nodeInput(node: NodeForm, name: string, common: Order = emptyOrd
   const { order } = node;
   const asked: Order =
     node.source === 'RACK'
-      ? { ...order, ground: 'RACK', name, installer: common.installer }
+      ? { ...order, ground: 'RACK', table: false, name, installer: common.installer }
       : {
           ...common,
           ground: 'IBM_VPC',
@@ -116,8 +117,7 @@ export function deployedRows(rows: Iterable<FleetRowFragment>): FleetRowFragment
   return [...rows].filter(({ state, provider }) => state === 'SUCCEEDED' && provider !== 'SCRIPT').sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
 }
 
-/** Something that was said of the input: where, and what. */
-export type Said = readonly { field: readonly string[] | null; message: string }[];
+export type { Said };
 
 /** What is said of exactly this path and nothing below it. */
 export const exactly = (said: Said, ...path: string[]): string | undefined => said.find(({ field }) => field?.length === path.length && path.every((part, i) => field[i] === part))?.message;
@@ -130,12 +130,6 @@ export const ofCluster = (said: Said, ...path: string[]): string | undefined => 
 
 /** What is said of a field that all servers have alike: of any node. */
 export const ofAny = (said: Said, ...path: string[]): string | undefined => fieldError(said.filter(({ field }) => field?.[0] === 'nodes'), ...path);
-
-/** Whether it reads as an address of IPv4 or IPv6; the server looks closer. */
-function isAddress(text: string): boolean {
-  if (text.includes(':')) return /^[0-9a-f:.]+$/i.test(text);
-  return /^\d{1,3}(\.\d{1,3}){3}$/.test(text) && text.split('.').every((part) => Number(part) <= 255);
-}
 
 /**
  * What is wrong that the server could not even read: addresses that are none.

@@ -6,7 +6,7 @@ import { useVerb } from '@/gql/client/ask';
 import { AdoptDocument, type AdoptMutation, type AdoptServerInput } from '@/gql/generated/graphql';
 import { resourceKind } from '@/lib/resources';
 import { Button, Panel, Problems, TextInput } from '@/ui';
-import { fieldError } from './check';
+import { fieldError } from './fieldError';
 import classes from './DeployPage.module.css';
 import { parseLabels } from './order';
 

@@ -11,6 +11,7 @@ import { emptyOrder } from './order';
 const check = (key: string, over: Partial<CheckRowFragment> = {}): CheckRowFragment => ({ key, label: key, severity: 'ERROR', passed: true, message: `${key} is fine`, hint: null, field: null, ...over });
 const found = (result: Partial<NonNullable<Checked['result']>> = {}): Checked => ({
   of: emptyOrder,
+  each: [],
   problems: [],
   requestId: 'r-0',
   result: { ok: true, ahead: 0, estimatedDuration: null, checks: [], errors: [], ...result },
@@ -57,8 +58,9 @@ it('wants another check once the form has changed', () => {
 
 it('says why there is no check, and why an order was refused', () => {
   const problem = { code: 'FORBIDDEN', message: 'it needs the role operator', field: null, requestId: 'r-1' };
-  show({ checked: { of: emptyOrder, result: null, problems: [problem], requestId: 'r-1' }, fresh: true, problems: [{ ...problem, code: 'NAME_IN_USE' }] });
+  show({ checked: { of: emptyOrder, result: null, each: [], problems: [problem], requestId: 'r-1' }, fresh: true, problems: [{ ...problem, code: 'NAME_IN_USE' }] });
   expect(screen.getAllByRole('alert').map((each) => each.textContent)).toEqual([expect.stringContaining('NAME_IN_USE'), expect.stringContaining('FORBIDDEN')]);
+  expect(screen.getByText('It could not be checked.')).toBeInTheDocument();
 });
 
 it('shows what is not acceptable with the id of its request', () => {

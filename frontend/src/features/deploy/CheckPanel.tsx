@@ -32,7 +32,7 @@ export function CheckPanel({ checked, fresh, checking, deploying, count = 1, tak
       <div className={classes.head}>
         <p className={classes.verdict}>
           {result === null ? (
-            'Not checked yet.'
+            checked === null ? 'Not checked yet.' : 'It could not be checked.'
           ) : !fresh ? (
             'The form has changed since: check again.'
           ) : (

@@ -11,7 +11,7 @@ import { InstallersDocument, OfferDocument } from '@/gql/generated/graphql';
 import { uniqueKey } from '@/lib/key';
 import { Button, EmptyState } from '@/ui';
 import { AdoptForm } from './AdoptForm';
-import { check, type Checked } from './check';
+import { check, ofLines, refusedHere, type Checked } from './check';
 import { CheckPanel } from './CheckPanel';
 import classes from './DeployPage.module.css';
 import { dropDraft, loadDraft, saveDraft } from './draft';
@@ -100,6 +100,13 @@ function Ordering({ search }: { search: DeploySearch }) {
   };
   const look = async (): Promise<void> => {
     const asked = order;
+    const refused = refusedHere(asked);
+    if (refused !== null) {
+      place.forget();
+      setChecked(refused);
+      announce('Checked: it cannot be deployed like this');
+      return;
+    }
     const inputs = inputsOf(asked);
     setChecking({ done: 0, of: inputs.length });
     place.forget();
@@ -111,7 +118,7 @@ function Ordering({ search }: { search: DeploySearch }) {
 
   const fresh = checked !== null && checked.of === order;
   const failing = fresh ? (checked.result?.checks ?? []).filter(({ passed, severity }) => !passed && severity === 'ERROR') : [];
-  const said = [...place.problems, ...(fresh ? (checked.result?.errors ?? []) : []), ...failing];
+  const said = [...place.problems, ...(fresh ? [...ofLines(checked), ...(checked.short ?? [])] : []), ...(fresh ? (checked.result?.errors ?? []) : []), ...failing];
   const count = isSeveral(order) ? inputsOf(order).length : 1;
   return (
     <div className={classes.columns}>

@@ -1,7 +1,9 @@
 import { plural } from '@/lib/format';
 import { Button, NativeSelect, TextInput, Tick } from '@/ui';
+import { AccountFields } from './AccountFields';
 import classes from './DeployPage.module.css';
 import { inZone, isSeveral, subnetsIn, type Offer, type Order, type Vlan } from './order';
+import { told } from './told';
 
 /** A server has at most this many workload interfaces beside the management one. */
 const mostWorkloads = 7;
@@ -29,11 +31,10 @@ export function IbmFields({ order, offer, set, onChange, wrong, vlanErrors }: Ib
     <>
       <NativeSelect
         label="Profile"
-        description={profile ? sizeOf(profile) : offer ? `${plural(offer.profiles.filter(({ usable }) => usable).length, 'profile')} with local disks` : 'What can be ordered is being read …'}
+        {...told(profile ? sizeOf(profile) : offer ? `${plural(offer.profiles.filter(({ usable }) => usable).length, 'profile')} with local disks` : 'What can be ordered is being read …', wrong('serverProfile'))}
         required
         withAsterisk={false}
         value={order.profile}
-        error={wrong('serverProfile')}
         onChange={(event) => set({ profile: event.currentTarget.value })}
       >
         <option value="">Choose a profile</option>
@@ -44,7 +45,7 @@ export function IbmFields({ order, offer, set, onChange, wrong, vlanErrors }: Ib
           </option>
         ))}
       </NativeSelect>
-      <NativeSelect label="Zone" description={offer ? `Region ${offer.region}` : '\u00a0'} value={order.zone} error={wrong('zone')} onChange={(event) => onChange(inZone(order, event.currentTarget.value, offer))}>
+      <NativeSelect label="Zone" {...told(offer ? `Region ${offer.region}` : '', wrong('zone'))} value={order.zone} onChange={(event) => onChange(inZone(order, event.currentTarget.value, offer))}>
         <option value="">The server’s own setting</option>
         {order.zone !== '' && !offer?.zones.includes(order.zone) ? <option value={order.zone}>{order.zone}</option> : null}
         {offer?.zones.map((zone) => (
@@ -53,7 +54,7 @@ export function IbmFields({ order, offer, set, onChange, wrong, vlanErrors }: Ib
           </option>
         ))}
       </NativeSelect>
-      <NativeSelect label="Management subnet" description="The machine boots from here" value={order.managementSubnet} error={wrong('managementSubnet')} onChange={(event) => set({ managementSubnet: event.currentTarget.value })}>
+      <NativeSelect label="Management subnet" {...told('The machine boots from here', wrong('managementSubnet'))} value={order.managementSubnet} onChange={(event) => set({ managementSubnet: event.currentTarget.value })}>
         <option value="">The server’s own setting</option>
         {order.managementSubnet !== '' && !subnets.some(({ id }) => id === order.managementSubnet) ? <option value={order.managementSubnet}>{order.managementSubnet}</option> : null}
         {subnets.map((subnet) => (
@@ -87,12 +88,18 @@ export function IbmFields({ order, offer, set, onChange, wrong, vlanErrors }: Ib
         <summary>Addresses</summary>
         {several ? <p className={classes.quiet}>Several machines cannot share an address: each gets one that is free.</p> : null}
         <div className={classes.form}>
-          <TextInput label="Management IP" description="Left empty: any that is free" disabled={several} value={several ? '' : order.managementIp} error={wrong('managementIp')} onChange={(event) => set({ managementIp: event.currentTarget.value })} />
-          <TextInput label="Hypervisor IP" description="Left empty: one of the server’s range" disabled={several} value={several ? '' : order.ahvIp} error={wrong('ahvIp')} onChange={(event) => set({ ahvIp: event.currentTarget.value })} />
-          <TextInput label="Controller VM IP" description="Left empty: one of the server’s range" disabled={several} value={several ? '' : order.cvmIp} error={wrong('cvmIp')} onChange={(event) => set({ cvmIp: event.currentTarget.value })} />
+          <TextInput label="Management IP" {...told('Left empty: any that is free', wrong('managementIp'))} disabled={several} value={several ? '' : order.managementIp} onChange={(event) => set({ managementIp: event.currentTarget.value })} />
+          <TextInput label="Hypervisor IP" {...told('Left empty: one of the server’s range', wrong('ahvIp'))} disabled={several} value={several ? '' : order.ahvIp} onChange={(event) => set({ ahvIp: event.currentTarget.value })} />
+          <TextInput label="Controller VM IP" {...told('Left empty: one of the server’s range', wrong('cvmIp'))} disabled={several} value={several ? '' : order.cvmIp} onChange={(event) => set({ cvmIp: event.currentTarget.value })} />
         </div>
       </details>
-      {offer === null ? null : <Settings offer={offer} />}
+      <details className={classes.more} open={order.image !== '' || order.keys.length > 0 || order.securityGroups.length > 0 || wrong('image') !== undefined || wrong('keys') !== undefined || wrong('securityGroups') !== undefined || undefined}>
+        <summary>Image, security groups, keys</summary>
+        <div className={classes.form}>
+          <AccountFields order={order} offer={offer} set={set} wrong={wrong} />
+          {offer === null ? null : <p className={classes.quiet}>{`The account has ${offer.quota === null ? plural(offer.servers, 'server') : `${offer.servers.toLocaleString('en')} of ${plural(offer.quota, 'server')}`} in this region. DNS zones: ${offer.dnsZones.map(({ name }) => name).join(', ') || 'none'}.`}</p>}
+        </div>
+      </details>
     </>
   );
 }
@@ -106,8 +113,8 @@ function Vlans({ order, subnets, set, wrong, errors }: { order: Order; subnets: 
       {order.vlans.map((vlan, i) => (
         // A row has no identity but its place: there is nothing else to tell two empty ones apart.
         <div key={i} className={classes.vlan} role="group" aria-label={`VLAN attachment ${i + 1}`}>
-          <TextInput size="xs" label="VLAN" inputMode="numeric" placeholder="1 to 4094" value={vlan.id} error={wrong('vlans', String(i)) ?? (vlan.id === '' && vlan.subnet === '' ? undefined : errors[i])} onChange={(event) => change(i, { id: event.currentTarget.value })} />
-          <NativeSelect size="xs" label="Subnet" value={vlan.subnet} onChange={(event) => change(i, { subnet: event.currentTarget.value })}>
+          <TextInput size="xs" label="VLAN" inputMode="numeric" placeholder="1 to 4094" value={vlan.id} {...told('', wrong('vlans', String(i)) ?? (vlan.id === '' && vlan.subnet === '' ? undefined : (errors[i] ?? undefined)))} onChange={(event) => change(i, { id: event.currentTarget.value })} />
+          <NativeSelect size="xs" label="Subnet" description={'\u00a0'} value={vlan.subnet} onChange={(event) => change(i, { subnet: event.currentTarget.value })}>
             <option value="">Choose a subnet</option>
             {subnets.map((subnet) => (
               <option key={subnet.id} value={subnet.id}>
@@ -125,36 +132,6 @@ function Vlans({ order, subnets, set, wrong, errors }: { order: Order; subnets: 
         Add a VLAN
       </Button>
     </fieldset>
-  );
-}
-
-/** What the provider has that an order does not name: the server's settings choose among it. */
-function Settings({ offer }: { offer: Offer }) {
-  const lists: [string, Offer['images']][] = [
-    ['Images that boot from the network', offer.images],
-    ['SSH keys', offer.sshKeys],
-    ['Security groups', offer.securityGroups],
-    ['DNS zones', offer.dnsZones],
-  ];
-  return (
-    <details className={classes.more}>
-      <summary>Image, keys, security groups, quota</summary>
-      <div className={classes.form}>
-        <p className={classes.quiet}>These come from the settings of the server that runs Slipway, not from an order; the check says what is missing. The provider has:</p>
-        <dl className={classes.facts}>
-          {lists.map(([name, items]) => (
-            <div key={name}>
-              <dt>{name}</dt>
-              <dd>{items.length === 0 ? 'none' : items.map((item) => (item.status === null ? item.name : `${item.name} (${item.status})`)).join(', ')}</dd>
-            </div>
-          ))}
-          <div>
-            <dt>Servers</dt>
-            <dd>{offer.quota === null ? offer.servers.toLocaleString('en') : `${offer.servers.toLocaleString('en')} of ${offer.quota.toLocaleString('en')}`}</dd>
-          </div>
-        </dl>
-      </div>
-    </details>
   );
 }
 

@@ -3,14 +3,12 @@ import { Link } from '@tanstack/react-router';
 import type { RackRow } from './rackRows';
 import type { Problem } from '@/gql/client/ask';
 import { Button, Choices, NativeSelect, Panel, Problems, TextInput, Tick } from '@/ui';
-import { fieldError } from './check';
+import { fieldError, type Said } from './fieldError';
 import classes from './DeployPage.module.css';
 import { IbmFields } from './IbmFields';
-import { formErrors, hasErrors, isSeveral, mostAtOnce, namesOf, type Ground, type Offer, type Order } from './order';
+import { formErrors, isSeveral, mostAtOnce, namesOf, type Ground, type Offer, type Order } from './order';
 import { RackFields } from './RackFields';
-
-/** Something that was said of the input: where, and what. */
-export type Said = readonly { field: readonly string[] | null; message: string }[];
+import { told } from './told';
 
 export interface OrderFormProps {
   order: Order;
@@ -37,7 +35,6 @@ export function OrderForm({ order, offer, offerProblems, onOfferAgain, installer
   const set = (change: Partial<Order>): void => onChange({ ...order, ...change });
   const wrong = (...path: string[]): string | undefined => fieldError(said, ...path);
   const own = formErrors(order);
-  const blocked = hasErrors(own);
   return (
     <Panel title="What to deploy" actions={<Button size="compact-xs" variant="default" onClick={onClear}>Clear the form</Button>}>
       {offerProblems.length > 0 && order.ground === 'IBM_VPC' ? (
@@ -51,9 +48,11 @@ export function OrderForm({ order, offer, offerProblems, onOfferAgain, installer
       <form
         className={classes.form}
         aria-label="New deployment"
+        // What is missing is said by the check, with everything else that is wrong.
+        noValidate
         onSubmit={(event) => {
           event.preventDefault();
-          if (!blocked) onCheck();
+          if (!busy) onCheck();
         }}
       >
         <Choices<Ground>
@@ -68,17 +67,30 @@ export function OrderForm({ order, offer, offerProblems, onOfferAgain, installer
         <p className={classes.quiet}>
           A host that a deployment script configures has its own form: <Link to="/apply">apply changes</Link>.
         </p>
+        {order.ground === 'RACK' ? (
+          <Choices
+            legend="How many machines"
+            value={order.table ? 'TABLE' : 'ONE'}
+            onChange={(way) => set({ table: way === 'TABLE' })}
+            choices={[
+              { value: 'ONE', label: 'One' },
+              { value: 'TABLE', label: 'Several, from a table', description: 'Typed or pasted, a line each; one batch.' },
+            ]}
+          />
+        ) : null}
         <TextInput
-          label="Name"
-          description={order.ground === 'RACK' ? 'Lower-case letters, digits and hyphens, at most 40' : 'Lower-case letters, digits and hyphens, at most 40; # stands for a number, to deploy several: metal-##'}
-          required
+          label={order.ground === 'RACK' && order.table ? 'Name of the batch' : 'Name'}
+          {...told(
+            order.ground === 'IBM_VPC' ? 'Lower-case letters, digits and hyphens, at most 40; # stands for a number, to deploy several: metal-##' : order.table ? 'For people; may be empty' : 'Lower-case letters, digits and hyphens, at most 40',
+            own.name ?? (order.ground === 'RACK' && order.table ? wrong('batchName') : wrong('name')),
+          )}
+          required={!(order.ground === 'RACK' && order.table)}
           withAsterisk={false}
           autoComplete="off"
           autoCapitalize="off"
           spellCheck={false}
           maxLength={63}
           value={order.name}
-          error={own.name ?? wrong('name')}
           onChange={(event) => set({ name: event.currentTarget.value })}
         />
         {isSeveral(order) ? <Several order={order} own={own} set={set} room={offer === null || offer.quota === null ? null : offer.quota - offer.servers} /> : null}
@@ -86,7 +98,7 @@ export function OrderForm({ order, offer, offerProblems, onOfferAgain, installer
         <details className={classes.more} open={order.installer !== '' || order.clusterName !== '' || order.labels !== '' || order.dnsServers !== '' || order.maintenance || wrong('installer') !== undefined || wrong('labels') !== undefined || wrong('clusterName') !== undefined || wrong('dnsServers') !== undefined || undefined}>
           <summary>Installer, cluster, labels, DNS</summary>
           <div className={classes.form}>
-            <NativeSelect label="Installer" description={installers.length === 0 ? 'The catalogue has no artifact of the kind “installer”' : 'An artifact of the catalogue'} value={order.installer} error={wrong('installer')} onChange={(event) => set({ installer: event.currentTarget.value })}>
+            <NativeSelect label="Installer" {...told(installers.length === 0 ? 'The catalogue has no artifact of the kind “installer”' : 'An artifact of the catalogue', wrong('installer'))} value={order.installer} onChange={(event) => set({ installer: event.currentTarget.value })}>
               <option value="">The server’s own setting</option>
               {[...new Set([...installers, ...(order.installer === '' ? [] : [order.installer])])].map((name) => (
                 <option key={name} value={name}>
@@ -94,14 +106,14 @@ export function OrderForm({ order, offer, offerProblems, onOfferAgain, installer
                 </option>
               ))}
             </NativeSelect>
-            <TextInput label="Cluster" description="Left empty: stand-alone" value={order.clusterName} error={wrong('clusterName')} onChange={(event) => set({ clusterName: event.currentTarget.value })} />
-            <TextInput label="Labels" description="For example row=7, site=fra" value={order.labels} error={wrong('labels')} onChange={(event) => set({ labels: event.currentTarget.value })} />
-            <TextInput label="DNS servers" description="At most 3, apart by commas; left empty: the server’s own setting" value={order.dnsServers} error={wrong('dnsServers')} onChange={(event) => set({ dnsServers: event.currentTarget.value })} />
+            <TextInput label="Cluster" {...told('Left empty: stand-alone', wrong('clusterName'))} value={order.clusterName} onChange={(event) => set({ clusterName: event.currentTarget.value })} />
+            <TextInput label="Labels" {...told('For example row=7, site=fra', wrong('labels'))} value={order.labels} onChange={(event) => set({ labels: event.currentTarget.value })} />
+            <TextInput label="DNS servers" {...told('At most 3, apart by commas; left empty: the server’s own setting', wrong('dnsServers'))} value={order.dnsServers} onChange={(event) => set({ dnsServers: event.currentTarget.value })} />
             <Tick label="Begin in maintenance" description="Its clocks stand: no deadline acts until the maintenance ends." checked={order.maintenance} onChange={(maintenance) => set({ maintenance })} />
           </div>
         </details>
         <div className={classes.submit}>
-          <Button type="submit" size="sm" variant="default" loading={checking !== null} disabled={blocked || (busy && checking === null)}>
+          <Button type="submit" size="sm" variant="default" loading={checking !== null} disabled={busy && checking === null}>
             Check
           </Button>
           <span className={classes.quiet} role="status">
@@ -121,13 +133,17 @@ function Several({ order, own, set, room }: { order: Order; own: ReturnType<type
     <fieldset className={classes.set}>
       <legend>Several, as one batch</legend>
       <div className={classes.pair}>
-        <TextInput label="How many" description={`At most ${mostAtOnce}`} inputMode="numeric" value={order.count} error={own.count} onChange={(event) => set({ count: event.currentTarget.value })} />
-        <TextInput label="First number" description={'\u00a0'} inputMode="numeric" value={order.first} error={own.first} onChange={(event) => set({ first: event.currentTarget.value })} />
-        <TextInput label="At the same time" description="On their way at once" inputMode="numeric" value={order.parallel} error={own.parallel} onChange={(event) => set({ parallel: event.currentTarget.value })} />
-        <TextInput label="Stop after failures" description="Begins no more then" placeholder="never" inputMode="numeric" value={order.stopAfter} error={own.stopAfter} onChange={(event) => set({ stopAfter: event.currentTarget.value })} />
+        {order.ground === 'RACK' ? null : (
+          <>
+            <TextInput label="How many" {...told(`At most ${mostAtOnce}`, own.count)} inputMode="numeric" value={order.count} onChange={(event) => set({ count: event.currentTarget.value })} />
+            <TextInput label="First number" {...told('', own.first)} inputMode="numeric" value={order.first} onChange={(event) => set({ first: event.currentTarget.value })} />
+          </>
+        )}
+        <TextInput label="At the same time" {...told('On their way at once', own.parallel)} inputMode="numeric" value={order.parallel} onChange={(event) => set({ parallel: event.currentTarget.value })} />
+        <TextInput label="Stop after failures" {...told('Begins no more then', own.stopAfter)} placeholder="never" inputMode="numeric" value={order.stopAfter} onChange={(event) => set({ stopAfter: event.currentTarget.value })} />
       </div>
-      {room !== null && names.length > room ? <p className={classes.wrong}>{`The provider’s quota allows ${Math.max(0, room)} more: the check of each machine looks at that machine alone.`}</p> : null}
-      <p className={classes.quiet}>{first === undefined ? '\u00a0' : names.length === 1 ? first : `${first} … ${names.at(-1) ?? ''}`}</p>
+      {order.ground === 'IBM_VPC' && room !== null && names.length > room ? <p className={classes.wrong}>{`The provider’s quota allows ${Math.max(0, room)} more: the check of each machine looks at that machine alone.`}</p> : null}
+      <p className={classes.quiet}>{first === undefined || order.ground === 'RACK'  ? '\u00a0' : names.length === 1 ? first : `${first} … ${names.at(-1) ?? ''}`}</p>
     </fieldset>
   );
 }

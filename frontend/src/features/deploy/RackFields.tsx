@@ -5,6 +5,8 @@ import { Choices, NativeSelect, TextInput, Tick } from '@/ui';
 import classes from './DeployPage.module.css';
 import type { Order, Power } from './order';
 import { rackMatches, rackText, withMachine, type RackRow } from './rackRows';
+import { RackTable } from './RackTable';
+import { told } from './told';
 
 export interface RackFieldsProps {
   order: Order;
@@ -21,6 +23,23 @@ export function RackFields({ order, set, wrong, machines }: RackFieldsProps) {
   const [words, setWords] = useState('');
   const found = rackMatches(machines, words);
   const chosen = machines.find(({ name }) => name === order.name);
+  const network = (
+    <>
+      <div className={classes.pair}>
+        <TextInput label="Netmask" {...told('24 or 255.255.255.0; empty: the server’s setting', wrong('netmask'))} value={order.netmask} onChange={(event) => set({ netmask: event.currentTarget.value })} />
+        <TextInput label="Gateway" {...told('Empty: the server’s setting', wrong('gateway'))} value={order.gateway} onChange={(event) => set({ gateway: event.currentTarget.value })} />
+      </div>
+      <Switching power={order.power} several={order.table} set={(power) => set({ power: { ...order.power, ...power } })} wrong={wrong} />
+    </>
+  );
+  if (order.table) {
+    return (
+      <>
+        <RackTable order={order} set={set} wrong={wrong} />
+        {network}
+      </>
+    );
+  }
   return (
     <>
       {machines.length === 0 ? (
@@ -50,28 +69,23 @@ export function RackFields({ order, set, wrong, machines }: RackFieldsProps) {
         </fieldset>
       )}
       <div className={classes.pair}>
-        <TextInput label="MAC address" description="It boots from this one" placeholder="52-54-00-12-34-56" spellCheck={false} value={order.mac} error={wrong('mac')} onChange={(event) => set({ mac: event.currentTarget.value })} />
-        <TextInput label="Serial number" description="Of its firmware; this or the MAC" spellCheck={false} value={order.serial} error={wrong('serial')} onChange={(event) => set({ serial: event.currentTarget.value })} />
+        <TextInput label="MAC address" {...told('It boots from this one', wrong('mac'))} placeholder="52-54-00-12-34-56" spellCheck={false} value={order.mac} onChange={(event) => set({ mac: event.currentTarget.value })} />
+        <TextInput label="Serial number" {...told('Of its firmware; this or the MAC', wrong('serial'))} spellCheck={false} value={order.serial} onChange={(event) => set({ serial: event.currentTarget.value })} />
       </div>
       <TextInput
         label="Management IP"
-        description="The machine must ask from this address when it boots"
+        {...told('The machine must ask from this address when it boots', wrong('managementIp'))}
         required
         withAsterisk={false}
         value={order.managementIp}
-        error={wrong('managementIp')}
         onChange={(event) => set({ managementIp: event.currentTarget.value })}
       />
-      <div className={classes.pair}>
-        <TextInput label="Netmask" description="24 or 255.255.255.0; empty: the server’s setting" value={order.netmask} error={wrong('netmask')} onChange={(event) => set({ netmask: event.currentTarget.value })} />
-        <TextInput label="Gateway" description="Empty: the server’s setting" value={order.gateway} error={wrong('gateway')} onChange={(event) => set({ gateway: event.currentTarget.value })} />
-      </div>
-      <Switching power={order.power} set={(power) => set({ power: { ...order.power, ...power } })} wrong={wrong} />
+      {network}
     </>
   );
 }
 
-function Switching({ power, set, wrong }: { power: Power; set: (change: Partial<Power>) => void; wrong: RackFieldsProps['wrong'] }) {
+function Switching({ power, several, set, wrong }: { power: Power; /** Each has a controller of its own, which the table names. */ several: boolean; set: (change: Partial<Power>) => void; wrong: RackFieldsProps['wrong'] }) {
   return (
     <>
       <Choices
@@ -86,16 +100,16 @@ function Switching({ power, set, wrong }: { power: Power; set: (change: Partial<
       {wrong('power') !== undefined && !powerFields.some((name) => wrong('power', name) !== undefined) ? <p className={classes.wrong}>{wrong('power')}</p> : null}
       {power.byController ? (
         <div className={classes.form}>
-          <TextInput label="Controller" placeholder="https://10.0.9.20" spellCheck={false} value={power.url} error={wrong('power', 'url')} onChange={(event) => set({ url: event.currentTarget.value })} />
+          {several ? null : <TextInput label="Controller" {...told('Where it answers', wrong('power', 'url'))} placeholder="https://10.0.9.20" spellCheck={false} value={power.url} onChange={(event) => set({ url: event.currentTarget.value })} />}
           <div className={classes.pair}>
-            <TextInput label="User" autoComplete="off" spellCheck={false} value={power.username} error={wrong('power', 'username')} onChange={(event) => set({ username: event.currentTarget.value })} />
-            <TextInput label="Name of the secret" description="That the server holds; never a password" autoComplete="off" spellCheck={false} value={power.passwordRef} error={wrong('power', 'passwordRef')} onChange={(event) => set({ passwordRef: event.currentTarget.value })} />
+            <TextInput label="User" {...told('', wrong('power', 'username'))} autoComplete="off" spellCheck={false} value={power.username} onChange={(event) => set({ username: event.currentTarget.value })} />
+            <TextInput label="Name of the secret" {...told('That the server holds; never a password', wrong('power', 'passwordRef'))} autoComplete="off" spellCheck={false} value={power.passwordRef} onChange={(event) => set({ passwordRef: event.currentTarget.value })} />
           </div>
           <div className={classes.pair}>
             <NativeSelect
               label="Boots from"
+              {...told('', wrong('power', 'bootFrom'))}
               value={power.bootFrom}
-              error={wrong('power', 'bootFrom')}
               onChange={(event) => set({ bootFrom: event.currentTarget.value === 'HTTP' ? 'HTTP' : 'PXE' })}
               data={[
                 { value: 'PXE', label: 'PXE' },
@@ -104,8 +118,8 @@ function Switching({ power, set, wrong }: { power: Power; set: (change: Partial<
             />
             <NativeSelect
               label="Firmware mode"
+              {...told('', wrong('power', 'bootMode'))}
               value={power.bootMode}
-              error={wrong('power', 'bootMode')}
               onChange={(event) => set({ bootMode: (['UEFI', 'LEGACY'] as const).find((mode) => mode === event.currentTarget.value) ?? '' })}
               data={[
                 { value: '', label: 'As it is set' },
@@ -115,8 +129,8 @@ function Switching({ power, set, wrong }: { power: Power; set: (change: Partial<
             />
           </div>
           <div className={classes.pair}>
-            <TextInput label="System" description="Of a controller with several" spellCheck={false} value={power.systemId} error={wrong('power', 'systemId')} onChange={(event) => set({ systemId: event.currentTarget.value })} />
-            <TextInput label="File with its certificate" description="Beside the server’s secrets" spellCheck={false} value={power.caFile} error={wrong('power', 'caFile')} onChange={(event) => set({ caFile: event.currentTarget.value })} />
+            <TextInput label="System" {...told('Of a controller with several', wrong('power', 'systemId'))} spellCheck={false} value={power.systemId} onChange={(event) => set({ systemId: event.currentTarget.value })} />
+            <TextInput label="File with its certificate" {...told('Beside the server’s secrets', wrong('power', 'caFile'))} spellCheck={false} value={power.caFile} onChange={(event) => set({ caFile: event.currentTarget.value })} />
           </div>
           <Tick label="Accept any certificate" description="Somebody in between could read the password." checked={power.insecureTls} onChange={(insecureTls) => set({ insecureTls })} />
           <Tick label="Switch it off with a cleanup" checked={power.offAtRelease} onChange={(offAtRelease) => set({ offAtRelease })} />

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
 import { playServer, type Answered } from '@/test/server';
-import { check, fieldError, merge } from './check';
+import { check, merge, ofLines, refusedHere } from './check';
+import { fieldError } from './fieldError';
+import { emptyOrder } from './order';
 
 const line = (key: string, passed: boolean, message: string) => ({ __typename: 'ValidationCheck' as const, key, label: key, severity: 'ERROR' as const, passed, message, hint: null, field: null });
 const result = (ok: boolean, ...checks: ReturnType<typeof line>[]) => ({ __typename: 'DeploymentValidation' as const, ok, ahead: 0, estimatedDuration: null, checks, errors: [] });
@@ -35,6 +37,37 @@ describe('the check of several', () => {
     expect(found.problems[0]?.message).toMatch(/502/);
     expect(found.problems[0]?.requestId).toMatch(/^req-/);
   });
+});
+
+const refusal = (field: string[], message: string) => ({ __typename: 'UserError' as const, code: 'INVALID' as const, message, field, retryable: false });
+
+describe('a form that cannot be', () => {
+  it('has a verdict when the server could not even read it', async () => {
+    const error = { message: 'an IPAddress is an IPv4 or IPv6 address', path: ['validateDeployment', 'input', 'spec', 'rack', 'managementIp'], extensions: { code: 'INVALID' } };
+    const found = await check(playServer(() => ({ errors: [error] })).client, inputs.slice(0, 1), () => undefined);
+    expect(found).toMatchObject({ problems: [], result: { ok: false, checks: [], errors: [{ message: error.message, field: ['spec', 'rack', 'managementIp'] }] } });
+    expect(found.requestId).toMatch(/^req-/);
+  });
+
+  it('has none when something else is wrong with the request', async () => {
+    const error = { message: 'it needs the role operator', path: ['validateDeployment'], extensions: { code: 'FORBIDDEN' } };
+    expect(await check(playServer(() => ({ errors: [error] })).client, inputs.slice(0, 1), () => undefined)).toMatchObject({ result: null, problems: [{ code: 'FORBIDDEN', field: null }] });
+  });
+
+  it('is refused before the server is asked', () => {
+    expect(refusedHere({ ...emptyOrder, ground: 'RACK', managementIp: '127.64.0.300', mac: '52:54:00:12:34:56' })?.result).toMatchObject({ ok: false, errors: [{ field: ['spec', 'rack', 'managementIp'] }] });
+  });
+});
+
+it('says of each machine of a table what is wrong with that one, at its line', () => {
+  const of = { ...emptyOrder, ground: 'RACK' as const, table: true, rows: '# row 7\nm1 7CX 10.0.0.1\nm2 7CY 10.0.0.2\nm3 7CZ 10.0.0.3' };
+  const gateway = refusal(['spec', 'rack', 'gateway'], 'not in the subnet');
+  const each = [result(false, line('name', false, 'm1 is taken')), { ...result(false, line('spec', false, 'said once')), errors: [refusal(['spec', 'rack', 'managementIp'], 'held by another'), gateway] }, { ...result(false), errors: [gateway] }];
+  expect(ofLines({ of, result: null, each, problems: [], requestId: null })).toEqual([
+    { field: ['rows', '2'], message: 'm1 is taken' },
+    { field: ['rows', '3'], message: 'held by another' },
+  ]);
+  expect(ofLines({ of: { ...of, table: false }, result: null, each, problems: [], requestId: null })).toEqual([]);
 });
 
 it('finds what is said of a field, wherever in the input that is', () => {

@@ -9,7 +9,7 @@ function memory() {
 }
 
 const order: Order = {
-  ...emptyOrder, ground: 'RACK', name: 'rack-1', mac: '52-54-00-12-34-56', workloadSubnets: ['a'], vlans: [{ id: '7', subnet: 'a', float: true }], maintenance: true,
+  ...emptyOrder, ground: 'RACK', name: 'rack-1', mac: '52-54-00-12-34-56', workloadSubnets: ['a'], image: 'i', keys: ['k'], securityGroups: ['g', 'h'], table: true, rows: 'r1\t7CX\t10.0.0.9', vlans: [{ id: '7', subnet: 'a', float: true }], maintenance: true,
   power: { ...emptyPower, byController: true, url: 'https://10.0.9.20', passwordRef: 'lab', bootMode: 'UEFI', bootFrom: 'HTTP' },
 };
 
@@ -25,7 +25,7 @@ it('survives a reload whole', () => {
 it('takes nothing that is not of the form', () => {
   expect(readDraft('no json')).toEqual(emptyOrder);
   expect(readDraft('[1]')).toEqual(emptyOrder);
-  expect(readDraft(JSON.stringify({ name: 7, ground: 'MOON', vlans: 'x', workloadSubnets: [1, 'a'], power: { bootMode: 'ODD', url: 3 }, password: 'secret' }))).toEqual({ ...emptyOrder, workloadSubnets: ['a'] });
+  expect(readDraft(JSON.stringify({ name: 7, ground: 'MOON', vlans: 'x', workloadSubnets: [1, 'a'], keys: 'k', securityGroups: [{}], image: 1, table: 'yes', power: { bootMode: 'ODD', url: 3 }, password: 'secret' }))).toEqual({ ...emptyOrder, workloadSubnets: ['a'] });
 });
 
 it('does without when the browser keeps nothing', () => {

@@ -41,6 +41,8 @@ export function readDraft(text: string): Order {
     ...flat,
     ground: flat.ground === 'RACK' ? 'RACK' : 'IBM_VPC',
     workloadSubnets: texts(raw.workloadSubnets),
+    keys: texts(raw.keys),
+    securityGroups: texts(raw.securityGroups),
     vlans: Array.isArray(raw.vlans) ? raw.vlans.slice(0, 16).map((each) => like(vlan, each)) : [],
     power: { ...power, bootFrom: power.bootFrom === 'HTTP' ? 'HTTP' : 'PXE', bootMode: power.bootMode === 'UEFI' || power.bootMode === 'LEGACY' ? power.bootMode : '' },
   };

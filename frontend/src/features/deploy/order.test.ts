@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { batchOf, emptyOrder, emptyPower, formErrors, hasErrors, inputsOf, inZone, namesOf, parseLabels, subnetsIn, type Offer, type Order } from './order';
+import { batchOf, emptyOrder, emptyPower, formErrors, inputsOf, inZone, namesOf, parseLabels, subnetsIn, type Offer, type Order } from './order';
 import { parseDeploySearch } from './search';
 
 const subnet = (id: string, zone: string) => ({ id, name: id, zone, cidr: '10.0.0.0/24', availableAddresses: 9 });
@@ -14,7 +14,7 @@ describe('an order of a server', () => {
 
   it('carries all that was filled in', () => {
     const order = of({
-      name: 'n', profile: 'p', zone: 'z1', managementSubnet: 'a', workloadSubnets: ['b'], vlans: [{ id: '7', subnet: 'b', float: true }], managementIp: ' 10.0.0.9 ', clusterName: 'c', labels: 'row=7, x', installer: 'ahv', dnsServers: '10.0.0.2, 10.0.0.3', maintenance: true,
+      name: 'n', profile: 'p', zone: 'z1', managementSubnet: 'a', workloadSubnets: ['b'], vlans: [{ id: '7', subnet: 'b', float: true }], image: 'img', keys: ['k'], securityGroups: ['g', 'h'], managementIp: ' 10.0.0.9 ', clusterName: 'c', labels: 'row=7, x', installer: 'ahv', dnsServers: '10.0.0.2, 10.0.0.3', maintenance: true,
     });
     expect(inputsOf(order)).toEqual([
       {
@@ -27,7 +27,7 @@ describe('an order of a server', () => {
         ],
         spec: {
           ibmVpc: {
-            serverProfile: 'p', zone: 'z1', managementSubnet: 'a', workloadSubnets: ['b'], vlans: [{ id: 7, subnet: 'b', float: true }], installer: 'ahv',
+            serverProfile: 'p', zone: 'z1', managementSubnet: 'a', workloadSubnets: ['b'], vlans: [{ id: 7, subnet: 'b', float: true }], image: 'img', keys: ['k'], securityGroups: ['g', 'h'], installer: 'ahv',
             network: { managementIp: '10.0.0.9', ahvIp: null, cvmIp: null, dnsServers: ['10.0.0.2', '10.0.0.3'] },
           },
         },
@@ -59,12 +59,34 @@ describe('an order of one’s own machine', () => {
   });
 });
 
+describe('several of one’s own', () => {
+  const table = of({ ground: 'RACK', name: 'row 7', table: true, rows: 'rack-1\t52:54:00:12:34:56\t10.0.8.21\nrack-2\t7CX1Y23\t10.0.8.22', netmask: '24', mac: 'of the other way', managementIp: '10.9.9.9', parallel: '3', labels: 'row=7' });
+
+  it('are a line each, and one batch', () => {
+    expect(batchOf(table, 'key')).toEqual({
+      batchName: 'row 7', maxParallel: 3, idempotencyKey: 'key',
+      nodes: [
+        { name: 'rack-1', clusterName: null, labels: [{ key: 'row', value: '7' }], spec: { rack: { mac: '52:54:00:12:34:56', serial: null, managementIp: '10.0.8.21', netmask: '24', gateway: null } } },
+        { name: 'rack-2', clusterName: null, labels: [{ key: 'row', value: '7' }], spec: { rack: { mac: null, serial: '7CX1Y23', managementIp: '10.0.8.22', netmask: '24', gateway: null } } },
+      ],
+    });
+    expect(batchOf({ ...table, name: ' ' }, 'key')).not.toHaveProperty('batchName');
+  });
+
+  it('have a controller each', () => {
+    const power = { ...emptyPower, byController: true, url: 'https://of-the-other-way', username: 'slipway', passwordRef: 'lab' };
+    const [one, two] = inputsOf({ ...table, power, rows: 'rack-1, 7CX1Y23, 10.0.8.21, https://10.0.9.21\nrack-2, 7CX1Y24, 10.0.8.22, https://10.0.9.22' });
+    expect([one, two].map((input) => input?.spec.rack?.power)).toMatchObject([{ url: 'https://10.0.9.21', username: 'slipway' }, { url: 'https://10.0.9.22', passwordRef: 'lab' }]);
+  });
+});
+
 describe('several', () => {
   it('have their numbers where the marks are', () => {
     expect(namesOf(of({ name: 'metal-##-a', count: '3', first: '8' }))).toEqual(['metal-08-a', 'metal-09-a', 'metal-10-a']);
     expect(namesOf(of({ name: 'm#', count: '2', first: '99' }))).toEqual(['m99', 'm100']);
     expect(namesOf(of({ name: 'm#', count: '51' }))).toEqual([]);
     expect(namesOf(of({ ground: 'RACK', name: 'm#' }))).toEqual(['m#']);
+    expect(namesOf(of({ ground: 'RACK', name: 'm#', table: true, rows: 'a 7CX 10.0.0.1\nb 8CX 10.0.0.2' }))).toEqual(['a', 'b']);
   });
 
   it('share no address, and are one batch', () => {
@@ -78,7 +100,7 @@ describe('several', () => {
     expect(formErrors(of({ name: 'm#-#', count: '0', first: 'x', parallel: '501', stopAfter: '0' }))).toEqual({
       vlans: [], name: expect.any(String) as string, count: expect.any(String) as string, first: expect.any(String) as string, parallel: expect.any(String) as string, stopAfter: expect.any(String) as string,
     });
-    expect(hasErrors(formErrors(of({ name: 'm', count: '0' })))).toBe(false);
+    expect(formErrors(of({ name: 'm', count: '0' }))).toEqual({ vlans: [] });
     expect(formErrors(of({ vlans: [{ id: '4095', subnet: 'a', float: false }, { id: '7', subnet: '', float: false }, { id: '7', subnet: 'a', float: false }] })).vlans).toEqual(['A VLAN from 1 to 4094.', 'Choose its subnet.', null]);
   });
 });

@@ -1,3 +1,4 @@
+import { mostLines, readTable } from './rackTable';
 import type { DeployNodeInput, OfferQuery, RackBootFrom, RackBootMode, RackPowerInput } from '@/gql/generated/graphql';
 
 export type Offer = OfferQuery['providerOffer'];
@@ -51,6 +52,10 @@ export interface Order {
   managementSubnet: string;
   workloadSubnets: readonly string[];
   vlans: readonly Vlan[];
+  image: string;
+  /** Ids; empty: those of the server's settings. */
+  keys: readonly string[];
+  securityGroups: readonly string[];
   ahvIp: string;
   cvmIp: string;
   // A machine of one's own.
@@ -59,13 +64,16 @@ export interface Order {
   netmask: string;
   gateway: string;
   power: Power;
+  /** Several of them stand in `rows`, a line each; then name, MAC, serial and address above are none's. */
+  table: boolean;
+  rows: string;
 }
 
 export const emptyPower: Power = { byController: false, url: '', username: '', passwordRef: '', systemId: '', caFile: '', insecureTls: false, bootFrom: 'PXE', bootMode: '', offAtRelease: false };
 
 export const emptyOrder: Order = {
   ground: 'IBM_VPC', name: '', count: '2', first: '1', parallel: '10', stopAfter: '', clusterName: '', labels: '', installer: '', maintenance: false, dnsServers: '', managementIp: '',
-  profile: '', zone: '', managementSubnet: '', workloadSubnets: [], vlans: [], ahvIp: '', cvmIp: '', mac: '', serial: '', netmask: '', gateway: '', power: emptyPower,
+  profile: '', zone: '', managementSubnet: '', workloadSubnets: [], vlans: [], image: '', keys: [], securityGroups: [], ahvIp: '', cvmIp: '', mac: '', serial: '', netmask: '', gateway: '', power: emptyPower, table: false, rows: '',
 };
 
 /** The most machines that are ordered from this page at once: each of them is checked before. */
@@ -104,13 +112,17 @@ export function parseLabels(text: string): { key: string; value: string }[] {
     });
 }
 
-/** Whether a name stands for several machines. Machines of one's own differ in more than their number. */
-export const isSeveral = ({ ground, name }: Pick<Order, 'ground' | 'name'>): boolean => ground === 'IBM_VPC' && name.includes('#');
+/** Whether it is of several machines: by the name, or, since machines of one's own differ in more than their number, by a table. */
+export const isSeveral = ({ ground, name, table }: Pick<Order, 'ground' | 'name' | 'table'>): boolean => (ground === 'RACK' ? table : name.includes('#'));
+
+/** The lines of the table of machines. */
+export const linesOf = (order: Pick<Order, 'rows' | 'power'>) => readTable(order.rows, order.power.byController);
 
 /** The names that are ordered: "metal-##" from 8, three of them, is metal-08, metal-09, metal-10. */
-export function namesOf(order: Pick<Order, 'ground' | 'name' | 'count' | 'first'>): string[] {
+export function namesOf(order: Order): string[] {
   const name = order.name.trim();
   if (!isSeveral(order)) return [name];
+  if (order.ground === 'RACK') return linesOf(order).slice(0, mostLines).map((line) => line.name);
   const [count, first] = [whole(order.count), whole(order.first)];
   if (!(count >= 1 && count <= mostAtOnce) || Number.isNaN(first)) return [];
   return Array.from({ length: count }, (_, i) => name.replace(/#+/, (marks) => String(first + i).padStart(marks.length, '0')).replaceAll('#', ''));
@@ -120,16 +132,12 @@ export function namesOf(order: Pick<Order, 'ground' | 'name' | 'count' | 'first'
 export function formErrors(order: Order): { count?: string; first?: string; parallel?: string; stopAfter?: string; name?: string; vlans: (string | null)[] } {
   const errors: ReturnType<typeof formErrors> = { vlans: order.ground === 'IBM_VPC' ? order.vlans.map(({ id, subnet }) => (!(whole(id) >= 1 && whole(id) <= 4094) ? 'A VLAN from 1 to 4094.' : subnet === '' ? 'Choose its subnet.' : null)) : [] };
   if (!isSeveral(order)) return errors;
-  if ((order.name.match(/#+/g) ?? []).length > 1) errors.name = 'The number can stand in one place only.';
-  if (!(whole(order.count) >= 1 && whole(order.count) <= mostAtOnce)) errors.count = `A number from 1 to ${mostAtOnce}.`;
-  if (Number.isNaN(whole(order.first))) errors.first = 'A number.';
+  if (order.ground === 'IBM_VPC' && (order.name.match(/#+/g) ?? []).length > 1) errors.name = 'The number can stand in one place only.';
+  if (order.ground === 'IBM_VPC' && !(whole(order.count) >= 1 && whole(order.count) <= mostAtOnce)) errors.count = `A number from 1 to ${mostAtOnce}.`;
+  if (order.ground === 'IBM_VPC' && Number.isNaN(whole(order.first))) errors.first = 'A number.';
   if (!(whole(order.parallel) >= 1 && whole(order.parallel) <= 500)) errors.parallel = 'A number from 1 to 500.';
   if (order.stopAfter.trim() !== '' && !(whole(order.stopAfter) >= 1)) errors.stopAfter = 'A number, or nothing.';
   return errors;
-}
-
-export function hasErrors({ vlans, ...rest }: ReturnType<typeof formErrors>): boolean {
-  return Object.keys(rest).length > 0 || vlans.some((error) => error !== null);
 }
 
 function powerInput(power: Power): RackPowerInput {
@@ -174,6 +182,9 @@ function specOf(order: Order, several: boolean): DeployNodeInput['spec'] {
       managementSubnet: orNull(order.managementSubnet),
       ...(order.workloadSubnets.length > 0 ? { workloadSubnets: [...order.workloadSubnets] } : {}),
       ...(order.vlans.length > 0 ? { vlans: order.vlans.map(({ id, subnet, float }) => ({ id: whole(id), subnet, float })) } : {}),
+      ...(orNull(order.image) === null ? {} : { image: order.image.trim() }),
+      ...(order.keys.length > 0 ? { keys: [...order.keys] } : {}),
+      ...(order.securityGroups.length > 0 ? { securityGroups: [...order.securityGroups] } : {}),
       ...(installer === null ? {} : { installer }),
       ...(given ? { network: { ...network, ...(dnsServers.length > 0 ? { dnsServers } : {}) } } : {}),
     },
@@ -183,20 +194,25 @@ function specOf(order: Order, several: boolean): DeployNodeInput['spec'] {
 /** What the server is asked for, a machine each. */
 export function inputsOf(order: Order): DeployNodeInput[] {
   const labels = parseLabels(order.labels);
-  return namesOf(order).map((name) => ({
+  const several = isSeveral(order);
+  const input = (name: string, spec: DeployNodeInput['spec']): DeployNodeInput => ({
     name,
     clusterName: orNull(order.clusterName),
     ...(labels.length > 0 ? { labels } : {}),
     ...(order.maintenance ? { maintenance: true } : {}),
-    spec: specOf(order, isSeveral(order)),
-  }));
+    spec,
+  });
+  if (!several || order.ground === 'IBM_VPC') return namesOf(order).map((name) => input(name, specOf(order, several)));
+  return linesOf(order)
+    .slice(0, mostLines)
+    .map(({ name, mac, serial, managementIp, controller }) => input(name, specOf({ ...order, mac, serial, managementIp, power: { ...order.power, url: controller } }, several)));
 }
 
 /** A batch of them. */
 export function batchOf(order: Order, idempotencyKey: string) {
   return {
     nodes: inputsOf(order),
-    batchName: order.name.trim(),
+    ...(order.name.trim() === '' ? {} : { batchName: order.name.trim() }),
     maxParallel: whole(order.parallel),
     ...(order.stopAfter.trim() === '' ? {} : { stopOnFailureCount: whole(order.stopAfter) }),
     idempotencyKey,

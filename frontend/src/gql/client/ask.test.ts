@@ -21,6 +21,11 @@ describe('asking the server to do something', () => {
     expect((await cancel({ errors })).problems).toEqual([{ code: 'FORBIDDEN', message: errors[0]?.message, field: null, requestId: 'abc' }]);
   });
 
+  it('tells the field of an input that could not be read', async () => {
+    const errors = [{ message: 'an IPAddress is an IPv4 or IPv6 address', path: ['answer', 'input', 'spec', 'rack', 'managementIp'], extensions: { code: 'INVALID' } }];
+    expect((await cancel({ errors })).problems).toMatchObject([{ code: 'INVALID', field: ['spec', 'rack', 'managementIp'] }]);
+  });
+
   it('tells the status of what is no answer of the API', async () => {
     expect((await cancel({ status: 502 })).problems).toEqual([{ code: null, message: 'The server answered with status 502.', field: null, requestId: 'req-1' }]);
   });

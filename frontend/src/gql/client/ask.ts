@@ -25,11 +25,20 @@ export type Outcome<TAnswer> = { answer: TAnswer; problems: readonly [] } | { an
 
 const textOf = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null);
 
+/**
+ * The field of a verb's input that could not be read: such an error is no
+ * refusal of the verb but one of the request, and has the way there from its
+ * root field and argument on.
+ */
+function fieldOf(path: readonly (string | number)[] | undefined): string[] | null {
+  return path !== undefined && path.length > 2 && path[1] === 'input' ? path.slice(2).map(String) : null;
+}
+
 /** What an error of the client says; `unknown` completes it when the server was not reached. */
 export function problemsOf(error: unknown, unknown = ''): Problem[] {
   if (CombinedGraphQLErrors.is(error)) {
     const requestId = textOf(error.extensions?.requestId);
-    return error.errors.map(({ message, extensions }) => ({ code: textOf(extensions?.code), message, field: null, requestId: textOf(extensions?.requestId) ?? requestId }));
+    return error.errors.map(({ message, extensions, path }) => ({ code: textOf(extensions?.code), message, field: fieldOf(path), requestId: textOf(extensions?.requestId) ?? requestId }));
   }
   if (ServerError.is(error)) {
     return [{ code: null, message: `The server answered with status ${error.statusCode}.`, field: null, requestId: error.response.headers.get('x-request-id') }];
