@@ -183,7 +183,7 @@ func TestSnapshotThenShared(t *testing.T) {
 // A member whose queue is full goes on alone and comes back; meanwhile nobody
 // waits for it. One that reads nothing at all is cut by the write deadline.
 func TestDetachAndRejoin(t *testing.T) {
-	r := newShareRig(t, wstransport.Config{QueueFrames: 4, QueueBytes: 16 << 10, WriteTimeout: time.Second, Pace: -1})
+	r := newShareRig(t, wstransport.Config{QueueFrames: 4, QueueBytes: 16 << 10, WriteTimeout: 3 * time.Second, Pace: -1})
 	doc := document{Of: 1, Pad: 4000}
 	slow, stuck, lively := r.follow("slow", doc, nil), r.follow("stuck", doc, nil), r.follow("lively", doc, nil)
 	r.members(3)

@@ -250,7 +250,7 @@ func TestReadLimit(t *testing.T) {
 // A peer that does not read is cut by the write deadline, its operations end,
 // and meanwhile it has cost its bounded queue only and held up nobody.
 func TestStuckReader(t *testing.T) {
-	r := newRig(t, wstransport.Config{WriteTimeout: 300 * time.Millisecond, QueueFrames: 8, QueueBytes: 128 << 10})
+	r := newRig(t, wstransport.Config{WriteTimeout: 2 * time.Second, QueueFrames: 8, QueueBytes: 128 << 10})
 	stuck := r.ready()
 	stuck.send(subscribe("1", "flood"))
 	stuck.send(subscribe("2", "flood"))
@@ -273,7 +273,7 @@ func TestStuckReader(t *testing.T) {
 
 // A peer that provokes answers without reading them is cut as well.
 func TestAnswersThatNobodyReads(t *testing.T) {
-	r := newRig(t, wstransport.Config{WriteTimeout: 300 * time.Millisecond, QueueFrames: 4})
+	r := newRig(t, wstransport.Config{WriteTimeout: 2 * time.Second, QueueFrames: 4})
 	c := r.ready()
 	ping := []byte(fmt.Sprintf(`{"type":"ping","payload":{"a":%q}}`, strings.Repeat("x", 100<<10)))
 	_ = c.ws.SetWriteDeadline(time.Now().Add(time.Minute))
