@@ -228,24 +228,32 @@ func room(m *dhcpv4.DHCPv4) int {
 	return size - headers
 }
 
-// destination is where an answer goes (RFC 2131 section 4.1), from is where the
-// packet came from.
-func destination(m *dhcpv4.DHCPv4, from netip.AddrPort, port int) netip.AddrPort {
+// destination is where an answer goes (RFC 2131 section 4.1); from is where the
+// packet came from, own this server's address. What a packet names that is no
+// machine's address, or this one's, is an error: anybody can write it there, to
+// have an answer sent to many or back to us.
+func destination(m *dhcpv4.DHCPv4, from netip.AddrPort, port int, own netip.Addr) (netip.AddrPort, error) {
 	known := func(ip net.IP) (netip.Addr, bool) {
 		a, ok := netip.AddrFromSlice(ip.To4())
 		return a, ok && !a.IsUnspecified()
 	}
+	to := netip.AddrPortFrom(broadcast, dhcpv4.ClientPort)
 	if giaddr, ok := known(m.GatewayIPAddr); ok { // through a relay agent, to its server port
-		return netip.AddrPortFrom(giaddr, dhcpv4.ServerPort)
-	}
-	if port == PortBoot && from.Addr().IsValid() && !from.Addr().IsUnspecified() {
+		to = netip.AddrPortFrom(giaddr, dhcpv4.ServerPort)
+	} else if port == PortBoot && from.Addr().IsValid() && !from.Addr().IsUnspecified() {
 		// The client has an address. EDK2 asks from its port 4011, iPXE from 68.
-		return from
+		to = from
+	} else if ciaddr, ok := known(m.ClientIPAddr); ok {
+		to = netip.AddrPortFrom(ciaddr, dhcpv4.ClientPort)
+	} else {
+		// The client has no address and is given none here: whatever its broadcast
+		// flag says, there is nothing to send a unicast to.
+		return to, nil
 	}
-	if ciaddr, ok := known(m.ClientIPAddr); ok {
-		return netip.AddrPortFrom(ciaddr, dhcpv4.ClientPort)
+	if a := to.Addr(); a == broadcast || a == own || a.IsMulticast() || a.IsLoopback() || to.Port() == 0 {
+		return netip.AddrPort{}, fmt.Errorf("%s is not where a machine or a relay can be", to)
 	}
-	// The client has no address and is given none here: whatever its broadcast
-	// flag says, there is nothing to send a unicast to.
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), dhcpv4.ClientPort)
+	return to, nil
 }
+
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})

@@ -326,7 +326,25 @@ func TestDestination(t *testing.T) {
 		"iPXE on 4011":            {netip.MustParseAddrPort("10.77.0.100:68"), PortBoot, dhcpv4.WithClientIP(net.IP{10, 77, 0, 100}), "10.77.0.100:68"},
 		"4011 without an address": {from, PortBoot, dhcpv4.WithBroadcast(true), "255.255.255.255:68"},
 	} {
-		require.Equal(t, c.want, destination(packet(t, c.change), c.from, c.port).String(), name)
+		to, err := destination(packet(t, c.change), c.from, c.port, server)
+		require.NoError(t, err, name)
+		require.Equal(t, c.want, to.String(), name)
+	}
+}
+
+// What a packet says of relay and client is anybody's word: no answer goes to
+// many, to ourselves, or to what is no address of a machine.
+func TestDestinationsOfAStranger(t *testing.T) {
+	from := netip.MustParseAddrPort("0.0.0.0:68")
+	for _, ip := range []net.IP{{255, 255, 255, 255}, {224, 0, 0, 1}, {239, 1, 2, 3}, {127, 0, 0, 1}, server.AsSlice()} {
+		for name, change := range map[string]dhcpv4.Modifier{"giaddr": dhcpv4.WithGatewayIP(ip), "ciaddr": dhcpv4.WithClientIP(ip)} {
+			to, err := destination(packet(t, change), from, PortDHCP, server)
+			require.Error(t, err, "%s %s: %s", name, ip, to)
+		}
+	}
+	for _, source := range []string{"224.0.0.1:68", "10.77.0.100:0", server.String() + ":4011"} {
+		_, err := destination(packet(t), netip.MustParseAddrPort(source), PortBoot, server)
+		require.Error(t, err, source)
 	}
 }
 

@@ -6,6 +6,6 @@
 // server around it listens on the ports 67 and 4011 of one interface and asks
 // who may boot.
 //
-// It may import pxe/program, pxe/privilege, the DHCP library and
+// It may import pxe/program, pxe/privilege, pxe/quiet, the DHCP library and
 // golang.org/x/sys/unix.
 package proxydhcp

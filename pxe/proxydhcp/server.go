@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/slipwayhq/slipway/pxe/quiet"
 )
 
 // Who knows which machines may boot.
@@ -36,6 +38,7 @@ type Server struct {
 	set   Settings
 	who   Who
 	log   *slog.Logger
+	noise *quiet.Log // what strangers cause
 	free  chan struct{}
 	count counters
 }
@@ -52,6 +55,7 @@ func New(c Config) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.noise = quiet.New(s.log, time.Now)
 	return s, nil
 }
 
@@ -142,7 +146,7 @@ func (s *Server) handle(ctx context.Context, packet []byte, from netip.AddrPort,
 		// it does not expect must not end the process.
 		if r := recover(); r != nil {
 			s.count.failed.Add(1)
-			s.log.Error("proxyDHCP: a packet could not be handled", "from", from, "panic", r, "stack", string(debug.Stack()))
+			s.noise.Log(ctx, slog.LevelError, "proxyDHCP: a packet could not be handled", "from", from, "panic", r, "stack", string(debug.Stack()))
 		}
 	}()
 	m, err := dhcpv4.FromBytes(packet)
@@ -153,13 +157,13 @@ func (s *Server) handle(ctx context.Context, packet []byte, from netip.AddrPort,
 	}
 	reply, d := Answer(m, port, s.set)
 	mac := m.ClientHWAddr.String()
-	log := s.log.With("mac", mac, "port", port, "loader", d.Loader, "arch", d.Arch)
+	attrs := []any{"mac", mac, "port", port, "loader", d.Loader, "arch", d.Arch}
 	if reply == nil {
 		level := slog.LevelDebug
 		if d.Loader != "" { // it wants to boot from the network
 			level = slog.LevelInfo
 		}
-		log.Log(ctx, level, "proxyDHCP: not answered", "reason", d.Reason)
+		s.noise.Log(ctx, level, "proxyDHCP: not answered", append(attrs, "reason", d.Reason)...)
 		return
 	}
 	ask, cancel := context.WithTimeout(ctx, patience)
@@ -168,17 +172,22 @@ func (s *Server) handle(ctx context.Context, packet []byte, from netip.AddrPort,
 	switch {
 	case err != nil:
 		s.count.failed.Add(1)
-		log.Warn("proxyDHCP: cannot find out who a machine is", "error", err)
+		s.noise.Log(ctx, slog.LevelWarn, "proxyDHCP: cannot find out who a machine is", append(attrs, "error", err)...)
 		return
 	case !known:
 		s.count.unknown.Add(1)
-		log.Debug("proxyDHCP: not answered", "reason", "no deployment waits for this machine")
+		s.noise.Log(ctx, slog.LevelDebug, "proxyDHCP: not answered", append(attrs, "reason", "no deployment waits for this machine")...)
 		return
 	}
-	to := destination(m, from, port)
+	to, err := destination(m, from, port, s.set.Address)
+	if err != nil {
+		s.count.malformed.Add(1)
+		s.noise.Log(ctx, slog.LevelInfo, "proxyDHCP: not answered", append(attrs, "reason", err)...)
+		return
+	}
 	if err := send(reply.ToBytes(), to); err != nil {
 		s.count.failed.Add(1)
-		log.Warn("proxyDHCP: cannot send", "to", to, "error", err)
+		s.noise.Log(ctx, slog.LevelWarn, "proxyDHCP: cannot send", append(attrs, "to", to, "error", err)...)
 		return
 	}
 	if d.Action == Acknowledged {
@@ -186,5 +195,5 @@ func (s *Server) handle(ctx context.Context, packet []byte, from netip.AddrPort,
 	} else {
 		s.count.offered.Add(1)
 	}
-	log.Info("proxyDHCP: a machine was told what to boot", "answer", d.Action, "boot", d.Boot, "to", to)
+	s.noise.Log(ctx, slog.LevelInfo, "proxyDHCP: a machine was told what to boot", append(attrs, "answer", d.Action, "boot", d.Boot, "to", to)...)
 }

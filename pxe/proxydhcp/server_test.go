@@ -98,8 +98,9 @@ func FuzzPacket(f *testing.F) {
 			port = PortDHCP
 		}
 		r, d := Answer(m, port, s)
-		to := destination(m, netip.MustParseAddrPort("10.77.0.100:68"), port)
-		require.True(t, to.IsValid())
+		to, err := destination(m, netip.MustParseAddrPort("10.77.0.100:68"), port, server)
+		require.Equal(t, err == nil, to.IsValid())
+		require.False(t, to.Addr().IsMulticast() || to.Addr().IsLoopback() || to.Addr() == server)
 		if r == nil {
 			require.Equal(t, Ignored, d.Action)
 			require.NotEmpty(t, d.Reason)

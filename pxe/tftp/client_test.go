@@ -20,7 +20,7 @@ import (
 
 // patience bounds every wait of these tests; nothing waits so long unless it is
 // broken.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // house is a server on loopback with two programs.
 type house struct {

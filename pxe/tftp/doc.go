@@ -7,6 +7,6 @@
 // each transfer. Around them this package keeps names, limits, counters and the
 // log, and refuses what is not a read request.
 //
-// It may import pxe/program, pxe/privilege, the tftp library,
+// It may import pxe/program, pxe/privilege, pxe/quiet, the tftp library,
 // golang.org/x/sys/unix and golang.org/x/time/rate.
 package tftp

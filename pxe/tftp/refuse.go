@@ -1,9 +1,11 @@
 package tftp
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 )
@@ -67,7 +69,7 @@ func (s *Server) refuse(conn *net.UDPConn) error {
 			continue
 		}
 		if write {
-			s.log.Warn("tftp write request refused", "client", ip)
+			s.noise.Log(context.Background(), slog.LevelWarn, "tftp write request refused", "client", ip)
 		}
 		// Whoever cannot be reached is not told.
 		_, _ = conn.WriteToUDPAddrPort(reply, from)

@@ -17,6 +17,7 @@ import (
 	pin "github.com/pin/tftp/v3"
 
 	"github.com/slipwayhq/slipway/pxe/program"
+	"github.com/slipwayhq/slipway/pxe/quiet"
 )
 
 // Programs is what can be asked for.
@@ -37,6 +38,9 @@ type Config struct {
 	PerClient, Total int
 	PerSecond        float64
 	Burst            int
+	// Longest is how long a transfer may take: a client that acknowledges every
+	// block at the last moment would have its place for hours. 0 = 15 minutes.
+	Longest time.Duration
 	// Grace is how long transfers may go on after the server was told to stop;
 	// 0 = three seconds.
 	Grace  time.Duration
@@ -51,6 +55,9 @@ const (
 	defaultTotal     = 1024
 	defaultPerSecond = 100
 	defaultBurst     = 300
+	// The largest program has a megabyte: 2,000 blocks of 512 bytes, and a link
+	// that takes a tenth of a second for each is a very bad one.
+	defaultLongest = 15 * time.Minute
 )
 
 // Server serves boot programs.
@@ -60,8 +67,10 @@ type Server struct {
 	retries  int
 	grace    time.Duration
 	limits   *limits
+	longest  time.Duration
 	now      func() time.Time
 	log      *slog.Logger
+	noise    *quiet.Log // what strangers cause
 	count    counters
 	stopping atomic.Bool
 }
@@ -70,7 +79,7 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{
 		programs: c.Programs, timeout: cmp.Or(c.Timeout, time.Second), retries: cmp.Or(c.Retries, 5),
-		grace: cmp.Or(c.Grace, 3*time.Second), now: c.Now, log: c.Logger,
+		grace: cmp.Or(c.Grace, 3*time.Second), longest: cmp.Or(c.Longest, defaultLongest), now: c.Now, log: c.Logger,
 		limits: newLimits(cmp.Or(c.PerClient, defaultPerClient), cmp.Or(c.Total, defaultTotal), cmp.Or(c.PerSecond, float64(defaultPerSecond)), cmp.Or(c.Burst, defaultBurst)),
 	}
 	if s.now == nil {
@@ -79,6 +88,7 @@ func New(c Config) *Server {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.noise = quiet.New(s.log, s.now)
 	return s
 }
 
@@ -144,7 +154,7 @@ func (s *Server) read(requested string, rf io.ReaderFrom) error {
 	release, err := s.limits.admit(ip, s.now())
 	if err != nil {
 		s.count.limited.Add(1)
-		s.log.Warn("tftp request refused", "client", ip, "file", printable(requested), "reason", err)
+		s.noise.Log(context.Background(), slog.LevelWarn, "tftp request refused", "client", ip, "file", printable(requested), "reason", err)
 		return err
 	}
 	defer release()
@@ -155,28 +165,37 @@ func (s *Server) read(requested string, rf io.ReaderFrom) error {
 	}
 	if !found {
 		s.count.unknown.Add(1)
-		s.log.Info("tftp request for an unknown file", "client", ip, "file", printable(requested))
+		s.noise.Log(context.Background(), slog.LevelInfo, "tftp request for an unknown file", "client", ip, "file", printable(requested))
 		return errors.New("no such boot program")
 	}
 	transfer.SetSize(p.Size) // tsize (RFC 2349); the library answers it only if it was asked for
 	s.count.active.Add(1)
 	defer s.count.active.Add(-1)
 	begun := time.Now()
-	sent, err := rf.ReadFrom(&source{program: p.Reader(), stopping: &s.stopping})
+	sent, err := rf.ReadFrom(&source{program: p.Reader(), stopping: &s.stopping, late: s.now().Add(s.longest), now: s.now})
 	s.count.bytes.Add(sent)
 	s.ended(ip, p, sent, time.Since(begun), err)
 	return err
 }
 
-// source is a program that ends when the server stops.
+// errSlow ends transfers that have taken too long.
+var errSlow = errors.New("the transfer has taken too long")
+
+// source is a program that ends when the server stops, or after the time that a
+// transfer may take.
 type source struct {
 	program  *bytes.Reader
 	stopping *atomic.Bool
+	late     time.Time
+	now      func() time.Time
 }
 
 func (s *source) Read(b []byte) (int, error) {
 	if s.stopping.Load() {
 		return 0, errStopping
+	}
+	if s.now().After(s.late) {
+		return 0, errSlow
 	}
 	return s.program.Read(b)
 }
@@ -197,13 +216,16 @@ func (s *Server) ended(client netip.Addr, p program.Program, sent int64, took ti
 		s.log.Debug("tftp size probe", attrs...)
 	case code >= 0:
 		s.count.aborted.Add(1)
-		s.log.Info("tftp transfer ended by the client", append(attrs, "code", code, "said", printable(said))...)
+		s.noise.Log(context.Background(), slog.LevelInfo, "tftp transfer ended by the client", append(attrs, "code", code, "said", printable(said))...)
 	case errors.Is(err, errStopping):
 		s.count.failed.Add(1)
 		s.log.Info("tftp transfer cut: the server stops", attrs...)
 	case errors.As(err, &timeout) && timeout.Timeout():
 		s.count.timedOut.Add(1)
-		s.log.Warn("tftp transfer given up: the client does not acknowledge", attrs...)
+		s.noise.Log(context.Background(), slog.LevelWarn, "tftp transfer given up: the client does not acknowledge", attrs...)
+	case errors.Is(err, errSlow):
+		s.count.timedOut.Add(1)
+		s.noise.Log(context.Background(), slog.LevelWarn, "tftp transfer given up: it takes too long", attrs...)
 	default:
 		s.count.failed.Add(1)
 		s.log.Warn("tftp transfer failed", append(attrs, "error", err)...)

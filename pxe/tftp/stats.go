@@ -9,7 +9,7 @@ type Stats struct {
 	Bytes     int64 // handed to transfers, repetitions not counted
 	Probes    int64 // requests that the client ended after the options, as EDK2 does to learn a size
 	Aborted   int64 // transfers that the client ended in the middle
-	TimedOut  int64 // transfers that the client no longer acknowledged
+	TimedOut  int64 // transfers that the client no longer acknowledged, or that took too long
 	Failed    int64 // transfers that failed here, or were cut when the server stopped
 	Unknown   int64 // requests for names that are not served
 	Limited   int64 // requests refused by a limit
