@@ -121,7 +121,7 @@ func TestDeployedIsNeverSaidTooEarly(t *testing.T) {
 		steps = 30
 	}
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
-		require.NoError(t, f.Value.Set("40"))
+		require.NoError(t, f.Value.Set("25"))
 		t.Cleanup(func() { require.NoError(t, f.Value.Set(f.DefValue)) })
 	}
 	sequence := func(rt *rapid.T) {
