@@ -81,7 +81,8 @@ describe('every page', () => {
       const wrong = [];
       const headings = await page.getByRole('heading', { level: 1 }).count();
       if (headings !== 1) wrong.push(`${headings} main headings`);
-      if (!/^\S.* · Slipway$/.test(await page.title())) wrong.push(`its title is ${await page.title()}`);
+      // It is given a moment after the page is drawn.
+      await page.waitForFunction(() => /^\S.* · Slipway$/.test(document.title)).catch(async () => wrong.push(`its title is ${await page.title()}`));
       const jumps = await layoutJumps(page);
       const jumped = jumps.reduce((sum, { value }) => sum + value, 0);
       if (jumped >= still) wrong.push(`the layout has jumped by ${jumped.toFixed(4)}: ${JSON.stringify(jumps)}`);
