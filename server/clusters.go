@@ -104,7 +104,7 @@ type ClusterWait struct {
 // ClusterFormation is how a formation stands.
 type ClusterFormation struct {
 	Kind     string    `json:"kind" enum:"create,join,clear"`
-	Status   string    `json:"status" enum:"running,failed,formed"`
+	Status   string    `json:"status" enum:"running,failed,formed,void"`
 	Leader   string    `json:"leader" doc:"Name of the node on whose controller VM commands are run."`
 	Members  []string  `json:"members"`
 	Action   string    `json:"action"`

@@ -6892,7 +6892,8 @@ extend type Mutation {
     input: DeployClusterInput!
   ): DeployClusterPayload! @hasRole(role: OPERATOR)
   """
-  Has a cluster go on without a node, where the rules allow so few. The node may join later.
+  Has a cluster go on without a node, where the rules allow so few. The node may join later. Asked of one that was left
+  out before, and whose deployment has ended since: it leaves its place for good.
   """
   goOnWithoutNode(
     "Which cluster, and which node."
@@ -6900,7 +6901,7 @@ extend type Mutation {
   ): GoOnWithoutNodePayload! @hasRole(role: OPERATOR)
   """
   Puts another node into the place of one whose deployment has ended without success. What the old one holds stays until
-  it is cleaned up by itself.
+  it is cleaned up by itself. A node that was left out of the cluster may come back so.
   """
   replaceClusterNode(
     "Which place, and by whom."
@@ -6908,7 +6909,8 @@ extend type Mutation {
   ): ReplaceClusterNodePayload! @hasRole(role: OPERATOR)
   """
   Ends the deployments of all nodes of a cluster that are on their way. What was made for them stays until the cluster
-  is cleaned up.
+  is cleaned up. Nodes that were deployed before, and that no formation has touched, leave the cluster and go on by
+  themselves.
   """
   cancelCluster(
     "What to cancel."
@@ -7256,7 +7258,7 @@ enum ClusterMemberState {
   """
   LATE
   """
-  Another node took its place.
+  It left its place: another node took that, or nobody. ` + "`" + `note` + "`" + ` says why.
   """
   REPLACED
   """
@@ -7335,6 +7337,10 @@ enum ClusterFormationStatus {
   Every member says that it belongs to the cluster.
   """
   FORMED
+  """
+  It did not come to its end: one of its nodes failed, or somebody decided about one. Another formation may follow.
+  """
+  VOID
 }
 
 """

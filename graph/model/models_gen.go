@@ -3128,17 +3128,20 @@ const (
 	ClusterFormationStatusFailed ClusterFormationStatus = "FAILED"
 	// Every member says that it belongs to the cluster.
 	ClusterFormationStatusFormed ClusterFormationStatus = "FORMED"
+	// It did not come to its end: one of its nodes failed, or somebody decided about one. Another formation may follow.
+	ClusterFormationStatusVoid ClusterFormationStatus = "VOID"
 )
 
 var AllClusterFormationStatus = []ClusterFormationStatus{
 	ClusterFormationStatusRunning,
 	ClusterFormationStatusFailed,
 	ClusterFormationStatusFormed,
+	ClusterFormationStatusVoid,
 }
 
 func (e ClusterFormationStatus) IsValid() bool {
 	switch e {
-	case ClusterFormationStatusRunning, ClusterFormationStatusFailed, ClusterFormationStatusFormed:
+	case ClusterFormationStatusRunning, ClusterFormationStatusFailed, ClusterFormationStatusFormed, ClusterFormationStatusVoid:
 		return true
 	}
 	return false
@@ -3248,7 +3251,7 @@ const (
 	ClusterMemberStateMember ClusterMemberState = "MEMBER"
 	// The cluster goes on without it; it joins when it is ready.
 	ClusterMemberStateLate ClusterMemberState = "LATE"
-	// Another node took its place.
+	// It left its place: another node took that, or nobody. `note` says why.
 	ClusterMemberStateReplaced ClusterMemberState = "REPLACED"
 	// The cluster is being cleaned up, or was.
 	ClusterMemberStateReleased ClusterMemberState = "RELEASED"

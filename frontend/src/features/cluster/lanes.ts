@@ -106,7 +106,7 @@ function stepsOf(cluster: ClusterLiveFragment, barrierAt: number | null, now: nu
   const formed = instant(formedAt);
   const steps: Step[] = [];
   const ended = (status: NonNullable<typeof formation>['status'], at: string): Pick<Step, 'kind'> & { to: number } =>
-    status === 'RUNNING' && !isReleased(state) ? { kind: 'running', to: now } : { kind: status === 'FORMED' ? 'succeeded' : status === 'FAILED' ? 'failed' : 'running', to: Date.parse(at) };
+    status === 'RUNNING' && !isReleased(state) ? { kind: 'running', to: now } : { kind: status === 'FORMED' ? 'succeeded' : status === 'RUNNING' ? 'running' : 'failed', to: Date.parse(at) };
   const creation = formation !== null && formation.kind !== 'JOIN' ? formation : null;
   if (formed !== null && barrierAt !== null) steps.push({ key: 'formation', label: 'Formation', kind: 'succeeded', span: { from: Math.min(barrierAt, formed), to: formed } });
   else if (creation !== null) {

@@ -91,6 +91,7 @@ const formationStatuses: Record<ClusterFormationStatus, Marked> = {
   RUNNING: { kind: 'running', word: 'Under way' },
   FAILED: { kind: 'failed', word: 'Failed' },
   FORMED: { kind: 'succeeded', word: 'Formed' },
+  VOID: { kind: 'canceled', word: 'Not brought to its end' },
 };
 
 export const formationTitle = (kind: ClusterFormationKind): string => (formationKinds as Partial<Record<string, string>>)[kind] ?? 'Formation';

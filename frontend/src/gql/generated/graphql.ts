@@ -279,7 +279,9 @@ export type ClusterFormationStatus =
   /** Every member says that it belongs to the cluster. */
   | 'FORMED'
   /** It is under way. */
-  | 'RUNNING';
+  | 'RUNNING'
+  /** It did not come to its end: one of its nodes failed, or somebody decided about one. Another formation may follow. */
+  | 'VOID';
 
 /** What can be done about a member that is in the way. It is advice: each is decided again when it is asked for. */
 export type ClusterMemberChoice =
@@ -298,7 +300,7 @@ export type ClusterMemberState =
   | 'MEMBER'
   /** The cluster is being cleaned up, or was. */
   | 'RELEASED'
-  /** Another node took its place. */
+  /** It left its place: another node took that, or nobody. `note` says why. */
   | 'REPLACED';
 
 /**
