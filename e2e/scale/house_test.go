@@ -69,7 +69,7 @@ func open(t testing.TB, st *store.Store, set settings) *house {
 	h := &house{st: st, herd: herd.New(herd.Options{Logger: logger})}
 	delays := vpcsim.DefaultDelays()
 	delays.VNI = time.Millisecond
-	delays.Start = time.Second // a machine never boots before its order is on record
+	delays.Start = 3 * time.Second // a machine never boots before its order is on record
 	var err error
 	h.sim, err = vpcsim.New(vpcsim.Options{Hardware: h.herd, ServerQuota: set.nodes, Delays: delays,
 		Subnets: []vpcsim.SubnetConfig{{Name: vpcsim.DefaultManagementSubnet, CIDR: subnet(set.nodes)}}})
