@@ -29,7 +29,10 @@ const (
 	CheckDNSZone     = "dns_zone"     // the DNS zone exists and is active
 	CheckBootImage   = "boot_image"   // there is an image that boots from the network
 	CheckBootTraffic = "boot_traffic" // the security groups let the machine boot and be logged in to
-	CheckSSHKeys     = "ssh_keys"     // the SSH keys of the order, or of the settings, exist
+	// CheckClusterTraffic is of members of a cluster alone: the security groups let
+	// Slipway in to controller VMs, and these reach each other.
+	CheckClusterTraffic = "cluster_traffic"
+	CheckSSHKeys        = "ssh_keys" // the SSH keys of the order, or of the settings, exist
 )
 
 // atOnce is how many calls a plan or an offer makes at the same time.
@@ -182,11 +185,11 @@ var labels = map[string]string{
 	CheckPermissions: "Credentials and permissions", CheckVPC: "Virtual private cloud", CheckServer: "The node's present server",
 	CheckQuota: "Quota of bare metal servers", CheckZone: "Zone", CheckProfile: "Server profile", CheckLocalDisks: "Local disks",
 	CheckSubnets: "Subnets", CheckAddresses: "Addresses", CheckNames: "Names", CheckDNSZone: "DNS zone",
-	CheckBootImage: "Image for network boot", CheckBootTraffic: "Boot and login traffic", CheckSSHKeys: "SSH keys",
+	CheckBootImage: "Image for network boot", CheckBootTraffic: "Boot and login traffic", CheckClusterTraffic: "Traffic of the cluster", CheckSSHKeys: "SSH keys",
 }
 
 var checkKeys = []string{CheckPermissions, CheckVPC, CheckServer, CheckQuota, CheckZone, CheckProfile, CheckLocalDisks, CheckSubnets,
-	CheckAddresses, CheckNames, CheckDNSZone, CheckBootImage, CheckBootTraffic, CheckSSHKeys}
+	CheckAddresses, CheckNames, CheckDNSZone, CheckBootImage, CheckBootTraffic, CheckClusterTraffic, CheckSSHKeys}
 
 func (s *survey) findings() []deploy.Check {
 	var all []deploy.Check

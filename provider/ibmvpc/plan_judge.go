@@ -24,6 +24,7 @@ func (s *survey) judge(ctx context.Context) {
 		s.judgeDNSZone()
 		s.judgeImage()
 		s.judgeTraffic()
+		s.judgeCluster()
 		s.judgeKeys()
 	}
 	if len(s.denied) > 0 {
@@ -44,6 +45,9 @@ func (s *survey) judgeVPC() bool {
 	var e *deploy.ProviderError
 	if errors.As(asProviderError(s.vpcFound.err), &e) && e.Code == deploy.CodeUnauthenticated {
 		for _, key := range checkKeys[2:] {
+			if key == CheckClusterTraffic && s.Spec.ClusterType == "" {
+				continue
+			}
 			s.unknown(key, "IBM Cloud does not take Slipway's credentials")
 		}
 		return false
