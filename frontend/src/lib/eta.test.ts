@@ -17,6 +17,7 @@ it('says nothing when nothing is known, or nothing is under way', () => {
 it('keeps late and stalled apart, and says the worse', () => {
   expect(etaOf(card({ late: true, estimatedFinishAt: at(-180) }), t0)).toEqual({ kind: 'late', word: '3 min late' });
   expect(etaOf(card({ late: true, estimatedFinishAt: at(120) }), t0)).toEqual({ kind: 'late', word: 'Late, 2 min left' });
+  expect(etaOf(card({ late: true, estimatedFinishAt: at(0.4) }), t0)).toEqual({ kind: 'late', word: 'Late' });
   expect(etaOf(card({ late: true, stalled: true, estimatedFinishAt: at(120) }), t0)).toEqual({ kind: 'stalled', word: 'Stalled' });
 });
 

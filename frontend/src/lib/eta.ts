@@ -22,7 +22,8 @@ export function etaOf(facts: EtaFacts, now: number): Eta | null {
   if (facts.state !== 'RUNNING') return null;
   if (facts.stalled) return { kind: 'stalled', word: 'Stalled' };
   const left = facts.estimatedFinishAt === null ? null : Date.parse(facts.estimatedFinishAt) - now;
-  if (facts.late) return { kind: 'late', word: left === null ? 'Late' : left < 0 ? `${formatRough(-left)} late` : `Late, ${formatRough(left)} left` };
+  // An estimate that has just run out is about to be made anew: it says nothing.
+  if (facts.late) return { kind: 'late', word: left === null || Math.abs(left) < 1000 ? 'Late' : left < 0 ? `${formatRough(-left)} late` : `Late, ${formatRough(left)} left` };
   if (left === null) return null;
   // The estimate has run out and that is not yet unusual.
   return { kind: 'waiting', word: left < 1000 ? 'any moment' : `${formatRough(left)} left` };

@@ -31,7 +31,7 @@ export function DurationChart({ buckets, bucket, mode, label }: { buckets: reado
             <g key={tick}>
               <line x1={left} x2={width - right} y1={y(tick)} y2={y(tick)} className={classes.grid} />
               <text x={left - 8} y={y(tick) + 4} textAnchor="end" className={classes.tick}>
-                {tick === 0 ? '0' : formatRough(tick)}
+                {tick === 0 ? '0' : tick < 1000 ? formatDuration(tick) : formatRough(tick)}
               </text>
             </g>
           ))}
