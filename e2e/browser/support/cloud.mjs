@@ -1,5 +1,8 @@
 // The simulated cloud as somebody with access to the account: faults, and what
 // there is.
+import assert from 'node:assert/strict';
+
+import { eventually } from './eventually.mjs';
 
 async function call(url, method = 'GET', body) {
   const answer = await fetch(url, { method, ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }) });
@@ -14,9 +17,10 @@ export class Cloud {
     this.url = url;
   }
 
-  /** Makes something go wrong from now on. */
-  fault(rule) {
-    return call(`${this.url}/_sim/faults`, 'POST', rule);
+  /** Makes something go wrong from now on; gives what ends it. */
+  async fault(rule) {
+    const { id } = await call(`${this.url}/_sim/faults`, 'POST', rule);
+    return () => call(`${this.url}/_sim/faults/${id}`, 'DELETE');
   }
 
   /** Nothing goes wrong any more. */
@@ -40,6 +44,28 @@ export class Cloud {
   async makeInterface(name) {
     const { subnets } = await call(this.api('subnets'));
     return call(this.api('virtual_network_interfaces'), 'POST', { name, subnet: { id: subnets[0].id } });
+  }
+
+  /**
+   * Makes a server that Slipway knows nothing of, in its own network; gives it
+   * as it is once it has its address.
+   */
+  async makeServer(name, profile) {
+    const { subnets: [subnet] } = await call(this.api('subnets'));
+    const { images: [image] } = await call(this.api('images'));
+    const { id } = await call(this.api('bare_metal_servers'), 'POST', {
+      name,
+      profile: { name: profile },
+      zone: { name: subnet.zone.name },
+      initialization: { image: { id: image.id }, keys: [] },
+      primary_network_attachment: { virtual_network_interface: { subnet: { id: subnet.id } } },
+    });
+    return eventually(`${name} has its address`, async () => {
+      const server = await call(this.api(`bare_metal_servers/${id}`));
+      // Until it has one it has this.
+      assert.notEqual(server.primary_network_interface?.primary_ip?.address ?? '0.0.0.0', '0.0.0.0', server.status);
+      return server;
+    });
   }
 
   api(path) {
