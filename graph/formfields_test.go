@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/store/storetest"
 )
 
@@ -151,4 +152,30 @@ func refusedAt(a answer, field string) (paths []string) {
 		paths = append(paths, path)
 	}
 	return paths
+}
+
+// What an order chooses of the account reaches the provider, in the check and
+// in what is stored; what the provider says of it is at the form's field.
+func TestChoicesOfTheAccount(t *testing.T) {
+	h := build(t, storetest.SQLite(t))
+	var asked deploy.Spec
+	h.cloud.plan = func(o deploy.Order) ([]deploy.Check, error) {
+		asked = o.Spec
+		return []deploy.Check{{Key: "boot_traffic", Label: "Traffic", Severity: deploy.CheckError, Message: "shut", Hint: "open it", Field: "spec.security_groups"}}, nil
+	}
+	in := m{"name": "a1", "spec": m{"ibmVpc": m{"serverProfile": "p", "image": "ipxe", "keys": []string{"k"}, "securityGroups": []string{"g", "h"}}}}
+	a := h.ok(validate, m{"input": in})
+	want := deploy.Spec{Provider: deploy.ProviderIBMVPC, ServerProfile: "p", Image: "ipxe", Keys: []string{"k"}, SecurityGroups: []string{"g", "h"}}
+	require.Equal(t, want, asked)
+	for _, c := range a.get("validateDeployment.checks").([]any) {
+		if dig(c, "key") == "boot_traffic" {
+			require.Equal(t, []any{"spec", "ibmVpc", "securityGroups"}, dig(c, "field"))
+		}
+	}
+	require.Empty(t, errs(h.ok(operation(t, "Deploy"), m{"input": in}), "deployNode.errors"))
+	var stored []byte
+	require.NoError(t, h.st.Read.QueryRow(`SELECT config FROM deployments`).Scan(&stored))
+	var spec deploy.Spec
+	require.NoError(t, json.Unmarshal(stored, &spec))
+	require.Equal(t, want, spec)
 }
