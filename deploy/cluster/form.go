@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -59,26 +58,67 @@ func (s *Service) create(ctx context.Context, c *Cluster, me *Node, token string
 	s.deps.Boundary("before form")
 	asking, asked := context.WithTimeout(ctx, s.deps.AskLimit)
 	defer asked()
-	step, err := s.deps.CVMs.Form(asking, cvm.FormRequest{Members: targets, Token: token, Spec: spec, Earlier: s.targets(c.earlier(me))})
+	step, err := s.deps.CVMs.Form(asking, cvm.FormRequest{Members: targets, Token: token, Spec: spec, Earlier: s.targets(c.earlier(me)),
+		Begin: func(ctx context.Context) error {
+			f.begins(me, members)
+			return s.intend(ctx, c, f, f.Members)
+		}})
 	s.deps.Boundary("after form")
 	if err != nil {
 		return s.unanswered(ctx, c, me, f, step, err)
 	}
 	if step.Acted {
-		f.Begun, f.Runner = token, me.NodeID
-		f.Tried = union(f.Tried, f.Members)
-		f.TriedAt = maps.Clone(f.TriedAt)
-		if f.TriedAt == nil {
-			f.TriedAt = map[int64]string{}
-		}
-		for _, m := range members {
-			f.TriedAt[m.NodeID] = m.CVMIP
-		}
+		f.begins(me, members)
 	}
 	if step.Action == cvm.ActionFail && leftOver(step.Reason) && f.Begun != token && len(f.Tried) > 0 {
 		return s.clear(ctx, asking, c, me, f, step)
 	}
 	return s.stepped(ctx, c, me, f, step)
+}
+
+// begins notes that the formation begins to make a cluster of members, on the
+// controller VM of me.
+func (f *Formation) begins(me *Node, members []*Node) {
+	f.Begun, f.Runner = f.Token, me.NodeID
+	f.Tried = union(f.Tried, f.Members)
+	f.TriedAt = maps.Clone(f.TriedAt)
+	if f.TriedAt == nil {
+		f.TriedAt = map[int64]string{}
+	}
+	for _, m := range members {
+		f.TriedAt[m.NodeID] = m.CVMIP
+	}
+}
+
+// withheld is why nothing was begun on a controller VM.
+type withheld struct{ error }
+
+func (w withheld) Unwrap() error { return w.error }
+
+// intend writes down what is about to be begun on controller VMs, if the nodes
+// that it is for are still where they were seen: while they were looked at,
+// anybody may have canceled, replaced or cleaned up. What is on disk is known
+// however this process ends.
+func (s *Service) intend(ctx context.Context, c *Cluster, f *Formation, nodes []int64) error {
+	s.deps.Boundary("before intent")
+	err := s.deps.Writer.Do(ctx, nil, append(c.teller(), nodes...), func(tx *lifecycle.Tx) error {
+		present, err := s.locked(ctx, tx, c.ID)
+		if err != nil {
+			return err
+		}
+		if err := present.unchanged(tx, c, nodes); err != nil {
+			return err
+		}
+		if f.Action == "" { // nothing of this attempt was told yet
+			f.Action, f.Message, f.At = string(cvm.ActionWait), "it begins", s.now()
+		}
+		return s.update(ctx, tx, c.ID, `formation = $3`, mustJSON(f))
+	})
+	s.deps.Boundary("after intent")
+	if err != nil {
+		return withheld{err}
+	}
+	return nil
 }
 
 // earlier is who began a command for an earlier formation and does not lead this
@@ -94,115 +134,6 @@ func (c *Cluster) earlier(me *Node) []*Node {
 	return []*Node{n}
 }
 
-// leftOver reports whether a formation that was tried earlier explains the
-// failure: what it left must go before another can begin.
-func leftOver(r cvm.Reason) bool {
-	return slices.Contains([]cvm.Reason{cvm.ReasonHalfFormed, cvm.ReasonOtherCluster, cvm.ReasonStopped, cvm.ReasonNotDone, cvm.ReasonVIPTaken}, r)
-}
-
-// clearedLimit is how long it may take until nothing is seen any more of what was
-// removed: the cluster's address answers for a moment longer than the cluster.
-const clearedLimit = time.Minute
-
-// clear removes what an earlier formation of this cluster left half-done. It was
-// never formed, so it holds no data; and no controller VM is touched that
-// belongs together with another than those that formation was for.
-//
-// found is why. If it is still so when nothing is left, it was not for what an
-// earlier formation left.
-func (s *Service) clear(ctx, asking context.Context, c *Cluster, me *Node, f *Formation, found cvm.Step) (deploy.ClusterStand, error) {
-	f.Kind = KindClear
-	// A node that was deployed for something else since is not what that formation
-	// was for any more, although it has its name and perhaps its address: it may
-	// hold another cluster by now, with data.
-	tried := c.those(func(n *Node) bool {
-		return slices.Contains(f.Tried, n.NodeID) && n.CVMIP != "" && n.Key != "" && n.Current && n.Deployment != phase.CleanedUp
-	})
-	tried = slices.CompactFunc(tried, func(a, b *Node) bool { return a.NodeID == b.NodeID })
-	if len(tried) == 0 {
-		f.Kind = KindCreate
-		return s.stepped(ctx, c, me, f, found)
-	}
-	// The first one runs the commands: it must be a part of what is to go, as who
-	// began to make it is.
-	slices.SortStableFunc(tried, func(a, b *Node) int {
-		return btoi(b.NodeID == f.Runner) - btoi(a.NodeID == f.Runner)
-	})
-	if step, stranded, err := s.stranded(ctx, c, f, found); err != nil {
-		return deploy.ClusterStand{}, err
-	} else if stranded {
-		return s.stepped(ctx, c, me, f, step)
-	}
-	step, err := s.deps.CVMs.Destroy(asking, cvm.DestroyRequest{Members: s.targets(tried), Token: f.Token})
-	for _, n := range tried {
-		became := map[MemberState]string{Replaced: "was replaced", Late: "was left out"}[n.State]
-		if addr, _ := netip.ParseAddr(n.CVMIP); became != "" && step.Reason == cvm.ReasonUnreached && slices.Contains(step.Members, addr) {
-			step.Message += fmt.Sprintf("; %s %s after it had begun to be a member: let it answer, or clean it up", n.Name, became)
-		}
-	}
-	if err != nil {
-		return s.unanswered(ctx, c, me, f, step, err)
-	}
-	if step.Action != cvm.ActionDone {
-		return s.stepped(ctx, c, me, f, step)
-	}
-	now := s.now()
-	if f.Cleared == nil {
-		f.Cleared = &now
-	}
-	if now.Sub(*f.Cleared) > clearedLimit {
-		f.Kind = KindCreate
-		return s.stepped(ctx, c, me, f, found)
-	}
-	step.Action, step.Message = cvm.ActionWait, "what the last formation left was removed; the cluster is formed anew" // by the next look
-	return s.stepped(ctx, c, me, f, step)
-}
-
-// stranded finds controller VMs that have begun to be a cluster with one that
-// exists no more. Such a cluster is not destroyed, for the command wants every
-// member to answer; but nothing is on them yet that a new install would lose.
-func (s *Service) stranded(ctx context.Context, c *Cluster, f *Formation, found cvm.Step) (cvm.Step, bool, error) {
-	gone, err := s.gone(ctx, c, f)
-	if err != nil || len(gone) == 0 {
-		return found, false, err
-	}
-	var who []netip.Addr
-	var names []string
-	for _, m := range found.Facts.Members {
-		lists := func(a netip.Addr) bool { return slices.Contains(m.Status.Members(), a) }
-		if m.Err == nil && slices.ContainsFunc(gone, lists) {
-			who, names = append(who, m.Addr), append(names, m.Addr.String())
-		}
-	}
-	found.Reason, found.Members = cvm.ReasonHalfFormed, who
-	found.Message = fmt.Sprintf("%s had begun to be a cluster with a node that was cleaned up, or deployed for something else, since; that cannot be undone there", strings.Join(names, ", "))
-	found.Hint = "retry these nodes from installation: no cluster was formed, so no data is lost"
-	return found, len(who) > 0, nil
-}
-
-// gone are the addresses of controller VMs that an earlier formation was for and
-// that exist no more: their nodes were cleaned up, and nobody else has them; or
-// their nodes were deployed for something else since.
-func (s *Service) gone(ctx context.Context, c *Cluster, f *Formation) ([]netip.Addr, error) {
-	taken, err := s.taken(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var out []netip.Addr
-	for id, at := range f.TriedAt {
-		n := c.Node(id)
-		addr, err := netip.ParseAddr(at)
-		if err != nil || n == nil {
-			continue
-		}
-		if _, used := taken[addr]; !used && n.Deployment == phase.CleanedUp || !n.Current {
-			out = append(out, addr)
-		}
-	}
-	slices.SortFunc(out, netip.Addr.Compare)
-	return out, nil
-}
-
 // join makes one step towards the membership of me in the formed cluster.
 func (s *Service) join(ctx context.Context, c *Cluster, me *Node, token string) (deploy.ClusterStand, error) {
 	existing := c.Formed()
@@ -213,7 +144,8 @@ func (s *Service) join(ctx context.Context, c *Cluster, me *Node, token string) 
 	s.deps.Boundary("before join")
 	asking, asked := context.WithTimeout(ctx, s.deps.AskLimit)
 	defer asked()
-	step, err := s.deps.CVMs.Join(asking, cvm.JoinRequest{Existing: s.targets(existing), New: s.targets([]*Node{me})[0], Token: token})
+	step, err := s.deps.CVMs.Join(asking, cvm.JoinRequest{Existing: s.targets(existing), New: s.targets([]*Node{me})[0], Token: token,
+		Begin: func(ctx context.Context) error { return s.intend(ctx, c, f, f.Members) }})
 	s.deps.Boundary("after join")
 	if err != nil {
 		return s.unanswered(ctx, c, me, f, step, err)
@@ -254,6 +186,13 @@ func union(a, b []int64) []int64 {
 func (s *Service) unanswered(ctx context.Context, c *Cluster, me *Node, f *Formation, seen cvm.Step, err error) (deploy.ClusterStand, error) {
 	if ctx.Err() != nil {
 		return deploy.ClusterStand{}, ctx.Err()
+	}
+	var no withheld
+	switch {
+	case errors.Is(err, errOvertaken):
+		return meanwhile, nil
+	case errors.As(err, &no) && !errors.Is(err, context.DeadlineExceeded): // AskLimit may have passed
+		return deploy.ClusterStand{}, err
 	}
 	step := cvm.Step{Decision: cvm.Decision{Action: cvm.ActionWait, Reason: cvm.Reason(cvm.ClassOf(err)), Message: err.Error()}, Facts: seen.Facts}
 	if errors.Is(err, context.DeadlineExceeded) { // of AskLimit
@@ -443,6 +382,10 @@ func (c *Cluster) unchanged(tx *lifecycle.Tx, was *Cluster, nodes []int64) error
 	return nil
 }
 
+// meanwhile is how a member stands that was overtaken: the next look sees what is
+// to be done.
+var meanwhile = deploy.ClusterStand{Move: deploy.ClusterGo, Message: "somebody decided about a node meanwhile; it is looked at again"}
+
 // formed writes down what every member said: who belongs to the cluster. It is
 // the end of the formation; a crash before it finds the same answer again. Who
 // was left out meanwhile but was counted in by the controller VMs belongs to it.
@@ -472,8 +415,8 @@ func (s *Service) formed(ctx context.Context, c *Cluster, f *Formation) (deploy.
 		return nil
 	})
 	s.deps.Boundary("after formed")
-	if errors.Is(err, errOvertaken) { // the next look sees what is to be done
-		return deploy.ClusterStand{Move: deploy.ClusterGo, Message: "somebody decided about a node meanwhile; it is looked at again"}, nil
+	if errors.Is(err, errOvertaken) {
+		return meanwhile, nil
 	}
 	if err != nil {
 		return deploy.ClusterStand{}, err

@@ -10,6 +10,9 @@ import (
 type DestroyRequest struct {
 	Members []Target
 	Token   string // names the attempt; see Client.Create
+	// Begin is called when something is about to be stopped or destroyed; see
+	// FormRequest.
+	Begin func(context.Context) error
 }
 
 // DestroyFacts is what one look found before a destruction. Facts.Job is not
@@ -41,6 +44,11 @@ func (c *Client) Destroy(ctx context.Context, r DestroyRequest) (Step, error) {
 		return facts.partial(), canceled(ctx, op, first.Addr)
 	}
 	step := Step{Decision: DecideDestroy(facts), Facts: facts.Facts}
+	if step.Action == ActionStop || step.Action == ActionDestroy {
+		if err := announce(ctx, r.Begin); err != nil {
+			return step, err
+		}
+	}
 	if step.Action == ActionStop {
 		begun, err := c.StopCluster(ctx, first, r.Token)
 		return began(step, begun, err, first.Addr)

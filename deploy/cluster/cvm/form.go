@@ -20,6 +20,9 @@ type FormRequest struct {
 	// still be at work, although they create no more: nothing is begun before
 	// each was seen idle.
 	Earlier []Target
+	// Begin is called when a creation is about to begin, every member having been
+	// seen to belong to no cluster; with its error nothing is begun. nil = nobody.
+	Begin func(context.Context) error
 }
 
 // Form makes one step towards a cluster: it looks at every member, decides
@@ -58,6 +61,9 @@ func (c *Client) Form(ctx context.Context, r FormRequest) (Step, error) {
 	if step.Action != ActionCreate {
 		return step, nil
 	}
+	if err := announce(ctx, r.Begin); err != nil {
+		return step, err
+	}
 	begun, err := c.Create(ctx, r.Members[0], r.Token, spec)
 	return began(step, begun, err, r.Members[0].Addr)
 }
@@ -78,6 +84,14 @@ func (r FormRequest) check(spec CreateSpec) error {
 		return failed(ClassRequest, op, first, err, "%v", err)
 	}
 	return nil
+}
+
+// announce tells the caller that something is about to begin.
+func announce(ctx context.Context, begin func(context.Context) error) error {
+	if begin == nil {
+		return nil
+	}
+	return begin(ctx)
 }
 
 // began tells what became of an act. One whose answer was lost is waited for:

@@ -15,6 +15,8 @@ type JoinRequest struct {
 	Existing []Target
 	New      Target
 	Token    string // names the attempt; see Client.Create
+	// Begin is called when the node is about to be added; see FormRequest.
+	Begin func(context.Context) error
 }
 
 // JoinFacts is what one look found before a join. Members of the Facts are the
@@ -52,6 +54,9 @@ func (c *Client) Join(ctx context.Context, r JoinRequest) (Step, error) {
 		}
 		step.Decision = d
 		return step, nil
+	}
+	if err := announce(ctx, r.Begin); err != nil {
+		return step, err
 	}
 	begun, err := c.AddNode(ctx, first, r.Token, uuid)
 	return began(step, begun, err, first.Addr)
