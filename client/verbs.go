@@ -330,7 +330,10 @@ type OfferSubnet struct {
 }
 
 // OfferNamed is anything else with an id and a name.
-type OfferNamed struct{ ID, Name, Status string }
+type OfferNamed struct {
+	ID, Name, Status string
+	Default          bool // an order that names none of its kind gets it
+}
 
 // Offer asks what can be ordered.
 func (c *Client) Offer(ctx context.Context, provider string) (Offer, error) {

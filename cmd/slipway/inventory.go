@@ -165,7 +165,11 @@ func printOffer(out io.Writer, o client.Offer) error {
 	}{{"SECURITY GROUP", o.SecurityGroups}, {"SSH KEY", o.SSHKeys}, {"NETWORK BOOT IMAGE", o.Images}, {"DNS ZONE", o.DNSZones}} {
 		fmt.Fprintf(w, "\n%s\tSTATUS\tID\n", list.title)
 		for _, n := range list.of {
-			fmt.Fprintf(w, "%s\t%s\t%s\n", oneLine(n.Name), dash(n.Status), n.ID)
+			usual := ""
+			if n.Default { // an order that names none gets it
+				usual = " (default)"
+			}
+			fmt.Fprintf(w, "%s%s\t%s\t%s\n", oneLine(n.Name), usual, dash(n.Status), n.ID)
 		}
 	}
 	return w.Flush()

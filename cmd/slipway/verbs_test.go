@@ -150,10 +150,11 @@ func TestRefusalsAreShownWhole(t *testing.T) {
 
 func TestOfferIsShown(t *testing.T) {
 	var out bytes.Buffer
-	o := client.Offer{Region: "us-south", Zones: []string{"us-south-1"}, Servers: 3, Quota: 25, Images: []client.OfferNamed{{ID: "i-1", Name: "ipxe"}},
+	o := client.Offer{Region: "us-south", Zones: []string{"us-south-1"}, Servers: 3, Quota: 25, Images: []client.OfferNamed{{ID: "i-1", Name: "ipxe"}}, SSHKeys: []client.OfferNamed{{ID: "k-1", Name: "ops", Default: true}},
 		Profiles: []client.OfferProfile{{Name: "bx2-metal", CPUs: 96, MemoryGiB: 384, Why: "no local disks"}}}
 	require.NoError(t, printOffer(&out, o))
 	require.Regexp(t, `(?m)^bx2-metal +96 +384 GiB +0 x 0 GB +no: no local disks$`, out.String())
 	require.Regexp(t, `(?m)^ipxe +- +i-1$`, out.String())
+	require.Regexp(t, `(?m)^ops \(default\) +- +k-1$`, out.String())
 	require.Contains(t, out.String(), "3 servers, quota 25")
 }
