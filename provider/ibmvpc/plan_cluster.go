@@ -5,12 +5,17 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-
-	"github.com/slipwayhq/slipway/deploy/cluster/cvm"
 )
 
-// cvmSSHPort is that of a controller VM's SSH server, by which a cluster is formed.
-const cvmSSHPort = 22
+// What Slipway calls on controller VMs: the SSH server, by which a cluster is
+// formed, and Prism.
+const (
+	cvmSSHPort = 22
+	prismPort  = 9440
+)
+
+// singleNode is the type of a cluster (deploy.Spec) that has one member.
+const singleNode = "single_node"
 
 // amongMembers are TCP ports by which controller VMs of a cluster talk to each
 // other: one each of Stargate, Genesis, Medusa (Cassandra) and Zeus (Zookeeper).
@@ -33,19 +38,19 @@ func (s *survey) judgeCluster() {
 	rules := rulesOf(s.groups.value)
 	before := len(s.checks[CheckClusterTraffic])
 	for _, a := range s.boot.value {
-		for _, port := range []int{cvmSSHPort, cvm.PrismPort} {
+		for _, port := range []int{cvmSSHPort, prismPort} {
 			if allows(rules, "inbound", "tcp", port, a) != open {
 				s.warn(CheckClusterTraffic, fmt.Sprintf("Add an inbound rule for TCP port %d from %s to a security group of the interfaces.", port, a),
 					"the security groups do not let %s in to TCP port %d of controller VMs, by which Slipway %s", a, port,
-					map[int]string{cvmSSHPort: "forms the cluster", cvm.PrismPort: "looks at its health"}[port])
+					map[int]string{cvmSSHPort: "forms the cluster", prismPort: "looks at its health"}[port])
 			}
 		}
 	}
-	if s.Spec.ClusterType != string(cvm.TypeSingleNode) {
+	if s.Spec.ClusterType != singleNode {
 		s.judgeAmongMembers(rules)
 	}
 	if len(s.checks[CheckClusterTraffic]) == before {
-		s.pass(CheckClusterTraffic, "the security groups let Slipway in to controller VMs, TCP ports %d and %d, and controller VMs reach each other; network ACLs were not looked at", cvmSSHPort, cvm.PrismPort)
+		s.pass(CheckClusterTraffic, "the security groups let Slipway in to controller VMs, TCP ports %d and %d, and controller VMs reach each other; network ACLs were not looked at", cvmSSHPort, prismPort)
 	}
 }
 
