@@ -37,8 +37,9 @@ func admin(t *testing.T, database string) *sql.DB {
 	return db
 }
 
-// listeners are the connections that wait for other replicas' commits.
-const listeners = `FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%' AND pid <> pg_backend_pid()`
+// listeners are the connections that wait for other replicas' commits: all they
+// ever ask is to listen, and, for a sign of life, nothing.
+const listeners = `FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'slipway' AND (query LIKE 'LISTEN%' OR query = '') AND pid <> pg_backend_pid()`
 
 func countListeners(t *testing.T, db *sql.DB) (n int) {
 	t.Helper()
