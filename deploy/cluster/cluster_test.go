@@ -59,7 +59,7 @@ func TestThreeNodesBecomeACluster(t *testing.T) {
 
 // address of a node's deployment that created the cluster, and of the others.
 func TestTheClustersAddressIsNamedOnce(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		r := h.request("prod", "a", "b", "c")
 		r.VIP = h.addr(200)
 		c := h.deploy(r)
@@ -79,7 +79,7 @@ func TestTheClustersAddressIsNamedOnce(t *testing.T) {
 }
 
 func TestASingleNode(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("one", "solo"))
 		require.Equal(t, []any{cvm.TypeSingleNode, 1}, []any{c.Type, c.RF})
 		h.install(c.ID, "solo")
@@ -91,7 +91,7 @@ func TestASingleNode(t *testing.T) {
 }
 
 func TestANodeThatNeverComes(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a", "b")
 		id := h.node(c.ID, "c").DeploymentID
@@ -158,7 +158,7 @@ func TestFourGoOnAsThreeAndTheLateOneJoins(t *testing.T) {
 }
 
 func TestAFourthNodeJoins(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		early := cluster.Request{Operation: cvm.OperationJoin, Name: "prod", Nodes: h.request("", "d").Nodes, Actor: tester}
 		_, err := h.Deploy(t.Context(), early)
@@ -204,7 +204,7 @@ func TestDeployedNodesAreTakenAsTheyAre(t *testing.T) {
 }
 
 func TestANodeThatFailsBehindTheBarrier(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a", "b", "c")
 		// Another machine answers on b's address: nothing is begun, and it is b that fails.
@@ -266,7 +266,7 @@ func TestAFailedNodeIsReplaced(t *testing.T) {
 }
 
 func TestWhatWasLeftHalfFormedIsRemovedFirst(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a", "b", "c")
 		h.site.Inject(cvmsim.Fault{Kind: cvmsim.FaultHalfFormed, Addr: h.hosts["c"].Addr(), Times: 1})
@@ -294,7 +294,7 @@ func TestWhatWasLeftHalfFormedIsRemovedFirst(t *testing.T) {
 }
 
 func TestAFormationThatHangsNamesWhomItWaitedFor(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a", "b", "c")
 		h.site.Inject(cvmsim.Fault{Kind: cvmsim.FaultNeverUp, Addr: h.hosts["c"].Addr()})
@@ -311,7 +311,7 @@ func TestAFormationThatHangsNamesWhomItWaitedFor(t *testing.T) {
 }
 
 func TestNothingOfAFormedClusterIsTakenOrInstalledAnew(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a", "b", "c")
 		c = h.drive(c.ID, cluster.Deployed)
@@ -367,7 +367,7 @@ func TestCleanupOfACluster(t *testing.T) {
 }
 
 func TestCancelOfACluster(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a")
 		h.boot(h.node(c.ID, "b").DeploymentID)
@@ -420,7 +420,7 @@ func TestTheSameRequestTwice(t *testing.T) {
 }
 
 func TestThePlanChangesNothing(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		r := h.request("prod", "a", "b", "c")
 		r.VIP = h.addr(200)
 		p, err := h.Plan(t.Context(), r)
@@ -440,7 +440,7 @@ func TestThePlanChangesNothing(t *testing.T) {
 }
 
 func TestTwoClustersAtOnce(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		one, two := h.deploy(h.request("one", "a", "b", "c")), h.deploy(h.request("two", "d", "e", "f"))
 		h.install(one.ID, "a", "b")
 		h.install(two.ID, "d", "e", "f")

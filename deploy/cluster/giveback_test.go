@@ -100,7 +100,7 @@ func TestWhatAFormationHasTouchedIsNotGivenBack(t *testing.T) {
 // A node that lost its place goes on by itself when it is retried, and one that
 // was canceled is taken again as it is: nothing is installed anew.
 func TestANodeThatLostItsPlaceIsNotLost(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a", "b", "c")
 		h.site.Inject(cvmsim.Fault{Kind: cvmsim.FaultHostKey, Addr: h.hosts["c"].Addr()})
@@ -168,7 +168,7 @@ func TestALateNodeThatWasGivenUpJoinsAsItIs(t *testing.T) {
 // What an earlier formation left is removed, and only that: a node of it that was
 // deployed anew since may hold another cluster, at the same address.
 func TestWhatIsRemovedIsNotAnotherClusters(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a", "b", "c")
 		h.site.Inject(cvmsim.Fault{Kind: cvmsim.FaultNeverUp, Addr: h.hosts["c"].Addr()})

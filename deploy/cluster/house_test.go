@@ -59,6 +59,9 @@ type house struct {
 	points func(string)
 }
 
+// each runs a test on both databases: one for each verb that writes. What is about
+// controller VMs, or about what is decided, takes one (SQLite): a database for each
+// test is most of what the tests cost.
 func each(t *testing.T, fn func(t *testing.T, h *house)) {
 	storetest.Each(t, func(t *testing.T, st *store.Store) { fn(t, build(t, st)) })
 }

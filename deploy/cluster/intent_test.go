@@ -29,7 +29,7 @@ func (h *house) killAt(id int64, name, point string) {
 // Whoever is killed when a command has begun has written down before that it
 // would: what it leaves half-done is known to be ours, and removed.
 func TestKilledWhenACreationHasBegun(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a", "b", "c")
 		h.site.Inject(cvmsim.Fault{Kind: cvmsim.FaultHalfFormed, Addr: h.hosts["c"].Addr(), Times: 1})

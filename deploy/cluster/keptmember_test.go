@@ -13,7 +13,7 @@ import (
 
 // Nothing leads back from a canceled deployment but a new one, and that installs.
 func TestAMemberOfAFormedClusterIsNeitherCanceledNorBegunAnew(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a", "b", "c")
 		h.drive(c.ID, cluster.Validating)

@@ -74,7 +74,7 @@ func (h *house) once(point string, do func()) {
 // One that is to be canceled when its phase ends only waits for others, who wait
 // for it.
 func TestALeaderCanceledWhileItForms(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a", "b", "c")
 		require.Equal(t, deploy.ClusterGo, h.turn(c.ID, "a").Move)
@@ -92,7 +92,7 @@ func TestALeaderCanceledWhileItForms(t *testing.T) {
 // A cluster's cancel leaves alone who belongs to the formed cluster: nothing
 // leads back from there but the end of the cluster.
 func TestMembersOfAFormedClusterAreNotCanceledWithIt(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a", "b", "c")
 		c = h.drive(c.ID, cluster.Validating)
@@ -107,7 +107,7 @@ func TestMembersOfAFormedClusterAreNotCanceledWithIt(t *testing.T) {
 
 // Controller VMs are asked for a while; what is decided meanwhile holds.
 func TestACleanupWhileTheFormationIsLookedAt(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a", "b", "c")
 		h.once("before formed", func() {
@@ -129,7 +129,7 @@ func TestACleanupWhileTheFormationIsLookedAt(t *testing.T) {
 }
 
 func TestAReplacementWhileTheFormationIsLookedAt(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a", "b", "c")
 		old := h.node(c.ID, "c")
@@ -154,7 +154,7 @@ func TestAReplacementWhileTheFormationIsLookedAt(t *testing.T) {
 // A formation that waited for another node until its time was over must not have
 // used up the time of the next one.
 func TestAnotherFormationHasItsWholeTime(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a", "b", "c")
 		h.site.Inject(cvmsim.Fault{Kind: cvmsim.FaultDown, Addr: h.hosts["c"].Addr()})
@@ -176,7 +176,7 @@ func TestAnotherFormationHasItsWholeTime(t *testing.T) {
 }
 
 func TestWhatIsWrongIsToldEvenAfterAFormationThatFailed(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		r := h.request("prod", "a", "b", "c")
 		r.VIP = h.addr(200)
 		c := h.deploy(r)
@@ -197,7 +197,7 @@ func TestWhatIsWrongIsToldEvenAfterAFormationThatFailed(t *testing.T) {
 
 // The clock of somebody runs whoever is deployed already.
 func TestAJoinedNodeDoesNotWaitForeverForTheHealthOfAnother(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a", "b", "c")
 		h.drive(c.ID, cluster.Deployed)
@@ -218,7 +218,7 @@ func TestAJoinedNodeDoesNotWaitForeverForTheHealthOfAnother(t *testing.T) {
 }
 
 func TestWhoFormsTheClusterDoesNotLeaveInTheMiddle(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c", "d"))
 		h.install(c.ID, "a", "b", "c", "d")
 		h.turn(c.ID, "a")
@@ -230,7 +230,7 @@ func TestWhoFormsTheClusterDoesNotLeaveInTheMiddle(t *testing.T) {
 }
 
 func TestANodeThatLeftAndWasCleanedUpMakesRoom(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c", "d"))
 		h.install(c.ID, "a", "b", "c")
 		d := h.node(c.ID, "d")
@@ -249,7 +249,7 @@ func TestANodeThatLeftAndWasCleanedUpMakesRoom(t *testing.T) {
 
 // Who waits for others says nothing: nothing was seen of its machine.
 func TestWaitingForOthersIsNoSignOfLife(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a")
 		seen := h.now
@@ -263,7 +263,7 @@ func TestWaitingForOthersIsNoSignOfLife(t *testing.T) {
 // A controller VM that takes a command and never answers ends the step before
 // the workflow does, so that the wait is told of and has an end.
 func TestAControllerVMThatHangs(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		h.deps.AskLimit = 300 * time.Millisecond
 		h.Service = cluster.New(h.deps)
 		c := h.deploy(h.request("prod", "a", "b", "c"))
@@ -279,7 +279,7 @@ func TestAControllerVMThatHangs(t *testing.T) {
 }
 
 func TestMaintenanceOfTheLeaderStopsTheFormationsTime(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a", "b", "c")
 		h.turn(c.ID, "a")
@@ -299,7 +299,7 @@ func TestMaintenanceOfTheLeaderStopsTheFormationsTime(t *testing.T) {
 // What is deployed already and cannot be proven is refused before anything of it
 // changes.
 func TestADeployedNodeWithoutAControllerVMsKeyIsNotTaken(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		d, err := h.writer.Deploy(t.Context(), lifecycle.NewDeployment{Name: "a", Spec: *h.spec(), Actor: tester})
 		h.must(err)
 		h.boot(d.DeploymentID)
@@ -321,7 +321,7 @@ func TestADeployedNodeWithoutAControllerVMsKeyIsNotTaken(t *testing.T) {
 // The machine of a member dies before the cluster is up; it is replaced. The others
 // know of it for ever: they say so, and are installed anew.
 func TestAMemberThatDiedInTheMiddleIsReplaced(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	one(t, func(t *testing.T, h *house) {
 		c := h.deploy(h.request("prod", "a", "b", "c"))
 		h.install(c.ID, "a", "b", "c")
 		h.site.Inject(cvmsim.Fault{Kind: cvmsim.FaultNeverUp, Addr: h.hosts["c"].Addr()})
