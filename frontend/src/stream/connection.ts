@@ -23,7 +23,7 @@ export interface ConnectionOptions {
   webSocketImpl?: unknown;
   /** A ping is sent after this long without one, in milliseconds. */
   keepAlive?: number;
-  /** A connection whose ping is not answered for this long is given up, in milliseconds. */
+  /** A connection on which nothing comes for this long after a ping is given up, in milliseconds. */
   pongTimeout?: number;
   /** A connect that is neither taken nor refused for this long is given up, in milliseconds. */
   connectTimeout?: number;
@@ -130,9 +130,8 @@ export class Connection {
           if (received) return;
           this.pong.begin(this.options.pongTimeout, () => client.terminate());
         },
-        pong: (received) => {
-          if (received) this.pong.clear();
-        },
+        // Whatever comes shows that somebody is there; a pong may be behind a thousand messages.
+        message: () => this.pong.clear(),
         error: () => this.lost(client),
         closed: () => this.lost(client),
       },
