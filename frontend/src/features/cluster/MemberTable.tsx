@@ -61,7 +61,7 @@ function Row({ member, passed, asked, selected, onSelect, onOpen }: { member: Me
   return (
     <tr data-selected={selected || undefined}>
       <td>
-        <button type="button" className={classes.pick} aria-pressed={selected} aria-label={`Show ${node.name} in time`} onClick={onSelect}>
+        <button type="button" className={classes.pick} aria-pressed={selected} aria-label={`Place ${member.position}: show ${node.name} in time`} onClick={onSelect}>
           {member.position}
         </button>
       </td>
