@@ -10,10 +10,15 @@ const kinds: Record<string, string> = {
   power: 'Power action',
 };
 
+const roles: Record<string, string> = {
+  ahv: 'hypervisor',
+  cvm: 'controller VM',
+};
+
 /** What a thing at a provider is, for people; a kind that this app does not know by its own name. */
 export function resourceKind(kind: string, role: string | null = null): string {
   const word = kinds[kind] ?? kind.replaceAll('_', ' ');
-  return role === null || role === '' ? word : `${word}, ${role.replaceAll('_', ' ')}`;
+  return role === null || role === '' ? word : `${word}, ${roles[role] ?? role.replaceAll('_', ' ')}`;
 }
 
 const states: Record<ResourceState, { kind: StatusKind; word: string }> = {

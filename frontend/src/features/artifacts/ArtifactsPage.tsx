@@ -37,7 +37,7 @@ export function Catalogue({ search, change }: CatalogueProps) {
   const may = useMay('admin');
   const [uploading, setUploading] = useState(false);
   const [removing, setRemoving] = useState<Artifact | null>(null);
-  if (data === undefined) return error ? <ErrorPage error={error} retry={() => void refetch()} /> : <div role="status" aria-label="Loading the catalogue" className={classes.loading} />;
+  if (data === undefined) return error ? <ErrorPage error={error} retry={() => void refetch().catch(() => undefined)} /> : <div role="status" aria-label="Loading the catalogue" className={classes.loading} />;
   const { artifacts } = data;
   const shown = selectArtifacts(artifacts, search);
   const broken = countShows(artifacts).broken;
@@ -56,7 +56,7 @@ export function Catalogue({ search, change }: CatalogueProps) {
         </p>
         <div className={classes.tools}>
           <CopyAs handoff={handoffArtifacts(globalThis.location.origin)} />
-          <Button size="compact-sm" variant="default" disabled={loading} onClick={() => void refetch()}>
+          <Button size="compact-sm" variant="default" disabled={loading} onClick={() => void refetch().catch(() => undefined)}>
             Refresh
           </Button>
           {upload}
@@ -86,7 +86,7 @@ export function Catalogue({ search, change }: CatalogueProps) {
           <Command label="Command that uploads a file">slipway artifacts upload NAME FILE --kind=image</Command>
         </div>
       ) : null}
-      {uploading ? <UploadDialog artifacts={artifacts} onClose={() => setUploading(false)} onStored={() => void refetch()} /> : null}
+      {uploading ? <UploadDialog artifacts={artifacts} onClose={() => setUploading(false)} onStored={() => void refetch().catch(() => undefined)} /> : null}
       {removing === null ? null : (
         <RemoveDialog
           key={removing.name}
@@ -94,7 +94,7 @@ export function Catalogue({ search, change }: CatalogueProps) {
           onClose={() => setRemoving(null)}
           onRemoved={() => {
             setRemoving(null);
-            void refetch();
+            void refetch().catch(() => undefined);
           }}
         />
       )}

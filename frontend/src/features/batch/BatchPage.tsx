@@ -28,7 +28,7 @@ export function BatchPage() {
       </NotFoundPage>
     );
   }
-  if (batch === null) return error ? <ErrorPage error={error} retry={() => void refetch()} /> : <div role="status" aria-label="Loading the batch" className={classes.loading} />;
+  if (batch === null) return error ? <ErrorPage error={error} retry={() => void refetch().catch(() => undefined)} /> : <div role="status" aria-label="Loading the batch" className={classes.loading} />;
   return <Loaded batch={batch} complete={complete} />;
 }
 

@@ -1,7 +1,7 @@
 import { problemsOf } from '@/gql/client/ask';
 import { formatDuration, plural, type TimeMode } from '@/lib/format';
 import { phaseLabel } from '@/lib/phases';
-import { EmptyState, Panel, Problems } from '@/ui';
+import { Button, EmptyState, Panel, Problems } from '@/ui';
 import { bucketLabel } from './axis';
 import classes from './Charts.module.css';
 import { DurationChart, DurationKey } from './DurationChart';
@@ -11,6 +11,7 @@ import { spanLength, type DurationBucket, type Range } from './series';
 export interface DurationPanelProps {
   buckets: readonly DurationBucket[] | undefined;
   error: unknown;
+  onAgain: () => void;
   /** Newer numbers are on their way. */
   behind: boolean;
   range: Range;
@@ -19,7 +20,7 @@ export interface DurationPanelProps {
 }
 
 /** How long what succeeded took. */
-export function DurationPanel({ buckets, error, behind, range, mode, search }: DurationPanelProps) {
+export function DurationPanel({ buckets, error, onAgain, behind, range, mode, search }: DurationPanelProps) {
   const phase = phaseOf(search);
   const what = phase === null ? 'Whole deployments' : phaseLabel(phase, phase.toLowerCase());
   const { word, each } = spanLength[search.span ?? '7d'];
@@ -30,6 +31,9 @@ export function DurationPanel({ buckets, error, behind, range, mode, search }: D
         {error ? (
           <div className={classes.inside}>
             <Problems title="The durations could not be read" problems={problemsOf(error)} />
+            <Button size="xs" variant="default" className={classes.again} onClick={onAgain}>
+              Try again
+            </Button>
           </div>
         ) : buckets === undefined ? (
           <div className={classes.place} role="status" aria-label="Loading the durations" />

@@ -40,7 +40,7 @@ export function Insights({ search, change }: { search: InsightsSearch; change: (
       <DurationPanel {...durations} range={range} mode={mode} search={search} />
       <SuccessPanel {...successes} range={range} mode={mode} search={search} onProfile={(profile) => change(withProfile(search, profile))} />
       <details className={classes.handoff}>
-        <summary>The same numbers by other means</summary>
+        <summary>The same numbers by curl or GraphQL</summary>
         <div className={classes.commands}>
           <Command label="Call by curl">{curl}</Command>
           <Command label="Document of GraphQL">{graphql}</Command>

@@ -1,6 +1,7 @@
 import { problemsOf } from '@/gql/client/ask';
 import { formatPercent, plural, type TimeMode } from '@/lib/format';
-import { EmptyState, Panel, Problems } from '@/ui';
+import { providerName } from '@/lib/providers';
+import { Button, EmptyState, Panel, Problems } from '@/ui';
 import { bucketLabel } from './axis';
 import classes from './Charts.module.css';
 import type { InsightsSearch } from './search';
@@ -10,6 +11,7 @@ import { SuccessChart } from './SuccessChart';
 export interface SuccessPanelProps {
   series: readonly SuccessSeries[] | undefined;
   error: unknown;
+  onAgain: () => void;
   behind: boolean;
   range: Range;
   mode: TimeMode;
@@ -20,7 +22,7 @@ export interface SuccessPanelProps {
 const nameOf = ({ serverProfile }: SuccessSeries): string => (serverProfile === '' ? 'without a profile' : serverProfile);
 
 /** How attempts ended, by profile. */
-export function SuccessPanel({ series, error, behind, range, mode, search, onProfile }: SuccessPanelProps) {
+export function SuccessPanel({ series, error, onAgain, behind, range, mode, search, onProfile }: SuccessPanelProps) {
   const { word } = spanLength[search.span ?? '7d'];
   return (
     <div className={classes.space}>
@@ -29,6 +31,9 @@ export function SuccessPanel({ series, error, behind, range, mode, search, onPro
           {error ? (
             <div className={classes.inside}>
               <Problems title="The results could not be read" problems={problemsOf(error)} />
+              <Button size="xs" variant="default" className={classes.again} onClick={onAgain}>
+                Try again
+              </Button>
             </div>
           ) : series === undefined ? (
             <div className={classes.place} role="status" aria-label="Loading the results" />
@@ -95,7 +100,7 @@ function Profiles({ series, range, mode, search, onProfile }: Pick<SuccessPanelP
                       {one.serverProfile}
                     </button>
                   )}
-                  <span className={classes.quiet}> {one.provider.toLowerCase()}</span>
+                  <span className={classes.quiet}> {providerName(one.provider)}</span>
                 </th>
                 <td className={classes.rate}>{rate === null ? '–' : formatPercent(rate)}</td>
                 <td className={classes.quiet}>

@@ -1,7 +1,7 @@
 import { ApolloProvider } from '@apollo/client/react';
 import { act, render, screen, waitFor, within } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
-import { expect, it, vi } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 
 import { StreamProvider } from '@/app/services';
 import { labelled } from './axis';
@@ -15,6 +15,10 @@ import { handoffInsights } from './handoff';
 import { Insights } from './InsightsPage';
 import { parseInsightsSearch, type InsightsSearch } from './search';
 import { endsOf, rangeOf, rateOf, runsOf, ticksOf, type DurationBucket } from './series';
+
+// Charts are drawn; a busy machine needs some seconds for that.
+vi.setConfig({ testTimeout: 60_000 });
+afterEach(() => vi.useRealTimers());
 
 const bucket = (start: string, count: number, p50: number | null, p95: number | null): DurationBucket => ({ __typename: 'DurationBucket', start, count, p50, p95 }) as DurationBucket;
 const durations = [bucket('2026-11-20T00:00:00Z', 0, null, null), bucket('2026-11-20T06:00:00Z', 2, 60_000, 120_000), bucket('2026-11-20T12:00:00Z', 0, null, null), bucket('2026-11-20T18:00:00Z', 1, 90_000, 90_000)];
@@ -155,3 +159,30 @@ it('hands over the same question', () => {
   expect(graphql).toContain('durationSeries(serverProfile: "b\\"x", phase: IPXE_BOOT, from: "F", to: "T", bucket: 5)');
   expect(curl).toContain('https://s.example/graphql');
 });
+
+it('is read again by hand where it could not be read', async () => {
+  let down = true;
+  const { client } = playServer(({ operationName }) =>
+    down
+      ? { errors: [{ message: 'the database cannot be read', extensions: { code: 'UNAVAILABLE', requestId: `id-of-${operationName}` } }] }
+      : { data: operationName === 'DurationSeries' ? { durationSeries: durations } : { successSeries: series } },
+  );
+  const stream = { status: createStore({ mode: 'live', nextAttemptAt: null, asOf: at(0) }), fleet: new Fleet() } as unknown as Stream;
+  render(
+    <UiProvider>
+      <ApolloProvider client={client}>
+        <StreamProvider value={stream}>
+          <Insights search={{}} change={vi.fn()} />
+        </StreamProvider>
+      </ApolloProvider>
+    </UiProvider>,
+  );
+  const patiently = { timeout: 30_000 };
+  await waitFor(() => expect(screen.getAllByRole('alert').map((alert) => /id-of-\w+/.exec(alert.textContent)?.[0])).toEqual(['id-of-DurationSeries', 'id-of-SuccessSeries']), patiently);
+  down = false;
+  const again = screen.getAllByRole('button', { name: 'Try again' });
+  expect(again).toHaveLength(2);
+  act(() => again[0]?.click());
+  await waitFor(() => expect(screen.queryByRole('alert')).toBeNull(), patiently);
+  expect(await screen.findByRole('button', { name: 'bx2d' }, patiently)).toBeInTheDocument();
+}, 70_000);

@@ -42,7 +42,7 @@ export function useSeries(search: InsightsSearch) {
     range,
     again,
     busy: durations.loading || successes.loading,
-    durations: { buckets: (durations.data ?? durations.previousData)?.durationSeries, error: durations.error, behind: durations.loading },
-    successes: { series: (successes.data ?? successes.previousData)?.successSeries, error: successes.error, behind: successes.loading },
+    durations: { buckets: (durations.data ?? durations.previousData)?.durationSeries, error: durations.error, onAgain: again, behind: durations.loading },
+    successes: { series: (successes.data ?? successes.previousData)?.successSeries, error: successes.error, onAgain: again, behind: successes.loading },
   };
 }

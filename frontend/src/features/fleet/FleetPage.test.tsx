@@ -2,7 +2,7 @@ import { ApolloProvider } from '@apollo/client/react';
 import { createMemoryHistory, createRootRoute, createRoute, createRouter, RouterProvider } from '@tanstack/react-router';
 import { act, render, screen, waitFor, within } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 
 import { StreamProvider } from '@/app/services';
 import { session } from '@/app/session';
@@ -15,6 +15,9 @@ import { playServer, type Answered, type Asked } from '@/test/server';
 import { UiProvider } from '@/ui';
 import { FleetPage } from './FleetPage';
 import { parseSearch } from './filters';
+
+// A busy machine needs some seconds for a page and what is clicked on it.
+vi.setConfig({ testTimeout: 60_000 });
 
 const signIn = (role: string): void => session.set({ status: 'signed-in', name: 'ada', role, expiresAt: at(9999) });
 beforeEach(() => {

@@ -5,6 +5,7 @@ import type { ReactNode } from 'react';
 import type { FleetRowFragment } from '@/gql/generated/graphql';
 import { rowEta } from '@/lib/eta';
 import { phaseLabel } from '@/lib/phases';
+import { providerName } from '@/lib/providers';
 import { rowKind } from '@/lib/states';
 import { EtaMark, Instant, Progress, StatusMark } from '@/ui';
 import classes from './FleetTable.module.css';
@@ -81,7 +82,7 @@ export const columnKit = {
     cell: (row) => <span className={row.currentDeployment && row.currentDeployment.attempt > 1 ? classes.again : undefined}>{row.currentDeployment?.attempt ?? '–'}</span>,
   },
   server: { title: 'Server', sort: 'server', width: '100px', from: 920, cell: (row) => <span className={classes.cut}>{row.serverStatus ?? '–'}</span> },
-  provider: { title: 'Provider', sort: 'provider', width: '84px', from: 920, cell: (row) => <span className={classes.cut}>{row.provider.toLowerCase()}</span> },
+  provider: { title: 'Provider', sort: 'provider', width: '112px', from: 920, cell: (row) => <span className={classes.cut}>{providerName(row.provider)}</span> },
   created: { title: 'Registered', sort: 'created', width: '150px', from: 920, cell: (row) => <Instant at={row.createdAt} className={classes.seen} /> },
   seen: { title: 'Last seen', sort: 'seen', width: '112px', cell: (row) => <Instant at={row.lastSeenAt} className={row.stale ? classes.stale : classes.seen} /> },
 } satisfies Record<ColumnId, Column>;

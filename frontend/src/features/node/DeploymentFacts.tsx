@@ -33,7 +33,7 @@ export function DeploymentFacts({ deployment, silent, typical }: { deployment: D
     <>
       <Fact name="Deployment">
         <Link to="/deployments/$deploymentId" params={{ deploymentId: deployment.id }}>
-          {deployment.number}
+          #{deployment.number}
         </Link>
         , attempt {deployment.attempt}
         {kinds[deployment.kind]}

@@ -29,7 +29,7 @@ export function DeploymentPage() {
       </NotFoundPage>
     );
   }
-  if (deployment === null) return error ? <ErrorPage error={error} retry={() => void refetch()} /> : <div role="status" aria-label="Loading the deployment" className={pageClasses.loading}><div /><div /></div>;
+  if (deployment === null) return error ? <ErrorPage error={error} retry={() => void refetch().catch(() => undefined)} /> : <div role="status" aria-label="Loading the deployment" className={pageClasses.loading}><div /><div /></div>;
   return <Loaded key={deployment.id} deployment={deployment} refetch={refetch} fetchMore={fetchMore} />;
 }
 

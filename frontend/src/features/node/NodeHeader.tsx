@@ -1,5 +1,6 @@
 import { ClusterLink } from '@/features/cluster/ClusterLink';
 import { handoffNode } from '@/lib/handoff';
+import { providerName } from '@/lib/providers';
 import { rowKind } from '@/lib/states';
 import { CopyAs, Instant, Progress, StatusMark } from '@/ui';
 import { ActionBar } from './actions/ActionBar';
@@ -33,7 +34,7 @@ export function NodeHeader({ node, deployment, typical }: { node: NodeDetails; d
         </div>
       ) : null}
       <dl className={classes.facts}>
-        <Fact name="Provider">{node.provider.toLowerCase()}</Fact>
+        <Fact name="Provider">{providerName(node.provider)}</Fact>
         {node.serverProfile === '' ? null : <Fact name="Profile">{node.serverProfile}</Fact>}
         <Fact name="Management IP">
           <span className={classes.mono}>{node.managementIp ?? '–'}</span>
@@ -54,7 +55,7 @@ export function NodeHeader({ node, deployment, typical }: { node: NodeDetails; d
         <Fact name="Last seen">
           <Instant at={node.lastSeenAt} className={node.stale ? classes.stale : undefined} />
         </Fact>
-        {node.serverStatus === null ? null : <Fact name="Server (provider)">{node.serverStatus}</Fact>}
+        {node.serverStatus === null ? null : <Fact name="Server status">{node.serverStatus}</Fact>}
         {node.labels.map(({ key, value }) => (
           <Fact key={key} name={key}>
             {value}

@@ -30,7 +30,7 @@ export function NodePage() {
       </NotFoundPage>
     );
   }
-  if (details === null) return error ? <ErrorPage error={error} retry={() => void refetch()} /> : <Loading />;
+  if (details === null) return error ? <ErrorPage error={error} retry={() => void refetch().catch(() => undefined)} /> : <Loading />;
   return <Loaded key={details.id} node={details} rereadNode={refetch} />;
 }
 
@@ -56,7 +56,7 @@ function Loaded({ node, rereadNode }: { node: NodeDetails; rereadNode: () => Pro
         <span aria-current="page">{node.name}</span>
       </nav>
       <NodeHeader node={node} deployment={deployment} typical={typical} />
-      {deployment === null && error ? <ErrorPage page={false} error={error} retry={() => void refetch()} /> : null}
+      {deployment === null && error ? <ErrorPage page={false} error={error} retry={() => void refetch().catch(() => undefined)} /> : null}
       {deployment === null && currentId === undefined ? (
         <Panel title="Deployments">
           <EmptyState title="Never deployed" mark={<StatusMark kind="registered" />}>

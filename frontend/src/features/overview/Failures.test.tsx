@@ -1,13 +1,13 @@
 import { ApolloProvider } from '@apollo/client/react';
 import { createMemoryHistory, createRootRoute, createRouter, RouterProvider } from '@tanstack/react-router';
-import { act, render, screen } from '@testing-library/react';
+import { act, fireEvent, render, screen } from '@testing-library/react';
 import { afterEach, expect, it, vi } from 'vitest';
 
 import type { FleetRowFragment } from '@/gql/generated/graphql';
 import { createStore, useStore } from '@/lib/store';
 import type { FleetSnapshot } from '@/stream';
 import { at, card, row } from '@/test/fixtures';
-import { playServer } from '@/test/server';
+import { playServer, type Answered } from '@/test/server';
 import { UiProvider } from '@/ui';
 import { Failures } from './Failures';
 
@@ -15,10 +15,12 @@ const failed = (number: number, code = 'deadline_passed') =>
   row(`node_${number}`, { state: 'FAILED', currentDeployment: card({ state: 'FAILED', failure: { phase: 'IPXE_BOOT', phaseKey: 'ipxe_boot', code, message: `message ${number}`, hint: 'look', retryable: true, at: at(number) } }) });
 
 /** A server that groups what the test says has failed. */
-function show(rows: FleetRowFragment[]) {
+function show(rows: FleetRowFragment[], trouble: () => Answered | null = () => null) {
   let real = rows;
   const snapshotOf = (list: FleetRowFragment[]): FleetSnapshot => ({ rows: new Map(list.map((each) => [each.id, each])), revision: 1, complete: true, numbers: null });
   const world = playServer(() => {
+    const wrong = trouble();
+    if (wrong !== null) return wrong;
     const failures = real.flatMap(({ id, name, currentDeployment }) => (currentDeployment?.failure ? [{ id, name, failure: currentDeployment.failure }] : []));
     const codes = [...new Set(failures.map(({ failure }) => failure.code))];
     const groups = codes.map((code) => {
@@ -60,6 +62,27 @@ it('shows the groups of the server, and how many more there are', async () => {
   expect(screen.getByText('message 8')).toBeInTheDocument();
   expect(screen.getByText('and 2 more')).toBeInTheDocument();
 });
+
+it('leads to exactly the machines of a group', async () => {
+  vi.useFakeTimers();
+  show([failed(1)]);
+  await pass(100);
+  const link = screen.getByRole('link', { name: '1 node failed in Network boot with deadline_passed: show them' });
+  expect(Object.fromEntries(new URL(link.getAttribute('href') ?? '', 'http://x').searchParams)).toEqual({ show: 'failed', failure_phase: 'IPXE_BOOT', failure_code: 'deadline_passed' });
+});
+
+it('says why the groups could not be read, with the request’s id, and tries again on demand', async () => {
+  let down = true;
+  const { asked } = show([failed(1)], () => (down ? { errors: [{ message: 'the database cannot be read', extensions: { code: 'UNAVAILABLE', requestId: 'req-of-groups' } }] } : null));
+  const alert = await screen.findByRole('alert', {}, { timeout: 30_000 });
+  expect(alert).toHaveTextContent('the database cannot be read');
+  expect(alert).toHaveTextContent('req-of-groups');
+  down = false;
+  fireEvent.click(screen.getByRole('button', { name: 'Try again' }));
+  expect(await screen.findByText('message 1', {}, { timeout: 30_000 })).toBeInTheDocument();
+  expect(screen.queryByRole('alert')).toBeNull();
+  expect(asked).toHaveLength(2);
+}, 70_000);
 
 it('asks again when others have failed, seldom enough, and not for anything else', async () => {
   vi.useFakeTimers();

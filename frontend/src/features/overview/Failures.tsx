@@ -8,7 +8,7 @@ import { problemsOf } from '@/gql/client/ask';
 import { plural } from '@/lib/format';
 import { phaseLabel } from '@/lib/phases';
 import type { FleetSnapshot } from '@/stream';
-import { EmptyState, Instant, Panel, Problems, StatusMark } from '@/ui';
+import { Button, EmptyState, Instant, Panel, Problems, StatusMark } from '@/ui';
 import { failuresOf } from './groups';
 import classes from './OverviewPage.module.css';
 
@@ -23,7 +23,8 @@ const groupsEvery = 3000;
 export function Failures({ fleet }: { fleet: FleetSnapshot }) {
   const { data, previousData, error, refetch } = useQuery(FailureGroupsDocument, { variables: { names: mostNames }, fetchPolicy: 'network-only', nextFetchPolicy: 'cache-first' });
   const { count, mark } = useMemo(() => failuresOf(fleet.rows.values()), [fleet]);
-  useAgain(mark, groupsEvery, () => void refetch().catch(() => undefined));
+  const again = (): void => void refetch().catch(() => undefined);
+  useAgain(mark, groupsEvery, again);
   // About as high as they will be, so that what follows stays where it is.
   const kinds = useMemo(() => new Set([...fleet.rows.values()].flatMap(({ state, currentDeployment }) => (state === 'FAILED' && currentDeployment?.failure ? [`${currentDeployment.failure.phaseKey} ${currentDeployment.failure.code}`] : []))).size, [fleet]);
   // How many is what the table would show at this moment; the groups follow.
@@ -31,7 +32,14 @@ export function Failures({ fleet }: { fleet: FleetSnapshot }) {
   return (
     <div className={classes.space}>
       <Panel title={count === 0 ? 'Failures' : `Failures: ${plural(count, 'node')}`} tone={count > 0 ? 'failed' : 'plain'} flush>
-        {error && count > 0 ? <Problems title="Why they failed could not be read" problems={problemsOf(error)} /> : null}
+        {error && count > 0 ? (
+          <div className={classes.problems}>
+            <Problems title="Why they failed could not be read" problems={problemsOf(error)} />
+            <Button size="xs" variant="default" onClick={again}>
+              Try again
+            </Button>
+          </div>
+        ) : null}
         {count === 0 ? <NoFailures /> : null}
         {count > 0 && groups.length === 0 && !error ? <div role="status" aria-label="Loading the failures" className={classes.awaited} style={{ minHeight: kinds * 113 }} /> : null}
         {groups.length === 0 ? null : (
@@ -56,7 +64,7 @@ function NoFailures() {
 
 function Group({ group }: { group: FailureGroup }) {
   const { count, phase, phaseKey, code, hint, message, newestAt, retryable, nodes } = group;
-  const search = { show: 'failed', q: `${phaseKey} ${code}` };
+  const search = { show: 'failed', failure_phase: phase, failure_code: code };
   return (
     <li className={classes.group}>
       <Link to="/" search={search} className={classes.size} aria-label={`${plural(count, 'node')} failed in ${phaseLabel(phase, phaseKey)} with ${code}: show them`}>

@@ -141,9 +141,9 @@ function Loads({ loads }: { loads: readonly PhaseLoad[] }): ReactNode {
   const most = Math.max(...loads.map(({ count }) => count));
   return (
     <ul className={classes.loads} aria-label="Nodes by phase">
-      {loads.map(({ phaseKey, label, count }) => (
+      {loads.map(({ phase, phaseKey, label, count }) => (
         <li key={phaseKey}>
-          <Link to="/" search={{ q: phaseKey }} className={classes.load}>
+          <Link to="/" search={{ phase }} className={classes.load}>
             <span>{label}</span>
             <svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true" className={classes.bar}>
               <rect width={Math.max(1, (count / most) * 100)} height="8" />

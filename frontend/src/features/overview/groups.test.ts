@@ -40,8 +40,8 @@ it('puts the longest silent first, then the latest', () => {
 it('counts who is in which phase, in the order of the phases', () => {
   const boot = card({ phase: 'IPXE_BOOT', phaseKey: 'ipxe_boot' });
   expect(phaseLoads([row('node_1'), row('node_2', { currentDeployment: boot }), row('node_3'), row('node_4', { state: 'SUCCEEDED' })])).toEqual([
-    { phaseKey: 'ipxe_boot', label: 'Network boot', count: 1 },
-    { phaseKey: 'image_download', label: 'Image download', count: 2 },
+    { phase: 'IPXE_BOOT', phaseKey: 'ipxe_boot', label: 'Network boot', count: 1 },
+    { phase: 'IMAGE_DOWNLOAD', phaseKey: 'image_download', label: 'Image download', count: 2 },
   ]);
 });
 

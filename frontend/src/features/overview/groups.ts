@@ -1,4 +1,4 @@
-import type { FleetRowFragment } from '@/gql/generated/graphql';
+import type { FleetRowFragment, Phase } from '@/gql/generated/graphql';
 import { phaseLabel, phaseOrder } from '@/lib/phases';
 import { rowKind } from '@/lib/states';
 
@@ -33,6 +33,7 @@ export function needLook(rows: Iterable<FleetRowFragment>): FleetRowFragment[] {
 
 /** How many are in a phase. */
 export interface PhaseLoad {
+  phase: Phase;
   phaseKey: string;
   label: string;
   count: number;
@@ -45,7 +46,7 @@ export function phaseLoads(rows: Iterable<FleetRowFragment>): PhaseLoad[] {
     if (!card || (state !== 'RUNNING' && state !== 'QUEUED' && state !== 'CANCELING')) continue;
     const load = loads.get(card.phaseKey);
     if (load) load.count += 1;
-    else loads.set(card.phaseKey, { phaseKey: card.phaseKey, label: phaseLabel(card.phase, card.phaseKey), count: 1, ordinal: phaseOrder(card.provider).indexOf(card.phase) });
+    else loads.set(card.phaseKey, { phase: card.phase, phaseKey: card.phaseKey, label: phaseLabel(card.phase, card.phaseKey), count: 1, ordinal: phaseOrder(card.provider).indexOf(card.phase) });
   }
   return [...loads.values()].sort((a, b) => a.ordinal - b.ordinal).map(({ ordinal: _, ...load }) => load);
 }

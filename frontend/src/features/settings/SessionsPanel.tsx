@@ -89,7 +89,7 @@ export function SessionsPanel() {
           onClose={() => setEnding(null)}
           onEnded={() => {
             setEnding(null);
-            void refetch();
+            void refetch().catch(() => undefined);
           }}
         />
       )}

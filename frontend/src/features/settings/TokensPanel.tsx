@@ -61,7 +61,7 @@ export function TokensPanel({ ended, onEnded, children }: TokensPanelProps) {
             </EmptyState>
           ) : null}
           {shown.length > 0 ? <Tokens tokens={shown} onRevoke={setRevoking} /> : null}
-          {creating ? <CreateTokenDialog onClose={() => setCreating(false)} onCreated={() => void refetch()} /> : null}
+          {creating ? <CreateTokenDialog onClose={() => setCreating(false)} onCreated={() => void refetch().catch(() => undefined)} /> : null}
           {revoking === null ? null : <RevokeDialog key={revoking.id} token={revoking} onClose={() => setRevoking(null)} />}
         </Panel>
       </div>
