@@ -334,7 +334,7 @@ func TestAMemberIsReplaced(t *testing.T) {
 		c := h.ok(`{cluster(by:{id:"clu_1"}){`+clusterFields+`}}`, nil).get("cluster").(m)
 		require.Equal(t, "BLOCKED", c["state"])
 		require.Equal(t, []any{"RETRY", "REPLACE"}, dig(c, "members.1.choices"))
-		require.Equal(t, "failed at server_requested: no capacity", dig(c, "members.1.waitsFor"))
+		require.Equal(t, "failed at “Server ordered”: no capacity", dig(c, "members.1.waitsFor"))
 		by := func(change m) m { return m{"id": "clu_1", "nodeId": nodeOf(list[1]), "by": change} }
 		bad := hv(7)
 		bad["spec"] = m{"ibmVpc": m{"serverProfile": ""}}

@@ -64,15 +64,23 @@ func absent(m *Node) string {
 	case m.DeploymentID == 0:
 		return "not deployed"
 	case m.Failure != nil && m.Deployment == phase.StateFail:
-		return fmt.Sprintf("failed at %s: %s", m.Failure.Phase, m.Failure.Message)
+		return fmt.Sprintf("failed at %s: %s", named(m.Failure.Phase), m.Failure.Message)
 	case m.Ended():
 		return "its deployment is " + m.Deployment
 	case m.Deployment == phase.Queued:
 		return "waits for a slot"
 	case m.Deployment == phase.Running:
-		return "is at " + m.Phase
+		return "is at " + named(m.Phase)
 	}
 	return "is " + strings.ReplaceAll(m.Deployment, "_", " ")
+}
+
+// named is a phase as people know it.
+func named(key string) string {
+	if d, ok := phase.Lookup(key); ok && d.Label != "" {
+		key = d.Label
+	}
+	return "“" + key + "”"
 }
 
 // ByIDs reads clusters by their ids; those that do not exist are left out.

@@ -2,6 +2,7 @@ package query
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy/phase"
@@ -99,10 +100,18 @@ func wait(d *ent.Deployment, n *ent.Node, run *ent.PhaseRun, now time.Time) *Wai
 	return w
 }
 
+// labelOf is a phase as people know it.
+func labelOf(key string) string {
+	if d, ok := phase.Lookup(key); ok && d.Label != "" {
+		return d.Label
+	}
+	return key
+}
+
 // evidence is the last thing known about what is awaited.
 func evidence(d *ent.Deployment, n *ent.Node, run *ent.PhaseRun, code string) string {
 	if run == nil {
-		return fmt.Sprintf("%s is %s since %s", d.Phase, d.State, clock(d.UpdatedAt))
+		return fmt.Sprintf("“%s” is %s since %s", labelOf(d.Phase), strings.ReplaceAll(d.State, "_", " "), clock(d.UpdatedAt))
 	}
 	said := run.Evidence
 	if said == "" {
@@ -120,7 +129,7 @@ func evidence(d *ent.Deployment, n *ent.Node, run *ent.PhaseRun, code string) st
 		}
 		return said + "; " + seen
 	case said == "":
-		return fmt.Sprintf("%s was entered at %s; nothing was reported since", run.Phase, clock(run.EnteredAt))
+		return fmt.Sprintf("“%s” was entered at %s; nothing was reported since", labelOf(run.Phase), clock(run.EnteredAt))
 	}
 	return said
 }
