@@ -196,9 +196,7 @@ func (s *Service) giveUp(ctx context.Context, r *Run, docs []Document, state str
 	if err != nil {
 		return err
 	}
-	err = s.deps.Host.Undo(ctx, files(r.key(), docs))
-	switch {
-	case err == nil:
+	if err = s.deps.Host.Undo(ctx, files(r.key(), docs)); err == nil {
 		err := s.journal(ctx, noted)
 		if _, refused := errors.AsType[*deploy.ProviderError](err); err != nil && !refused {
 			return err // the database is away, or Slipway is ending: later
@@ -206,7 +204,7 @@ func (s *Service) giveUp(ctx context.Context, r *Run, docs []Document, state str
 		if err != nil {
 			s.deps.Logger.Warn("what the nodes of a run hold could not be noted", "run", r.ID, "error", err)
 		}
-	case err != nil:
+	} else {
 		if e, ok := deploy.AsError(refusal(err)); ok && e.Code == deploy.CodeRunActive {
 			return err
 		}

@@ -42,5 +42,5 @@ func (l *Log) Log(ctx context.Context, level slog.Level, message string, attrs .
 	if n := l.skipped.Swap(0); n > 0 {
 		attrs = append(attrs, "lines_left_out", n)
 	}
-	l.to.Log(ctx, level, message, attrs...)
+	l.to.Log(ctx, level, message, attrs...) //nolint:sloglint // the callers' messages are literals
 }
