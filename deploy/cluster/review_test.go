@@ -239,7 +239,7 @@ func TestANodeThatLeftAndWasCleanedUpMakesRoom(t *testing.T) {
 		join := cluster.Request{Operation: cvm.OperationJoin, ClusterID: c.ID, Nodes: h.request("", "e").Nodes, Actor: tester}
 		require.Contains(t, fieldsOf(t, c2(h.Deploy(t.Context(), join))), "cluster", "d may still come")
 		h.cancel(c.ID, "d", true)
-		require.Equal(t, []cluster.Choice{cluster.ChoiceReplace}, h.get(c.ID).Choices(h.node(c.ID, "d")))
+		require.Equal(t, []cluster.Choice{cluster.ChoiceReplace, cluster.ChoiceWithout}, h.get(c.ID).Choices(h.node(c.ID, "d")))
 		_, err := h.writer.Cleanup(t.Context(), lifecycle.Cleanup{DeploymentID: d.DeploymentID, ConfirmName: "d", Actor: tester})
 		h.must(err)
 		h.must(h.say(d.DeploymentID, phase.Cleanup, phase.Success, phase.ByWorkflow, ""))
