@@ -121,7 +121,7 @@ describe('the bar', () => {
     expect(router.state.location.pathname).toBe('/bulk/blk_1');
     expect(onClear).toHaveBeenCalledOnce();
     expect(of(asked, 'BulkAction')[0]?.variables).toMatchObject({ input: { action: 'RETRY', ids: ['dep_1', 'dep_2'], expectedCount: 4, maxParallel: 2, stopAfterFailures: 3 } });
-  }, 20_000);
+  });
 
   it('wants what destroys typed', async () => {
     const { asked, user } = show(<BulkBar choice={{ ids: ['dep_1'] }} count={4} onClear={() => undefined} />, ({ operationName }) => (operationName === 'BulkPreview' ? preview({ confirmation: 'clean up 4', leftOut: [] }) : taken));
@@ -131,7 +131,7 @@ describe('the bar', () => {
     expect(of(asked, 'BulkAction')).toEqual([]);
     await user.type(field, ' 4{Enter}');
     await waitFor(() => expect(of(asked, 'BulkAction')[0]?.variables).toMatchObject({ input: { confirm: 'clean up 4' } }));
-  }, 20_000);
+  });
 
   it('does nothing when another number matches by now, and looks again', async () => {
     const refused = { data: { answer: { __typename: 'BulkDeploymentActionPayload', operation: null, matched: 0, errors: [{ __typename: 'UserError', code: 'VERSION_MISMATCH', message: '3 deployments match now, not 4; nothing was done', field: null, retryable: false }] } } };
@@ -147,7 +147,7 @@ describe('the bar', () => {
     const [one, two] = of(asked, 'BulkAction').map(({ variables }) => (variables.input as { idempotencyKey: string; expectedCount: number }));
     expect([one?.expectedCount, two?.expectedCount]).toEqual([4, 3]);
     expect(one?.idempotencyKey).not.toBe(two?.idempotencyKey);
-  }, 20_000);
+  });
 });
 
 describe('the page of an operation', () => {
@@ -173,8 +173,8 @@ describe('the page of an operation', () => {
     await screen.findByRole('region', { name: 'Results of the operation' });
     const { BulkNowDocument } = await import('@/gql/generated/graphql');
     for (const version of [4, 5, 6]) client.writeQuery({ query: BulkNowDocument, variables: { id: 'blk_1' }, data: { bulkOperation: operation({ version }) } });
-    await waitFor(() => expect(of(asked, 'BulkItems')).toHaveLength(2), { timeout: 6000 });
-  }, 20_000);
+    await waitFor(() => expect(of(asked, 'BulkItems')).toHaveLength(2));
+  });
 
   it('can be ended, after a word of what that means', async () => {
     const { asked, user } = show(<Bulk id="blk_1" search={{}} change={() => undefined} />, answer);
@@ -184,7 +184,7 @@ describe('the page of an operation', () => {
     expect(await screen.findByText(/ended by ada/)).toBeInTheDocument();
     expect(of(asked, 'CancelBulk')[0]?.variables).toEqual({ input: { id: 'blk_1' } });
     await waitFor(() => expect(screen.queryByRole('button', { name: 'End it…' })).toBeNull());
-  }, 20_000);
+  });
 
   it('keeps the filter in the URL; knows when there is none', async () => {
     const change = vi.fn();

@@ -121,7 +121,7 @@ it('keeps what is chosen in the URL', async () => {
   expect(change).toHaveBeenLastCalledWith({ span: '30d', phase: 'image_download' });
   await user.click(screen.getByText('7 days'));
   expect(change).toHaveBeenLastCalledWith({});
-}, 20_000);
+});
 
 it('is read again when a deployment has ended, and not for what has not', async () => {
   vi.useFakeTimers();
@@ -185,4 +185,4 @@ it('is read again by hand where it could not be read', async () => {
   act(() => again[0]?.click());
   await waitFor(() => expect(screen.queryByRole('alert')).toBeNull(), patiently);
   expect(await screen.findByRole('button', { name: 'bx2d' }, patiently)).toBeInTheDocument();
-}, 70_000);
+});

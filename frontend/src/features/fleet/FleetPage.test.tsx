@@ -83,7 +83,7 @@ it('asks by the filter that is shown, with the number that was seen', async () =
   await user.click(await screen.findByRole('button', { name: 'Retry 3' }));
   expect(await screen.findByText('The page of the operation')).toBeInTheDocument();
   expect(asked.find(({ operationName }) => operationName === 'BulkAction')?.variables.input).toMatchObject({ action: 'RETRY', nodeFilter: { groups: ['FAILED'] }, expectedCount: 3 });
-}, 20_000);
+});
 
 it('shows at once what was asked of rows, until they are newer', async () => {
   const { router, change, user } = await show('/');
@@ -95,7 +95,7 @@ it('shows at once what was asked of rows, until they are newer', async () => {
   expect(await screen.findByText('Retry asked')).toBeInTheDocument();
   change({ ...failed(1), version: 2, state: 'RUNNING' });
   await waitFor(() => expect(screen.queryByText('Retry asked')).toBeNull());
-}, 20_000);
+});
 
 it('takes the mark back when it is refused', async () => {
   const { user } = await show('/', (asked) =>
@@ -106,7 +106,7 @@ it('takes the mark back when it is refused', async () => {
   await user.click(await screen.findByRole('button', { name: 'Retry 3' }));
   expect(await screen.findByText(/2 match now/)).toBeInTheDocument();
   expect(pending.get().size).toBe(0);
-}, 20_000);
+});
 
 it('selects by keys, and not what was never deployed', async () => {
   const { user } = await show('/');
@@ -120,14 +120,14 @@ it('selects by keys, and not what was never deployed', async () => {
   await user.click(box('metal-3'));
   await user.keyboard('{/Shift}');
   expect(bar()).toHaveTextContent('3 selected');
-}, 20_000);
+});
 
 it('forgets the selection with another filter', async () => {
   const { user } = await show('/');
   await user.click(box('metal-1'));
   await user.click(screen.getByRole('button', { name: /^Running/ }));
   await waitFor(() => expect(screen.queryByRole('group', { name: 'Selected deployments' })).toBeNull());
-}, 20_000);
+});
 
 it('has nothing to select for those who may only look', async () => {
   signIn('viewer');

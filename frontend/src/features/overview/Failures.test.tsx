@@ -82,7 +82,7 @@ it('says why the groups could not be read, with the request’s id, and tries ag
   expect(await screen.findByText('message 1', {}, { timeout: 30_000 })).toBeInTheDocument();
   expect(screen.queryByRole('alert')).toBeNull();
   expect(asked).toHaveLength(2);
-}, 70_000);
+});
 
 it('asks again when others have failed, seldom enough, and not for anything else', async () => {
   vi.useFakeTimers();

@@ -87,7 +87,7 @@ it('shows a new secret once, and is not closed by the way', async () => {
   expect(screen.getByRole('alert')).toHaveTextContent('cannot be shown again');
   await user.click(screen.getByRole('button', { name: 'I have stored it' }));
   await waitFor(() => expect(screen.queryByText('slw_secret')).toBeNull());
-}, 20_000);
+});
 
 it('keeps no secret in the cache', async () => {
   const { client, user } = show((one) => (one.operationName === 'CreateApiToken' ? { data: { answer: { __typename: 'CreateApiTokenPayload', token: token('tok_3'), secret: 'slw_secret', errors: [] } } } : undefined));

@@ -35,14 +35,14 @@ it('gives an address that is good once', async () => {
   expect(await screen.findByText('wss://console.example/secret')).toBeInTheDocument();
   expect(screen.getByText(/Somebody else’s session was ended/)).toBeInTheDocument();
   expect(asked[0]?.variables).toEqual({ input: { id: 'node_1', type: 'SERIAL', force: true } });
-}, 20_000);
+});
 
 it('says why it could not, with the id of the request', async () => {
   const { user } = show(node, payload({ errors: [{ __typename: 'UserError', code: 'UNSUPPORTED', message: 'the server is stopped', field: null, retryable: false }] }));
   await user.click(screen.getByRole('button', { name: 'Console…' }));
   await user.click(screen.getByRole('button', { name: 'Open a way to it' }));
   expect(await screen.findByRole('alert')).toHaveTextContent('the server is stopped UNSUPPORTEDRequest req-1');
-}, 20_000);
+});
 
 it('is not offered where there is no console, nor to those who may only look', () => {
   show({ ...node, provider: 'RACK' }, payload({}));
