@@ -72,31 +72,40 @@ function RetryMember({ member, pending, onClose }: MemberDialogProps) {
 }
 
 /** The cluster goes on with fewer nodes. */
-function WithoutDialog({ cluster, member: { node }, pending, onClose }: MemberDialogProps) {
+function WithoutDialog({ cluster, member: { node, state }, pending, onClose }: MemberDialogProps) {
   const verb = useVerb(GoOnWithoutNodeDocument);
   const [reason, setReason] = useState('');
+  // Who was left out already is not counted any more, and leaves for good.
+  const forGood = state === 'LATE';
   const left = cluster.barrier.total - 1;
   return (
     <ActionDialog
-      title={`Go on without ${node.name}`}
+      title={forGood ? `Let ${node.name} go` : `Go on without ${node.name}`}
       verb={verb}
-      does={`Go on with ${left} nodes`}
+      does={forGood ? 'Let it go' : `Go on with ${left} nodes`}
       onClose={onClose}
       onDo={() =>
-        void pending.mark(node.id, 'Going on without it', verb.run({ input: { id: cluster.id, nodeId: node.id, reason: reason.trim() === '' ? null : reason.trim() } })).then((answer) => {
+        void pending.mark(node.id, forGood ? 'Letting it go' : 'Going on without it', verb.run({ input: { id: cluster.id, nodeId: node.id, reason: reason.trim() === '' ? null : reason.trim() } })).then((answer) => {
           if (answer === null) return;
           announce(`The cluster goes on without ${node.name}`);
           onClose();
         })
       }
     >
-      <Effects>
-        <li>
-          The barrier counts {left} nodes from now on, and the cluster is formed by them{cluster.formedAt === null ? ' as soon as they are there' : ''}.
-        </li>
-        <li>{node.name} keeps what it has. When it is retried and installed, it joins the cluster that is there.</li>
-        <li>The copies of the data stay as they are: redundancy factor {cluster.redundancyFactor}.</li>
-      </Effects>
+      {forGood ? (
+        <Effects>
+          <li>{node.name} no longer belongs to the cluster, also when it is retried; another node may take its place.</li>
+          <li>What it holds stays, and costs, until it is cleaned up by itself.</li>
+        </Effects>
+      ) : (
+        <Effects>
+          <li>
+            The barrier counts {left} nodes from now on, and the cluster is formed by them{cluster.formedAt === null ? ' as soon as they are there' : ''}.
+          </li>
+          <li>{node.name} keeps what it has. When it is retried and installed, it joins the cluster that is there.</li>
+          <li>The copies of the data stay as they are: redundancy factor {cluster.redundancyFactor}.</li>
+        </Effects>
+      )}
       <div className={verbClasses.field}>
         <TextInput label="Why (kept in the history)" maxLength={400} value={reason} onChange={(event) => setReason(event.currentTarget.value)} />
       </div>

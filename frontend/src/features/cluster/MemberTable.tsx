@@ -10,7 +10,7 @@ import type { Opened } from './ClusterDialogs';
 import classes from './ClusterPage.module.css';
 import { isTrouble } from './TroubleCards';
 import type { PendingMarks } from './usePending';
-import { barrierPassed, choiceWords, memberMark, memberPlace, type Member } from './words';
+import { barrierPassed, choiceOf, memberMark, memberPlace, type Member } from './words';
 
 export interface MemberTableProps {
   cluster: ClusterLiveFragment;
@@ -92,7 +92,7 @@ function Row({ member, passed, asked, selected, onSelect, onOpen }: { member: Me
         <div className={classes.rowButtons}>
           {offered.map((choice) => (
             <Button key={choice} size="compact-xs" variant="default" disabled={asked !== null} onClick={() => onOpen({ kind: choice, member })}>
-              {(choiceWords as Partial<typeof choiceWords>)[choice]?.label ?? choice.toLowerCase()}
+              {choiceOf(member, choice)?.label ?? choice.toLowerCase()}
             </Button>
           ))}
         </div>

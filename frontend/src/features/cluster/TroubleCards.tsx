@@ -7,7 +7,7 @@ import { Button, Instant, Panel, StatusMark } from '@/ui';
 import type { Opened } from './ClusterDialogs';
 import classes from './ClusterPage.module.css';
 import type { PendingMarks } from './usePending';
-import { choiceWords, isCounted, type Member } from './words';
+import { choiceOf, isCounted, type Member } from './words';
 
 /** Whether a node is in the way: it failed, or was canceled, and the cluster counts on it. */
 export function isTrouble(member: Member): boolean {
@@ -59,7 +59,7 @@ function TroubleCard({ member, cluster, asked, onOpen }: { member: Member; clust
         <ul className={classes.choices} aria-label={`What can be done about ${node.name}`}>
           {may
             ? choices.map((choice) => {
-                const words = (choiceWords as Partial<typeof choiceWords>)[choice];
+                const words = choiceOf(member, choice);
                 if (words === undefined) return null;
                 return (
                   <li key={choice}>

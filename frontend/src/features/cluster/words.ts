@@ -74,11 +74,20 @@ export function memberMark(member: Pick<Member, 'state' | 'ready' | 'formedAt' |
   return { kind, word: statusWords[kind] };
 }
 
-export const choiceWords: Record<ClusterMemberChoice, { label: string; means: string }> = {
+const choiceWords: Record<ClusterMemberChoice, { label: string; means: string }> = {
   RETRY: { label: 'Retry this node…', means: 'Another attempt of this node alone; the others wait where they are, and the cluster goes on when it is there.' },
   REPLACE: { label: 'Replace it…', means: 'Another node takes its place. What this one holds stays until it is cleaned up by itself.' },
   GO_ON_WITHOUT: { label: 'Go on without it…', means: 'The cluster is formed by the others; this node may join later.' },
 };
+
+/**
+ * What can be done about one node, in words; undefined for a choice of a newer
+ * server. Who was left out already, and has ended since, leaves for good.
+ */
+export function choiceOf({ state }: Pick<Member, 'state'>, choice: ClusterMemberChoice): { label: string; means: string } | undefined {
+  if (choice === 'GO_ON_WITHOUT' && state === 'LATE') return { label: 'Let it go…', means: 'It leaves the cluster for good. What it holds stays until it is cleaned up by itself.' };
+  return (choiceWords as Partial<typeof choiceWords>)[choice];
+}
 
 export const actionWords: Record<ClusterAction, { label: string; destroys?: true }> = {
   ADD_NODE: { label: 'Add a node…' },
