@@ -1,11 +1,11 @@
 import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
-import { lazy, Suspense, useEffect, useRef, useState } from 'react';
+import { Suspense, useEffect, useRef, useState } from 'react';
 
 import { problemsOf } from '@/gql/client/ask';
 import { nextTimeMode, timeMode } from '@/lib/preferences';
 import { useStore } from '@/lib/store';
 import { isBehind } from '@/stream';
-import { IconButton, Problems, VisuallyHidden } from '@/ui';
+import { IconButton, Problems, VisuallyHidden, lazyPart } from '@/ui';
 import { announcement } from './announcer';
 import { FleetAnnouncer } from './FleetAnnouncer';
 import { FreshnessPill } from './FreshnessPill';
@@ -16,8 +16,8 @@ import { useStream } from './services';
 import classes from './Shell.module.css';
 import { useShortcuts } from './shortcuts';
 
-const ShortcutsDialog = lazy(() => import('./ShortcutsDialog').then(({ ShortcutsDialog: component }) => ({ default: component })));
-const Palette = lazy(() => import('./Palette').then(({ Palette: component }) => ({ default: component })));
+const ShortcutsDialog = lazyPart(() => import('./ShortcutsDialog').then(({ ShortcutsDialog: component }) => component));
+const Palette = lazyPart(() => import('./Palette').then(({ Palette: component }) => component));
 
 /** The frame of every page: where one is, how fresh it is, and one's settings. */
 export function Shell() {

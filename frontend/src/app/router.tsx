@@ -1,4 +1,5 @@
-import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router';
+import { createRootRoute, createRoute, createRouter } from '@tanstack/react-router';
+import type { ComponentType } from 'react';
 
 import { parseApplySearch } from '@/features/apply/search';
 import { FleetPage } from '@/features/fleet/FleetPage';
@@ -15,6 +16,10 @@ import { parseSettingsSearch } from '@/features/settings/search';
 import { ErrorPage } from './ErrorPage';
 import { NotFoundPage } from './NotFoundPage';
 import { Shell } from './Shell';
+import { lazyPart } from '@/ui';
+
+/** A page whose code comes when somebody goes there. */
+const page = (importer: () => Promise<ComponentType>) => lazyPart(importer, { page: true });
 
 const root = createRootRoute({
   component: Shell,
@@ -29,127 +34,129 @@ const node = createRoute({
   path: '/nodes/$nodeId',
   validateSearch: parseNodeSearch,
   // The timeline and all that goes with it come when they are first needed.
-  component: lazyRouteComponent(() => import('@/features/node/NodePage'), 'NodePage'),
+  component: page(() => import('@/features/node/NodePage').then(({ NodePage }) => NodePage)),
 });
 
 const overview = createRoute({
   getParentRoute: () => root,
   path: '/overview',
-  component: lazyRouteComponent(() => import('@/features/overview/OverviewPage'), 'OverviewPage'),
+  component: page(() => import('@/features/overview/OverviewPage').then(({ OverviewPage }) => OverviewPage)),
 });
 
 const deployment = createRoute({
   getParentRoute: () => root,
   path: '/deployments/$deploymentId',
   validateSearch: parseDeploymentSearch,
-  component: lazyRouteComponent(() => import('@/features/node/DeploymentPage'), 'DeploymentPage'),
+  component: page(() => import('@/features/node/DeploymentPage').then(({ DeploymentPage }) => DeploymentPage)),
 });
 
 const history = createRoute({
   getParentRoute: () => root,
   path: '/history',
   validateSearch: parseHistorySearch,
-  component: lazyRouteComponent(() => import('@/features/history/HistoryPage'), 'HistoryPage'),
+  component: page(() => import('@/features/history/HistoryPage').then(({ HistoryPage }) => HistoryPage)),
 });
 
 const batch = createRoute({
   getParentRoute: () => root,
   path: '/batches/$batchId',
   validateSearch: parseBatchSearch,
-  component: lazyRouteComponent(() => import('@/features/batch/BatchPage'), 'BatchPage'),
+  component: page(() => import('@/features/batch/BatchPage').then(({ BatchPage }) => BatchPage)),
 });
 
 const artifacts = createRoute({
   getParentRoute: () => root,
   path: '/artifacts',
   validateSearch: parseArtifactsSearch,
-  component: lazyRouteComponent(() => import('@/features/artifacts/ArtifactsPage'), 'ArtifactsPage'),
+  component: page(() => import('@/features/artifacts/ArtifactsPage').then(({ ArtifactsPage }) => ArtifactsPage)),
 });
 
 const settings = createRoute({
   getParentRoute: () => root,
   path: '/settings',
   validateSearch: parseSettingsSearch,
-  component: lazyRouteComponent(() => import('@/features/settings/SettingsPage'), 'SettingsPage'),
+  component: page(() => import('@/features/settings/SettingsPage').then(({ SettingsPage }) => SettingsPage)),
 });
 
 const insights = createRoute({
   getParentRoute: () => root,
   path: '/insights',
   validateSearch: parseInsightsSearch,
-  component: lazyRouteComponent(() => import('@/features/charts/InsightsPage'), 'InsightsPage'),
+  component: page(() => import('@/features/charts/InsightsPage').then(({ InsightsPage }) => InsightsPage)),
 });
 
 const bulks = createRoute({
   getParentRoute: () => root,
   path: '/bulk',
-  component: lazyRouteComponent(() => import('@/features/bulk/BulkListPage'), 'BulkListPage'),
+  component: page(() => import('@/features/bulk/BulkListPage').then(({ BulkListPage }) => BulkListPage)),
 });
 
 const bulk = createRoute({
   getParentRoute: () => root,
   path: '/bulk/$bulkId',
   validateSearch: parseBulkSearch,
-  component: lazyRouteComponent(() => import('@/features/bulk/BulkPage'), 'BulkPage'),
+  component: page(() => import('@/features/bulk/BulkPage').then(({ BulkPage }) => BulkPage)),
 });
 
 const clusters = createRoute({
   getParentRoute: () => root,
   path: '/clusters',
   validateSearch: parseClustersSearch,
-  component: lazyRouteComponent(() => import('@/features/cluster/ClustersPage'), 'ClustersPage'),
+  component: page(() => import('@/features/cluster/ClustersPage').then(({ ClustersPage }) => ClustersPage)),
 });
 
 const newCluster = createRoute({
   getParentRoute: () => root,
   path: '/clusters/new',
   validateSearch: parseNewClusterSearch,
-  component: lazyRouteComponent(() => import('@/features/cluster/NewClusterPage'), 'NewClusterPage'),
+  component: page(() => import('@/features/cluster/NewClusterPage').then(({ NewClusterPage }) => NewClusterPage)),
 });
 
 const cluster = createRoute({
   getParentRoute: () => root,
   path: '/clusters/$clusterId',
   validateSearch: parseClusterSearch,
-  component: lazyRouteComponent(() => import('@/features/cluster/ClusterPage'), 'ClusterPage'),
+  component: page(() => import('@/features/cluster/ClusterPage').then(({ ClusterPage }) => ClusterPage)),
 });
 
 const deploy = createRoute({
   getParentRoute: () => root,
   path: '/deploy',
   validateSearch: parseDeploySearch,
-  component: lazyRouteComponent(() => import('@/features/deploy/DeployPage'), 'DeployPage'),
+  component: page(() => import('@/features/deploy/DeployPage').then(({ DeployPage }) => DeployPage)),
 });
 
 const resources = createRoute({
   getParentRoute: () => root,
   path: '/resources',
-  component: lazyRouteComponent(() => import('@/features/drift/DriftPage'), 'DriftPage'),
+  component: page(() => import('@/features/drift/DriftPage').then(({ DriftPage }) => DriftPage)),
 });
 
 const apply = createRoute({
   getParentRoute: () => root,
   path: '/apply',
   validateSearch: parseApplySearch,
-  component: lazyRouteComponent(() => import('@/features/apply/ApplyPage'), 'ApplyPage'),
+  component: page(() => import('@/features/apply/ApplyPage').then(({ ApplyPage }) => ApplyPage)),
 });
 
 const applyRuns = createRoute({
   getParentRoute: () => root,
   path: '/apply/runs',
-  component: lazyRouteComponent(() => import('@/features/apply/RunsPage'), 'RunsPage'),
+  component: page(() => import('@/features/apply/RunsPage').then(({ RunsPage }) => RunsPage)),
 });
 
 const applyRun = createRoute({
   getParentRoute: () => root,
   path: '/apply/runs/$runId',
-  component: lazyRouteComponent(() => import('@/features/apply/RunPage'), 'RunPage'),
+  component: page(() => import('@/features/apply/RunPage').then(({ RunPage }) => RunPage)),
 });
 
 export const router = createRouter({
   routeTree: root.addChildren([fleet, overview, node, deployment, history, batch, artifacts, settings, insights, bulks, bulk, clusters, newCluster, cluster, deploy, apply, applyRuns, applyRun, resources]),
   basepath: '/monitoring',
   defaultPreload: 'intent',
+  // An error of a page is shown in the page's place, not in that of the frame.
+  defaultErrorComponent: ({ error, reset }) => <ErrorPage error={error} retry={reset} />,
   scrollRestoration: true,
 });
 

@@ -17,3 +17,4 @@ export { EmptyState } from './EmptyState';
 export { CopyAs } from './CopyAs';
 export { Command } from './Command';
 export { Progress } from './Progress';
+export { lazyPart, type LazyPart } from './lazyPart';

@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router';
-import { lazy, Suspense, useMemo, type ReactNode } from 'react';
+import { Suspense, useMemo, type ReactNode } from 'react';
 
 import { useStream } from '@/app/services';
 import { useTitle } from '@/app/useTitle';
@@ -11,12 +11,12 @@ import { rowEta } from '@/lib/eta';
 import { formatDuration, plural } from '@/lib/format';
 import { phaseLabel } from '@/lib/phases';
 import { useStore } from '@/lib/store';
-import { Button, EmptyState, EtaMark, Panel, StatusMark } from '@/ui';
+import { Button, EmptyState, EtaMark, Panel, StatusMark, lazyPart } from '@/ui';
 import { Failures } from './Failures';
 import { needLook, nextToEnd, phaseLoads, type PhaseLoad } from './groups';
 import classes from './OverviewPage.module.css';
 
-const Trends = lazy(() => import('@/features/charts/Trends').then(({ Trends: component }) => ({ default: component })));
+const Trends = lazyPart(() => import('@/features/charts/Trends').then(({ Trends: component }) => component));
 
 const mostRows = 8;
 

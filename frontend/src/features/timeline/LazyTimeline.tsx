@@ -1,10 +1,10 @@
-import { lazy, Suspense } from 'react';
+import { Suspense } from 'react';
 
-import { Panel } from '@/ui';
+import { Panel, lazyPart } from '@/ui';
 import classes from './LazyTimeline.module.css';
 import type { TimelinePanelProps } from './TimelinePanel';
 
-const Loaded = lazy(() => import('./TimelinePanel').then(({ TimelinePanel }) => ({ default: TimelinePanel })));
+const Loaded = lazyPart(() => import('./TimelinePanel').then(({ TimelinePanel }) => TimelinePanel));
 
 /** The timeline, in a chunk of its own; its place is held until it is there. */
 export function Timeline(props: TimelinePanelProps) {

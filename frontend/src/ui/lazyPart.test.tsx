@@ -1,0 +1,80 @@
+import { act, render, screen } from '@testing-library/react';
+import userEvent from '@testing-library/user-event';
+import { Suspense, type ComponentType } from 'react';
+import { beforeEach, expect, it, vi } from 'vitest';
+
+import { lazyPart, type LazyPartOptions } from './lazyPart';
+import { UiProvider } from './UiProvider';
+
+const Loaded = ({ name }: { name: string }) => <p>hello {name}</p>;
+const away = () => Promise.reject(new TypeError('Failed to fetch dynamically imported module'));
+
+/** A part whose code comes as `answers` say, one after the other. */
+const show = async (answers: (() => Promise<ComponentType<{ name: string }>>)[], options: LazyPartOptions = {}) => {
+  const importer = vi.fn(() => (answers.shift() ?? away)());
+  const reload = vi.fn();
+  const Part = lazyPart(importer, { answers: () => Promise.resolve(false), reload, ...options });
+  // What suspends is awaited.
+  await act(async () => {
+    render(
+      <UiProvider>
+        <p>the frame</p>
+        <Suspense fallback="loading">
+          <Part name="ada" />
+        </Suspense>
+      </UiProvider>,
+    );
+    await Promise.resolve();
+  });
+  return { importer, reload };
+};
+const there = () => Promise.resolve(Loaded);
+
+beforeEach(() => sessionStorage.clear());
+
+it('is fetched once, when it is needed', async () => {
+  const { importer } = await show([there]);
+  expect(await screen.findByText('hello ada')).toBeInTheDocument();
+  expect(importer).toHaveBeenCalledTimes(1);
+});
+
+it('is there at once when it was fetched before', async () => {
+  const Part = lazyPart(() => Promise.resolve(Loaded));
+  await Part.preload();
+  render(<Part name="bob" />);
+  expect(screen.getByText('hello bob')).toBeInTheDocument();
+});
+
+it('is tried again by hand, in its place, and the page stays', async () => {
+  const { importer, reload } = await show([away, away, there]);
+  expect(await screen.findByText('Waiting for the server')).toBeInTheDocument();
+  expect(screen.getByText('the frame')).toBeInTheDocument();
+  await userEvent.click(screen.getByRole('button', { name: 'Try again' }));
+  await vi.waitFor(() => expect(importer).toHaveBeenCalledTimes(2));
+  await userEvent.click(await screen.findByRole('button', { name: 'Try again' }));
+  expect(await screen.findByText('hello ada')).toBeInTheDocument();
+  expect(reload).not.toHaveBeenCalled();
+});
+
+it('comes by itself when the server is back', async () => {
+  vi.useFakeTimers({ shouldAdvanceTime: true });
+  try {
+    const { importer } = await show([away, away, there]);
+    await screen.findByText('Waiting for the server');
+    await vi.advanceTimersByTimeAsync(2000);
+    await vi.waitFor(() => expect(importer).toHaveBeenCalledTimes(2));
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(await screen.findByText('hello ada')).toBeInTheDocument();
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+it('loads the page anew when the server has another version, but not again and again', async () => {
+  const { reload, importer } = await show([], { answers: () => Promise.resolve(true) });
+  await userEvent.click(await screen.findByRole('button', { name: 'Try again' }));
+  await vi.waitFor(() => expect(reload).toHaveBeenCalledTimes(1));
+  await userEvent.click(await screen.findByRole('button', { name: 'Try again' }));
+  await vi.waitFor(() => expect(importer).toHaveBeenCalledTimes(3));
+  expect(reload).toHaveBeenCalledTimes(1);
+});
