@@ -137,14 +137,11 @@ func TestTwoClustersWhileTheServerIsKilled(t *testing.T) {
 	killed := map[string]int{}
 	for n := 0; n < 12; n++ {
 		seen := events.until(ctx, "something has begun", func(e []client.Event) bool { return len(e) > 0 })
-		forming := func(e []client.Event) int {
-			return len(slices.DeleteFunc(slices.Clone(e), func(e client.Event) bool { return e.Phase != "cluster_formation" }))
-		}
 		if n < 2 { // anywhere in the installation
 			more := len(seen) + 5 + random.IntN(10)
 			events.until(ctx, "the moment to kill", func(e []client.Event) bool { return len(e) >= more })
-		} else if n == 2 { // then all through the formation
-			events.until(ctx, "the formation begins", func(e []client.Event) bool { return forming(e) > 0 })
+		} else { // then all through the formation, of this one: the other is formed sooner
+			s.until(ctx, one.ID, "the formation has begun", func(c clusterView) bool { return c.State == "FORMING" || c.State == "DEPLOYED" })
 		}
 		wait := time.NewTimer(time.Duration(100+random.IntN(900)) * time.Millisecond)
 		<-wait.C

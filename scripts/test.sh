@@ -65,10 +65,16 @@ computes() {
 	step check "generated code" scripts/check-generated.sh
 }
 
+# Rows that have a network of their own cannot fetch what the install environment
+# is made of. If it cannot be built, the tests that boot it say why.
+installer/build.sh >"$SUITE_RESULTS/installer.log" 2>&1 &
+environment=$!
+
 # The rows need it: built once, not at the same time by each. What does not build
 # is said by the steps.
 CGO_ENABLED=1 go build "${race[@]}" "${packages[@]}" || true
 step vitest "app: vitest" frontend
+wait "$environment" || cat "$SUITE_RESULTS/installer.log"
 
 # The first row is shown as it goes, the others at the end.
 beside=(browser computes)
