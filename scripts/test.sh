@@ -48,9 +48,9 @@ apart() { scripts/apart.sh "$suite" "$@" || "$suite" check "$2" false; }
 systems() {
 	apart go "whole systems" "${race[@]}" -vet=off -count=1 -p 1 -timeout 30m "${system[@]}"
 	apart go "killed at every boundary" -vet=off -count=1 -timeout 20m ./e2e/crash
+	apart node "protocol" e2e/protocol/*.test.mjs
 }
 browser() {
-	apart node "protocol" e2e/protocol/*.test.mjs
 	apart node "browser" e2e/browser/*.test.mjs
 }
 # What needs the processors, and no machines: at a lower priority it takes what

@@ -143,7 +143,7 @@ describe('a person who acts', () => {
     await closed(page);
     await page.getByRole('region', { name: 'Failure' }).waitFor({ state: 'detached' });
     await header(page, 'Deployed').waitFor({ timeout: toTheEnd });
-    await page.locator('main header').first().getByText('1, attempt 2', { exact: true }).waitFor();
+    await page.locator('main header').first().getByText('#1, attempt 2', { exact: true }).waitFor();
     observed.assertClean();
     await context.close();
 
@@ -272,7 +272,7 @@ describe('a person who acts', () => {
     await assertAccessible(page, 'dialog of a reinitialization');
     await dialog(page).getByRole('button', { name: 'Erase and install anew' }).click();
     await closed(page);
-    await page.locator('main header').first().getByText('2, attempt 1, reinitialized', { exact: true }).waitFor();
+    await page.locator('main header').first().getByText('#2, attempt 1, reinitialized', { exact: true }).waitFor();
     await header(page, 'Deployed').waitFor({ timeout: toTheEnd });
     const deployments = page.getByRole('region', { name: 'Deployments of this node' });
     await deployments.getByText('#1', { exact: true }).click();

@@ -82,7 +82,12 @@ func TestLost(t *testing.T) {
 	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
 	require.NoError(t, syscall.Kill(-p.PID, syscall.SIGKILL))
 	h.until("their end", func() bool { return !running(pid) && !running(p.PID) })
-	lost := h.look(1)
+	// The kernel may show the script for a moment more than its end.
+	var lost deploy.RunProcess
+	h.until("it is lost", func() bool {
+		lost = h.look(1)
+		return lost.State != deploy.ProcessRunning
+	})
 	require.Equal(t, deploy.ProcessLost, lost.State, "%+v", lost)
 	require.NotEmpty(t, lost.Problem)
 	require.Zero(t, lost.ExitCode)
