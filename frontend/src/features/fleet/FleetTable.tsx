@@ -1,7 +1,7 @@
 import { useFragment } from '@apollo/client/react';
 import { useTable } from '@tanstack/react-table';
 import { useWindowVirtualizer } from '@tanstack/react-virtual';
-import { memo, useEffect, useLayoutEffect, useMemo, useRef, useState, type CSSProperties, type UIEvent } from 'react';
+import { memo, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, type CSSProperties, type RefObject, type UIEvent } from 'react';
 
 import { useShortcuts } from '@/app/shortcuts';
 import { FleetRowFragmentDoc } from '@/gql/generated/graphql';
@@ -44,7 +44,10 @@ export function FleetTable({ ids, search, onSort, onHold, picking, pending }: Fl
   const { ref: frame, width } = useElementSize<HTMLDivElement>();
   const least = widths.reduce((sum, each) => sum + Number(/\d+/.exec(each)?.[0] ?? 0) + 14, 14);
   const scrolls = !narrow && width > 0 && least > width;
-  const sideways = useSideways(template);
+  const head = useRef<HTMLDivElement>(null);
+  const around = useRef<HTMLDivElement>(null);
+  const bar = useRef<HTMLDivElement>(null);
+  const follow = useSideways(template, head, around, bar);
   const rowHeight = narrow ? 82 : 44;
   const data = useMemo<RowRef[]>(() => ids.map((id) => ({ id })), [ids]);
   const table = useTable({ features, columns, data, getRowId: ({ id }) => id });
@@ -89,7 +92,7 @@ export function FleetTable({ ids, search, onSort, onHold, picking, pending }: Fl
 
   return (
     <div ref={frame} className={classes.table} style={{ '--columns': template, '--least': `${least}px` } as CSSProperties} data-scrolls={scrolls || undefined} role="table" aria-label="Nodes" aria-rowcount={rows.length + 1}>
-      <div ref={sideways.head} role="rowgroup" className={classes.head} onScroll={sideways.follow}>
+      <div ref={head} role="rowgroup" className={classes.head} onScroll={follow}>
         {table.getHeaderGroups().map((group) => (
           <div key={group.id} role="row" aria-rowindex={1} className={classes.row}>
             {picking === null ? null : <AllCell picking={picking} />}
@@ -101,7 +104,7 @@ export function FleetTable({ ids, search, onSort, onHold, picking, pending }: Fl
           </div>
         ))}
       </div>
-      <div ref={sideways.body} role="presentation" className={classes.rows} onScroll={sideways.follow}>
+      <div ref={around} role="presentation" className={classes.rows} onScroll={follow}>
         <div
           ref={body}
           role="rowgroup"
@@ -119,7 +122,7 @@ export function FleetTable({ ids, search, onSort, onHold, picking, pending }: Fl
         </div>
       </div>
       {scrolls ? (
-        <div ref={sideways.bar} role="presentation" className={classes.bar} onScroll={sideways.follow}>
+        <div ref={bar} role="presentation" className={classes.bar} onScroll={follow}>
           <div />
         </div>
       ) : null}
@@ -127,22 +130,24 @@ export function FleetTable({ ids, search, onSort, onHold, picking, pending }: Fl
   );
 }
 
+type Part = RefObject<HTMLDivElement | null>;
+
 /**
  * What scrolls sideways cannot have a head that sticks to the window, nor a bar at
  * the window's edge: so the head, the rows and the bar each scroll, all the same way.
  */
-function useSideways(columns: string) {
-  const head = useRef<HTMLDivElement>(null);
-  const body = useRef<HTMLDivElement>(null);
-  const bar = useRef<HTMLDivElement>(null);
-  const lead = (from: HTMLElement | null): void => {
-    if (from === null) return;
-    for (const { current: part } of [head, body, bar]) if (part !== null && part !== from && part.scrollLeft !== from.scrollLeft) part.scrollLeft = from.scrollLeft;
-    from.parentElement?.toggleAttribute('data-shifted', from.scrollLeft > 0);
-  };
+function useSideways(columns: string, head: Part, body: Part, bar: Part) {
+  const lead = useCallback(
+    (from: HTMLElement | null): void => {
+      if (from === null) return;
+      for (const { current: part } of [head, body, bar]) if (part !== null && part !== from && part.scrollLeft !== from.scrollLeft) part.scrollLeft = from.scrollLeft;
+      from.parentElement?.toggleAttribute('data-shifted', from.scrollLeft > 0);
+    },
+    [head, body, bar],
+  );
   // With other columns there may be less to scroll.
-  useLayoutEffect(() => lead(body.current), [columns]);
-  return { head, body, bar, follow: (event: UIEvent<HTMLDivElement>): void => lead(event.currentTarget) };
+  useLayoutEffect(() => lead(body.current), [columns, lead, body]);
+  return (event: UIEvent<HTMLDivElement>): void => lead(event.currentTarget);
 }
 
 function focusedIndex(): number | null {
