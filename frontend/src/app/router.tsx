@@ -18,8 +18,8 @@ import { NotFoundPage } from './NotFoundPage';
 import { Shell } from './Shell';
 import { lazyPart } from '@/ui';
 
-/** A page whose code comes when somebody goes there. */
-const page = (importer: () => Promise<ComponentType>) => lazyPart(importer, { page: true });
+/** A page whose code comes when somebody goes there. Of what type it is says nothing: it would lead from the router's to the pages' and back. */
+const page = <Module extends object>(importer: () => Promise<Module>, name: keyof Module & string) => lazyPart<object>(async () => (await importer())[name] as ComponentType<object>, { page: true });
 
 const root = createRootRoute({
   component: Shell,
@@ -34,121 +34,121 @@ const node = createRoute({
   path: '/nodes/$nodeId',
   validateSearch: parseNodeSearch,
   // The timeline and all that goes with it come when they are first needed.
-  component: page(() => import('@/features/node/NodePage').then(({ NodePage }) => NodePage)),
+  component: page(() => import('@/features/node/NodePage'), 'NodePage'),
 });
 
 const overview = createRoute({
   getParentRoute: () => root,
   path: '/overview',
-  component: page(() => import('@/features/overview/OverviewPage').then(({ OverviewPage }) => OverviewPage)),
+  component: page(() => import('@/features/overview/OverviewPage'), 'OverviewPage'),
 });
 
 const deployment = createRoute({
   getParentRoute: () => root,
   path: '/deployments/$deploymentId',
   validateSearch: parseDeploymentSearch,
-  component: page(() => import('@/features/node/DeploymentPage').then(({ DeploymentPage }) => DeploymentPage)),
+  component: page(() => import('@/features/node/DeploymentPage'), 'DeploymentPage'),
 });
 
 const history = createRoute({
   getParentRoute: () => root,
   path: '/history',
   validateSearch: parseHistorySearch,
-  component: page(() => import('@/features/history/HistoryPage').then(({ HistoryPage }) => HistoryPage)),
+  component: page(() => import('@/features/history/HistoryPage'), 'HistoryPage'),
 });
 
 const batch = createRoute({
   getParentRoute: () => root,
   path: '/batches/$batchId',
   validateSearch: parseBatchSearch,
-  component: page(() => import('@/features/batch/BatchPage').then(({ BatchPage }) => BatchPage)),
+  component: page(() => import('@/features/batch/BatchPage'), 'BatchPage'),
 });
 
 const artifacts = createRoute({
   getParentRoute: () => root,
   path: '/artifacts',
   validateSearch: parseArtifactsSearch,
-  component: page(() => import('@/features/artifacts/ArtifactsPage').then(({ ArtifactsPage }) => ArtifactsPage)),
+  component: page(() => import('@/features/artifacts/ArtifactsPage'), 'ArtifactsPage'),
 });
 
 const settings = createRoute({
   getParentRoute: () => root,
   path: '/settings',
   validateSearch: parseSettingsSearch,
-  component: page(() => import('@/features/settings/SettingsPage').then(({ SettingsPage }) => SettingsPage)),
+  component: page(() => import('@/features/settings/SettingsPage'), 'SettingsPage'),
 });
 
 const insights = createRoute({
   getParentRoute: () => root,
   path: '/insights',
   validateSearch: parseInsightsSearch,
-  component: page(() => import('@/features/charts/InsightsPage').then(({ InsightsPage }) => InsightsPage)),
+  component: page(() => import('@/features/charts/InsightsPage'), 'InsightsPage'),
 });
 
 const bulks = createRoute({
   getParentRoute: () => root,
   path: '/bulk',
-  component: page(() => import('@/features/bulk/BulkListPage').then(({ BulkListPage }) => BulkListPage)),
+  component: page(() => import('@/features/bulk/BulkListPage'), 'BulkListPage'),
 });
 
 const bulk = createRoute({
   getParentRoute: () => root,
   path: '/bulk/$bulkId',
   validateSearch: parseBulkSearch,
-  component: page(() => import('@/features/bulk/BulkPage').then(({ BulkPage }) => BulkPage)),
+  component: page(() => import('@/features/bulk/BulkPage'), 'BulkPage'),
 });
 
 const clusters = createRoute({
   getParentRoute: () => root,
   path: '/clusters',
   validateSearch: parseClustersSearch,
-  component: page(() => import('@/features/cluster/ClustersPage').then(({ ClustersPage }) => ClustersPage)),
+  component: page(() => import('@/features/cluster/ClustersPage'), 'ClustersPage'),
 });
 
 const newCluster = createRoute({
   getParentRoute: () => root,
   path: '/clusters/new',
   validateSearch: parseNewClusterSearch,
-  component: page(() => import('@/features/cluster/NewClusterPage').then(({ NewClusterPage }) => NewClusterPage)),
+  component: page(() => import('@/features/cluster/NewClusterPage'), 'NewClusterPage'),
 });
 
 const cluster = createRoute({
   getParentRoute: () => root,
   path: '/clusters/$clusterId',
   validateSearch: parseClusterSearch,
-  component: page(() => import('@/features/cluster/ClusterPage').then(({ ClusterPage }) => ClusterPage)),
+  component: page(() => import('@/features/cluster/ClusterPage'), 'ClusterPage'),
 });
 
 const deploy = createRoute({
   getParentRoute: () => root,
   path: '/deploy',
   validateSearch: parseDeploySearch,
-  component: page(() => import('@/features/deploy/DeployPage').then(({ DeployPage }) => DeployPage)),
+  component: page(() => import('@/features/deploy/DeployPage'), 'DeployPage'),
 });
 
 const resources = createRoute({
   getParentRoute: () => root,
   path: '/resources',
-  component: page(() => import('@/features/drift/DriftPage').then(({ DriftPage }) => DriftPage)),
+  component: page(() => import('@/features/drift/DriftPage'), 'DriftPage'),
 });
 
 const apply = createRoute({
   getParentRoute: () => root,
   path: '/apply',
   validateSearch: parseApplySearch,
-  component: page(() => import('@/features/apply/ApplyPage').then(({ ApplyPage }) => ApplyPage)),
+  component: page(() => import('@/features/apply/ApplyPage'), 'ApplyPage'),
 });
 
 const applyRuns = createRoute({
   getParentRoute: () => root,
   path: '/apply/runs',
-  component: page(() => import('@/features/apply/RunsPage').then(({ RunsPage }) => RunsPage)),
+  component: page(() => import('@/features/apply/RunsPage'), 'RunsPage'),
 });
 
 const applyRun = createRoute({
   getParentRoute: () => root,
   path: '/apply/runs/$runId',
-  component: page(() => import('@/features/apply/RunPage').then(({ RunPage }) => RunPage)),
+  component: page(() => import('@/features/apply/RunPage'), 'RunPage'),
 });
 
 export const router = createRouter({
