@@ -50,7 +50,7 @@ function Loaded({ deployment, ownVerbsOnly, runId, stepsOnly }: { deployment: Ho
   const may = useMay('operator');
   const kind = stateKind(deployment.state);
   return (
-    <div className={classes.host} data-kind={kind}>
+    <div className={classes.host} data-kind={kind} data-steps={stepsOnly || undefined}>
       {stepsOnly ? null : (
         <div className={classes.head}>
           <StatusMark kind={kind} live />
