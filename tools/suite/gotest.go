@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"os/exec"
 	"slices"
 	"strings"
@@ -24,9 +25,11 @@ type event struct {
 	FailedBuild string
 }
 
-// goTest runs go test and counts.
+// goTest runs go test and counts. What of args is not a flag names packages:
+// flags have their values after an equals sign.
 func goTest(r *Result, out io.Writer, args []string) error {
-	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
+	r.Flags = slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return !strings.HasPrefix(arg, "-") })
+	cmd := command(r.Launcher, append([]string{"go", "test", "-json"}, args...))
 	// The race detector is C.
 	if slices.Contains(args, "-race") {
 		cmd.Env = append(cmd.Environ(), "CGO_ENABLED=1")
@@ -50,14 +53,20 @@ func goTest(r *Result, out io.Writer, args []string) error {
 	if failure != nil && !errors.As(failure, &exit) {
 		return fmt.Errorf("go test: %w", failure)
 	}
-	command := strings.Join(append([]string{"go test"}, args...), " ")
+	said := strings.Join(append([]string{"go test"}, args...), " ")
 	switch {
 	case failure != nil && r.Failed == 0:
-		r.fail(command + ": " + failure.Error())
+		r.fail(said + ": " + failure.Error())
 	case r.Passed+r.Failed+r.Skipped == 0:
-		r.fail(command + ": there was no test")
+		r.fail(said + ": there was no test")
 	}
 	return nil
+}
+
+// command is a command that another starts.
+func command(launcher, args []string) *exec.Cmd {
+	args = slices.Concat(launcher, args)
+	return exec.Command(args[0], args[1:]...)
 }
 
 // tally counts the tests of a run. What counts is the leaves: a test with
@@ -75,6 +84,9 @@ type pkg struct {
 	passed  int
 	failed  int
 	skipped int
+	reruns  []Rerun
+	broke   bool // off, so that tests may be missing
+	final   bool // running it once more would prove nothing
 }
 
 type test struct {
@@ -181,7 +193,9 @@ func (t *tally) endTest(e event) {
 			p.failed++
 			t.result.fail(name)
 			t.result.because(name, one.output)
+			p.reruns = append(p.reruns, Rerun{Names: []string{name}, Package: e.Package, Test: e.Test})
 		}
+		p.judge(one.output)
 		for above := range p.above(e.Test) {
 			above.failing = true
 		}
@@ -223,11 +237,14 @@ func (t *tally) endPackage(e event) {
 		what := short(e.Package) + ": " + why
 		t.result.fail(what)
 		t.result.because(what, p.output)
+		p.reruns = append(p.reruns, Rerun{Names: []string{what}, Package: e.Package})
+		p.broke, p.final = true, p.final || e.FailedBuild != ""
 		for _, name := range running {
 			t.print(strings.Join(p.tests[name].output, ""))
 			p.tests[name].ended = true
 		}
 	}
+	p.judge(p.output)
 	t.print(strings.Join(p.output, ""))
 	t.print(fmt.Sprintf("FAIL  %-40s %7.1fs  %s\n", short(e.Package), e.Elapsed, counts(p.passed, p.failed, p.skipped)))
 }
@@ -243,12 +260,34 @@ func (p *pkg) running() []string {
 	return out
 }
 
+// judge looks at what a failure said: a panic takes the package's other tests
+// with it, and a data race is one however often it does not show.
+func (p *pkg) judge(output []string) {
+	said := strings.Join(output, "")
+	p.broke = p.broke || strings.HasPrefix(said, "panic: ") || strings.Contains(said, "\npanic: ")
+	p.final = p.final || strings.Contains(said, "DATA RACE") || strings.Contains(said, "race detected")
+}
+
 // finish notices tests that never ended because go test itself was killed:
-// they would be missing from the counts otherwise.
+// they would be missing from the counts otherwise. It keeps how the others are
+// run once more.
 func (t *tally) finish() {
-	for path, p := range t.packages {
+	for _, path := range slices.Sorted(maps.Keys(t.packages)) {
+		p := t.packages[path]
 		if running := p.running(); len(running) > 0 {
 			t.result.fail(short(path) + ": ended during " + strings.Join(running, ", "))
+			p.final = true
+		}
+		switch {
+		case p.final:
+		case p.broke:
+			whole := Rerun{Package: path, Passed: p.passed, Skipped: p.skipped}
+			for _, r := range p.reruns {
+				whole.Names = append(whole.Names, r.Names...)
+			}
+			t.result.Reruns = append(t.result.Reruns, whole)
+		default:
+			t.result.Reruns = append(t.result.Reruns, p.reruns...)
 		}
 	}
 }

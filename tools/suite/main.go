@@ -8,10 +8,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
-const resultsEnv = "SUITE_RESULTS"
+const (
+	resultsEnv  = "SUITE_RESULTS"
+	launcherEnv = "SUITE_LAUNCHER"
+)
 
 func main() {
 	failed, err := run(os.Args[1:], os.Getenv(resultsEnv), os.Stdout)
@@ -24,7 +28,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: suite check NAME COMMAND [ARG...] | go NAME [ARG...] | vitest NAME DIR | node NAME FILE... | total")
+var errUsage = errors.New("usage: suite check NAME COMMAND [ARG...] | go NAME [ARG...] | vitest NAME DIR | node NAME FILE... | again | total")
 
 // run is main without the process: failed says that total found failures.
 func run(args []string, dir string, out io.Writer) (failed bool, err error) {
@@ -33,6 +37,9 @@ func run(args []string, dir string, out io.Writer) (failed bool, err error) {
 	}
 	if len(args) == 1 && args[0] == "total" {
 		return total(dir, out)
+	}
+	if len(args) == 1 && args[0] == "again" {
+		return false, again(dir, out)
 	}
 	if len(args) < 2 {
 		return false, errUsage
@@ -57,9 +64,20 @@ func run(args []string, dir string, out io.Writer) (failed bool, err error) {
 	if err := step(&r, out); err != nil {
 		return false, fmt.Errorf("%s: %w", name, err)
 	}
-	r.Seconds = time.Since(began).Seconds()
+	r.Kind, r.Launcher = kind, strings.Fields(os.Getenv(launcherEnv))
+	r.Seconds, r.CPU = time.Since(began).Seconds(), cpu()
 	_, _ = fmt.Fprintf(out, "--- %s\n", r.String())
 	return false, r.save(dir)
+}
+
+// cpu are the seconds of processors that ended children of this process used,
+// with theirs.
+func cpu() float64 {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_CHILDREN, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
 // check runs a command as one test.

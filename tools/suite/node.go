@@ -25,7 +25,7 @@ func nodeTest(r *Result, out io.Writer, files []string) error {
 		"--test-reporter=spec", "--test-reporter-destination=stdout",
 		"--test-reporter=tap", "--test-reporter-destination=" + report,
 	}
-	cmd := exec.Command("node", append(args, files...)...)
+	cmd := command(r.Launcher, append(append([]string{"node"}, args...), files...))
 	cmd.Stdout, cmd.Stderr = out, out
 	failure := cmd.Run()
 	data, err := os.ReadFile(report)
@@ -71,8 +71,10 @@ func (r *Result) addTAP(report string) {
 		switch {
 		case m[1] == "not ok":
 			if !container || !inside {
+				said := diagnosis(lines[i+1:])
 				r.fail(m[2])
-				r.because(m[2], diagnosis(lines[i+1:]))
+				r.because(m[2], said)
+				r.rerunFile(m[2], said)
 			}
 			for d := range depth {
 				failedIn[d] = true
@@ -100,6 +102,27 @@ func diagnosis(below []string) (said []string) {
 		}
 	}
 	return said
+}
+
+// location is the line of a diagnosis that tells where the test is.
+var location = regexp.MustCompile(`^\s*location: '(.+?):\d+:\d+'$`)
+
+// rerunFile keeps that a failed test can be run once more with its file.
+func (r *Result) rerunFile(name string, diagnosis []string) {
+	for _, line := range diagnosis {
+		m := location.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		for i := range r.Reruns {
+			if r.Reruns[i].File == m[1] {
+				r.Reruns[i].Names = append(r.Reruns[i].Names, name)
+				return
+			}
+		}
+		r.Reruns = append(r.Reruns, Rerun{Names: []string{name}, File: m[1]})
+		return
+	}
 }
 
 // holdsTests says whether the result in line i is that of a suite, or of a

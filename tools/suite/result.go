@@ -22,10 +22,22 @@ type Result struct {
 	Failed   int      `json:"failed"`
 	Skipped  int      `json:"skipped"`
 	Seconds  float64  `json:"seconds"`
+	CPU      float64  `json:"cpu,omitempty"`      // seconds of processors, of all that the step has started and waited for
 	Failures []string `json:"failures,omitempty"` // names
 	// Causes are what failed tests said of it, in short, by their names.
 	Causes map[string]string `json:"causes,omitempty"`
 	Skips  []string          `json:"skips,omitempty"` // names with reasons
+	// Reruns are how failed tests are run once more; see again.
+	Reruns []Rerun `json:"reruns,omitempty"`
+	// Unsteady are the names of tests that failed, and passed when they were run
+	// once more. They count as passed.
+	Unsteady []string `json:"unsteady,omitempty"`
+	// Kind, Flags and Launcher are how the step was run.
+	Kind     string   `json:"kind,omitempty"`
+	Flags    []string `json:"flags,omitempty"`    // of go test
+	Launcher []string `json:"launcher,omitempty"` // the command that starts it
+
+	file string // where it is kept
 }
 
 // counts is the closing line.
@@ -34,8 +46,12 @@ func counts(passed, failed, skipped int) string {
 }
 
 func (r *Result) String() string {
-	took := time.Duration(r.Seconds * float64(time.Second)).Round(100 * time.Millisecond)
-	return fmt.Sprintf("%s: %s in %s", r.Name, counts(r.Passed, r.Failed, r.Skipped), took)
+	took, cpu := seconds(r.Seconds), seconds(r.CPU)
+	return fmt.Sprintf("%s: %s in %s, %s of processors", r.Name, counts(r.Passed, r.Failed, r.Skipped), took, cpu)
+}
+
+func seconds(s float64) time.Duration {
+	return time.Duration(s * float64(time.Second)).Round(100 * time.Millisecond)
 }
 
 func (r *Result) fail(name string) {
@@ -88,7 +104,10 @@ func (r *Result) save(dir string) error {
 	if err != nil {
 		return fmt.Errorf("result of %s: %w", r.Name, err)
 	}
-	return os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.json", time.Now().UnixNano())), data, 0o644)
+	if r.file == "" {
+		r.file = fmt.Sprintf("%d.json", time.Now().UnixNano())
+	}
+	return os.WriteFile(filepath.Join(dir, r.file), data, 0o644)
 }
 
 // load reads all results in the order of their steps.
@@ -108,6 +127,7 @@ func load(dir string) ([]Result, error) {
 		if err := json.Unmarshal(data, &r); err != nil {
 			return nil, fmt.Errorf("results in %s: %w", f, err)
 		}
+		r.file = filepath.Base(f)
 		out = append(out, r)
 	}
 	return out, nil
@@ -133,11 +153,13 @@ func total(dir string, out io.Writer) (failed bool, err error) {
 		_, _ = fmt.Fprintf(out, "skipped  %s\n", s)
 	}
 	for _, r := range all {
-		for _, f := range r.Failures {
-			_, _ = fmt.Fprintf(out, "FAILED   %s\n", f)
-			for line := range strings.Lines(r.Causes[f]) {
-				_, _ = fmt.Fprintf(out, "         | %s\n", strings.TrimRight(line, "\n"))
-			}
+		for _, name := range r.Unsteady {
+			r.tell(out, "UNSTEADY", name)
+		}
+	}
+	for _, r := range all {
+		for _, name := range r.Failures {
+			r.tell(out, "FAILED  ", name)
 		}
 	}
 	for _, r := range all {
@@ -150,6 +172,14 @@ func total(dir string, out io.Writer) (failed bool, err error) {
 	line := counts(sum.Passed, sum.Failed, sum.Skipped)
 	_, _ = fmt.Fprintln(out, line)
 	return sum.Failed > 0, os.WriteFile(filepath.Join(dir, "summary"), []byte(line+"\n"), 0o644)
+}
+
+// tell says what a test came to that failed, and what it said of it.
+func (r *Result) tell(out io.Writer, what, name string) {
+	_, _ = fmt.Fprintf(out, "%s %s\n", what, name) // a closed standard output is noticed by the shell
+	for line := range strings.Lines(r.Causes[name]) {
+		_, _ = fmt.Fprintf(out, "         | %s\n", strings.TrimRight(line, "\n"))
+	}
 }
 
 // vitestReport is the part of vitest's (and Jest's) JSON report that is used.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -216,4 +217,103 @@ func TestUsage(t *testing.T) {
 	}
 	_, err := run([]string{"total"}, "", &strings.Builder{})
 	require.Error(t, err)
+}
+
+// failsFirst is a package with a test that does something the first time only.
+const failsFirst = `package x
+import ("os"; "testing")
+func TestFine(t *testing.T) {}
+func TestParent(t *testing.T) {
+	t.Run("fine", func(t *testing.T) {})
+	t.Run("first (of 2)", func(t *testing.T) {
+		if _, err := os.Stat("seen"); err != nil {
+			os.WriteFile("seen", nil, 0o600)
+			%s
+		}
+	})
+}
+func TestAfter(t *testing.T) {}
+`
+
+func TestAgainRunsWhatFailedOnceMore(t *testing.T) {
+	for name, c := range map[string]struct {
+		does  string // the first time
+		first string // what the step counts then
+		total string
+		said  string
+	}{
+		"a test":                {`t.Error("\n\tError Trace:\there\n\tError:\tonce")`, "3 passed, 1 failed, 0 skipped", "4 passed, 0 failed, 0 skipped", "UNSTEADY x.TestParent/first_(of_2)"},
+		"a panic takes others":  {`panic("once")`, "2 passed, 1 failed, 0 skipped", "4 passed, 0 failed, 0 skipped", "UNSTEADY x.TestParent"},
+		"an exit takes others":  {`os.Exit(3)`, "2 passed, 1 failed, 0 skipped", "4 passed, 0 failed, 0 skipped", "UNSTEADY x: ended during TestParent"},
+		"a data race stays one": {`t.Error("WARNING: DATA RACE")`, "3 passed, 1 failed, 0 skipped", "3 passed, 1 failed, 0 skipped", "FAILED   x.TestParent/first_(of_2)"},
+		"it fails again":        {`os.Remove("seen"); t.Error("always")`, "3 passed, 1 failed, 0 skipped", "3 passed, 1 failed, 0 skipped", "FAILED   x.TestParent/first_(of_2)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			module(t, map[string]string{"x/x_test.go": fmt.Sprintf(failsFirst, c.does)})
+			results := t.TempDir()
+			var out strings.Builder
+			_, err := run([]string{"go", "step", "-count=1", "./x"}, results, &out)
+			require.NoError(t, err, out.String())
+			all, err := load(results)
+			require.NoError(t, err)
+			require.Len(t, all, 1)
+			require.Equal(t, c.first, counts(all[0].Passed, all[0].Failed, all[0].Skipped), out.String())
+			_, err = run([]string{"again"}, results, &out)
+			require.NoError(t, err, out.String())
+			out.Reset()
+			failed, err := run([]string{"total"}, results, &out)
+			require.NoError(t, err)
+			assert.Equal(t, strings.HasPrefix(c.said, "FAILED"), failed)
+			assert.Contains(t, out.String(), c.said)
+			assert.True(t, strings.HasSuffix(out.String(), "\n"+c.total+"\n"), out.String())
+		})
+	}
+}
+
+func TestAgainRunsANodeTestOnceMore(t *testing.T) {
+	present.Command(t, "node", "nodejs")
+	dir, results := t.TempDir(), t.TempDir()
+	file := filepath.Join(dir, "x.test.mjs")
+	require.NoError(t, os.WriteFile(file, []byte(`
+import test from 'node:test'
+import fs from 'node:fs'
+const seen = new URL('seen', import.meta.url)
+test('fine', () => {})
+test('first', () => { if (!fs.existsSync(seen)) { fs.writeFileSync(seen, ''); throw new Error('once') } })
+`), 0o600))
+	launcher := filepath.Join(dir, "launcher")
+	require.NoError(t, os.WriteFile(launcher, []byte("#!/bin/sh\necho started \"$1\"\nexec \"$@\"\n"), 0o700))
+	t.Setenv(launcherEnv, launcher)
+	var out strings.Builder
+	_, err := run([]string{"node", "step", file}, results, &out)
+	require.NoError(t, err)
+	assert.NotContains(t, out.String(), "started node", "the step is in its place already")
+	_, err = run([]string{"again"}, results, &out)
+	require.NoError(t, err)
+	assert.Contains(t, out.String(), "started node", "and so is what runs once more")
+	out.Reset()
+	failed, err := run([]string{"total"}, results, &out)
+	require.NoError(t, err)
+	assert.False(t, failed, out.String())
+	assert.Contains(t, out.String(), "UNSTEADY first\n")
+	assert.Contains(t, out.String(), "once")
+	assert.True(t, strings.HasSuffix(out.String(), "\n2 passed, 0 failed, 0 skipped\n"), out.String())
+}
+
+func TestManyFailuresAreNoAccident(t *testing.T) {
+	results := t.TempDir()
+	r := Result{Name: "step", Passed: 1}
+	for i := range mostAgain + 1 {
+		name := fmt.Sprintf("x.Test%d", i)
+		r.fail(name)
+		r.Reruns = append(r.Reruns, Rerun{Names: []string{name}, Package: "none"})
+	}
+	require.NoError(t, r.save(results))
+	var out strings.Builder
+	_, err := run([]string{"again"}, results, &out)
+	require.NoError(t, err)
+	assert.Contains(t, out.String(), "7 tests failed")
+	failed, err := run([]string{"total"}, results, &out)
+	require.NoError(t, err)
+	assert.True(t, failed)
 }
