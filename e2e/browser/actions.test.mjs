@@ -294,9 +294,9 @@ describe('a person who acts', () => {
     assert.equal(await actions(page).count(), 0);
     await photograph(page, 'node-viewer');
     await page.goto(`${system.url}/monitoring/deploy`);
-    await page.getByText('You may look, not deploy').waitFor();
+    await page.getByText('You need the operator role to deploy').waitFor();
     await page.goto(`${system.url}/monitoring/resources`);
-    await page.getByText('This needs the role admin').waitFor();
+    await page.getByText('You need the admin role to see orphans').waitFor();
     await assertAccessible(page, 'page for administrators, seen by a viewer');
     const { id } = (await api.fleet()).get('metal-form').currentDeployment;
     const answer = await context.request.post(`${system.url}/graphql`, { headers: { origin: system.url }, data: { query: `mutation { cancelDeployment(input: {id: "${id}"}) { errors { code } } }` } });

@@ -338,7 +338,7 @@ describe('a person who applies changes', () => {
     await page.goto(await system.signInLink('vera', system.url, 'viewer'));
     await page.getByRole('link', { name: 'sqdn-001', exact: true }).waitFor();
     await page.goto(`${system.url}/monitoring/apply`);
-    await page.getByText('You may look, not apply').waitFor();
+    await page.getByText('You need the operator role to apply changes').waitFor();
     await photograph(page, 'apply-viewer');
     await assertAccessible(page, 'apply changes, seen by a viewer');
     await page.getByRole('link', { name: 'See the runs' }).click();

@@ -70,7 +70,7 @@ describe('a cluster', () => {
     await region(page, 'Nodes of the cluster, as a table').waitFor();
     assert.equal(await page.getByRole('group', { name: 'Actions' }).count(), 0);
     await page.goto(`${system.url}/monitoring/clusters/new`);
-    await page.getByText('You may look, not deploy').waitFor();
+    await page.getByText('You need the operator role to make a cluster').waitFor();
     await assertAccessible(page, 'form for a viewer');
     await page.goto(`${system.url}/monitoring/clusters/clu_4711`);
     await page.getByRole('heading', { name: 'There is no such cluster' }).waitFor();
@@ -87,7 +87,7 @@ describe('a cluster', () => {
 
     // Nothing is there yet.
     await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Clusters' }).click();
-    await page.getByText('No cluster yet').waitFor();
+    await page.getByText('No clusters yet').waitFor();
     await assertAccessible(page, 'no clusters');
     await page.getByRole('link', { name: 'New cluster' }).click();
     await page.getByRole('heading', { name: 'New cluster', exact: true }).waitFor();

@@ -88,7 +88,7 @@ describe('machines that come into care', () => {
     await context.close();
 
     const other = await people.open('/deploy?on=adopt', 'operator');
-    await other.page.getByText('This needs the role admin', { exact: true }).waitFor();
+    await other.page.getByText('You need the admin role to adopt servers', { exact: true }).waitFor();
     assert.equal(await other.page.getByRole('button', { name: /^Adopt/ }).count(), 0);
     other.observed.assertClean();
     await other.context.close();

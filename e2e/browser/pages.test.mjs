@@ -118,12 +118,12 @@ describe('every page', () => {
       { name: 'first-history', path: '/history', heading: 'History', shows: 'Nothing has happened yet' },
       { name: 'first-insights', path: '/insights', heading: 'Insights' },
       { name: 'first-deploy', path: '/deploy', heading: 'New deployment' },
-      { name: 'first-bulk', path: '/bulk', heading: 'Bulk operations', shows: 'Nothing was asked of many yet' },
-      { name: 'first-clusters', path: '/clusters', heading: 'Clusters', shows: 'No cluster yet' },
+      { name: 'first-bulk', path: '/bulk', heading: 'Bulk operations', shows: 'No bulk operations yet' },
+      { name: 'first-clusters', path: '/clusters', heading: 'Clusters', shows: 'No clusters yet' },
       { name: 'first-artifacts', path: '/artifacts', heading: 'Artifacts', shows: 'The catalogue is empty' },
       { name: 'first-resources', path: '/resources', heading: 'Resources and orphans', shows: 'Journal and cloud agree' },
       { name: 'first-apply', path: '/apply', heading: 'Apply changes', shows: 'No nodes yet' },
-      { name: 'first-runs', path: '/apply/runs', heading: 'Runs of the deployment script', shows: 'No run yet' },
+      { name: 'first-runs', path: '/apply/runs', heading: 'Runs of the deployment script', shows: 'No runs yet' },
       { name: 'first-settings', path: '/settings', heading: 'Settings', shows: 'Signed-in browsers' },
     ]) {
       it(each.name, () => look(each.role === undefined ? 'admin' : each.role, each, { ...each, brief: true }));
@@ -155,7 +155,7 @@ describe('every page', () => {
       { name: 'deployment', route: '/deployments/$deploymentId', path: () => deployment('metal-3'), heading: /metal-3/, shows: 'What was ordered' },
       { name: 'deployment-unknown', route: '/deployments/$deploymentId', path: () => '/deployments/dep_4711', heading: 'There is no such deployment' },
       { name: 'history', route: '/history', heading: 'History', shows: 'Show older events' },
-      { name: 'history-nothing', route: '/history', path: () => '/history?q=nobody', heading: 'History', shows: 'No machine is called like this' },
+      { name: 'history-nothing', route: '/history', path: () => '/history?q=nobody', heading: 'History', shows: 'No machine has this name or address' },
       { name: 'insights', route: '/insights', heading: 'Insights', shows: 'without a profile', picture: { name: 'insights', theme: 'light' } },
       { name: 'deploy', route: '/deploy', heading: 'New deployment', shows: 'Profile' },
       { name: 'batch', route: '/batches/$batchId', path: () => `/batches/${filled.batch}`, heading: 'metal, row 7', shows: 'metal-1', picture: { name: 'batch', theme: 'light' } },
@@ -193,11 +193,11 @@ describe('every page', () => {
       for (const each of [
         { name: 'viewer-fleet', path: () => '', heading: 'Fleet', shows: 'sqdn-001' },
         { name: 'viewer-node', path: () => node('rack-failed'), heading: 'rack-failed', shows: 'What to do' },
-        { name: 'viewer-deploy', path: () => '/deploy', heading: 'New deployment', shows: 'You may look, not deploy' },
+        { name: 'viewer-deploy', path: () => '/deploy', heading: 'New deployment', shows: 'You need the operator role to deploy' },
         { name: 'viewer-artifacts', path: () => '/artifacts', heading: 'Artifacts', shows: 'hypervisor.img' },
-        { name: 'viewer-resources', path: () => '/resources', heading: 'Resources and orphans', shows: 'This needs the role admin' },
+        { name: 'viewer-resources', path: () => '/resources', heading: 'Resources and orphans', shows: 'You need the admin role to see orphans' },
         { name: 'viewer-settings', path: () => '/settings', heading: 'Settings', shows: 'Access for others' },
-        { name: 'viewer-apply', path: () => '/apply', heading: 'Apply changes', shows: 'You may look, not apply' },
+        { name: 'viewer-apply', path: () => '/apply', heading: 'Apply changes', shows: 'You need the operator role to apply changes' },
       ]) {
         it(each.name, async () => {
           await look('viewer', { ...each, path: each.path() }, { brief: true });

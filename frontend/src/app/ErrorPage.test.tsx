@@ -33,7 +33,7 @@ it('takes the id of the answer when an error has none of its own', () => {
 
 it('offers no second try of what is not allowed', () => {
   show(refused('FORBIDDEN', 'req-8'));
-  expect(screen.getByText('You may not see this')).toBeInTheDocument();
+  expect(screen.getByText('You do not have access to this page')).toBeInTheDocument();
   expect(screen.getByText('req-8')).toBeInTheDocument();
   expect(screen.queryByRole('button')).toBeNull();
 });

@@ -16,7 +16,7 @@ export function ErrorPage({ error, retry, page = true }: { error: unknown; retry
   const problems = problemsIn(error);
   if (problems.some(({ code }) => code === 'FORBIDDEN')) {
     return (
-      <EmptyState page={page} title="You may not see this" mark={<StatusMark kind="stalled" word="Not allowed" />}>
+      <EmptyState page={page} title="You do not have access to this page" mark={<StatusMark kind="stalled" word="Not allowed" />}>
         <Problems title="The server refused" problems={problems} />
         <p>Whoever made your sign-in link can make one with another role.</p>
       </EmptyState>

@@ -81,7 +81,7 @@ export function Palette({ onClose, onShortcuts }: PaletteProps) {
       />
       {items.length === 0 ? (
         <p className={classes.none} role="status">
-          Nothing is called like this.
+          No node, page or action has this name.
         </p>
       ) : (
         <ul ref={list} id={id} role="listbox" aria-label="What there is" className={classes.list}>

@@ -55,8 +55,8 @@ export function ApplyPage() {
       <div className={classes.page}>
         <h1 className={classes.title}>Apply changes</h1>
         {!may ? (
-          <EmptyState title="You may look, not apply">
-            <p>Applying configurations needs the role operator. Whoever made your sign-in link can make one with that role.</p>
+          <EmptyState title="You need the operator role to apply changes">
+            <p>Whoever made your sign-in link can make one with that role.</p>
             <Link to="/apply/runs">See the runs</Link>
           </EmptyState>
         ) : data === undefined ? (

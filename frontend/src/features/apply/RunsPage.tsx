@@ -46,7 +46,7 @@ export function RunsPage() {
             <div className={classes.loading} role="status" aria-label="Reading the runs" />
           )
         ) : runs.length === 0 ? (
-          <EmptyState title="No run yet">
+          <EmptyState title="No runs yet">
             <p>A run begins when configurations are applied to nodes.</p>
             <Link to="/apply">Apply changes</Link>
           </EmptyState>

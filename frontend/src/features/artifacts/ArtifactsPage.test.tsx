@@ -70,7 +70,7 @@ it('says what to do when there is nothing, and when nothing matches', async () =
 
 it('keeps its filters in the URL', async () => {
   const { change, user } = await show(some, { show: 'used', q: 'nothing' });
-  await user.click(screen.getByRole('button', { name: 'Show all' }));
+  await user.click(screen.getByRole('button', { name: 'Show all files' }));
   expect(change).toHaveBeenLastCalledWith({});
   await user.click(screen.getByRole('button', { name: 'Broken 1' }));
   expect(change).toHaveBeenLastCalledWith({ q: 'nothing', show: 'broken' });

@@ -71,9 +71,9 @@ export function Catalogue({ search, change }: CatalogueProps) {
             <Command label="Command that registers a file">slipway artifacts add vmlinuz ./vmlinuz --kind=kernel</Command>
           </EmptyState>
         ) : shown.length === 0 ? (
-          <EmptyState title="No file matches">
+          <EmptyState title="No file matches the filter">
             <Button size="xs" variant="default" onClick={() => change({})}>
-              Show all
+              Show all files
             </Button>
           </EmptyState>
         ) : (

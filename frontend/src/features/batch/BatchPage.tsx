@@ -89,7 +89,7 @@ function Loaded({ batch, complete }: { batch: Batch; complete: boolean }) {
                 ))}
               </tbody>
             </table>
-            {shown.length === 0 ? <p className={classes.none}>{show === undefined ? 'No deployments.' : `None is ${(statusWords as Record<string, string>)[show]?.toLowerCase() ?? show} any more.`}</p> : null}
+            {shown.length === 0 ? <p className={classes.none}>{show === undefined ? 'No deployments.' : `No deployments are ${(statusWords as Record<string, string>)[show]?.toLowerCase() ?? show} any more.`}</p> : null}
           </div>
         </Panel>
       </div>

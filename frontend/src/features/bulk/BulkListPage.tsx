@@ -30,7 +30,7 @@ export function BulkListPage() {
       </div>
       <Panel title="The newest first" flush>
         {page.nodes.length === 0 ? (
-          <EmptyState title="Nothing was asked of many yet">
+          <EmptyState title="No bulk operations yet">
             <p>Select nodes on the fleet page to retry, cancel, clean up or reinitialize many of them together; each such operation is kept here with its results.</p>
             <Link to="/">Go to the fleet</Link>
           </EmptyState>

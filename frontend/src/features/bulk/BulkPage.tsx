@@ -179,7 +179,7 @@ function Results({ operation, show }: { operation: BulkLiveFragment; show: BulkI
         {items === null ? (
           error === null ? <div role="status" aria-label="Loading the results" className={classes.rows} /> : null
         ) : items.length === 0 ? (
-          <EmptyState title={show === undefined ? 'No deployments' : `None is ${itemWords[show].word.toLowerCase()}`} />
+          <EmptyState title={show === undefined ? 'No deployments' : `No deployments are ${itemWords[show].word.toLowerCase()}`} />
         ) : (
           <ItemTable items={items} />
         )}

@@ -201,5 +201,5 @@ describe('the page of an operation', () => {
 
 it('lists operations; says how one comes about when there are none', async () => {
   show(<BulkListPage />, () => ({ data: { bulkOperations: { __typename: 'BulkOperationConnection', nodes: [], pageInfo: { __typename: 'PageInfo', hasNextPage: false, endCursor: null } } } }));
-  expect(await screen.findByText('Nothing was asked of many yet')).toBeInTheDocument();
+  expect(await screen.findByText('No bulk operations yet')).toBeInTheDocument();
 });

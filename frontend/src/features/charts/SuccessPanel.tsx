@@ -38,7 +38,7 @@ export function SuccessPanel({ series, error, onAgain, behind, range, mode, sear
           ) : series === undefined ? (
             <div className={classes.place} role="status" aria-label="Loading the results" />
           ) : series.length === 0 ? (
-            <EmptyState title={`No attempt ended in the last ${word}`}>
+            <EmptyState title={`No attempts ended in the last ${word}`}>
               <p>Each attempt that is deployed, fails or is canceled counts here.</p>
             </EmptyState>
           ) : (

@@ -151,7 +151,7 @@ it('is read again when a deployment has ended, and not for what has not', async 
 it('says when nothing has ended, and why it cannot tell', async () => {
   show({}, null, []);
   expect(await screen.findByRole('alert')).toHaveTextContent('more than 100000 runs ended');
-  await waitFor(() => expect(screen.getByText('No attempt ended in the last 7 days')).toBeInTheDocument());
+  await waitFor(() => expect(screen.getByText('No attempts ended in the last 7 days')).toBeInTheDocument());
 });
 
 it('hands over the same question', () => {

@@ -72,7 +72,7 @@ export function ClustersPage() {
           </div>
         )}
         {first ? (
-          <EmptyState title="No cluster yet" mark={<StatusMark kind="registered" word="Empty" />}>
+          <EmptyState title="No clusters yet" mark={<StatusMark kind="registered" word="Empty" />}>
             <p>Several nodes become one Nutanix cluster with one request: they are installed side by side, wait for each other, and one bad node does not cost the rest.</p>
             {may ? <Link to="/clusters/new">Make the first one</Link> : <p>Making one needs the role operator.</p>}
           </EmptyState>

@@ -36,8 +36,8 @@ export function NewClusterPage() {
       {operator ? (
         <Ordering key={join ?? ''} join={join} />
       ) : (
-        <EmptyState title="You may look, not deploy">
-          <p>Making a cluster needs the role operator. Whoever made your sign-in link can make one with that role.</p>
+        <EmptyState title="You need the operator role to make a cluster">
+          <p>Whoever made your sign-in link can make one with that role.</p>
         </EmptyState>
       )}
     </>

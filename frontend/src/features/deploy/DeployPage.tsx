@@ -45,8 +45,8 @@ export function DeployPage() {
         ) : null}
       </div>
       {!operator ? (
-        <EmptyState title="You may look, not deploy">
-          <p>Deploying needs the role operator. Whoever made your sign-in link can make one with that role.</p>
+        <EmptyState title="You need the operator role to deploy">
+          <p>Whoever made your sign-in link can make one with that role.</p>
         </EmptyState>
       ) : !adopts ? (
         // Another name in the address is another form.
@@ -54,7 +54,7 @@ export function DeployPage() {
       ) : admin ? (
         <AdoptForm />
       ) : (
-        <EmptyState title="This needs the role admin">
+        <EmptyState title="You need the admin role to adopt servers">
           <p>A server that is adopted can be cleaned up later, which deletes it; so only administrators take servers into care.</p>
         </EmptyState>
       )}

@@ -23,7 +23,7 @@ export function DriftPage() {
       {useMay('admin') ? (
         <Report />
       ) : (
-        <EmptyState title="This needs the role admin">
+        <EmptyState title="You need the admin role to see orphans">
           <p>What nobody holds can be deleted here, so only administrators see it.</p>
         </EmptyState>
       )}

@@ -167,7 +167,7 @@ function Nothing({ nobody, loaded, failed, narrowed, onClear }: { nobody: boolea
     );
   }
   return (
-    <EmptyState title={nobody ? 'No machine is called like this' : 'No event matches the filter'}>
+    <EmptyState title={nobody ? 'No machine has this name or address' : 'No event matches the filter'}>
       <Button size="xs" variant="default" onClick={onClear}>
         Show all events
       </Button>

@@ -37,7 +37,7 @@ export function SessionsPanel() {
         </div>
       ) : null}
       {data === undefined && !error ? <div className={classes.loading} role="status" aria-label="Loading the sessions" /> : null}
-      {data !== undefined && sessions.length === 0 ? <EmptyState title="Nobody is signed in with a browser" /> : null}
+      {data !== undefined && sessions.length === 0 ? <EmptyState title="No browser is signed in" /> : null}
       {sessions.length > 0 ? (
         <div className={classes.scroll} tabIndex={0} role="region" aria-label="Signed-in browsers, as a table">
           <table className={classes.table}>

@@ -55,7 +55,7 @@ export function TokensPanel({ ended, onEnded, children }: TokensPanelProps) {
           ) : null}
           {data === undefined && !error ? <div className={classes.loading} role="status" aria-label="Loading the tokens" /> : null}
           {data !== undefined && shown.length === 0 ? (
-            <EmptyState title={tokens.length === 0 ? 'No tokens yet' : 'No token holds any more'}>
+            <EmptyState title={tokens.length === 0 ? 'No tokens yet' : 'No valid tokens'}>
               <p>Programs need one to use REST, GraphQL or the command line. On the server’s own host it is also made by:</p>
               <Command label="Command that makes a token">slipway token create ci --role=operator</Command>
             </EmptyState>

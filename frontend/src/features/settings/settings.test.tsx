@@ -114,7 +114,7 @@ it('revokes after a word of warning; says why it was not done', async () => {
   await user.click(dialog.getByRole('button', { name: 'Revoke' }));
   await waitFor(() => expect(screen.queryByRole('dialog')).toBeNull());
   expect(of(asked, 'RevokeApiToken')[1]?.variables).toEqual({ input: { id: 'tok_2' } });
-  expect(await screen.findByText('No token holds any more')).toBeInTheDocument();
+  expect(await screen.findByText('No valid tokens')).toBeInTheDocument();
 });
 
 it('ends the session of another, not this one', async () => {
