@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/graph/model"
@@ -37,11 +39,23 @@ func userErrors(err error, rename func(string) string) (list []*model.UserError,
 	return list, nil
 }
 
+// sentence puts what went wrong and what to do together: as one sentence if
+// the hint is written as the rest of one, else as two.
 func sentence(message, hint string) string {
 	if hint == "" {
 		return message
 	}
-	return message + "; " + hint
+	message = strings.TrimSpace(message)
+	ended := strings.HasSuffix(message, ".") || strings.HasSuffix(message, "!") || strings.HasSuffix(message, "?")
+	first, size := utf8.DecodeRuneInString(hint)
+	switch {
+	case ended:
+		return message + " " + string(unicode.ToUpper(first)) + hint[size:]
+	case unicode.IsUpper(first):
+		return message + ". " + hint
+	default:
+		return message + "; " + hint
+	}
 }
 
 // called is how a message names a field: by the last part of its path.

@@ -230,7 +230,7 @@ describe('what is looked for', () => {
     await count(catalogue.getByRole('row'), 2, 'the heading, and one file');
     await row('hypervisor.img').getByRole('button', { name: 'Copy SHA-256 of hypervisor.img', exact: true }).click();
     await page.getByRole('textbox', { name: 'Filter the catalogue' }).fill('nothing-like-this');
-    await button(page, 'Show all').click();
+    await button(page, 'Show all files').click();
     await row('hypervisor.img').waitFor();
     await page.getByRole('group', { name: 'Filter by state' }).getByRole('button', { name: /^Needed \d+$/ }).click();
     await address(page, 'show', 'used');

@@ -17,4 +17,5 @@ export { EmptyState } from './EmptyState';
 export { CopyAs } from './CopyAs';
 export { Command } from './Command';
 export { Progress } from './Progress';
+export { useTyped } from './useTyped';
 export { lazyPart, type LazyPart } from './lazyPart';

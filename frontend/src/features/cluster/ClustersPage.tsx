@@ -27,7 +27,8 @@ export function ClustersPage() {
   useShortcuts({ '/': () => input.current?.focus() });
   const filter: ClusterFilter = { ...(search.state === undefined ? {} : { states: [stateOf(search.state)] }), ...(search.q === undefined || search.q.trim() === '' ? {} : { text: search.q.trim() }) };
   const { clusters, behind, more, error, onMore, again } = useClusters(filter);
-  const set = (part: Record<keyof ClustersSearch, unknown> | Partial<Record<keyof ClustersSearch, unknown>>): void => void navigate({ search: parseClustersSearch({ ...search, ...part }), replace: true });
+  const set = (part: Record<keyof ClustersSearch, unknown> | Partial<Record<keyof ClustersSearch, unknown>>): void => void navigate({ search: (now) => parseClustersSearch({ ...now, ...part }), replace: true });
+  const typed = useTyped(search.q ?? '', (q) => set({ q }));
   if (clusters === null) return error === null ? <div role="status" aria-label="Loading the clusters" className={classes.loading} /> : <ErrorPage error={error} retry={again} />;
   const narrowed = Object.keys(filter).length > 0;
   const first = clusters.length === 0 && !narrowed && !behind;
@@ -54,8 +55,7 @@ export function ClustersPage() {
               aria-label="Name or address of a cluster, or name of a node"
               placeholder="Cluster, address or node …"
               maxLength={200}
-              value={search.q ?? ''}
-              onChange={(event) => set({ q: event.currentTarget.value })}
+              {...typed}
               onKeyDown={(event) => {
                 if (event.key === 'Escape') event.currentTarget.blur();
               }}

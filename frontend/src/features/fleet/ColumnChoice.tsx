@@ -1,10 +1,10 @@
 import { Button, Popover, Tick } from '@/ui';
 import classes from './ColumnChoice.module.css';
 import { columnOf } from './columns';
-import { chosenColumns, colsParameter, columnIds, fixedColumns } from './filters';
+import { chosenColumns, columnIds, fixedColumns, withColumn } from './filters';
 
 /** Which columns the table has; kept in the address, so that it can be shared. */
-export function ColumnChoice({ cols, onChange }: { cols: string | undefined; onChange: (cols: string | undefined) => void }) {
+export function ColumnChoice({ cols, onChange }: { cols: string | undefined; /** From the choice of the moment, which may be newer than what is drawn. */ onChange: (next: (cols: string | undefined) => string | undefined) => void }) {
   const chosen = chosenColumns(cols);
   return (
     <Popover position="bottom-end" width={220} shadow="md" trapFocus transitionProps={{ duration: 0 }}>
@@ -18,10 +18,10 @@ export function ColumnChoice({ cols, onChange }: { cols: string | undefined; onC
         {columnIds
           .filter((id) => !fixedColumns.has(id))
           .map((id) => (
-            <Tick key={id} label={columnOf(id).title} checked={chosen.includes(id)} onChange={(checked) => onChange(colsParameter(columnIds.filter((each) => (each === id ? checked : chosen.includes(each)))))} />
+            <Tick key={id} label={columnOf(id).title} checked={chosen.includes(id)} onChange={(checked) => onChange((now) => withColumn(now, id, checked))} />
           ))}
         {cols === undefined ? null : (
-          <Button size="compact-xs" variant="default" className={classes.reset} onClick={() => onChange(undefined)}>
+          <Button size="compact-xs" variant="default" className={classes.reset} onClick={() => onChange(() => undefined)}>
             The usual columns
           </Button>
         )}

@@ -6,8 +6,11 @@ import { Button, NativeSelect, Popover } from '@/ui';
 import classes from './FilterChoice.module.css';
 import { chosenParts, offered, partNames, partWords, withPart, type FleetSearch, type PartName } from './parts';
 
+/** From the question of the moment, which may be newer than the one that is drawn. */
+type Change = (next: (now: FleetSearch) => FleetSearch) => void;
+
 /** What else the fleet can be narrowed by: what there is now, of each kind. */
-export function FilterChoice({ fleet, search, onChange }: { fleet: FleetSnapshot; search: FleetSearch; onChange: (search: FleetSearch) => void }) {
+export function FilterChoice({ fleet, search, onChange }: { fleet: FleetSnapshot; search: FleetSearch; onChange: Change }) {
   const [opened, setOpened] = useState(false);
   return (
     <Popover opened={opened} onChange={setOpened} position="bottom-start" width={260} shadow="md" trapFocus transitionProps={{ duration: 0 }}>
@@ -23,7 +26,7 @@ export function FilterChoice({ fleet, search, onChange }: { fleet: FleetSnapshot
   );
 }
 
-function Kinds({ fleet, search, onChange }: { fleet: FleetSnapshot; search: FleetSearch; onChange: (search: FleetSearch) => void }) {
+function Kinds({ fleet, search, onChange }: { fleet: FleetSnapshot; search: FleetSearch; onChange: Change }) {
   // As it was when this was opened: a list must not change under one's hand.
   const [rows] = useState(fleet.rows);
   const choices = useMemo(() => offered(rows.values(), search), [rows, search]);
@@ -37,7 +40,8 @@ function Kinds({ fleet, search, onChange }: { fleet: FleetSnapshot; search: Flee
           value=""
           disabled={choices[name].length === 0}
           onChange={(event) => {
-            if (event.currentTarget.value !== '') onChange(withPart(search, name, event.currentTarget.value, true));
+            const { value } = event.currentTarget;
+            if (value !== '') onChange((now) => withPart(now, name, value, true));
           }}
         >
           <option value="">{choices[name].length === 0 ? 'Nothing to choose from' : name === 'label' ? 'Must have …' : 'Any of …'}</option>
@@ -58,7 +62,7 @@ function wordOf(name: PartName, value: string): string {
 }
 
 /** What the table is narrowed by, each with a way to let it go. */
-export function FilterChips({ search, onChange }: { search: FleetSearch; onChange: (search: FleetSearch) => void }) {
+export function FilterChips({ search, onChange }: { search: FleetSearch; onChange: Change }) {
   const chosen = chosenParts(search);
   if (chosen.length === 0) return null;
   return (
@@ -67,7 +71,7 @@ export function FilterChips({ search, onChange }: { search: FleetSearch; onChang
         <span key={`${name} ${value}`} className={classes.chip}>
           <span className={classes.kind}>{partWords[name]}</span>
           <b title={value}>{wordOf(name, value)}</b>
-          <button type="button" className={classes.off} aria-label={`Without ${partWords[name].toLowerCase()} ${wordOf(name, value)}`} onClick={() => onChange(withPart(search, name, value, false))}>
+          <button type="button" className={classes.off} aria-label={`Without ${partWords[name].toLowerCase()} ${wordOf(name, value)}`} onClick={() => onChange((now) => withPart(now, name, value, false))}>
             <svg viewBox="0 0 8 8" width="8" height="8" aria-hidden="true">
               <path d="m1 1 6 6M7 1 1 7" stroke="currentColor" strokeWidth="1.5" strokeLinecap="round" />
             </svg>

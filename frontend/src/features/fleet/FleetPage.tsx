@@ -13,7 +13,7 @@ import { handoffFleet } from '@/lib/handoff';
 import { useStore } from '@/lib/store';
 import type { BareMetalNodeFilter } from '@/gql/generated/graphql';
 import type { FleetSnapshot } from '@/stream';
-import { Button, Command, CopyAs, EmptyState, ExportLinks, StatusMark, TextInput } from '@/ui';
+import { Button, Command, CopyAs, EmptyState, ExportLinks, StatusMark, TextInput, useTyped } from '@/ui';
 import { ColumnChoice } from './ColumnChoice';
 import { CountFilters } from './CountFilters';
 import classes from './FleetPage.module.css';
@@ -30,7 +30,8 @@ import { usePending } from './usePending';
 export function FleetPage() {
   const search = useSearch({ from: '/' });
   const navigate = useNavigate({ from: '/' });
-  const change = (next: FleetSearch): void => void navigate({ search: next, replace: true });
+  // What is asked for by now, which is not drawn yet when two changes follow each other.
+  const change = (next: (now: FleetSearch) => FleetSearch): void => void navigate({ search: next, replace: true });
   const filterInput = useRef<HTMLInputElement>(null);
   const [held, setHeld] = useState(false);
 
@@ -52,22 +53,20 @@ export function FleetPage() {
   useShortcuts({ '/': () => filterInput.current?.focus(), ...(picking === null ? {} : { a: () => picking.onAll(true), Escape: forget }) });
 
   const onSort = (sort: SortKey): void => {
-    const same = (search.sort ?? 'attention') === sort;
-    const { sort: _, desc: __, ...rest } = search;
-    change({ ...rest, ...(sort === 'attention' ? {} : { sort }), ...(same && !search.desc ? { desc: true } : {}) });
+    change(({ sort: before, desc, ...rest }) => ({ ...rest, ...(sort === 'attention' ? {} : { sort }), ...((before ?? 'attention') === sort && !desc ? { desc: true } : {}) }));
   };
-  const onColumns = (cols: string | undefined): void => {
-    const { cols: _, ...rest } = search;
-    change(cols === undefined ? rest : { ...rest, cols });
+  const onColumns = (next: (cols: string | undefined) => string | undefined): void => {
+    change(({ cols: before, ...rest }) => {
+      const cols = next(before);
+      return cols === undefined ? rest : { ...rest, cols };
+    });
   };
-  const onText = (q: string): void => {
-    const { q: _, ...rest } = search;
-    change(q === '' ? rest : { ...rest, q });
-  };
+  const typed = useTyped(search.q ?? '', (q) => change(({ q: _, ...rest }) => (q === '' ? rest : { ...rest, q })));
   const onGroup = (group: Group | null): void => {
-    const { show, ...rest } = search;
-    const next = group === null ? undefined : toggleGroup(show, group);
-    change(next === undefined ? rest : { ...rest, show: next });
+    change(({ show: before, ...rest }) => {
+      const show = group === null ? undefined : toggleGroup(before, group);
+      return show === undefined ? rest : { ...rest, show };
+    });
   };
 
   return (
@@ -95,8 +94,7 @@ export function FleetPage() {
             maxLength={longest}
             aria-label="Filter by name, address, profile or phase"
             placeholder="Name, address, profile, cluster, failure …"
-            value={search.q ?? ''}
-            onChange={(event) => onText(event.currentTarget.value)}
+            {...typed}
             onKeyDown={(event) => {
               if (event.key === 'Escape') event.currentTarget.blur();
             }}
@@ -115,7 +113,7 @@ export function FleetPage() {
           </div>
         </div>
         <FilterChips search={search} onChange={change} />
-        {ids.length > 0 ? <FleetTable ids={ids} search={search} onSort={onSort} onHold={setHeld} picking={picking} pending={pending} /> : <Nothing complete={complete} total={rows.size} onClear={() => change({})} />}
+        {ids.length > 0 ? <FleetTable ids={ids} search={search} onSort={onSort} onHold={setHeld} picking={picking} pending={pending} /> : <Nothing complete={complete} total={rows.size} onClear={() => change(() => ({}))} />}
         {/* Below the rows, so that none of them moves under the pointer when the first one is selected. */}
         {picking !== null && chosen ? <Chosen selection={selection} fleet={fleet} fresh={fresh} filter={filter} onFilter={() => choose(() => ({ ...nothingSelected, byFilter: true }))} onClear={forget} /> : null}
       </section>

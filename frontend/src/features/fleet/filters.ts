@@ -140,6 +140,12 @@ export function colsParameter(chosen: readonly ColumnId[]): string | undefined {
   return chosen.filter((id) => !fixedColumns.has(id)).join(',') || 'name';
 }
 
+/** The URL's value with one column more, or one less. */
+export function withColumn(cols: string | undefined, id: ColumnId, on: boolean): string | undefined {
+  const chosen = chosenColumns(cols);
+  return colsParameter(columnIds.filter((each) => (each === id ? on : chosen.includes(each))));
+}
+
 /** The groups named in the URL, in the order of the page, each once. */
 export function shownGroups(show: string | undefined): Group[] {
   const named = new Set((show ?? '').split(',').map((word) => word.trim()));

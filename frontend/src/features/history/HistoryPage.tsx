@@ -45,11 +45,11 @@ export function HistoryPage() {
   const unseen = newestShown === undefined ? 0 : history.events.findIndex(({ id }) => id === newestShown);
 
   const set = (part: { [K in keyof HistorySearch]: HistorySearch[K] | undefined }): void => {
-    const merged: Record<string, unknown> = { ...search, ...part };
-    const next = Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== undefined)) as HistorySearch;
     setPaused(null);
-    void navigate({ search: next, replace: true });
+    // From what is asked for by now, which is not drawn yet when two changes follow each other.
+    void navigate({ search: (now) => Object.fromEntries(Object.entries({ ...now, ...part }).filter(([, value]) => value !== undefined)) as HistorySearch, replace: true });
   };
+  const typed = useTyped(search.q ?? '', (q) => set({ q: q === '' ? undefined : q }));
   const { event: selected, ...question } = search;
   const narrowed = Object.keys(question).length > 0;
   const listed = selected !== undefined && shown.some(({ id }) => id === selected);
@@ -81,8 +81,7 @@ export function HistoryPage() {
             className={classes.filter}
             aria-label="Name or address of machines"
             placeholder="Machine, by name or address …"
-            value={search.q ?? ''}
-            onChange={(event) => set({ q: event.currentTarget.value === '' ? undefined : event.currentTarget.value })}
+            {...typed}
             onKeyDown={(event) => {
               if (event.key === 'Escape') event.currentTarget.blur();
             }}
