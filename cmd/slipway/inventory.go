@@ -216,11 +216,7 @@ type consoleCmd struct {
 // Run opens a console and prints its address, a secret that is good for one
 // use.
 func (c *consoleCmd) Run(ctx context.Context) error {
-	api, err := c.client()
-	if err != nil {
-		return err
-	}
-	n, err := nodeOf(ctx, api, c.Node)
+	api, n, err := c.node(ctx, c.Node)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,8 @@ const (
 // about a rack machine is refused for a server of IBM Cloud, and the other way
 // round: a flag that has no effect would be taken for one that has.
 type machineFlags struct {
-	Names            []string   `arg:"" help:"Names of the nodes."`
+	Names            []string   `arg:"" optional:"" help:"Names of the nodes."`
+	File             string     `short:"f" help:"Rack: file with machines, instead of names and flags of one: a line each with name, MAC address or serial number, management IP and, if it has one, its controller's URL, apart by commas, tabs or spaces; or a JSON list of objects with name, mac, serial, management_ip, netmask, gateway, controller. - reads standard input." group:"machine"`
 	Provider         string     `help:"Who owns the machine: ibm_vpc or rack." enum:"ibm_vpc,rack" default:"ibm_vpc" group:"machine"`
 	Installer        string     `help:"Installer artifact; default: the server's setting." group:"machine"`
 	ManagementIP     string     `name:"management-ip" help:"Management address; IBM: one is chosen without it." group:"machine"`
@@ -66,20 +67,12 @@ func (f machineFlags) check() error {
 	if f.Provider == orderRack {
 		not(orderRack, map[string]bool{"profile": f.Profile != "", "zone": f.Zone != "", "management-subnet": f.ManagementSubnet != "", "workload-subnets": len(f.WorkloadSubnets) > 0,
 			"image": f.Image != "", "key": len(f.Keys) > 0, "security-group": len(f.SecurityGroups) > 0})
-		if len(f.Names) != 1 {
-			wrong = append(wrong, "machines of a rack are ordered one by one: each has an address of its own")
-		}
-		if f.MAC == "" && f.Serial == "" {
-			wrong = append(wrong, "--mac or --serial is needed")
-		}
-		if f.ManagementIP == "" {
-			wrong = append(wrong, "--management-ip is needed")
-		}
-		if p := f.Power; p.URL == "" && p != (powerFlags{}) {
-			wrong = append(wrong, "--power-url is needed with other settings of --power-…")
-		}
+		wrong = append(wrong, f.checkRack()...)
 	} else {
-		not(orderIBM, map[string]bool{"mac": f.MAC != "", "serial": f.Serial != "", "netmask": f.Netmask != "", "gateway": f.Gateway != "", "power-…": f.Power != powerFlags{}})
+		if len(f.Names) == 0 {
+			wrong = append(wrong, "the nodes' names are needed")
+		}
+		not(orderIBM, map[string]bool{"file": f.File != "", "mac": f.MAC != "", "serial": f.Serial != "", "netmask": f.Netmask != "", "gateway": f.Gateway != "", "power-…": f.Power != powerFlags{}})
 		if f.Profile == "" {
 			wrong = append(wrong, "--profile is needed")
 		}
@@ -93,10 +86,34 @@ func (f machineFlags) check() error {
 	return nil
 }
 
-// order is what plan asks about a node.
-func (f machineFlags) order(name string) client.Order {
+// checkRack tells what is wrong with the flags of machines of a rack: they are
+// about one machine, or they name a file of several.
+func (f machineFlags) checkRack() (wrong []string) {
+	if f.File != "" {
+		if len(f.Names) > 0 || f.MAC+f.Serial+f.ManagementIP+f.Power.URL != "" {
+			wrong = append(wrong, "with --file names, --mac, --serial, --management-ip and --power-url stand in the file")
+		}
+		return wrong
+	}
+	if len(f.Names) != 1 {
+		wrong = append(wrong, "one name is needed; several machines of a rack, each with an address of its own, are ordered with --file")
+	}
+	if f.MAC == "" && f.Serial == "" {
+		wrong = append(wrong, "--mac or --serial is needed")
+	}
+	if f.ManagementIP == "" {
+		wrong = append(wrong, "--management-ip is needed")
+	}
+	if p := f.Power; p.URL == "" && p != (powerFlags{}) {
+		wrong = append(wrong, "--power-url is needed with other settings of --power-…")
+	}
+	return wrong
+}
+
+// order is what plan asks about a node, the first of the flags.
+func (f machineFlags) order() client.Order {
 	o := client.Order{
-		Node: client.OrderNode{Name: name, Profile: f.Profile, Provider: f.Provider, Zone: f.Zone, Installer: f.Installer, Image: f.Image, Keys: f.Keys, MAC: f.MAC, Serial: f.Serial},
+		Node: client.OrderNode{Name: f.Names[0], Profile: f.Profile, Provider: f.Provider, Zone: f.Zone, Installer: f.Installer, Image: f.Image, Keys: f.Keys, MAC: f.MAC, Serial: f.Serial},
 		Network: client.OrderNetwork{
 			SecurityGroups:   f.SecurityGroups,
 			ManagementSubnet: f.ManagementSubnet, WorkloadSubnets: f.WorkloadSubnets, ManagementIP: f.ManagementIP,

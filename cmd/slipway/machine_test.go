@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/alecthomas/kong"
@@ -66,6 +68,18 @@ func TestARackMachineIsOrderedByTheCommandLine(t *testing.T) {
 	code, out = run("plan", "rack-02", "--provider=rack", "--serial=8yyy888", "--management-ip=10.0.8.21", "--netmask=24")
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, out, "the machine is known by its serial number 8YYY888")
+	table := filepath.Join(t.TempDir(), "row-4.csv")
+	require.NoError(t, os.WriteFile(table, []byte("# row 4\nrack-04, 52-54-00-12-34-60, 10.0.8.24\nrack-05, 7CX1Y23, 10.0.8.25\nrack-06, 7CX1Y26, 10.0.8.26\n"), 0o600))
+	code, out = run("deploy", "--provider=rack", "--netmask=24", "--file", table)
+	require.Equal(t, exitFailed, code, "one is refused: %s", out)
+	require.Contains(t, out, "rack-04: deployment #1 accepted")
+	require.Contains(t, out, "rack-05: refused: ")
+	require.Contains(t, out, "another node has this serial number")
+	require.Contains(t, out, "rack-06: deployment #1 accepted")
+	var batches, nodes int
+	require.NoError(t, w.Store.Read.QueryRow(`SELECT count(DISTINCT batch_id), count(*) FROM deployments WHERE config LIKE '%10.0.8.2_"%' AND batch_id IS NOT NULL`).Scan(&batches, &nodes))
+	require.Equal(t, []int{1, 2}, []int{batches, nodes}, "what was accepted is one batch")
+
 	code, out = run("deploy", "--dry-run", "rack-02", "--provider=rack", "--mac=52-54-00-12-34-57", "--management-ip=10.0.8.21", "--netmask=24", "--gateway=10.0.9.1")
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, out, "gateway is not in the node's subnet 10.0.8.0/24")
@@ -87,7 +101,11 @@ func TestFlagsOfMachinesAreChecked(t *testing.T) {
 		{[]string{"a", "--provider=rack", "--profile=p", "--zone=z"}, "--profile is not for --provider=rack; --zone is not for --provider=rack; --mac or --serial is needed; --management-ip is needed"},
 		{[]string{"a", "--profile=p", "--image=i", "--key=k", "--security-group=g"}, ""},
 		{[]string{"a", "--provider=rack", "--serial=x1", "--management-ip=10.0.8.20", "--image=i", "--key=k", "--security-group=g"}, "--image is not for --provider=rack; --key is not for --provider=rack; --security-group is not for --provider=rack"},
-		{[]string{"a", "b", "--provider=rack", "--serial=x1", "--management-ip=10.0.8.20"}, "one by one"},
+		{[]string{"a", "b", "--provider=rack", "--serial=x1", "--management-ip=10.0.8.20"}, "one name is needed; several machines of a rack, each with an address of its own, are ordered with --file"},
+		{[]string{"--profile=p"}, "the nodes' names are needed"},
+		{[]string{"--provider=rack", "-f", "x"}, ""},
+		{[]string{"a", "--provider=rack", "--mac=x", "-f", "x"}, "stand in the file"},
+		{[]string{"a", "--profile=p", "-f", "x"}, "--file is not for --provider=ibm_vpc"},
 		{[]string{"a", "--provider=rack", "--serial=x1", "--management-ip=10.0.8.20", "--power-username=u"}, "--power-url is needed"},
 	} {
 		var f machineFlags
@@ -112,7 +130,7 @@ func TestChoicesOfAnOrder(t *testing.T) {
 	require.NoError(t, err)
 	_, err = p.Parse([]string{"a", "--profile=p", "--image=ipxe", "--key=one", "--key=two, three", "--security-group=g", "--security-group=h"})
 	require.NoError(t, err)
-	order, spec := f.order("a"), f.spec().IbmVpc
+	order, spec := f.order(), f.spec().IbmVpc
 	require.Equal(t, []any{"ipxe", []string{"one", "two, three"}, []string{"g", "h"}}, []any{order.Node.Image, order.Node.Keys, order.Network.SecurityGroups})
 	require.Equal(t, []any{"ipxe", []string{"one", "two, three"}, []string{"g", "h"}}, []any{*spec.Image, spec.Keys, spec.SecurityGroups})
 	require.Nil(t, machineFlags{Profile: "p"}.spec().IbmVpc.Image)

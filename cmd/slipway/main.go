@@ -96,6 +96,7 @@ func run(ctx context.Context, args []string) int {
 	if err != nil {
 		var usage *kong.ParseError
 		if errors.As(err, &usage) {
+			parser.Stdout = os.Stderr          // what reads the output did not ask for help
 			_ = usage.Context.PrintUsage(true) // the message below says what is wrong either way
 		}
 		fmt.Fprintln(os.Stderr, "slipway:", err)
@@ -108,16 +109,14 @@ func run(ctx context.Context, args []string) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &e):
-		if e.err != nil {
-			fmt.Fprintln(os.Stderr, "slipway:", e.err)
-		}
-		return e.code
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil && !errors.As(err, &e):
 		return 130 // 128 + SIGINT, as shells have it
 	}
-	fmt.Fprintln(os.Stderr, "slipway:", err)
-	return exitFailed
+	code, text := complaint(err)
+	if text != "" {
+		fmt.Fprintln(os.Stderr, "slipway:", text)
+	}
+	return code
 }
 
 func (c *cli) logger() *slog.Logger {

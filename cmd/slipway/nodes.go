@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -34,12 +35,14 @@ func (c *nodesCmd) filter() (*client.BareMetalNodeFilter, error) {
 	for _, g := range c.Group {
 		f.Groups, asked = append(f.Groups, client.FleetGroup(strings.ToUpper(g))), true
 	}
-	for _, p := range c.Phase {
-		f.Phases, asked = append(f.Phases, client.Phase(strings.ToUpper(p))), true
+	var err error
+	if f.Phases, err = phases("--phase", c.Phase); err != nil {
+		return nil, err
 	}
-	for _, p := range c.FailurePhase {
-		f.FailurePhases, asked = append(f.FailurePhases, client.Phase(strings.ToUpper(p))), true
+	if f.FailurePhases, err = phases("--failure-phase", c.FailurePhase); err != nil {
+		return nil, err
 	}
+	asked = asked || len(f.Phases)+len(f.FailurePhases) > 0
 	for _, l := range c.Label {
 		key, value, ok := strings.Cut(l, "=")
 		if !ok || key == "" {
@@ -53,15 +56,31 @@ func (c *nodesCmd) filter() (*client.BareMetalNodeFilter, error) {
 	return &f, nil
 }
 
+// phases reads keys of phases.
+func phases(flag string, keys []string) (out []client.Phase, err error) {
+	for _, key := range keys {
+		p := client.Phase(strings.ToUpper(key))
+		if !slices.Contains(client.AllPhase, p) {
+			all := make([]string, len(client.AllPhase))
+			for i, one := range client.AllPhase {
+				all[i] = strings.ToLower(string(one))
+			}
+			return nil, fmt.Errorf("%s: there is no phase %q; there are %s", flag, oneLine(key), strings.Join(all, ", "))
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
 // Run lists nodes.
 func (c *nodesCmd) Run(ctx context.Context) error {
-	api, err := c.client()
-	if err != nil {
-		return err
-	}
 	filter, err := c.filter()
 	if err != nil {
 		return exit{exitUsage, err}
+	}
+	api, err := c.client()
+	if err != nil {
+		return err
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tSTATUS\tPROGRESS\tDEPLOYMENT\tADDRESS\tPROFILE\tLAST SEEN")

@@ -17,16 +17,17 @@ type planCmd struct {
 
 // Run shows what would become of a deployment; nothing is done.
 func (c *planCmd) Run(ctx context.Context) error {
-	if err := c.check(); err != nil {
+	machines, err := c.machines(os.Stdin)
+	if err != nil {
 		return err
 	}
 	api, err := c.client()
 	if err != nil {
 		return err
 	}
-	var orders []client.Order
-	for _, name := range c.Names {
-		orders = append(orders, c.order(name))
+	orders := make([]client.Order, len(machines))
+	for i, m := range machines {
+		orders[i] = m.order()
 	}
 	return showPlans(ctx, os.Stdout, api, orders)
 }

@@ -33,7 +33,31 @@ func (f serverFlags) client() (*client.Client, error) {
 	if token == "" {
 		return nil, exit{exitUsage, errors.New("a token is needed: set SLIPWAY_TOKEN or --token-file (make one with: slipway token create NAME)")}
 	}
-	return client.New(f.Server, token)
+	api, err := client.New(f.Server, token)
+	if err != nil {
+		return nil, exit{exitUsage, err}
+	}
+	return api, nil
+}
+
+// deployment finds what a text names, and the server that knows it.
+func (f serverFlags) deployment(ctx context.Context, target string) (*client.Client, client.Deployment, error) {
+	api, err := f.client()
+	if err != nil {
+		return nil, client.Deployment{}, err
+	}
+	d, err := deploymentOf(ctx, api, target)
+	return api, d, err
+}
+
+// node finds the node that a text names, and the server that knows it.
+func (f serverFlags) node(ctx context.Context, target string) (*client.Client, client.NodeCard, error) {
+	api, err := f.client()
+	if err != nil {
+		return nil, client.NodeCard{}, err
+	}
+	n, err := nodeOf(ctx, api, target)
+	return api, n, err
 }
 
 type deployCmd struct {
@@ -50,7 +74,8 @@ func (c *deployCmd) Run(ctx context.Context) error {
 	if c.DryRun {
 		return (&planCmd{serverFlags: c.serverFlags, machineFlags: c.machineFlags}).Run(ctx)
 	}
-	if err := c.check(); err != nil {
+	machines, err := c.machines(os.Stdin)
+	if err != nil {
 		return err
 	}
 	api, err := c.client()
@@ -58,8 +83,8 @@ func (c *deployCmd) Run(ctx context.Context) error {
 		return err
 	}
 	in := client.DeployNodesInput{MaxParallel: &c.MaxParallel}
-	for _, name := range c.Names {
-		one := client.DeployNodeInput{Name: name, Spec: c.spec()}
+	for _, m := range machines {
+		one := client.DeployNodeInput{Name: m.Names[0], Spec: m.spec()}
 		for _, k := range slices.Sorted(maps.Keys(c.Label)) {
 			one.Labels = append(one.Labels, client.LabelInput{Key: k, Value: c.Label[k]})
 		}
@@ -72,7 +97,7 @@ func (c *deployCmd) Run(ctx context.Context) error {
 	var accepted []client.Deployment
 	for _, d := range results {
 		if d.Err != nil {
-			fmt.Fprintf(os.Stderr, "%s: refused: %v\n", c.Names[d.Index], d.Err)
+			fmt.Fprintf(os.Stderr, "%s: refused: %v\n", in.Nodes[d.Index].Name, d.Err)
 			continue
 		}
 		fmt.Printf("%s: deployment #%d accepted (%s)\n", d.NodeName, d.Number, d.ID)

@@ -21,11 +21,7 @@ type scriptProbeCmd struct {
 func (c *scriptProbeCmd) Run(ctx context.Context) error { return c.run(ctx, os.Stdout) }
 
 func (c *scriptProbeCmd) run(ctx context.Context, out io.Writer) error {
-	api, err := c.client()
-	if err != nil {
-		return err
-	}
-	d, err := deploymentOf(ctx, api, c.Target)
+	api, d, err := c.deployment(ctx, c.Target)
 	if err != nil {
 		return err
 	}
@@ -53,11 +49,7 @@ func (c *scriptSkipCmd) run(ctx context.Context, out io.Writer) error {
 	if strings.TrimSpace(c.Reason) == "" {
 		return exit{exitUsage, errors.New("a reason is needed: it is what the history will say")}
 	}
-	api, err := c.client()
-	if err != nil {
-		return err
-	}
-	d, err := deploymentOf(ctx, api, c.Target)
+	api, d, err := c.deployment(ctx, c.Target)
 	if err != nil {
 		return err
 	}
@@ -79,11 +71,7 @@ type scriptHostKeyCmd struct {
 func (c *scriptHostKeyCmd) Run(ctx context.Context) error { return c.run(ctx, os.Stdout) }
 
 func (c *scriptHostKeyCmd) run(ctx context.Context, out io.Writer) error {
-	api, err := c.client()
-	if err != nil {
-		return err
-	}
-	n, err := nodeOf(ctx, api, c.Node)
+	api, n, err := c.node(ctx, c.Node)
 	if err != nil {
 		return err
 	}

@@ -90,11 +90,7 @@ type retryCmd struct {
 
 // Run begins another attempt of a failed deployment.
 func (c *retryCmd) Run(ctx context.Context) error {
-	api, err := c.client()
-	if err != nil {
-		return err
-	}
-	d, err := deploymentOf(ctx, api, c.Target)
+	api, d, err := c.deployment(ctx, c.Target)
 	if err != nil {
 		return err
 	}
@@ -118,11 +114,7 @@ type cancelCmd struct {
 
 // Run cancels a deployment.
 func (c *cancelCmd) Run(ctx context.Context) error {
-	api, err := c.client()
-	if err != nil {
-		return err
-	}
-	d, err := deploymentOf(ctx, api, c.Target)
+	api, d, err := c.deployment(ctx, c.Target)
 	if err != nil {
 		return err
 	}
@@ -146,11 +138,7 @@ type cleanupCmd struct {
 func (c *cleanupCmd) Run(ctx context.Context) error { return c.run(ctx, stdConsole()) }
 
 func (c *cleanupCmd) run(ctx context.Context, tty console) error {
-	api, err := c.client()
-	if err != nil {
-		return err
-	}
-	n, err := nodeOf(ctx, api, c.Node)
+	api, n, err := c.node(ctx, c.Node)
 	if err != nil {
 		return err
 	}
@@ -259,11 +247,7 @@ type reinitializeCmd struct {
 func (c *reinitializeCmd) Run(ctx context.Context) error { return c.run(ctx, stdConsole()) }
 
 func (c *reinitializeCmd) run(ctx context.Context, tty console) error {
-	api, err := c.client()
-	if err != nil {
-		return err
-	}
-	n, err := nodeOf(ctx, api, c.Node)
+	api, n, err := c.node(ctx, c.Node)
 	if err != nil {
 		return err
 	}
@@ -308,11 +292,7 @@ func (c *unprotectCmd) Run(ctx context.Context) error {
 }
 
 func (f serverFlags) protect(ctx context.Context, node string, protected bool, note, done string) error {
-	api, err := f.client()
-	if err != nil {
-		return err
-	}
-	n, err := nodeOf(ctx, api, node)
+	api, n, err := f.node(ctx, node)
 	if err != nil {
 		return err
 	}

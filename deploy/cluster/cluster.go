@@ -78,7 +78,10 @@ type Node struct {
 	Maintenance     bool // its clocks stand
 	Current         bool // it is the node's current deployment: its machine is as that left it
 	Before          bool // it was deployed before it was taken into the cluster as it is
-	Spec            deploy.Spec
+	// Begun: it has begun to join the formed cluster, and may be a member; nobody
+	// has seen yet that it is, or that it is not.
+	Begun bool
+	Spec  deploy.Spec
 }
 
 // Ready reports whether it is at the barrier.
@@ -119,6 +122,8 @@ type Formation struct {
 	Tried  []int64 `json:"tried,omitempty"`
 	// TriedAt are the addresses that the controller VMs of Tried had then.
 	TriedAt map[int64]string `json:"tried_at,omitempty"`
+	// Adding is the doubt about who has begun to join.
+	Adding *Adding `json:"adding,omitempty"`
 	// Cleared: since when nothing is left of an earlier formation.
 	Cleared *time.Time `json:"cleared,omitempty"`
 

@@ -165,7 +165,7 @@ type Choice string
 const (
 	ChoiceRetry   Choice = "retry"         // its deployment alone, and the cluster goes on
 	ChoiceReplace Choice = "replace"       // by another node
-	ChoiceWithout Choice = "go_on_without" // it may join later
+	ChoiceWithout Choice = "go_on_without" // it may join later; for good, if it was left out before
 )
 
 // Choices lists what can be done about a member now, beside giving the cluster
@@ -205,6 +205,8 @@ func (c *Cluster) mayReplace(n *Node) error {
 		return deploy.Errorf(deploy.CodeWrongState, "%s no longer belongs to the cluster %s", n.Name, c.Name)
 	case n.FormedAt != nil:
 		return deploy.Errorf(deploy.CodeWrongState, "%s is a member of the formed cluster %s: it is not replaced, since its disks hold a part of the data", n.Name, c.Name)
+	case n.Begun:
+		return c.inDoubt(n)
 	case !n.Ended():
 		return &deploy.Error{Code: deploy.CodeRunActive, Message: fmt.Sprintf("the deployment of %s is %s", n.Name, n.Deployment), Hint: "cancel it first"}
 	case c.holdsVIP(n) && n.Deployment != phase.CleanedUp:
@@ -218,6 +220,8 @@ func (c *Cluster) mayLeave(n *Node) error {
 	switch {
 	case c.CleanupAt != nil:
 		return deploy.Errorf(deploy.CodeWrongState, "the cluster %s is being cleaned up", c.Name)
+	case n.State == Late && n.FormedAt == nil && n.Ended() && n.Begun:
+		return c.inDoubt(n)
 	case n.State == Late && n.FormedAt == nil && n.Ended():
 		return nil // for good
 	case n.State != Belongs:
@@ -278,10 +282,10 @@ func (c *Cluster) AllowedActions() []Action {
 }
 
 // cancelable reports whether a cancel of the cluster ends what the node does for
-// it. A member of the formed cluster is not left half-way: it comes to its end,
-// or fails and is retried.
+// it. A member of the formed cluster, or who may be one, is not left half-way: it
+// comes to its end, or fails and is retried.
 func (c *Cluster) cancelable(n *Node) bool {
-	return (n.State == Belongs || n.State == Late) && n.FormedAt == nil && (phase.Active(n.Deployment) && n.Deployment != phase.CleaningUp || c.givenBack(n))
+	return (n.State == Belongs || n.State == Late) && n.FormedAt == nil && !n.Begun && (phase.Active(n.Deployment) && n.Deployment != phase.CleaningUp || c.givenBack(n))
 }
 
 // givenBack reports whether a cancel of the cluster lets the node be what it was:
@@ -290,7 +294,7 @@ func (c *Cluster) cancelable(n *Node) bool {
 func (c *Cluster) givenBack(n *Node) bool {
 	tried := c.Formation != nil && slices.Contains(c.Formation.Tried, n.NodeID)
 	waits := (n.Deployment == phase.Running || n.Deployment == phase.Canceling) && n.Phase == phase.ClusterFormation
-	return n.Before && n.Current && !tried && (waits || n.GivenUp())
+	return n.Before && n.Current && !tried && !n.Begun && (waits || n.GivenUp())
 }
 
 // mayGrow tells why no node can be added.

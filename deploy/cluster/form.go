@@ -98,7 +98,7 @@ func (w withheld) Unwrap() error { return w.error }
 // intend writes down what is about to be begun on controller VMs, if the nodes
 // that it is for are still where they were seen: while they were looked at,
 // anybody may have canceled, replaced or cleaned up. What is on disk is known
-// however this process ends.
+// however this process ends. Who is about to join may be a member from now on.
 func (s *Service) intend(ctx context.Context, c *Cluster, f *Formation, nodes []int64) error {
 	s.deps.Boundary("before intent")
 	err := s.deps.Writer.Do(ctx, nil, append(c.teller(), nodes...), func(tx *lifecycle.Tx) error {
@@ -108,6 +108,13 @@ func (s *Service) intend(ctx context.Context, c *Cluster, f *Formation, nodes []
 		}
 		if err := present.unchanged(tx, c, nodes); err != nil {
 			return err
+		}
+		if f.Kind == KindJoin {
+			for _, id := range nodes {
+				if err := tx.SetClustered(id, c.Name, true); err != nil {
+					return err
+				}
+			}
 		}
 		if f.Action == "" { // nothing of this attempt was told yet
 			f.Action, f.Message, f.At = string(cvm.ActionWait), "it begins", s.now()
@@ -145,7 +152,10 @@ func (s *Service) join(ctx context.Context, c *Cluster, me *Node, token string) 
 	asking, asked := context.WithTimeout(ctx, s.deps.AskLimit)
 	defer asked()
 	step, err := s.deps.CVMs.Join(asking, cvm.JoinRequest{Existing: s.targets(existing), New: s.targets([]*Node{me})[0], Token: token,
-		Begin: func(ctx context.Context) error { return s.intend(ctx, c, f, f.Members) }})
+		Begin: func(ctx context.Context) error {
+			f.adds(me, s.now())
+			return s.intend(ctx, c, f, f.Members)
+		}})
 	s.deps.Boundary("after join")
 	if err != nil {
 		return s.unanswered(ctx, c, me, f, step, err)
@@ -157,7 +167,7 @@ func (s *Service) join(ctx context.Context, c *Cluster, me *Node, token string) 
 func (s *Service) formation(c *Cluster, kind, token string, leader *Node, members []*Node) *Formation {
 	f := &Formation{Kind: kind, Token: token, Status: FormationRunning, Leader: leader.NodeID, Since: s.now()}
 	if was := c.Formation; was != nil {
-		f.Begun, f.Runner, f.Tried, f.TriedAt = was.Begun, was.Runner, slices.Clone(was.Tried), was.TriedAt
+		f.Begun, f.Runner, f.Tried, f.TriedAt, f.Adding = was.Begun, was.Runner, slices.Clone(was.Tried), was.TriedAt, was.Adding
 		if was.Token == token {
 			f.Since, f.Cleared, f.Spent = was.Since, was.Cleared, was.Spent
 		}
@@ -229,12 +239,12 @@ func (s *Service) stepped(ctx context.Context, c *Cluster, me *Node, f *Formatio
 	}
 	switch {
 	case step.Action == cvm.ActionDone:
-		f.Status, f.Culprits = FormationDone, nil
+		f.Status, f.Culprits, f.Adding = FormationDone, nil, nil
 		return s.formed(ctx, c, f)
 	case step.Action == cvm.ActionFail, late:
 		f.Status = FormationFailed
 	}
-	if err := s.record(ctx, c, f); err != nil {
+	if err := s.record(ctx, c, f, f.doubt(me, step)); err != nil {
 		return deploy.ClusterStand{}, err
 	}
 	if f.Status != FormationFailed {
@@ -330,12 +340,13 @@ func (c *Cluster) owners(of []netip.Addr) (out []int64) {
 const keptEvery = time.Minute
 
 // record keeps how a formation stands, if that has changed. That it was looked
-// at once more is no change of the cluster, but is kept now and then.
-func (s *Service) record(ctx context.Context, c *Cluster, f *Formation) error {
+// at once more is no change of the cluster, but is kept now and then. free, if it
+// is not nil, was seen to be no member.
+func (s *Service) record(ctx context.Context, c *Cluster, f *Formation, free *Node) error {
 	if was := c.Formation; was != nil {
 		same := *f
 		same.At, same.Spent = was.At, was.Spent
-		if reflect.DeepEqual(&same, was) {
+		if free == nil && reflect.DeepEqual(&same, was) {
 			if ago := f.At.Sub(was.At); ago >= 0 && ago < keptEvery {
 				return nil
 			}
@@ -347,7 +358,16 @@ func (s *Service) record(ctx context.Context, c *Cluster, f *Formation) error {
 		}
 	}
 	s.deps.Boundary("before record")
-	err := s.deps.Writer.Do(ctx, nil, c.teller(), func(tx *lifecycle.Tx) error {
+	nodes := c.teller()
+	if free != nil {
+		nodes = append(nodes, free.NodeID)
+	}
+	err := s.deps.Writer.Do(ctx, nil, nodes, func(tx *lifecycle.Tx) error {
+		if free != nil {
+			if err := s.setFree(ctx, tx, c, f, free); err != nil {
+				return err
+			}
+		}
 		return s.update(ctx, tx, c.ID, `formation = $3`, mustJSON(f))
 	})
 	s.deps.Boundary("after record")

@@ -273,6 +273,7 @@ func (h *house) mustBeTrue(id int64) {
 			require.True(h.t, slices.Contains(s.Members, netip.MustParseAddr(other.CVMIP)) || other.FormedAt.After(*n.FormedAt), "%s does not know %s", n.Name, other.Name)
 		}
 	}
+	h.mustBeHeld(c, site)
 	if c.State() != cluster.Deployed {
 		return
 	}
@@ -283,4 +284,17 @@ func (h *house) mustBeTrue(id int64) {
 	}
 	require.Contains(h.t, []int{1, 3, 4}, len(c.Members()))
 	require.LessOrEqual(h.t, h.count(`SELECT COUNT(*) FROM cluster_members WHERE cluster_id = $1 AND state = 'member' AND formed_at IS NULL`, id), 0)
+}
+
+// mustBeHeld compares what controller VMs count to the running cluster with what
+// nobody may let go of by itself.
+func (h *house) mustBeHeld(c *cluster.Cluster, site map[string]cvmsim.CVMState) {
+	h.t.Helper()
+	formed := c.Formed()
+	if len(formed) == 0 {
+		return
+	}
+	for _, m := range site[formed[0].CVMIP].Members {
+		require.Equal(h.t, 1, h.count(`SELECT COUNT(*) FROM nodes WHERE clustered = $1 AND cvm_ip = $2`, true, m.String()), "%s is a member of the cluster", m)
+	}
 }

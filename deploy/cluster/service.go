@@ -213,7 +213,7 @@ func (s *Service) readNodes(ctx context.Context, from queryer, list []*Cluster, 
 	rows, err := from.QueryContext(ctx, `SELECT m.cluster_id, m.id, m.position, m.state, m.note, m.added_at, m.formed_at, n.id, n.name, n.provider, COALESCE(n.management_ip, ''), COALESCE(n.cvm_ip, ''), COALESCE(n.cvm_host_key, ''), n.stale,
 		COALESCE(d.id, 0), COALESCE(d.number, 0), COALESCE(d.attempt, 0), COALESCE(d.state, ''), COALESCE(d.phase, ''), COALESCE(d.phase_status, ''),
 		d.failure_phase, COALESCE(d.failure_code, ''), COALESCE(d.failure_message, ''), COALESCE(d.failure_hint, ''), d.config, d.maintenance, d.id = n.current_deployment_id,
-		EXISTS (SELECT 1 FROM phase_runs e WHERE e.deployment_id = d.id AND e.phase = 'deployed')
+		EXISTS (SELECT 1 FROM phase_runs e WHERE e.deployment_id = d.id AND e.phase = 'deployed'), n.clustered
 		FROM cluster_members m JOIN nodes n ON n.id = m.node_id LEFT JOIN deployments d ON d.id = (SELECT MAX(x.id) FROM deployments x WHERE x.cluster_id = m.cluster_id AND x.node_id = m.node_id)
 		WHERE m.cluster_id IN (`+strings.Join(in, ", ")+`) ORDER BY m.position, m.id`, args...)
 	if err != nil {
@@ -227,8 +227,9 @@ func (s *Service) readNodes(ctx context.Context, from queryer, list []*Cluster, 
 		var failed sql.NullString
 		var config []byte
 		var maintenance, current sql.NullBool
+		var clustered bool
 		err := rows.Scan(&of, &n.MemberID, &n.Position, &n.State, &n.Note, &n.AddedAt, &n.FormedAt, &n.NodeID, &n.Name, &n.Provider, &n.ManagementIP, &n.CVMIP, &n.Key, &n.Stale,
-			&n.DeploymentID, &n.Number, &n.Attempt, &n.Deployment, &n.Phase, &n.PhaseStatus, &failed, &f.Code, &f.Message, &f.Hint, &config, &maintenance, &current, &n.Before)
+			&n.DeploymentID, &n.Number, &n.Attempt, &n.Deployment, &n.Phase, &n.PhaseStatus, &failed, &f.Code, &f.Message, &f.Hint, &config, &maintenance, &current, &n.Before, &clustered)
 		if err == nil {
 			err = decode(config, &n.Spec)
 		}
@@ -236,6 +237,7 @@ func (s *Service) readNodes(ctx context.Context, from queryer, list []*Cluster, 
 			return fmt.Errorf("cluster: reading a member: %w", err)
 		}
 		n.Maintenance, n.Current = maintenance.Bool, current.Bool
+		n.Begun = clustered && n.Current && n.FormedAt == nil && (n.State == Belongs || n.State == Late)
 		if failed.Valid {
 			f.Phase = failed.String
 			n.Failure = &f

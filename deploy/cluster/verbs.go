@@ -306,10 +306,15 @@ func (s *Service) Cancel(ctx context.Context, r Cancel) (*Cluster, error) {
 				return err
 			}
 		}
-		if n == 0 {
-			return deploy.Errorf(deploy.CodeWrongState, "no deployment of the cluster %s is under way that could be canceled", c.Name)
+		if n > 0 {
+			return nil
 		}
-		return nil
+		refused := deploy.Errorf(deploy.CodeWrongState, "no deployment of the cluster %s is under way that could be canceled", c.Name)
+		if begun := c.those(func(n *Node) bool { return n.Begun }); len(begun) > 0 {
+			refused.Message += fmt.Sprintf(": %s has begun to join, and may be a member already", begun[0].Name)
+			refused.Hint = doubtHint
+		}
+		return refused
 	})
 	if err != nil {
 		return nil, err

@@ -8,9 +8,10 @@ import (
 	"github.com/slipwayhq/slipway/deploy/phase"
 )
 
-// SetClustered notes that a node's disks are, or are no longer, a part of a
-// running cluster's: while they are, it is neither released nor installed anew
-// by itself.
+// SetClustered notes that a node's disks are, or may be, a part of a running
+// cluster's, or are so no longer: while they are, it is neither canceled, nor
+// released or installed anew by itself. It may be a member from when a command
+// that adds it is about to begin.
 func (tx *Tx) SetClustered(nodeID int64, cluster string, clustered bool) error {
 	n, err := tx.node(nodeID)
 	if err != nil {
@@ -208,20 +209,46 @@ func (tx *Tx) WithOthers(deploymentID int64, key phase.Key, anew bool) error {
 }
 
 // notJoined refuses to cancel a deployment whose node belongs to a running
-// cluster: a canceled one is not retried, so nothing but the end of the cluster
+// cluster, or may: a canceled one is not retried, so nothing but the end of the cluster
 // would lead back from there.
 func (tx *Tx) notJoined(d *depRow, n *nodeRow) error {
 	if !n.current.Valid || n.current.Int64 != d.id {
 		return nil
 	}
-	var clustered bool
-	var cluster string
-	err := tx.sql.QueryRowContext(tx.ctx, `SELECT clustered, COALESCE(cluster_name, '') FROM nodes WHERE id = $1`, n.id).Scan(&clustered, &cluster)
+	cluster, clustered, joining, err := tx.membership(n)
 	switch {
 	case err != nil:
-		return fmt.Errorf("lifecycle: reading the cluster of node %d: %w", n.id, err)
+		return err
+	case joining:
+		return &deploy.Error{Code: deploy.CodeWrongState, Message: mayBeMember(n.name, cluster), Hint: "wait for its end: if it fails, retry it, which asks the cluster first; or clean up the cluster"}
 	case clustered:
 		return &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("%s is a member of the cluster %s already", n.name, cluster), Hint: "wait for its end: if it fails, retry it; or clean up the cluster"}
 	}
 	return nil
+}
+
+// membership reads which cluster's a node's disks are a part of. joining: it has
+// only begun to join, and may be a member or not.
+func (tx *Tx) membership(n *nodeRow) (cluster string, clustered, joining bool, err error) {
+	err = tx.sql.QueryRowContext(tx.ctx, `SELECT COALESCE(cluster_name, ''), clustered,
+		EXISTS (SELECT 1 FROM cluster_members m WHERE m.node_id = nodes.id AND m.state IN ('member', 'late') AND m.formed_at IS NULL) FROM nodes WHERE id = $1`, n.id).Scan(&cluster, &clustered, &joining)
+	if err != nil {
+		return "", false, false, fmt.Errorf("lifecycle: reading the cluster of node %d: %w", n.id, err)
+	}
+	return cluster, clustered, clustered && joining, nil
+}
+
+func mayBeMember(node, cluster string) string {
+	return fmt.Sprintf("%s may be a member of the cluster %s already: it had begun to join", node, cluster)
+}
+
+// InCluster refuses to destroy, by itself, a node whose disks are a part of a
+// running cluster's, or may be: joining, it has begun to join and nobody knows
+// how that ended.
+func InCluster(node, cluster string, joining bool) *deploy.Error {
+	if joining {
+		return &deploy.Error{Code: deploy.CodeWrongState, Message: mayBeMember(node, cluster) + ", and the cluster would lose what it has on this node's disks",
+			Hint: "retry it: that asks the cluster first, and sets the node free if the cluster does not count it; or clean up the cluster"}
+	}
+	return &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("%s is a member of the cluster %s, which would lose what it has on this node's disks", node, cluster), Hint: "clean up the cluster"}
 }

@@ -225,14 +225,18 @@ func active(d *depRow, n *nodeRow) error {
 // unprotected refuses what would destroy a node that is held, or whose disks are
 // a part of a running cluster's.
 func (tx *Tx) unprotected(n *nodeRow) error {
-	var held, clustered bool
-	var note, cluster string
-	err := tx.sql.QueryRowContext(tx.ctx, `SELECT protected, protect_note, clustered, COALESCE(cluster_name, '') FROM nodes WHERE id = $1`, n.id).Scan(&held, &note, &clustered, &cluster)
+	cluster, clustered, joining, err := tx.membership(n)
 	if err != nil {
-		return fmt.Errorf("lifecycle: reading the protection of node %d: %w", n.id, err)
+		return err
 	}
 	if clustered {
-		return &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("%s is a member of the cluster %s, which would lose what it has on this node's disks", n.name, cluster), Hint: "clean up the cluster"}
+		return InCluster(n.name, cluster, joining)
+	}
+	var held bool
+	var note string
+	err = tx.sql.QueryRowContext(tx.ctx, `SELECT protected, protect_note FROM nodes WHERE id = $1`, n.id).Scan(&held, &note)
+	if err != nil {
+		return fmt.Errorf("lifecycle: reading the protection of node %d: %w", n.id, err)
 	}
 	if !held {
 		return nil

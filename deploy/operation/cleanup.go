@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/slipwayhq/slipway/deploy"
+	"github.com/slipwayhq/slipway/deploy/lifecycle"
 	"github.com/slipwayhq/slipway/deploy/phase"
 	"github.com/slipwayhq/slipway/ent"
+	"github.com/slipwayhq/slipway/ent/clustermember"
 	"github.com/slipwayhq/slipway/ent/deployment"
 	"github.com/slipwayhq/slipway/ent/deploymentevent"
 	"github.com/slipwayhq/slipway/ent/node"
@@ -25,7 +27,12 @@ func (s *Service) CleanupPlan(ctx context.Context, deploymentID int64) ([]deploy
 	if err != nil {
 		return nil, err
 	}
-	if err := mayCleanUp(d, n); err != nil {
+	joining, err := s.read.ClusterMember.Query().
+		Where(clustermember.NodeID(n.ID), clustermember.StateIn("member", "late"), clustermember.FormedAtIsNil()).Exist(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("operation: reading the cluster of node %d: %w", n.ID, err)
+	}
+	if err := mayCleanUp(d, n, joining); err != nil {
 		return nil, err
 	}
 	return s.releasePlan(ctx, d, n)
@@ -54,8 +61,9 @@ func (s *Service) deployment(ctx context.Context, id int64) (*ent.Deployment, *e
 }
 
 // mayCleanUp gives the refusal that a cleanup would meet. It is advice: the
-// cleanup itself is decided where it is written.
-func mayCleanUp(d *ent.Deployment, n *ent.Node) error {
+// cleanup itself is decided where it is written. joining: the node is in a cluster
+// that does not count it yet.
+func mayCleanUp(d *ent.Deployment, n *ent.Node, joining bool) error {
 	switch {
 	case n.CurrentDeploymentID == nil || *n.CurrentDeploymentID != d.ID:
 		return &deploy.Error{
@@ -65,7 +73,7 @@ func mayCleanUp(d *ent.Deployment, n *ent.Node) error {
 	case d.State == phase.CleaningUp:
 		return nil
 	case n.Clustered && n.ClusterName != nil:
-		return &deploy.Error{Code: deploy.CodeWrongState, Message: fmt.Sprintf("%s is a member of the cluster %s, which would lose what it has on this node's disks", n.Name, *n.ClusterName), Hint: "clean up the cluster"}
+		return lifecycle.InCluster(n.Name, *n.ClusterName, joining)
 	case n.Protected:
 		return &deploy.Error{Code: deploy.CodeWrongState, Message: n.Name + " is protected" + because(n.ProtectNote), Hint: "take the protection off first"}
 	case d.State == phase.CleanedUp:

@@ -203,11 +203,18 @@ func TestDecideJoin(t *testing.T) {
 		{"the cluster has more members", with(0, says(three[0], VerdictUp, append(slices.Clone(three), foreign)...), all(VerdictUp)), blank, never, ActionFail, ReasonOtherCluster},
 		{"an old one has left", with(0, blankAt(three[0]), all(VerdictUp)), blank, never, ActionFail, ReasonOtherCluster},
 		{"a single node", []MemberFact{says(three[0], VerdictUp, three[0])}, blank, never, ActionFail, ReasonNotGrowable},
+		{"an old one is silent", with(1, silent(three[1], health.ClassRefused), all(VerdictUp)), blank, never, ActionWait, ReasonUnreached},
+		{"counts itself first", all(VerdictUp), says(fresh, VerdictForming, four...), lied, ActionFail, ReasonOtherCluster},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := DecideJoin(JoinFacts{Facts: Facts{Members: c.old, Job: c.job, Token: "a-2"}, New: c.fresh})
+			facts := JoinFacts{Facts: Facts{Members: c.old, Job: c.job, Token: "a-2"}, New: c.fresh}
+			d := DecideJoin(facts)
 			if d.Action != c.action || d.Reason != c.reason || d.Message == "" {
 				t.Errorf("%s %s: %s", d.Action, d.Reason, d.Message)
+			}
+			mayBe := []string{"runs", "listed by some", "listed, starts", "joined", "joined before", "an old one has left", "an old one is silent", "counts itself first"}
+			if facts.outside() == slices.Contains(mayBe, c.name) {
+				t.Errorf("it is called outside: %v", facts.outside())
 			}
 		})
 	}

@@ -107,6 +107,9 @@ type Step struct {
 	Facts Facts
 	// Acted: a job was begun by this very call.
 	Acted bool
+	// Outside is of Join: when it looked, the new controller VM belonged to the
+	// cluster by nobody's word; see JoinFacts.
+	Outside bool
 }
 
 var failHints = map[Reason]string{

@@ -42,7 +42,7 @@ func (c *Client) Join(ctx context.Context, r JoinRequest) (Step, error) {
 	if ctx.Err() != nil {
 		return Facts{Members: all}.partial(), canceled(ctx, op, first.Addr)
 	}
-	step := Step{Decision: DecideJoin(facts), Facts: facts.Facts}
+	step := Step{Decision: DecideJoin(facts), Facts: facts.Facts, Outside: facts.outside()}
 	if step.Action != ActionAddNode {
 		return step, nil
 	}
@@ -60,6 +60,24 @@ func (c *Client) Join(ctx context.Context, r JoinRequest) (Step, error) {
 	}
 	begun, err := c.AddNode(ctx, first, r.Token, uuid)
 	return began(step, begun, err, first.Addr)
+}
+
+// outside reports whether the new controller VM was seen to be no member: every
+// existing one has answered and does not count it, it does not count itself to
+// them, and no command of Slipway's is at work that would change it. Whether it
+// answers itself does not matter, or one that is gone could never be told from
+// one that is lost. A command that has ended well may yet change it.
+func (f JoinFacts) outside() bool {
+	if len(f.Members) == 0 || !f.Job.Known || f.Job.Busy {
+		return false
+	}
+	if slices.ContainsFunc(f.Members, func(m MemberFact) bool {
+		return !m.reached() || !m.Status.Verdict.Configured() || slices.Contains(m.Status.Members(), f.New.Addr)
+	}) {
+		return false
+	}
+	return !f.New.reached() || !f.New.Status.Verdict.Configured() ||
+		!slices.ContainsFunc(f.addrs(), func(a netip.Addr) bool { return slices.Contains(f.New.Status.Members(), a) })
 }
 
 // DecideJoin says what a join does next. It is a function of the facts alone.

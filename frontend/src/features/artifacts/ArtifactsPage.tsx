@@ -9,7 +9,7 @@ import { useTitle } from '@/app/useTitle';
 import { ArtifactsDocument } from '@/gql/generated/graphql';
 import { formatBytes } from '@/lib/bytes';
 import { plural } from '@/lib/format';
-import { Button, Command, CopyAs, EmptyState, Panel, StatusMark, TextInput } from '@/ui';
+import { Button, Command, CopyAs, EmptyState, Panel, StatusMark, TextInput, useTyped } from '@/ui';
 import classes from './ArtifactsPage.module.css';
 import { CatalogueTable } from './CatalogueTable';
 import { handoffArtifacts } from './handoff';
@@ -114,9 +114,10 @@ function Filters({ artifacts, search, change }: CatalogueProps & { artifacts: re
   const counts = countShows(artifacts);
   const { show, q, ...rest } = search;
   const words = q === undefined ? {} : { q };
+  const typed = useTyped(q ?? '', (text) => change({ ...rest, ...(show === undefined ? {} : { show }), ...(text === '' ? {} : { q: text }) }));
   return (
     <div className={classes.filters}>
-      <TextInput ref={input} size="xs" className={classes.search} aria-label="Filter the catalogue" placeholder="Name, kind, version, sum or node" value={q ?? ''} onChange={({ currentTarget: { value } }) => change({ ...rest, ...(show === undefined ? {} : { show }), ...(value === '' ? {} : { q: value }) })} />
+      <TextInput ref={input} size="xs" className={classes.search} aria-label="Filter the catalogue" placeholder="Name, kind, version, sum or node" {...typed} />
       <div className={classes.counts} role="group" aria-label="Filter by state">
         {shows
           .filter(({ show: each }) => counts[each] > 0 || show === each)

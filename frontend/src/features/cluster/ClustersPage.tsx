@@ -7,7 +7,7 @@ import { useShortcuts } from '@/app/shortcuts';
 import { useTitle } from '@/app/useTitle';
 import { problemsOf } from '@/gql/client/ask';
 import type { ClusterFilter, ClusterRowFragment, ClusterState } from '@/gql/generated/graphql';
-import { Button, CopyAs, EmptyState, Instant, NativeSelect, Panel, Problems, Progress, StatusMark, TextInput } from '@/ui';
+import { Button, CopyAs, EmptyState, Instant, NativeSelect, Panel, Problems, Progress, StatusMark, TextInput, useTyped } from '@/ui';
 import classes from './ClustersPage.module.css';
 import { handoffClusters } from './handoff';
 import { parseClustersSearch, stateOf, type ClustersSearch } from './search';

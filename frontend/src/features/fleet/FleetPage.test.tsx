@@ -129,6 +129,22 @@ it('forgets the selection with another filter', async () => {
   await waitFor(() => expect(screen.queryByRole('group', { name: 'Selected deployments' })).toBeNull());
 });
 
+it('keeps both of two changes that follow each other before the page is drawn', async () => {
+  const { router, user } = await show('/');
+  // Where there is no layout the choice is never placed: it counts as hidden, and the trap of the focus says so.
+  const told = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+  await user.click(screen.getByRole('button', { name: 'Columns' }));
+  const [provider, attempt] = ['Provider', 'Attempt'].map((name) => screen.getByRole('checkbox', { name, hidden: true }));
+  act(() => {
+    provider?.click();
+    attempt?.click();
+    screen.getByRole('button', { name: 'Name' }).click();
+    screen.getByRole('button', { name: 'Name' }).click();
+  });
+  await waitFor(() => expect(router.state.location.search).toEqual({ cols: 'profile,ip,phase,progress,eta,attempt,provider,seen', sort: 'name', desc: true }));
+  told.mockRestore();
+});
+
 it('has nothing to select for those who may only look', async () => {
   signIn('viewer');
   await show('/');

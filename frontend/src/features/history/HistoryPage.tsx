@@ -12,7 +12,7 @@ import { plural } from '@/lib/format';
 import { handoffHistory } from '@/lib/handoff';
 import { phaseLabel } from '@/lib/phases';
 import { phaseStatus } from '@/lib/states';
-import { Button, CopyAs, EmptyState, ExportLinks, NativeSelect, Panel, Problems, StatusMark, TextInput } from '@/ui';
+import { Button, CopyAs, EmptyState, ExportLinks, NativeSelect, Panel, Problems, StatusMark, TextInput, useTyped } from '@/ui';
 import classes from './HistoryPage.module.css';
 import { eventFilter, eventSources, mostNodes, namedNodes, phases, statuses, type HistorySearch } from './search';
 import { SelectedEvent } from './SelectedEvent';
