@@ -77,7 +77,7 @@ func TestARackMachineIsOrderedByTheCommandLine(t *testing.T) {
 	require.Contains(t, out, "another node has this serial number")
 	require.Contains(t, out, "rack-06: deployment #1 accepted")
 	var batches, nodes int
-	require.NoError(t, w.Store.Read.QueryRow(`SELECT count(DISTINCT batch_id), count(*) FROM deployments WHERE config LIKE '%10.0.8.2_"%' AND batch_id IS NOT NULL`).Scan(&batches, &nodes))
+	require.NoError(t, w.Store.Read.QueryRow(`SELECT count(DISTINCT batch_id), count(*) FROM deployments WHERE (config LIKE '%10.0.8.24"%' OR config LIKE '%10.0.8.26"%') AND batch_id IS NOT NULL`).Scan(&batches, &nodes))
 	require.Equal(t, []int{1, 2}, []int{batches, nodes}, "what was accepted is one batch")
 
 	code, out = run("deploy", "--dry-run", "rack-02", "--provider=rack", "--mac=52-54-00-12-34-57", "--management-ip=10.0.8.21", "--netmask=24", "--gateway=10.0.9.1")
