@@ -6892,8 +6892,10 @@ extend type Mutation {
     input: DeployClusterInput!
   ): DeployClusterPayload! @hasRole(role: OPERATOR)
   """
-  Has a cluster go on without a node, where the rules allow so few. The node may join later. Asked of one that was left
-  out before, and whose deployment has ended since: it leaves its place for good.
+  Has a cluster go on without a node, where the rules allow so few: the node is late then, and joins when it is ready.
+  Asked of one that is late already, and whose deployment has ended: it leaves its place for good. Not of one that has
+  begun to join and may be a member: a retry of it asks the cluster first, and sets it free if the cluster does not count
+  it.
   """
   goOnWithoutNode(
     "Which cluster, and which node."
@@ -6901,7 +6903,8 @@ extend type Mutation {
   ): GoOnWithoutNodePayload! @hasRole(role: OPERATOR)
   """
   Puts another node into the place of one whose deployment has ended without success. What the old one holds stays until
-  it is cleaned up by itself. A node that was left out of the cluster may come back so.
+  it is cleaned up by itself. A node that was left out of the cluster may come back so. Refused while the old one may be
+  a member: see ` + "`" + `goOnWithoutNode` + "`" + `.
   """
   replaceClusterNode(
     "Which place, and by whom."
@@ -6910,7 +6913,7 @@ extend type Mutation {
   """
   Ends the deployments of all nodes of a cluster that are on their way. What was made for them stays until the cluster
   is cleaned up. Nodes that were deployed before, and that no formation has touched, leave the cluster and go on by
-  themselves.
+  themselves. Members of the formed cluster go on, and so does a node that has begun to join it.
   """
   cancelCluster(
     "What to cancel."
@@ -7280,7 +7283,8 @@ enum ClusterMemberChoice {
   """
   REPLACE
   """
-  Go on without it (` + "`" + `goOnWithoutNode` + "`" + `); it may join later.
+  Go on without it (` + "`" + `goOnWithoutNode` + "`" + `): it is late then, and joins when it is ready. One that is late already, and whose
+  deployment has ended, leaves for good.
   """
   GO_ON_WITHOUT
 }

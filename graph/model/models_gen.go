@@ -3190,7 +3190,8 @@ const (
 	ClusterMemberChoiceRetry ClusterMemberChoice = "RETRY"
 	// Replace it by another node (`replaceClusterNode`).
 	ClusterMemberChoiceReplace ClusterMemberChoice = "REPLACE"
-	// Go on without it (`goOnWithoutNode`); it may join later.
+	// Go on without it (`goOnWithoutNode`): it is late then, and joins when it is ready. One that is late already, and whose
+	// deployment has ended, leaves for good.
 	ClusterMemberChoiceGoOnWithout ClusterMemberChoice = "GO_ON_WITHOUT"
 )
 

@@ -285,7 +285,10 @@ export type ClusterFormationStatus =
 
 /** What can be done about a member that is in the way. It is advice: each is decided again when it is asked for. */
 export type ClusterMemberChoice =
-  /** Go on without it (`goOnWithoutNode`); it may join later. */
+  /**
+   * Go on without it (`goOnWithoutNode`): it is late then, and joins when it is ready. One that is late already, and whose
+   * deployment has ended, leaves for good.
+   */
   | 'GO_ON_WITHOUT'
   /** Replace it by another node (`replaceClusterNode`). */
   | 'REPLACE'
