@@ -47,7 +47,8 @@ export function HistoryPage() {
   const set = (part: { [K in keyof HistorySearch]: HistorySearch[K] | undefined }): void => {
     setPaused(null);
     // From what is asked for by now, which is not drawn yet when two changes follow each other.
-    void navigate({ search: (now) => Object.fromEntries(Object.entries({ ...now, ...part }).filter(([, value]) => value !== undefined)) as HistorySearch, replace: true });
+    const merged = (now: HistorySearch): Record<string, unknown> => ({ ...now, ...part });
+    void navigate({ search: (now) => Object.fromEntries(Object.entries(merged(now)).filter(([, value]) => value !== undefined)) as HistorySearch, replace: true });
   };
   const typed = useTyped(search.q ?? '', (q) => set({ q: q === '' ? undefined : q }));
   const { event: selected, ...question } = search;
