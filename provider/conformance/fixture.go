@@ -46,6 +46,9 @@ type Fixture struct {
 	// Hook is told of every call to the backend from now on, counted from 1,
 	// in place of what was told before; nil for a provider that has no backend.
 	Hook func(Hooks)
+	// Sparse is for a fixture all of whose calls another one of the same provider
+	// makes too: of its calls that change nothing only each fourth is cut.
+	Sparse bool
 	// Break makes every call fail in this way until Repair; nil as above.
 	Break  func(Breakage)
 	Repair func()
@@ -72,6 +75,9 @@ func (f Fixture) withoutCluster() Fixture {
 // may come from several goroutines.
 type Hooks struct {
 	Before, After func(n int) error
+	// Read is told before Before when the n-th call changes nothing at the
+	// backend. A fixture that cannot tell never calls it.
+	Read func(n int)
 }
 
 // Breakage is a way in which a backend fails.

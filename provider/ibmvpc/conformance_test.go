@@ -11,7 +11,14 @@ import (
 	"github.com/slipwayhq/slipway/provider/ibmvpc/vpcsim"
 )
 
-func TestConformance(t *testing.T) { conformance.Run(t, newFixture) }
+// Calls no other thing than TestConformanceWithGuestsVLANsAndCluster.
+func TestConformance(t *testing.T) {
+	conformance.Run(t, func(t *testing.T) conformance.Fixture {
+		f := newFixture(t)
+		f.Sparse = true
+		return f
+	})
+}
 
 var breakages = map[conformance.Breakage]vpcsim.Fault{
 	conformance.BreakUnavailable: {Kind: vpcsim.FaultFail, Operation: vpcsim.AnyOperation, Status: http.StatusServiceUnavailable},

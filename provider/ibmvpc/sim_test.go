@@ -90,6 +90,9 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.calls++
 	n, hooks := w.calls, w.hooks
 	w.mu.Unlock()
+	if hooks.Read != nil && r.Method == http.MethodGet {
+		hooks.Read(n)
+	}
 	if hooks.Before != nil {
 		if err := hooks.Before(n); err != nil {
 			return nil, err

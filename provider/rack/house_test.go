@@ -116,6 +116,9 @@ func (h *house) wrap(next http.RoundTripper) http.RoundTripper {
 		h.calls++
 		n, hooks := h.calls, h.hooks
 		h.mu.Unlock()
+		if hooks.Read != nil && r.Method == http.MethodGet {
+			hooks.Read(n)
+		}
 		if hooks.Before != nil {
 			if err := hooks.Before(n); err != nil {
 				return nil, err
