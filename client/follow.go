@@ -147,7 +147,12 @@ func (c *Client) openStream(ctx context.Context, path, after string) (io.ReadClo
 	}
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // only for the message
-	err = fmt.Errorf("the server answered %s: %s", resp.Status, strings.TrimSpace(string(text)))
+	refusal := &APIError{Status: resp.StatusCode}
+	if json.Unmarshal(text, refusal) == nil && refusal.Code != "" {
+		err = refusal
+	} else {
+		err = fmt.Errorf("the server answered %s: %s", resp.Status, strings.TrimSpace(string(text)))
+	}
 	if resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests {
 		return nil, err
 	}

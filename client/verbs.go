@@ -74,8 +74,8 @@ type OrderNetwork struct {
 }
 
 // Plan asks what would become of an order; nothing is done.
-func (c *Client) Plan(ctx context.Context, o Order) (Plan, error) {
-	var out Plan
+func (c *Client) Plan(ctx context.Context, o Order) (Document[Plan], error) {
+	var out Document[Plan]
 	_, err := c.rest(ctx, http.MethodPost, "/api/config/nodes?dry_run=true", o, &out)
 	return out, err
 }
@@ -244,7 +244,7 @@ type Resource struct {
 
 // Resources reads what was made for a node, for all if nodeID is 0, page by
 // page, and calls each for one. What is gone is left out unless asked for.
-func (c *Client) Resources(ctx context.Context, nodeID int64, gone bool, each func(Resource) error) error {
+func (c *Client) Resources(ctx context.Context, nodeID int64, gone bool, each func(Document[Resource]) error) error {
 	q := url.Values{}
 	if nodeID != 0 {
 		q.Set("node_id", strconv.FormatInt(nodeID, 10))
@@ -254,7 +254,7 @@ func (c *Client) Resources(ctx context.Context, nodeID int64, gone bool, each fu
 	}
 	for {
 		var page struct {
-			Resources  []Resource
+			Resources  []Document[Resource]
 			NextCursor *string `json:"next_cursor"`
 		}
 		if _, err := c.rest(ctx, http.MethodGet, "/api/resources?"+q.Encode(), nil, &page); err != nil {
@@ -281,8 +281,8 @@ type Drift struct {
 }
 
 // Drift compares the journal with a provider's cloud.
-func (c *Client) Drift(ctx context.Context, provider string) ([]Drift, error) {
-	var out struct{ Drift []Drift }
+func (c *Client) Drift(ctx context.Context, provider string) ([]Document[Drift], error) {
+	var out struct{ Drift []Document[Drift] }
 	_, err := c.rest(ctx, http.MethodGet, "/api/resources/drift?provider="+url.QueryEscape(provider), nil, &out)
 	return out.Drift, err
 }

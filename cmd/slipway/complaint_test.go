@@ -5,10 +5,38 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
+
+// A token that no server knows is good for nothing: whoever makes one in a new
+// database is told, and an empty list of tokens is not taken for the server's.
+func TestTokensOfAnotherDatabase(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	run := func(args ...string) (int, string, []string) {
+		p := runSlipway(t, t.TempDir(), append([]string{"token"}, append(args, "--data-dir="+dir)...)...)
+		code := p.end(t.Context())
+		return code, p.stderr.String(), p.said()
+	}
+	file := filepath.Join(dir, "slipway.db")
+	code, complaints, said := run("list")
+	require.Equal(t, exitFailed, code)
+	require.Empty(t, said)
+	require.Equal(t, "slipway: there is no database "+file+": --data-dir (SLIPWAY_DATA_DIR) must be the server's\n", complaints)
+	require.NoDirExists(t, dir)
+
+	code, complaints, said = run("create", "ops")
+	require.Equal(t, exitOK, code)
+	require.Len(t, said, 1)
+	require.Contains(t, complaints, "the database "+file+" is new")
+	code, complaints, said = run("revoke", "1")
+	require.Equal(t, []any{exitOK, "", []string{"token 1 is revoked"}}, []any{code, complaints, said})
+	code, complaints, _ = run("revoke", "7")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, complaints, "there is no token 7")
+}
 
 // What a server says, or that there is none, is told in words for people, and
 // help that nobody asked for does not get into what a script reads.

@@ -17,6 +17,7 @@ type resourcesCmd struct {
 	serverFlags `embed:""`
 	Node        string `arg:"" optional:"" help:"Only of this node, name or id (node_...)."`
 	Gone        bool   `help:"Also what is gone."`
+	jsonFlag    `embed:""`
 }
 
 // Run lists what was made in clouds for nodes.
@@ -34,13 +35,22 @@ func (c *resourcesCmd) Run(ctx context.Context) error {
 		id = n.ID
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "NODE\tKIND\tROLE\tNAME\tSTATE\tID\tHELD BY\tUPDATED\tLAST ERROR")
-	err = api.Resources(ctx, id, c.Gone, func(r client.Resource) error {
+	if !c.JSON {
+		fmt.Fprintln(w, "NODE\tKIND\tROLE\tNAME\tSTATE\tID\tHELD BY\tUPDATED\tLAST ERROR")
+	}
+	err = api.Resources(ctx, id, c.Gone, func(d client.Document[client.Resource]) error {
+		if c.print(w, d.JSON) {
+			return nil
+		}
+		r := d.Value
 		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\tdep_%d\t%s\t%s\n", r.NodeName, r.Kind, dash(r.Role), oneLine(r.Name), r.State, orDash(r.CloudID), r.HeldBy,
 			r.UpdatedAt.UTC().Format(time.RFC3339), orDash(r.LastError))
 		return err
 	})
-	return errors.Join(err, w.Flush())
+	if err != nil {
+		return err
+	}
+	return w.Flush()
 }
 
 func orDash(s *string) string {
@@ -55,6 +65,7 @@ type driftCmd struct {
 	Provider    string        `help:"Whose cloud." default:"ibm_vpc"`
 	Remove      string        `help:"Delete one orphan, as KIND/ID; needs the role admin." placeholder:"KIND/ID"`
 	Wait        time.Duration `help:"How long the end of a removal is awaited." default:"10m"`
+	jsonFlag    `embed:""`
 }
 
 // driftEvery is the pause between looks at a removal that is under way.
@@ -73,19 +84,34 @@ func (c *driftCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.JSON {
+		return printDrift(os.Stdout, list)
+	}
 	if len(list) == 0 {
 		fmt.Println("journal and cloud agree")
 		return nil
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "PROBLEM\tKIND/ID\tNAME\tZONE\tSTATUS\tWHAT")
-	for _, d := range list {
+	for _, one := range list {
+		d := one.Value
 		fmt.Fprintf(w, "%s\t%s/%s\t%s\t%s\t%s\t%s\n", d.Problem, d.Kind, dash(d.CloudID), oneLine(d.Name), dash(d.Zone), dash(d.Status), oneLine(d.Message))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	return exit{code: exitFailed}
+}
+
+// printDrift prints differences as they came, a line each.
+func printDrift(out io.Writer, list []client.Document[client.Drift]) error {
+	for _, d := range list {
+		jsonFlag{JSON: true}.print(out, d.JSON)
+	}
+	if len(list) > 0 {
+		return exit{code: exitFailed}
+	}
+	return nil
 }
 
 // remove deletes one orphan and waits until it is no longer there.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
@@ -80,9 +82,46 @@ func TestARackMachineIsOrderedByTheCommandLine(t *testing.T) {
 	require.NoError(t, w.Store.Read.QueryRow(`SELECT count(DISTINCT batch_id), count(*) FROM deployments WHERE (config LIKE '%10.0.8.24"%' OR config LIKE '%10.0.8.26"%') AND batch_id IS NOT NULL`).Scan(&batches, &nodes))
 	require.Equal(t, []int{1, 2}, []int{batches, nodes}, "what was accepted is one batch")
 
+	// For programs: a line of JSON each.
+	_, out = run("nodes", "rack-04", "--json")
+	require.JSONEq(t, `["rack-04", "10.0.8.24", 1]`, picked(t, out, "name", "managementIp", "currentDeployment.number"))
+	_, out = run("plan", "rack-07", "--provider=rack", "--serial=7cx1y23", "--management-ip=10.0.8.27", "--json")
+	require.JSONEq(t, `[false, "Specification"]`, picked(t, out, "ok", "checks.0.label"))
+	code, out = run("deploy", "rack-07", "--provider=rack", "--serial=8yyy888", "--management-ip=10.0.8.27", "--netmask=24", "--json")
+	require.Equal(t, exitOK, code, out)
+	require.JSONEq(t, `["rack-07", 1, null]`, picked(t, out, "name", "number", "refused"))
+	code, out = run("deploy", "rack-08", "--provider=rack", "--serial=8yyy888", "--management-ip=10.0.8.28", "--netmask=24", "--json")
+	require.Equal(t, exitFailed, code, out)
+	require.JSONEq(t, `["rack-08", null, "nodes.0.spec.rack.serial: already_exists: another node has this serial number"]`, picked(t, out, "name", "number", "refused"))
+
 	code, out = run("deploy", "--dry-run", "rack-02", "--provider=rack", "--mac=52-54-00-12-34-57", "--management-ip=10.0.8.21", "--netmask=24", "--gateway=10.0.9.1")
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, out, "gateway is not in the node's subnet 10.0.8.0/24")
+}
+
+// picked are members of a line of JSON, by their paths, as a JSON list.
+func picked(t *testing.T, line string, paths ...string) string {
+	t.Helper()
+	var doc any
+	require.NoError(t, json.Unmarshal([]byte(line), &doc), line)
+	out := make([]any, len(paths))
+	for i, path := range paths {
+		at := doc
+		for part := range strings.SplitSeq(path, ".") {
+			switch in := at.(type) {
+			case map[string]any:
+				at = in[part]
+			case []any:
+				n, err := strconv.Atoi(part)
+				require.NoError(t, err, path)
+				at = in[n]
+			}
+		}
+		out[i] = at
+	}
+	raw, err := json.Marshal(out)
+	require.NoError(t, err)
+	return string(raw)
 }
 
 // A flag that would have no effect is refused, and all are named at once.

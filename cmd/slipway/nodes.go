@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -23,6 +24,7 @@ type nodesCmd struct {
 	Profile      []string `help:"Only nodes of this profile; may be repeated." sep:"none"`
 	Cluster      []string `help:"Only nodes of this cluster; may be repeated." sep:"none"`
 	Label        []string `help:"Only nodes with this label; may be repeated, all must match." sep:"none" placeholder:"KEY=VALUE"`
+	jsonFlag     `embed:""`
 }
 
 // filter is what the flags ask for; nil when they ask for nothing.
@@ -83,8 +85,18 @@ func (c *nodesCmd) Run(ctx context.Context) error {
 		return err
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tSTATUS\tPROGRESS\tDEPLOYMENT\tADDRESS\tPROFILE\tLAST SEEN")
+	if !c.JSON {
+		fmt.Fprintln(w, "NAME\tSTATUS\tPROGRESS\tDEPLOYMENT\tADDRESS\tPROFILE\tLAST SEEN")
+	}
 	err = api.Nodes(ctx, filter, func(n client.Node) error {
+		if c.JSON {
+			raw, err := json.Marshal(n)
+			if err != nil {
+				return fmt.Errorf("%s: %w", n.Name, err)
+			}
+			c.print(w, raw)
+			return nil
+		}
 		deployment, done, address, seen := "-", "-", "-", "-"
 		if d := n.CurrentDeployment; d != nil {
 			deployment = "#" + strconv.Itoa(d.Number)

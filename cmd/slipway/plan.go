@@ -13,6 +13,7 @@ import (
 type planCmd struct {
 	serverFlags  `embed:""`
 	machineFlags `embed:""`
+	jsonFlag     `embed:""`
 }
 
 // Run shows what would become of a deployment; nothing is done.
@@ -29,23 +30,26 @@ func (c *planCmd) Run(ctx context.Context) error {
 	for i, m := range machines {
 		orders[i] = m.order()
 	}
-	return showPlans(ctx, os.Stdout, api, orders)
+	return showPlans(ctx, os.Stdout, api, orders, c.jsonFlag)
 }
 
 // showPlans prints the check-list of each order; the error is exit code 1 if
 // one of them would fail.
-func showPlans(ctx context.Context, out io.Writer, api *client.Client, orders []client.Order) error {
+func showPlans(ctx context.Context, out io.Writer, api *client.Client, orders []client.Order, as jsonFlag) error {
 	bad := false
 	for i, o := range orders {
 		p, err := api.Plan(ctx, o)
 		if err != nil {
 			return fmt.Errorf("%s: %w", o.Node.Name, err)
 		}
+		bad = bad || !p.Value.OK
+		if as.print(out, p.JSON) {
+			continue
+		}
 		if i > 0 {
 			fmt.Fprintln(out)
 		}
-		printPlan(out, o.Node.Name, p)
-		bad = bad || !p.OK
+		printPlan(out, o.Node.Name, p.Value)
 	}
 	if bad {
 		return exit{code: exitFailed}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -67,12 +69,16 @@ type deployCmd struct {
 	MaxParallel  int               `help:"How many may run at once." default:"10"`
 	Watch        bool              `short:"w" help:"Follow them to their end; the exit code tells the result."`
 	DryRun       bool              `help:"Show what would become of it, and do nothing (see slipway plan)."`
+	jsonFlag     `embed:""`
 }
 
 // Run orders machines, or deploys on one's own.
 func (c *deployCmd) Run(ctx context.Context) error {
 	if c.DryRun {
-		return (&planCmd{serverFlags: c.serverFlags, machineFlags: c.machineFlags}).Run(ctx)
+		return (&planCmd{c.serverFlags, c.machineFlags, c.jsonFlag}).Run(ctx)
+	}
+	if c.JSON && c.Watch {
+		return exit{exitUsage, errors.New("--json is without --watch; follow with: slipway watch")}
 	}
 	machines, err := c.machines(os.Stdin)
 	if err != nil {
@@ -96,12 +102,19 @@ func (c *deployCmd) Run(ctx context.Context) error {
 	}
 	var accepted []client.Deployment
 	for _, d := range results {
-		if d.Err != nil {
-			fmt.Fprintf(os.Stderr, "%s: refused: %v\n", in.Nodes[d.Index].Name, d.Err)
-			continue
+		if d.Err == nil {
+			accepted = append(accepted, d)
 		}
-		fmt.Printf("%s: deployment #%d accepted (%s)\n", d.NodeName, d.Number, d.ID)
-		accepted = append(accepted, d)
+		switch {
+		case c.JSON:
+			if err := printAccepted(os.Stdout, in.Nodes[d.Index].Name, d); err != nil {
+				return err
+			}
+		case d.Err != nil:
+			fmt.Fprintf(os.Stderr, "%s: refused: %v\n", in.Nodes[d.Index].Name, d.Err)
+		default:
+			fmt.Printf("%s: deployment #%d accepted (%s)\n", d.NodeName, d.Number, d.ID)
+		}
 	}
 	if c.Watch && len(accepted) > 0 {
 		if err := follow(ctx, api, accepted, 0); err != nil {
@@ -112,6 +125,21 @@ func (c *deployCmd) Run(ctx context.Context) error {
 		return exit{code: exitFailed}
 	}
 	return nil
+}
+
+// printAccepted prints what became of an order as a line of JSON.
+func printAccepted(out io.Writer, name string, d client.Deployment) error {
+	line := struct {
+		Name       string `json:"name"`
+		Deployment string `json:"deployment,omitempty"`
+		Number     int    `json:"number,omitempty"`
+		Node       string `json:"node,omitempty"`
+		Refused    string `json:"refused,omitempty"`
+	}{Name: name, Deployment: d.ID, Number: d.Number, Node: d.NodeID}
+	if d.Err != nil {
+		line.Refused = d.Err.Error()
+	}
+	return json.NewEncoder(out).Encode(line)
 }
 
 func optional(s string) *string {

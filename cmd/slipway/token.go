@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -18,8 +21,18 @@ type tokenCmd struct {
 }
 
 // withAccess runs fn on the database, which these commands speak to directly:
-// whoever can reach it is trusted.
-func withAccess(ctx context.Context, d dataFlags, fn func(*access.Service) error) error {
+// whoever can reach it is trusted. One that is not there yet is made if
+// something is to be put into it, and that is said: a token in another database
+// than the server's is good for nothing.
+func withAccess(ctx context.Context, d dataFlags, mayMake bool, fn func(*access.Service) error) error {
+	if path, ok := strings.CutPrefix(d.database(), "sqlite:"); ok {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			if !mayMake {
+				return fmt.Errorf("there is no database %s: --data-dir (SLIPWAY_DATA_DIR) must be the server's", path)
+			}
+			defer fmt.Fprintf(os.Stderr, "the database %s is new: it is of use to a server with the same --data-dir (SLIPWAY_DATA_DIR)\n", path)
+		}
+	}
 	st, err := openStore(ctx, d)
 	if err != nil {
 		return err
@@ -42,12 +55,12 @@ type tokenCreateCmd struct {
 	Data dataFlags     `embed:""`
 	Name string        `arg:"" help:"What the token is for; history shows it."`
 	Role string        `help:"viewer reads, operator deploys and reports, admin also manages access." enum:"viewer,operator,admin" default:"operator"`
-	For  time.Duration `help:"How long it holds; 0 = until revoked." default:"0"`
+	For  time.Duration `help:"How long it holds, for instance 720h; 0 = until revoked." default:"0"`
 }
 
 // Run makes a token.
 func (c *tokenCreateCmd) Run(ctx context.Context) error {
-	return withAccess(ctx, c.Data, func(s *access.Service) error {
+	return withAccess(ctx, c.Data, true, func(s *access.Service) error {
 		secret, t, err := s.CreateToken(ctx, access.NewToken{Name: c.Name, Role: access.Role(c.Role), For: c.For, CreatedBy: operatorName()})
 		if err != nil {
 			return err
@@ -64,7 +77,7 @@ type tokenListCmd struct {
 
 // Run lists tokens.
 func (c *tokenListCmd) Run(ctx context.Context) error {
-	return withAccess(ctx, c.Data, func(s *access.Service) error {
+	return withAccess(ctx, c.Data, false, func(s *access.Service) error {
 		tokens, err := s.Tokens(ctx)
 		if err != nil {
 			return err
@@ -99,7 +112,13 @@ type tokenRevokeCmd struct {
 
 // Run revokes a token.
 func (c *tokenRevokeCmd) Run(ctx context.Context) error {
-	return withAccess(ctx, c.Data, func(s *access.Service) error { return s.RevokeToken(ctx, c.ID) })
+	return withAccess(ctx, c.Data, false, func(s *access.Service) error {
+		if err := s.RevokeToken(ctx, c.ID); err != nil {
+			return err
+		}
+		fmt.Printf("token %d is revoked\n", c.ID)
+		return nil
+	})
 }
 
 type tokenSigninCmd struct {
@@ -111,7 +130,7 @@ type tokenSigninCmd struct {
 
 // Run makes a sign-in link.
 func (c *tokenSigninCmd) Run(ctx context.Context) error {
-	return withAccess(ctx, c.Data, func(s *access.Service) error {
+	return withAccess(ctx, c.Data, true, func(s *access.Service) error {
 		link, err := signInLink(ctx, s, c.Server, c.Name, access.Role(c.Role))
 		if err == nil {
 			fmt.Println(link)

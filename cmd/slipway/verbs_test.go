@@ -35,6 +35,15 @@ func TestPlansAreShownWithMarks(t *testing.T) {
 	require.Equal(t, "web-01\nIt can be deployed, in about 40m0s. Nothing was done.\n", out.String())
 }
 
+func TestDriftForPrograms(t *testing.T) {
+	var out bytes.Buffer
+	require.NoError(t, printDrift(&out, nil))
+	require.Empty(t, out.String())
+	err := printDrift(&out, []client.Document[client.Drift]{{JSON: []byte(`{"problem":"orphan"}`)}, {JSON: []byte(`{"problem":"missing"}`)}})
+	require.Equal(t, exitFailed, exitOf(t, err), "there are differences")
+	require.Equal(t, []string{`{"problem":"orphan"}`, `{"problem":"missing"}`}, strings.Fields(out.String()))
+}
+
 func TestConfirmation(t *testing.T) {
 	code := func(err error) int {
 		var e exit
