@@ -5,7 +5,7 @@ import { problemsOf } from '@/gql/client/ask';
 import { nextTimeMode, timeMode } from '@/lib/preferences';
 import { useStore } from '@/lib/store';
 import { isBehind } from '@/stream';
-import { IconButton, Problems, VisuallyHidden, lazyPart } from '@/ui';
+import { IconButton, Problems, VisuallyHidden, lazyDialog } from '@/ui';
 import { announcement } from './announcer';
 import { FleetAnnouncer } from './FleetAnnouncer';
 import { FreshnessPill } from './FreshnessPill';
@@ -16,8 +16,8 @@ import { useStream } from './services';
 import classes from './Shell.module.css';
 import { useShortcuts } from './shortcuts';
 
-const ShortcutsDialog = lazyPart(() => import('./ShortcutsDialog').then(({ ShortcutsDialog: component }) => component));
-const Palette = lazyPart(() => import('./Palette').then(({ Palette: component }) => component));
+const ShortcutsDialog = lazyDialog('The list of shortcuts', () => import('./ShortcutsDialog').then(({ ShortcutsDialog: component }) => component));
+const Palette = lazyDialog('Search', () => import('./Palette').then(({ Palette: component }) => component));
 
 /** The frame of every page: where one is, how fresh it is, and one's settings. */
 export function Shell() {

@@ -1,7 +1,8 @@
 import { Modal } from '@mantine/core';
-import { useLayoutEffect, type ReactNode } from 'react';
+import type { ReactNode } from 'react';
 
 import classes from './Dialog.module.css';
+import { useFocusBack } from './useFocusBack';
 
 export interface DialogProps {
   opened: boolean;
@@ -27,25 +28,6 @@ export function Dialog({ opened, onClose, title, wide = false, children }: Dialo
       </Modal.Content>
     </Modal.Root>
   );
-}
-
-/**
- * Gives the focus back to where it was, also when the dialog is taken away as a
- * whole; to the page's content if what opened it is no longer there.
- */
-function useFocusBack(opened: boolean): void {
-  useLayoutEffect(() => {
-    if (!opened) return;
-    const before = document.activeElement;
-    return () => {
-      // After this change of the page is complete: the button may go with it.
-      setTimeout(() => {
-        if (document.activeElement !== null && document.activeElement !== document.body) return;
-        const back = before instanceof HTMLElement && before.isConnected && !before.matches(':disabled') ? before : document.querySelector<HTMLElement>('main');
-        back?.focus({ preventScroll: true });
-      }, 0);
-    };
-  }, [opened]);
 }
 
 /** The last row of a dialog: what it does, on the right. */

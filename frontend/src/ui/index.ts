@@ -18,4 +18,4 @@ export { CopyAs } from './CopyAs';
 export { Command } from './Command';
 export { Progress } from './Progress';
 export { useTyped } from './useTyped';
-export { lazyPart, type LazyPart } from './lazyPart';
+export { lazyDialog, lazyPart, type LazyPart } from './lazyPart';

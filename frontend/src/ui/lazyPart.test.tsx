@@ -1,9 +1,9 @@
 import { act, render, screen } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
-import { Suspense, type ComponentType } from 'react';
+import { Suspense, useState, type ComponentType } from 'react';
 import { beforeEach, expect, it, vi } from 'vitest';
 
-import { lazyPart, type LazyPartOptions } from './lazyPart';
+import { lazyDialog, lazyPart, type LazyPartOptions } from './lazyPart';
 import { UiProvider } from './UiProvider';
 
 const Loaded = ({ name }: { name: string }) => <p>hello {name}</p>;
@@ -77,4 +77,35 @@ it('loads the page anew when the server has another version, but not again and a
   await userEvent.click(await screen.findByRole('button', { name: 'Try again' }));
   await vi.waitFor(() => expect(importer).toHaveBeenCalledTimes(3));
   expect(reload).toHaveBeenCalledTimes(1);
+});
+
+it('says of a dialog that it could not be loaded, can be closed, and asks again when it is opened again', async () => {
+  const Opened = ({ onClose }: { onClose: () => void }) => <button onClick={onClose}>the dialog itself</button>;
+  const answers = [away, away, () => Promise.resolve(Opened)];
+  const Late = lazyDialog('The list', () => (answers.shift() ?? away)(), { answers: () => Promise.resolve(false), reload: vi.fn() });
+  function Page() {
+    const [opened, setOpened] = useState(false);
+    return (
+      <UiProvider>
+        <main>
+          <button onClick={() => setOpened(true)}>open</button>
+          <Suspense>{opened ? <Late onClose={() => setOpened(false)} /> : null}</Suspense>
+        </main>
+      </UiProvider>
+    );
+  }
+  render(<Page />);
+  const user = userEvent.setup();
+  const opener = screen.getByRole('button', { name: 'open' });
+  await user.click(opener);
+  const notice = await screen.findByRole('alertdialog', { name: 'The list could not be loaded' });
+  expect(screen.getByRole('main')).not.toContainElement(notice);
+  expect(screen.getByRole('button', { name: 'Try again' })).toHaveFocus();
+  await user.keyboard('{Escape}');
+  expect(screen.queryByRole('alertdialog')).toBeNull();
+  await vi.waitFor(() => expect(opener).toHaveFocus());
+  await user.click(opener);
+  await user.click(await screen.findByRole('button', { name: 'Try again' }));
+  expect(await screen.findByText('the dialog itself')).toBeInTheDocument();
+  expect(screen.queryByRole('alertdialog')).toBeNull();
 });

@@ -2,13 +2,13 @@ import { Suspense, useState, type ReactNode } from 'react';
 
 import { useMay } from '@/app/session';
 import { plural } from '@/lib/format';
-import { Button, lazyPart } from '@/ui';
+import { Button, lazyDialog } from '@/ui';
 import classes from './Bulk.module.css';
 import { mostChosen, type BulkChoice } from './request';
 import { actionWords, bulkActions, type BulkActionName } from './words';
 
 // Only for those who ask for it.
-const BulkDialog = lazyPart(() => import('./BulkDialog').then(({ BulkDialog: component }) => component));
+const BulkDialog = lazyDialog('This dialog', () => import('./BulkDialog').then(({ BulkDialog: component }) => component));
 
 export interface BulkBarProps {
   /** What is selected: deployments by their ids, or machines by a filter. */

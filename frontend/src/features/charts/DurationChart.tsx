@@ -3,7 +3,7 @@ import type { TimeMode } from '@/lib/format';
 import { useElementSize } from '@/ui';
 import { axisLabel, bucketLabel, labelled } from './axis';
 import classes from './Charts.module.css';
-import { runsOf, ticksOf, type DurationBucket } from './series';
+import { onlyOf, runsOf, ticksOf, type DurationBucket } from './series';
 
 const height = 240;
 const left = 58;
@@ -14,7 +14,10 @@ const bottom = 28;
 /** Median and 95th percentile over time: a solid line with dots, and a dashed one with squares. */
 export function DurationChart({ buckets, bucket, mode, label }: { buckets: readonly DurationBucket[]; bucket: number; mode: TimeMode; label: string }) {
   const { ref, width } = useElementSize<HTMLDivElement>();
-  const ticks = ticksOf(Math.max(0, ...buckets.map(({ p95 }) => p95 ?? 0)), 5);
+  const runs = runsOf(buckets);
+  const only = onlyOf(runs);
+  // What is written above a mark needs room.
+  const ticks = ticksOf(Math.max(0, ...buckets.map(({ p95 }) => p95 ?? 0)) * (only === null ? 1 : 1.1), 5);
   const most = ticks.at(-1) ?? 1;
   const step = Math.max(0, width - left - right) / Math.max(1, buckets.length);
   const x = (index: number): number => left + (index + 0.5) * step;
@@ -40,8 +43,9 @@ export function DurationChart({ buckets, bucket, mode, label }: { buckets: reado
               {labels[index]}
             </text>
           ))}
-          {runsOf(buckets).map((run) => (
+          {runs.map((run) => (
             <g key={run[0]?.index}>
+              {run.length > 1 ? null : run.map(({ index, p50, p95 }) => <Alone key={index} from={left + index * step} to={left + (index + 1) * step} p50={y(p50)} p95={y(p95)} />)}
               <path d={line(run.map(({ index, p95 }) => ({ index, took: p95 })))} className={classes.p95} />
               <path d={line(run.map(({ index, p50 }) => ({ index, took: p50 })))} className={classes.p50} />
               {run.map(({ index, p50, p95 }) => (
@@ -52,6 +56,7 @@ export function DurationChart({ buckets, bucket, mode, label }: { buckets: reado
               ))}
             </g>
           ))}
+          {only === null ? null : <Words at={x(only.index)} inLeft={x(only.index) < width / 2} p50={y(only.p50)} p95={y(only.p95)} median={`median ${formatDuration(only.p50)}`} most={`95 of 100 within ${formatDuration(only.p95)}`} />}
           {buckets.map(({ start, count, p50, p95 }, index) => (
             <rect key={start} x={left + index * step} y={top} width={step} height={height - top - bottom} className={classes.band}>
               <title>{`${name(start)}: ${count === 0 ? 'none ended' : `${plural(count, 'end')}, median ${formatDuration(p50)}, 95 % within ${formatDuration(p95)}`}`}</title>
@@ -60,6 +65,34 @@ export function DurationChart({ buckets, bucket, mode, label }: { buckets: reado
         </svg>
       )}
     </div>
+  );
+}
+
+/** A bucket without neighbours has no line to them: its own length stands for it. */
+function Alone({ from, to, p50, p95 }: { from: number; to: number; p50: number; p95: number }) {
+  const middle = (from + to) / 2;
+  return (
+    <>
+      <path d={`M${middle} ${p50}V${p95}`} className={classes.grid} />
+      <path d={`M${from} ${p95}H${to}`} className={classes.p95} />
+      <path d={`M${from} ${p50}H${to}`} className={classes.p50} />
+    </>
+  );
+}
+
+/** The numbers of the only bucket there is, beside its marks: the first day has nothing to be compared with. */
+function Words({ at, inLeft, p50, p95, median, most }: { at: number; inLeft: boolean; p50: number; p95: number; median: string; most: string }) {
+  const place = inLeft ? ({ x: at - 4, textAnchor: 'start' } as const) : ({ x: at + 4, textAnchor: 'end' } as const);
+  const below = p50 + 18;
+  return (
+    <>
+      <text {...place} y={p95 - 9} className={classes.value}>
+        {most}
+      </text>
+      <text {...place} y={below < height - bottom ? below : p50 - 9} className={classes.value}>
+        {median}
+      </text>
+    </>
   );
 }
 

@@ -14,7 +14,7 @@ import { UiProvider } from '@/ui';
 import { handoffInsights } from './handoff';
 import { Insights } from './InsightsPage';
 import { parseInsightsSearch, type InsightsSearch } from './search';
-import { endsOf, rangeOf, rateOf, runsOf, ticksOf, type DurationBucket } from './series';
+import { endsOf, onlyOf, rangeOf, rateOf, runsOf, ticksOf, type DurationBucket } from './series';
 
 // Charts are drawn; a busy machine needs some seconds for that.
 vi.setConfig({ testTimeout: 60_000 });
@@ -73,6 +73,12 @@ it('asks for whole buckets that hold now, and for the same a moment later', () =
 it('draws no line over a time in which nothing ended', () => {
   expect(runsOf(durations).map((run) => run.map(({ index }) => index))).toEqual([[1], [3]]);
   expect(runsOf([durations[1], durations[3]] as DurationBucket[])).toHaveLength(1);
+});
+
+it('knows a first day, whose numbers are written beside its marks', () => {
+  expect(onlyOf(runsOf(durations))).toBeNull();
+  expect(onlyOf(runsOf(durations.slice(0, 3)))).toEqual({ index: 1, p50: 60_000, p95: 120_000 });
+  expect(onlyOf(runsOf([durations[1], durations[3]] as DurationBucket[]))).toBeNull();
 });
 
 it('has round ticks beyond the longest', () => {

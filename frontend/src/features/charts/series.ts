@@ -77,3 +77,9 @@ export function runsOf(buckets: readonly DurationBucket[]): { index: number; p50
   });
   return runs;
 }
+
+/** The only bucket in which something ended, if there is but one: a first day. */
+export function onlyOf(runs: ReturnType<typeof runsOf>): { index: number; p50: number; p95: number } | null {
+  const [run] = runs;
+  return runs.length === 1 && run?.length === 1 ? (run[0] ?? null) : null;
+}

@@ -35,7 +35,7 @@ function member(position: number, installed: number | null, over: Partial<Member
 
 function cluster(members: Member[], over: Partial<ClusterLiveFragment> = {}): ClusterLiveFragment {
   const ready = members.filter((each) => each.ready || each.formedAt !== null).length;
-  const waitingFor = members.filter((each) => !each.ready && each.formedAt === null).map(({ position, node }) => ({ position, why: `${node.name} (installation)`, node }));
+  const waitingFor = members.filter((each) => !each.ready && each.formedAt === null).map(({ position, node }) => ({ position, why: 'is at “Installation”', node }));
   return {
     id: 'clu_1', name: 'prod', type: 'MULTI_NODE', state: 'INSTALLING', redundancyFactor: 2, address: null, progress: 0.5, requestedBy: { kind: 'USER', name: 'olga' }, createdAt: at(0), updatedAt: at(0), formedAt: null, version: 1,
     barrier: { ready, total: members.length, waitingFor }, formation: null, health: null, dnsServers: [], ntpServers: [], skipDiscovery: false, allowedActions: [], cleanupAt: null, cleanupBy: null, cursor: 'c', members, ...over,
@@ -134,7 +134,8 @@ describe('words', () => {
 
   it('says what is waited for', () => {
     const some = cluster([member(1, 40), member(2, null)]);
-    expect(waitsFor(some)).toBe('c-2 (installation)');
+    expect(waitsFor(some)).toBe('c-2 (at “Installation”)');
+    expect(waitsFor(cluster([member(1, null), member(2, null)], { state: 'GROWING' }))).toBe('c-1 (at “Installation”)');
     expect(waitsFor({ ...some, state: 'DEPLOYED' })).toBeNull();
     expect(barrierPassed(some)).toBe(false);
     expect(barrierPassed(cluster([member(1, 40)]))).toBe(true);

@@ -125,13 +125,19 @@ const first = (text: string): string => text.charAt(0).toUpperCase() + text.slic
 export function waitsFor({ state, barrier, formation }: Pick<ClusterRowFragment, 'state' | 'barrier' | 'formation'>): string | null {
   if (state === 'BLOCKED' && formation?.status === 'FAILED') return first(formation.message);
   if (state === 'QUEUED' || state === 'INSTALLING' || state === 'BLOCKED') {
-    return barrier.waitingFor.length === 0 ? null : barrier.waitingFor.map(({ why }) => why).join('; ');
+    return barrier.waitingFor.length === 0 ? null : barrier.waitingFor.map(whoWaits).join('; ');
   }
   if (state === 'FORMING') return formation === null ? 'the formation to begin' : first(formation.message);
   if (state === 'VALIDATING') return 'DNS records and the health check';
-  if (state === 'GROWING') return barrier.waitingFor[0]?.why ?? (formation?.status === 'RUNNING' ? first(formation.message) : null);
+  if (state === 'GROWING') {
+    const [newest] = barrier.waitingFor;
+    return newest ? whoWaits(newest) : formation?.status === 'RUNNING' ? first(formation.message) : null;
+  }
   return null;
 }
+
+/** A node that is not there, and why: "c-2 (at “Installation”)". */
+const whoWaits = ({ node, why }: ClusterRowFragment['barrier']['waitingFor'][number]): string => `${node.name} (${why.replace(/^is /, '')})`;
 
 /** Whether all that are waited for were at the barrier, or the cluster was formed. */
 export const barrierPassed = ({ barrier, formedAt }: Pick<ClusterRowFragment, 'barrier' | 'formedAt'>): boolean => formedAt !== null || (barrier.total > 0 && barrier.ready >= barrier.total);

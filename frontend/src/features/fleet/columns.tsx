@@ -50,14 +50,14 @@ export const columnKit = {
   name: {
     title: 'Name',
     sort: 'name',
-    width: 'minmax(120px, 1.3fr)',
+    width: 'minmax(120px, 1.15fr)',
     cell: (row) => (
       <Link to="/nodes/$nodeId" params={{ nodeId: row.id }} className={classes.name} data-row-link>
         {row.name}
       </Link>
     ),
   },
-  profile: { title: 'Profile', sort: 'profile', width: 'minmax(110px, 1fr)', from: 1120, cell: (row) => <span className={classes.cut} title={row.serverProfile}>{row.serverProfile === '' ? '–' : row.serverProfile}</span> },
+  profile: { title: 'Profile', sort: 'profile', width: 'minmax(110px, 1.15fr)', from: 1120, cell: (row) => <span className={classes.cut} title={row.serverProfile}>{row.serverProfile === '' ? '–' : row.serverProfile}</span> },
   ip: { title: 'IP address', sort: 'ip', width: '114px', from: 920, cell: (row) => <span className={classes.mono}>{row.managementIp ?? '–'}</span> },
   phase: { title: 'Phase', sort: 'phase', width: 'minmax(190px, 1.5fr)', cell: (row) => <Phase row={row} /> },
   progress: {

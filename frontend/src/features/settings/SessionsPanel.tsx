@@ -6,7 +6,7 @@ import { problemsOf, useVerb } from '@/gql/client/ask';
 import { EndSessionDocument, SessionsDocument, type SessionsQuery } from '@/gql/generated/graphql';
 import { Button, EmptyState, Instant, Panel, Problems } from '@/ui';
 import { ActionDialog, Effects } from '@/verbs/shared';
-import { roleWord } from './roles';
+import { makerName, roleWord } from './roles';
 import classes from './SettingsPage.module.css';
 import { SignInDialog } from './SignInDialog';
 
@@ -47,7 +47,7 @@ export function SessionsPanel() {
                 <th scope="col">Role</th>
                 <th scope="col">Signed in</th>
                 <th scope="col">Last used</th>
-                <th scope="col">Ends unused</th>
+                <th scope="col">Ends if unused</th>
                 <th scope="col">Actions</th>
               </tr>
             </thead>
@@ -60,7 +60,7 @@ export function SessionsPanel() {
                   </th>
                   <td>{roleWord(each.role)}</td>
                   <td>
-                    <Instant at={each.createdAt} /> <span className={classes.quiet}>by a link of {each.createdBy === '' ? 'the server’s host' : each.createdBy}</span>
+                    <Instant at={each.createdAt} /> <span className={classes.quiet}>by a link from {makerName(each.createdBy)}</span>
                   </td>
                   <td>
                     <Instant at={each.lastUsedAt} />

@@ -7,7 +7,7 @@ import { ApiTokensDocument, RevokeApiTokenDocument, type TokenRowFragment } from
 import { Button, Command, EmptyState, Instant, Panel, Problems, StatusMark } from '@/ui';
 import { ActionDialog, Effects } from '@/verbs/shared';
 import { CreateTokenDialog } from './CreateTokenDialog';
-import { roleWord } from './roles';
+import { makerName, roleWord } from './roles';
 import classes from './SettingsPage.module.css';
 
 export interface TokensPanelProps {
@@ -99,7 +99,7 @@ function Tokens({ tokens, onRevoke }: { tokens: readonly TokenRowFragment[]; onR
               <td>{token.lastUsedAt === null ? <span className={classes.quiet}>never</span> : <Instant at={token.lastUsedAt} />}</td>
               <td>{token.revokedAt !== null ? <Instant at={token.revokedAt} /> : token.expiresAt === null ? <span className={classes.quiet}>when revoked</span> : <Instant at={token.expiresAt} />}</td>
               <td>
-                <Instant at={token.createdAt} /> <span className={classes.quiet}>by {token.createdBy === '' ? 'the server’s host' : token.createdBy}</span>
+                <Instant at={token.createdAt} /> <span className={classes.quiet}>by {makerName(token.createdBy)}</span>
               </td>
               <td>
                 {token.active ? (

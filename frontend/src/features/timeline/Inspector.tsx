@@ -1,7 +1,7 @@
 import { formatPercent } from '@/lib/format';
 import { phaseStatus } from '@/lib/states';
 import { Instant, StatusMark } from '@/ui';
-import { factsOf } from './describe';
+import { factsOf, ranWords } from './describe';
 import type { Bar } from './geometry';
 import classes from './Timeline.module.css';
 
@@ -19,7 +19,7 @@ export function Inspector({ bar, now }: { bar: Bar | null; now: number }) {
         {run.progress === null || !bar.open ? null : <span>{formatPercent(run.progress)}</span>}
         {run.attempt > 1 ? <span>attempt {run.attempt}</span> : null}
         {waited === null ? null : <span>waited {waited}</span>}
-        {ran === null ? null : <span>ran {ran}</span>}
+        {ran === null ? null : <span>{ranWords(bar, ran)}</span>}
         {typical === null ? null : <span>typical {typical}</span>}
         {deadline === null ? null : <span>deadline {deadline}</span>}
         <span className={classes.since}>

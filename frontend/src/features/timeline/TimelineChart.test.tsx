@@ -38,7 +38,7 @@ it('names every bar with its state and lengths', () => {
   expect(screen.getAllByRole('button').map((each) => each.getAttribute('aria-label'))).toEqual([
     'Queued, attempt 1: done, ran 10 s',
     'Network boot, attempt 1: timed out, waited 2 s, ran 18 s',
-    'Network boot, attempt 2: running, waited 5 s, ran 25 s, deadline in 1 min 00 s',
+    'Network boot, attempt 2: running, waited 5 s, 25 s so far, deadline in 1 min 00 s',
   ]);
 });
 

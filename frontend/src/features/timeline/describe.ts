@@ -25,13 +25,16 @@ export function factsOf(bar: Bar, now: number): BarFacts {
   };
 }
 
+/** How long a bar has been running; nobody says "ran" of what is still under way. */
+export const ranWords = ({ open }: Bar, ran: string | null): string | null => (ran === null ? null : open ? `${ran} so far` : `ran ${ran}`);
+
 /** A bar as one sentence, for those who do not see it. */
 export function describeBar(bar: Bar, now: number): string {
   const { word, waited, ran, typical, deadline } = factsOf(bar, now);
   return [
     `${bar.run.label}, attempt ${bar.run.attempt}: ${word.toLowerCase()}`,
     waited === null ? '' : `waited ${waited}`,
-    ran === null ? '' : `ran ${ran}`,
+    ranWords(bar, ran) ?? '',
     typical === null ? '' : `typically ${typical}`,
     deadline === null ? '' : `deadline ${deadline}`,
   ]
