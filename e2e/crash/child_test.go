@@ -18,6 +18,7 @@ import (
 
 	"github.com/slipwayhq/slipway/deploy"
 	"github.com/slipwayhq/slipway/deploy/access"
+	"github.com/slipwayhq/slipway/deploy/cluster"
 	"github.com/slipwayhq/slipway/deploy/health"
 	"github.com/slipwayhq/slipway/deploy/journal"
 	"github.com/slipwayhq/slipway/deploy/lifecycle"
@@ -36,6 +37,7 @@ const (
 	envAfter    = "SLIPWAY_CRASH_CHILD_AFTER" // number of the point to stand still at; 0 = none
 	envPoints   = "SLIPWAY_CRASH_CHILD_STOPS" // points to stand still at, one a line
 	envBoot     = "SLIPWAY_CRASH_CHILD_BOOT"  // deadline of the first boot, on the fast clock
+	envCVMs     = "SLIPWAY_CRASH_CHILD_CVMS"  // how controller VMs are asked; empty = there are none
 )
 
 // Bounds of the child's calls. doubtWindow is on the fast clock and, on the
@@ -56,6 +58,7 @@ type core struct {
 	journal  deploy.Journal
 	provider *hasty
 	cloud    string
+	clusters *cluster.Service // nil if there are no controller VMs
 }
 
 // TestMain is also the child's: the process that the tests kill.
@@ -121,8 +124,12 @@ func (c *core) build(log *slog.Logger) (*workflow.Engine, error) {
 		return nil, err
 	}
 	c.provider = &hasty{ibm}
+	clusters, err := c.gather(os.Getenv(envCVMs), log)
+	if err != nil {
+		return nil, err
+	}
 	engine, err := workflow.New(c.store, workflow.Options{
-		ReplicaID: "core", Providers: map[string]deploy.Provider{deploy.ProviderIBMVPC: c.provider}, Prober: c,
+		Clusters: clusters, ReplicaID: "core", Providers: map[string]deploy.Provider{deploy.ProviderIBMVPC: c.provider}, Prober: c,
 		BootURL: func(ctx context.Context, nodeID, deploymentID int64) (string, error) {
 			locator, err := c.access.CreateLocator(ctx, nodeID, deploymentID)
 			return "http://127.0.0.1/boot/d/" + locator, err

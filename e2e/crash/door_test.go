@@ -28,6 +28,8 @@ type request struct {
 	Immediate  bool            `json:"immediate,omitempty"`
 	Key        string          `json:"key,omitempty"`
 	Points     []string        `json:"points,omitempty"`
+	Cluster    int64           `json:"cluster,omitempty"`
+	Members    []string        `json:"members,omitempty"`
 }
 
 // answer is what a core says.
@@ -36,6 +38,7 @@ type answer struct {
 	Message    string             `json:"message,omitempty"`
 	Node       int64              `json:"node,omitempty"`
 	Deployment int64              `json:"deployment,omitempty"`
+	Cluster    int64              `json:"cluster,omitempty"`
 	Attempt    int                `json:"attempt,omitempty"`
 	Decision   phase.BootDecision `json:"decision,omitempty"`
 	State      *state             `json:"state,omitempty"`
@@ -64,6 +67,8 @@ type deployment struct {
 	Failure   string `json:"failure,omitempty"`
 	Server    string `json:"server,omitempty"`
 	IP        string `json:"ip,omitempty"`
+	CVM       string `json:"cvm,omitempty"`
+	Clustered bool   `json:"clustered,omitempty"`
 	Current   bool   `json:"current"`
 	Events    int    `json:"events"`
 	Last      int    `json:"last"` // highest sequence of an event
@@ -122,6 +127,8 @@ func (c *core) answer(ctx context.Context, in request) (out answer, err error) {
 		_, err = c.writer.Cancel(ctx, lifecycle.Cancel{DeploymentID: in.Deployment, Immediate: in.Immediate, Actor: actor})
 	case "cleanup":
 		_, err = c.writer.Cleanup(ctx, lifecycle.Cleanup{DeploymentID: in.Deployment, ConfirmName: in.Name, Actor: actor})
+	case "cluster", "end of cluster":
+		out.Cluster, err = c.cluster(ctx, in, actor)
 	case "arm":
 		c.points.arm(in.Points)
 	case "state":
@@ -171,7 +178,7 @@ func (c *core) state(ctx context.Context) (*state, error) {
 		return nil, err
 	}
 	rows, err := c.store.Read.QueryContext(ctx, `SELECT d.id, d.node_id, n.name, d.kind, d.state, d.phase, d.attempt, d.sequence, COALESCE(d.failure_phase, ''), COALESCE(d.failure_code, ''), COALESCE(d.failure_message, ''),
-			COALESCE(n.server_id, ''), COALESCE(n.management_ip, ''), n.current_deployment_id = d.id,
+			COALESCE(n.server_id, ''), COALESCE(n.management_ip, ''), COALESCE(n.cvm_ip, ''), n.clustered, n.current_deployment_id = d.id,
 			(SELECT COUNT(*) FROM deployment_history h WHERE h.deployment_id = d.id), (SELECT COALESCE(MAX(h.sequence), 0) FROM deployment_history h WHERE h.deployment_id = d.id),
 			(SELECT COUNT(*) FROM phase_runs r WHERE r.deployment_id = d.id AND r.finished_at IS NULL),
 			(SELECT COUNT(*) FROM deployment_history h WHERE h.deployment_id = d.id AND h.phase = 'deployed')
@@ -182,7 +189,7 @@ func (c *core) state(ctx context.Context) (*state, error) {
 	defer rows.Close()
 	for rows.Next() {
 		var d deployment
-		err := rows.Scan(&d.ID, &d.Node, &d.Name, &d.Kind, &d.State, &d.Phase, &d.Attempt, &d.Sequence, &d.FailedIn, &d.Code, &d.Failure, &d.Server, &d.IP, &d.Current, &d.Events, &d.Last, &d.Open, &d.Successes)
+		err := rows.Scan(&d.ID, &d.Node, &d.Name, &d.Kind, &d.State, &d.Phase, &d.Attempt, &d.Sequence, &d.FailedIn, &d.Code, &d.Failure, &d.Server, &d.IP, &d.CVM, &d.Clustered, &d.Current, &d.Events, &d.Last, &d.Open, &d.Successes)
 		if err != nil {
 			return nil, err
 		}

@@ -140,7 +140,14 @@ func (f *fleet) install(ctx context.Context, m *machine, a answer) (again bool) 
 			say(done)
 			return false
 		case stage == "post_install":
-			done.Details = json.RawMessage(fmt.Sprintf(`{"ssh_host_key":%q,"boot_id":%q,"ssh_port":22}`, installed.HostKey, installed.BootID))
+			hostKey, err := f.world.cvms.start(ctx, f.world, a.Deployment)
+			if err != nil {
+				return false
+			}
+			if hostKey != "" {
+				hostKey = fmt.Sprintf(`"cvm_ssh_host_key":%q,`, hostKey)
+			}
+			done.Details = json.RawMessage(fmt.Sprintf(`{"ssh_host_key":%q,%s"boot_id":%q,"ssh_port":22}`, installed.HostKey, hostKey, installed.BootID))
 		}
 		if stage != "post_install" && !say(request{Verb: "report", Phase: stage, Status: "in_progress", Message: "begun"}) || !say(done) {
 			return false

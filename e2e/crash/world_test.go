@@ -35,6 +35,7 @@ type world struct {
 	listener *net.TCPListener
 	door     string
 	client   *http.Client
+	cvms     *controllers // nil: no node is for a cluster
 	fleet    *fleet
 	log      *os.File     // what the cores log
 	flying   atomic.Int64 // calls to the cloud that are under way
@@ -143,7 +144,7 @@ func (w *world) begin(at stop) {
 	w.must(err)
 	cmd := exec.Command(os.Args[0]) // ourselves
 	cmd.Env = append(os.Environ(), envDatabase+"="+w.database, envCloud+"="+w.cloud, envEpoch+"="+w.clock.String(),
-		envAfter+"="+strconv.Itoa(at.after), envPoints+"="+strings.Join(at.points, "\n"), envBoot+"="+w.boot.String())
+		envAfter+"="+strconv.Itoa(at.after), envPoints+"="+strings.Join(at.points, "\n"), envBoot+"="+w.boot.String(), envCVMs+"="+w.cvms.String())
 	cmd.ExtraFiles = []*os.File{out, door}
 	cmd.Stdout, cmd.Stderr = w.log, w.log
 	life, err := cmd.StdinPipe()
