@@ -17,6 +17,10 @@
 // new step cannot be forgotten: see TestPoints, and -update. SLIPWAY_CRASH_SEED
 // repeats one run, SLIPWAY_CRASH_RUNS says how many there are.
 //
+// A cluster is killed at each boundary of package cluster while three nodes form
+// it and a fourth joins; which these are is said in the test, and a new one fails
+// it.
+//
 // It has tests only; they may import the core, provider/ibmvpc and its simulator,
 // but no face: nothing here is asked over HTTP by people.
 package crash
