@@ -72,9 +72,9 @@ func TestFailingLineIsNamed(t *testing.T) {
 		{"another line of it", "ip", `case "$*" in *" mtu "*) exit 3 ;; esac`, "network_config", NetworkConfig, `mtu "$CFG_NETWORK_MTU"`, 3},
 		{"last script", "ssh-keygen", `exit 9`, "post_install", PostInstall, "ssh-keygen -q -t", 9},
 	}
-	for _, tt := range tests {
+	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			each(t, both, func(t *testing.T, env environment) {
+			inTurn(t, i, both, func(t *testing.T, env environment) {
 				d, m := typicalRun(t, env)
 				m.tool(t, tt.tool, tt.script+"\n")
 				r := m.install(t, d)
@@ -225,9 +225,9 @@ func TestDisks(t *testing.T) {
 			}
 		}, []string{"disk nvme1n1 has no device node"}},
 	}
-	for _, tt := range tests {
+	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			each(t, both, func(t *testing.T, env environment) {
+			inTurn(t, i, both, func(t *testing.T, env environment) {
 				d, m := typicalRun(t, env)
 				tt.change(t, m, &d.config.Storage)
 				last := wantFailure(t, m, d, m.install(t, d), "storage_discovery", append(tt.want, "foundation-init.sh:")...)

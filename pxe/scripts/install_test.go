@@ -30,7 +30,7 @@ func golden(t *testing.T, name, got string) {
 }
 
 func TestInstall(t *testing.T) {
-	each(t, []environment{dash, busybox, dashWget, busyboxOnly}, func(t *testing.T, env environment) {
+	everywhere(t, []environment{dash, busybox, dashWget, busyboxOnly}, func(t *testing.T, env environment) {
 		d, m := typicalRun(t, env)
 		r := m.install(t, d)
 		if r.code != 0 {

@@ -46,8 +46,32 @@ type machine struct {
 	vars map[string]string
 }
 
-// each runs a test in every environment, side by side.
+// all says whether a test runs in all of its environments.
+func all() bool { return os.Getenv("SLIPWAY_SOAK") != "" }
+
+// each runs a test in environments, side by side. Of more than two, SLIPWAY_SOAK=1
+// takes all; otherwise it is two that have both shells and both clients.
 func each(t *testing.T, envs []environment, f func(t *testing.T, env environment)) {
+	t.Helper()
+	if len(envs) > 2 && !all() && slices.Contains(envs, dash) && slices.Contains(envs, busyboxOnly) {
+		envs = []environment{dash, busyboxOnly}
+	}
+	everywhere(t, envs, f)
+}
+
+// inTurn runs the i-th case of a table in one of the environments, which is the
+// next one's for the next case; SLIPWAY_SOAK=1 in all of them.
+func inTurn(t *testing.T, i int, envs []environment, f func(t *testing.T, env environment)) {
+	t.Helper()
+	if !all() {
+		i %= len(envs)
+		envs = envs[i : i+1]
+	}
+	everywhere(t, envs, f)
+}
+
+// everywhere runs a test in every environment, side by side.
+func everywhere(t *testing.T, envs []environment, f func(t *testing.T, env environment)) {
 	t.Helper()
 	for _, env := range envs {
 		t.Run(env.name, func(t *testing.T) {

@@ -61,9 +61,9 @@ func TestBadConfiguration(t *testing.T) {
 			fmt.Fprint(w, "# slipway node configuration 1\nCFG_B=1\n# slipway node configuration end\n")
 		}, "a command failed with status 2"},
 	}
-	for _, tt := range tests {
+	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			each(t, []environment{dash, busybox, busyboxOnly}, func(t *testing.T, env environment) {
+			inTurn(t, i, []environment{dash, busybox, busyboxOnly}, func(t *testing.T, env environment) {
 				d, m := typicalRun(t, env)
 				d.boot = func(w http.ResponseWriter, r *http.Request) bool {
 					if strings.HasPrefix(r.URL.Path, "/boot/server/") {
@@ -167,9 +167,9 @@ func TestEndedDeploymentStopsTheInstaller(t *testing.T) {
 		{"ended, text", 6, http.StatusConflict, `refused: deployment_ended: the deployment was canceled`},
 		{"token withdrawn", 5, http.StatusUnauthorized, `the token is not valid`},
 	}
-	for _, tt := range tests {
+	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			each(t, both, func(t *testing.T, env environment) {
+			inTurn(t, i, both, func(t *testing.T, env environment) {
 				d, m := typicalRun(t, env)
 				endlessInstaller(d, m)
 				d.answer = func(_ int, r *received) (int, map[string]string, string) {

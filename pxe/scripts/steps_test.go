@@ -74,9 +74,9 @@ func TestNetworkInterface(t *testing.T) {
 			m.vars["CFG_NETWORK_NETMASK"], m.vars["CFG_NETWORK_MAC"] = "255.255.255.7", "02:00:01:00:00:0a"
 		}, "is no netmask", true},
 	}
-	for _, tt := range tests {
+	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			each(t, both, func(t *testing.T, env environment) {
+			inTurn(t, i, both, func(t *testing.T, env environment) {
 				d, m := withConfig(t, env)
 				tt.change(t, m)
 				r := m.run(t, NetworkConfig)
@@ -161,9 +161,9 @@ func TestPostInstallStaysInside(t *testing.T) {
 		{".ssh", [2]string{"target/root/.ssh", "%s"}, "symbolic link"},
 		{"host key", [2]string{"target/etc/ssh/ssh_host_ed25519_key", "%s/key"}, "symbolic link"},
 	}
-	for _, tt := range tests {
+	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			each(t, both, func(t *testing.T, env environment) {
+			inTurn(t, i, both, func(t *testing.T, env environment) {
 				d, m := withConfig(t, env)
 				outside := t.TempDir()
 				m.write(t, "target/etc/hostname", "x\n")
