@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/slipwayhq/slipway/deploy"
@@ -15,6 +16,11 @@ type objectReader struct{ bad []deploy.FieldError }
 
 func (o *objectReader) add(field string, code deploy.Code, message string) {
 	o.bad = append(o.bad, deploy.FieldError{Field: field, Code: code, Message: message})
+}
+
+// complains tells whether something is wrong with a field already.
+func (o *objectReader) complains(field string) bool {
+	return slices.ContainsFunc(o.bad, func(f deploy.FieldError) bool { return f.Field == field })
 }
 
 // object reads a member that is an object; nil if it is missing or bad.

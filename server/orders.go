@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,18 +88,18 @@ func (a OrderAnswer) Line() string {
 func (s *Server) orderNode(w http.ResponseWriter, r *http.Request) {
 	var o objectReader
 	dryRun := o.dryRun(r)
-	in, node, err := s.readOrder(w, r, &o)
+	in, node, strange, err := s.readOrder(w, r, &o)
 	if err != nil {
 		s.refuse(w, r, err)
 		return
 	}
 	if dryRun {
-		s.planOrder(w, r, in, &o)
+		s.planOrder(w, r, in, &o, strange)
 		return
 	}
 	for _, f := range in.Check("") {
 		f.Field = orderField(f.Field)
-		if node != nil || !strings.HasPrefix(f.Field, "node_config.") { // else the object itself is complained of
+		if (node != nil || !strings.HasPrefix(f.Field, "node_config.")) && !o.complains(f.Field) { // else it, or the object itself, is complained of
 			o.add(f.Field, f.Code, f.Message)
 		}
 	}
@@ -109,7 +112,29 @@ func (s *Server) orderNode(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, orderError(err))
 		return
 	}
-	answer(w, r, http.StatusAccepted, s.accepted(r, made, in.Spec.Provider, in.Spec.ServerProfile, in.Name))
+	out := s.accepted(r, made, in.Spec.Provider, in.Spec.ServerProfile, in.Name)
+	if len(strange) > 0 {
+		out.Message += "; not known and passed over: " + strings.Join(strange, ", ")
+	}
+	answer(w, r, http.StatusAccepted, out)
+}
+
+// strangeMembers are the members of an object that are none of the documented ones,
+// at most 20. Clients of older versions of this request send some that say
+// nothing here, so they are passed over; but who misspelt one must hear of it.
+func strangeMembers(in reportFields, path string, documented any) []string {
+	known := map[string]bool{}
+	for field := range reflect.TypeOf(documented).Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		known[name] = true
+	}
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(in)) {
+		if !known[name] && len(out) < 20 {
+			out = append(out, path+boundedName(name))
+		}
+	}
+	return out
 }
 
 // accepted is the answer to a deployment that was asked for.
@@ -128,18 +153,19 @@ func (s *Server) accepted(r *http.Request, made lifecycle.Deployed, provider, pr
 	return out
 }
 
-// readOrder reads the body; what is wrong with its form is gathered in o.
-func (s *Server) readOrder(w http.ResponseWriter, r *http.Request, o *objectReader) (in lifecycle.NewDeployment, node reportFields, err error) {
+// readOrder reads the body; what is wrong with its form is gathered in o, and
+// strange are the members that are not known.
+func (s *Server) readOrder(w http.ResponseWriter, r *http.Request, o *objectReader) (in lifecycle.NewDeployment, node reportFields, strange []string, err error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return in, nil, unsupported("application/json")
+		return in, nil, nil, unsupported("application/json")
 	}
 	body, err := readBody(w, r)
 	if err != nil {
-		return in, nil, err
+		return in, nil, nil, err
 	}
 	top, err := jsonFields(body, false)
 	if err != nil {
-		return in, nil, err
+		return in, nil, nil, err
 	}
 	node = o.object(top, "node_config", "node_config", true)
 	network := o.object(top, "network_config", "network_config", false)
@@ -151,7 +177,9 @@ func (s *Server) readOrder(w http.ResponseWriter, r *http.Request, o *objectRead
 		Spec:           s.orderSpec(o, "", node, network),
 	}
 	in.Spec.ClusterType, in.Spec.ClusterOperation = o.text(cluster, "cluster_config.cluster_type"), o.text(network, "network_config.cluster_operation")
-	return in, node, nil
+	strange = slices.Concat(strangeMembers(top, "", OrderRequest{}), strangeMembers(node, "node_config.", OrderNode{}),
+		strangeMembers(network, "network_config.", OrderNetwork{}), strangeMembers(cluster, "cluster_config.", OrderCluster{}))
+	return in, node, strange, nil
 }
 
 // orderSpec reads what a machine is deployed on; at is what stands before

@@ -45,6 +45,15 @@ func TestOrderANode(t *testing.T) {
 	})
 }
 
+// A misspelt member does not refuse an order, as older clients send some that
+// say nothing here; whoever sent it hears of it.
+func TestOrderWithStrangeMembers(t *testing.T) {
+	r := newRig(t, storetest.SQLite(t))
+	got := r.post(`{"node_config":{"node_name":"web-01","server_profile":"p","storage_template":"x","cluster_role":"r"},"network_config":{"mgmt_ip":"10.0.0.9"},"extra":1}`)
+	require.Equal(t, 202, got.status, got.body)
+	require.Equal(t, "deployment 1 of web-01 was accepted; not known and passed over: extra, node_config.storage_template, network_config.mgmt_ip", got.json(t)["message"])
+}
+
 func TestOrderRefusals(t *testing.T) {
 	r := newRig(t, storetest.SQLite(t), func(p *server.Parts) {
 		p.CheckStorage = func(json.RawMessage) []deploy.FieldError {
@@ -58,7 +67,7 @@ func TestOrderRefusals(t *testing.T) {
 		{"nothing", `{}`, map[string]string{"node_config": "required"}},
 		{"empty objects", `{"node_config":{}}`, map[string]string{"node_config.node_name": "required", "node_config.server_profile": "required"}},
 		{"wrong types", `{"node_config":{"node_name":1,"server_profile":[],"storage_config":"x","labels":[1]},"network_config":[],"cluster_config":{"cluster_type":7}}`, map[string]string{
-			"node_config.node_name": "required", "node_config.server_profile": "required", "node_config.storage_config": "invalid",
+			"node_config.node_name": "invalid", "node_config.server_profile": "invalid", "node_config.storage_config": "invalid",
 			"node_config.labels": "invalid", "network_config": "invalid", "cluster_config.cluster_type": "invalid"}},
 		{"bad values", `{"node_config":{"node_name":"Web_01","server_profile":"p","provider":"aws","mac":"x"},"network_config":{"management_ip":"1.2.3","workload_subnets":"x","dns_servers":["x"]}}`, map[string]string{
 			"node_config.node_name": "invalid", "node_config.provider": "invalid", "node_config.mac": "invalid", "network_config.management_ip": "invalid",
@@ -72,7 +81,7 @@ func TestOrderRefusals(t *testing.T) {
 			"node_config.image": "invalid", "node_config.keys": "already_exists", "network_config.security_groups": "out_of_range"}},
 		{"not of a rack", `{"node_config":{"node_name":"a1","provider":"rack","mac":"52:54:00:12:34:56","image":"i","keys":["k"]},"network_config":{"management_ip":"10.0.0.9","security_groups":["g"]}}`, map[string]string{
 			"node_config.image": "invalid", "node_config.keys": "invalid", "network_config.security_groups": "invalid"}},
-		{"NUL", `{"node_config":{"node_name":"a1","server_profile":"p\u0000"}}`, map[string]string{"node_config.server_profile": "required"}},
+		{"NUL", `{"node_config":{"node_name":"a1","server_profile":"p\u0000"}}`, map[string]string{"node_config.server_profile": "invalid"}},
 		{"storage", `{"node_config":{"node_name":"a1","server_profile":"p","storage_config":{"boot_disk":{}}}}`, map[string]string{"node_config.storage_config.boot_disk": "invalid"}},
 	} {
 		got := r.post(tc.body)

@@ -27,8 +27,9 @@ func (a PlanAnswer) Line() string {
 	return word + " " + a.Message
 }
 
-// planOrder answers an order with ?dry_run=true.
-func (s *Server) planOrder(w http.ResponseWriter, r *http.Request, in lifecycle.NewDeployment, o *objectReader) {
+// planOrder answers an order with ?dry_run=true; strange are members of the
+// request that are not known.
+func (s *Server) planOrder(w http.ResponseWriter, r *http.Request, in lifecycle.NewDeployment, o *objectReader, strange []string) {
 	for _, f := range in.Check("") { // name and spec are lines of the list
 		if f.Field != "name" && !strings.HasPrefix(f.Field, "spec.") {
 			o.add(orderField(f.Field), f.Code, f.Message)
@@ -48,6 +49,12 @@ func (s *Server) planOrder(w http.ResponseWriter, r *http.Request, in lifecycle.
 		return
 	}
 	out := PlanAnswer{OK: plan.OK, Checks: plan.Checks, Ahead: plan.Ahead}
+	if len(strange) > 0 {
+		out.Checks = append(out.Checks, deploy.Check{
+			Key: "request", Label: "Request", Severity: deploy.CheckWarning, Message: "not known and passed over: " + strings.Join(strange, ", "),
+			Hint: "See how the members are written: GET /api/openapi.json, OrderRequest.",
+		})
+	}
 	var wrong []string
 	for i, c := range out.Checks {
 		out.Checks[i].Field = orderField(c.Field)

@@ -36,6 +36,10 @@ func TestADryRunOfAnOrder(t *testing.T) {
 			}
 		}
 		require.ElementsMatch(t, []string{"node_config.node_name", "node_config.server_profile", "network_config.management_ip", "network_config.vlans.0.id"}, fields, "in the words of this endpoint")
+		misspelt := r.call("POST", "/api/config/nodes?dry_run=true", r.operator, strings.Replace(goodOrder, "cluster_type", "clustertype", 1), "Content-Type", jsonType).json(t)
+		require.Equal(t, true, misspelt["ok"])
+		checks := misspelt["checks"].([]any)
+		require.Equal(t, "not known and passed over: cluster_config.clustertype", checks[len(checks)-1].(map[string]any)["message"])
 		line := r.call("POST", "/api/config/nodes?dry_run=true", r.operator, `{"node_config":{"node_name":"Web_01"}}`, "Content-Type", jsonType, "Accept", "text/plain")
 		require.Regexp(t, `^error would fail: Name: .*\n$`, line.body)
 		require.Equal(t, 422, r.call("POST", "/api/config/nodes?dry_run=true", r.operator, `{"node_config":7}`, "Content-Type", jsonType).status)

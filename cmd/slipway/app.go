@@ -124,7 +124,7 @@ func startApp(ctx context.Context, cfg appConfig) (_ *app, err error) {
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listening: %w", err)
+		return nil, fmt.Errorf("--listen=%s: %w", cfg.Listen, err)
 	}
 	a.URL = cfg.BaseURL
 	if a.URL == "" {
@@ -308,7 +308,7 @@ func (a *app) providers(cfg appConfig) (map[string]deploy.Provider, error) {
 	cfg.IBM.Holder = query.NewMachines(a.Store.Ent()).AddressHolder
 	ibm, err := ibmvpc.New(cfg.IBM)
 	if err != nil {
-		return nil, fmt.Errorf("IBM VPC settings: %w", err)
+		return nil, fmt.Errorf("settings of --ibm-… (see slipway serve --help): %w", err)
 	}
 	out[deploy.ProviderIBMVPC] = ibm
 	return out, nil

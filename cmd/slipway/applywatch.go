@@ -122,7 +122,7 @@ func (l *wholeLines) flush() {
 func showLog(ctx context.Context, out io.Writer, api *client.Client, run string, from int64) error {
 	whole := &wholeLines{each: func(line string) { fmt.Fprintln(out, oneLineLog(line)) }}
 	end, err := api.FollowLog(ctx, client.FollowLog{Run: run, Offset: from, OnLost: func(err error, pause time.Duration) {
-		fmt.Fprintf(os.Stderr, "%s: connection lost (%v); again in %s\n", run, err, pause.Round(100*time.Millisecond))
+		fmt.Fprintf(os.Stderr, "%s: connection lost (%s); again in %s\n", run, lost(err), pause.Round(100*time.Millisecond))
 	}}, whole.add)
 	whole.flush()
 	if err != nil {

@@ -133,7 +133,7 @@ func (w *clusterWatch) proofs(ctx context.Context, out io.Writer, c client.Clust
 // seen in the looks.
 func (w *clusterWatch) events(ctx context.Context, names map[int64]string) {
 	f := client.Follow{OnLost: func(err error, pause time.Duration) {
-		w.show.note(fmt.Sprintf("connection lost (%v); again in %s", err, pause.Round(100*time.Millisecond)))
+		w.show.note(fmt.Sprintf("connection lost (%s); again in %s", lost(err), pause.Round(100*time.Millisecond)))
 	}}
 	for id := range names {
 		f.Nodes = append(f.Nodes, fmt.Sprintf("node_%d", id))

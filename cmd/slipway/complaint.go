@@ -59,12 +59,20 @@ func unreachable(call *url.Error) string {
 	if call.Timeout() || errors.Is(call, context.DeadlineExceeded) {
 		return where + " did not answer in time; what was asked may have been done all the same (see " + where + "/readyz)"
 	}
-	why := call.Err
+	return fmt.Sprintf("%s could not be reached: %s; is the server running, and is --server (SLIPWAY_SERVER) right?", where, lost(call))
+}
+
+// lost tells why a connection ended, or could not be made.
+func lost(err error) string {
 	var op *net.OpError
-	if errors.As(why, &op) {
-		why = op.Err
+	var call *url.Error
+	switch {
+	case errors.As(err, &op):
+		return op.Err.Error()
+	case errors.As(err, &call):
+		return call.Err.Error()
 	}
-	return fmt.Sprintf("%s could not be reached: %s; is the server running, and is --server (SLIPWAY_SERVER) right?", where, why)
+	return err.Error()
 }
 
 // refusal tells why a server did not take a question.

@@ -65,6 +65,7 @@ func TestComplaints(t *testing.T) {
 		{"a bad token", refused, []string{"nodes"}, exitFailed, "slipway: reading nodes: this token is not valid (unauthenticated)\n"},
 		{"somebody else", answer(404, `{"errors":[{"message":"no such path"}]}`), []string{"nodes"}, exitFailed, "slipway: reading nodes: the server answered 404 Not Found; is --server (SLIPWAY_SERVER) the URL of a Slipway?\n"},
 		{"an answer with errors", answer(200, `{"errors":[{"message":"first must be 1 to 200","extensions":{"code":"OUT_OF_RANGE"}}]}`), []string{"nodes"}, exitFailed, "slipway: reading nodes: first must be 1 to 200 (out_of_range)\n"},
+		{"a run that is not there", answer(404, `{"error":"there is no run 9 of the deployment script","code":"not_found"}`), []string{"script", "log", "9"}, exitFailed, "slipway: run_9: there is no run 9 of the deployment script (not_found)\n"},
 		{"no URL", "slipway.example", []string{"nodes"}, exitUsage, "must be http:// or https:// with a host"},
 		{"no such flag", nobody, []string{"nodes", "--nonsense"}, exitUsage, "slipway: unknown flag --nonsense\n"},
 		{"no such phase", nobody, []string{"nodes", "--phase=flying"}, exitUsage, `slipway: --phase: there is no phase "flying"; there are pending, `},

@@ -12,6 +12,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
+
+	"github.com/slipwayhq/slipway/deploy/hostconfig"
 )
 
 // TestDocumentedCommands holds the README and the pages of docs to the commands
@@ -90,6 +92,19 @@ func words(t *testing.T, line string) []string {
 		args = append(args, string(word))
 	}
 	return args
+}
+
+// TestDocumentedConfiguration: what the page of the deployment script shows as a
+// file of configurations is one.
+func TestDocumentedConfiguration(t *testing.T) {
+	page, err := os.ReadFile("../../docs/script.md")
+	require.NoError(t, err)
+	_, after, found := strings.Cut(string(page), "```json\n")
+	require.True(t, found)
+	file, _, _ := strings.Cut(after, "```")
+	cards, bad := hostconfig.Validate([]byte(file), hostconfig.Inventory{})
+	require.Empty(t, bad)
+	require.Len(t, cards, 1)
 }
 
 var (

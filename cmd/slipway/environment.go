@@ -17,11 +17,17 @@ import (
 // a person, and gives way to a newer one.
 const environmentVersion = "slipway-installer "
 
+// usualEnvironment is where packages put one; it may be missing.
+const usualEnvironment = "/usr/share/slipway/installer"
+
 // serveEnvironment registers the install environment of a directory, so that it
 // is served without anybody's doing. What a person registered under the same
 // names stays. An empty or missing directory is no problem: there are others.
 func serveEnvironment(ctx context.Context, files *artifact.Catalogue, f installFlags, log *slog.Logger) error {
 	version, err := environmentIn(f.Environment)
+	if err == nil && version == "" && f.Environment != "" && f.Environment != usualEnvironment {
+		log.Warn("the directory of --install-environment has no install environment as make installer builds it", "directory", f.Environment)
+	}
 	if err != nil || version == "" {
 		return err
 	}

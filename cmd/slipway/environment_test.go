@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -17,8 +18,9 @@ func TestInstallEnvironmentIsServed(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, files.Close()) })
 	dir := t.TempDir()
 	f := installFlags{Environment: dir, Kernel: "vmlinuz", Initrd: "initrd.img"}
+	log := &logText{}
 	serve := func() error {
-		return serveEnvironment(t.Context(), files, f, slog.New(slog.DiscardHandler))
+		return serveEnvironment(t.Context(), files, f, slog.New(slog.NewTextHandler(log, nil)))
 	}
 	put := func(version, kernel string) {
 		for name, content := range map[string]string{"manifest": "version " + version + "\nmore\n", "vmlinuz": kernel, "initrd.img": "ramdisk " + version} {
@@ -32,6 +34,8 @@ func TestInstallEnvironmentIsServed(t *testing.T) {
 	}
 
 	require.NoError(t, serve(), "an empty directory is none")
+	beginning := log.String()
+	require.Contains(t, beginning, "level=WARN")
 	_, err = files.Get("vmlinuz")
 	require.ErrorIs(t, err, artifact.ErrNotFound)
 	put("1", "kernel 1")
@@ -51,6 +55,9 @@ func TestInstallEnvironmentIsServed(t *testing.T) {
 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "manifest"), []byte("what?"), 0o600))
 	require.ErrorContains(t, serve(), "does not begin with a version")
+	require.NotContains(t, strings.TrimPrefix(log.String(), beginning), "level=WARN")
 	f.Environment = filepath.Join(dir, "nowhere")
 	require.NoError(t, serve())
+	require.Contains(t, log.String(), "level=WARN")
+	require.Contains(t, log.String(), "directory="+f.Environment, "who names a directory means it")
 }

@@ -217,7 +217,7 @@ func followOne(ctx context.Context, api *client.Client, d client.Deployment, giv
 	const first, most = 250 * time.Millisecond, 10 * time.Second
 	pause := first
 	f := client.Follow{Deployments: []string{d.ID}, After: d.Cursor, GiveUp: giveUp, OnLost: func(err error, pause time.Duration) {
-		show.note(fmt.Sprintf("%s: connection lost (%v); again in %s", d.NodeName, err, pause.Round(100*time.Millisecond)))
+		show.note(fmt.Sprintf("%s: connection lost (%s); again in %s", d.NodeName, lost(err), pause.Round(100*time.Millisecond)))
 	}}
 	for {
 		err := api.Follow(ctx, f, func(e client.Event) error {

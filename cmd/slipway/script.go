@@ -55,6 +55,9 @@ func (f scriptFlags) host(cfg appConfig) (*script.Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("deployment script: %w", err)
 	}
+	if _, err := os.Stat(host.WorkDir()); err != nil {
+		cfg.Logger.Warn("the work directory of the deployment script cannot be used as it is: nothing can be applied", "error", err)
+	}
 	return host, nil
 }
 
