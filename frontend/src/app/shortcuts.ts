@@ -40,7 +40,7 @@ function isTyping(target: EventTarget | null): boolean {
 }
 
 /**
- * Keys that were pressed while a dialog was open. Asked before anybody else
+ * Keys that were pressed while a dialog was open, or in a notice that is about one. Asked before anybody else
  * hears of them: the key that closes a dialog is not meant for the page below,
  * although the dialog may be gone when the page is told.
  */
@@ -48,7 +48,7 @@ const forDialog = new WeakSet<Event>();
 globalThis.addEventListener(
   'keydown',
   (event) => {
-    if (document.querySelector('[role="dialog"]')) forDialog.add(event);
+    if (document.querySelector('[role="dialog"]') || (event.target instanceof Element && event.target.closest('[role="alertdialog"]'))) forDialog.add(event);
   },
   true,
 );

@@ -8,16 +8,18 @@ import { onlyOf, runsOf, ticksOf, type DurationBucket } from './series';
 const height = 240;
 const left = 58;
 const right = 14;
-const top = 12;
 const bottom = 28;
+/** Half of the widest label below the axis. */
+const half = 22;
 
 /** Median and 95th percentile over time: a solid line with dots, and a dashed one with squares. */
 export function DurationChart({ buckets, bucket, mode, label }: { buckets: readonly DurationBucket[]; bucket: number; mode: TimeMode; label: string }) {
   const { ref, width } = useElementSize<HTMLDivElement>();
   const runs = runsOf(buckets);
   const only = onlyOf(runs);
+  const ticks = ticksOf(Math.max(0, ...buckets.map(({ p95 }) => p95 ?? 0)), 5);
   // What is written above a mark needs room.
-  const ticks = ticksOf(Math.max(0, ...buckets.map(({ p95 }) => p95 ?? 0)) * (only === null ? 1 : 1.1), 5);
+  const top = only === null ? 12 : 26;
   const most = ticks.at(-1) ?? 1;
   const step = Math.max(0, width - left - right) / Math.max(1, buckets.length);
   const x = (index: number): number => left + (index + 0.5) * step;
@@ -39,7 +41,7 @@ export function DurationChart({ buckets, bucket, mode, label }: { buckets: reado
             </g>
           ))}
           {labelled(labels, Math.floor(width / 90)).map((index) => (
-            <text key={index} x={x(index)} y={height - 9} textAnchor="middle" className={classes.tick}>
+            <text key={index} x={Math.min(x(index), width - half)} y={height - 9} textAnchor="middle" className={classes.tick}>
               {labels[index]}
             </text>
           ))}

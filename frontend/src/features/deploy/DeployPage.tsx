@@ -132,6 +132,7 @@ function Ordering({ search }: { search: DeploySearch }) {
         said={said}
         busy={checking !== null || place.busy}
         checking={checking}
+        passed={fresh && checked.result?.ok === true}
         onChange={change}
         onCheck={() => void look()}
         onClear={() => {

@@ -25,13 +25,15 @@ export interface OrderFormProps {
   busy: boolean;
   /** How many were checked of how many; null while none is. */
   checking: { done: number; of: number } | null;
+  /** It was checked as it is, and can be deployed: checking is not the next step any more. */
+  passed: boolean;
   onChange: (order: Order) => void;
   onCheck: () => void;
   onClear: () => void;
 }
 
 /** What is to be deployed. */
-export function OrderForm({ order, offer, offerProblems, onOfferAgain, installers, machines, said, busy, checking, onChange, onCheck, onClear }: OrderFormProps) {
+export function OrderForm({ order, offer, offerProblems, onOfferAgain, installers, machines, said, busy, checking, passed, onChange, onCheck, onClear }: OrderFormProps) {
   const set = (change: Partial<Order>): void => onChange({ ...order, ...change });
   const wrong = (...path: string[]): string | undefined => fieldError(said, ...path);
   const own = formErrors(order);
@@ -113,7 +115,7 @@ export function OrderForm({ order, offer, offerProblems, onOfferAgain, installer
           </div>
         </details>
         <div className={classes.submit}>
-          <Button type="submit" size="sm" variant="default" loading={checking !== null} disabled={busy && checking === null}>
+          <Button type="submit" size="sm" variant={passed ? 'default' : 'filled'} loading={checking !== null} disabled={busy && checking === null}>
             Check
           </Button>
           <span className={classes.quiet} role="status">

@@ -75,4 +75,5 @@ it('finds what is said of a field, wherever in the input that is', () => {
   expect(fieldError(said, 'vlans', '1')).toBe('unknown');
   expect(fieldError(said, 'vlans', '0')).toBeUndefined();
   expect(fieldError(said, 'name')).toBeUndefined();
+  expect(fieldError([{ field: ['spec', 'ibmVpc', 'serverProfile'], message: 'serverProfile is required' }], 'serverProfile')).toBe('This is required');
 });
