@@ -4,16 +4,13 @@
 # that the detector knows nothing of; to watch its every access takes nine tenths
 # of the time of tests with a database. Its Go driver is watched. Nor inside the
 # arithmetic of cryptography, which works on what its caller alone has, and takes a
-# third of the time of tests with SSH: who calls it is watched. Nor inside JSON and
-# regular expressions, a quarter of the time of tests with a simulated cloud: JSON
-# reads and writes its caller's values through package reflect, which is watched,
-# as are maps, and an expression is never changed once it is compiled. What that
-# hides is a text that somebody changes while it is parsed.
+# third of the time of tests with SSH: who calls it is watched. Nor inside regular
+# expressions, which are never changed once they are compiled.
 #
 # usage: mapfile -t race < <(scripts/race.sh); CGO_ENABLED=1 go test "${race[@]}" ...
 set -euo pipefail
 echo -race
 for unwatched in modernc.org/sqlite/lib modernc.org/libc/... modernc.org/memory \
-	encoding/json regexp/... crypto/internal/fips140/... golang.org/x/crypto/chacha20/... golang.org/x/crypto/internal/...; do
+	regexp/... crypto/internal/fips140/... golang.org/x/crypto/chacha20/... golang.org/x/crypto/internal/...; do
 	echo "-gcflags=$unwatched=-race=false"
 done
