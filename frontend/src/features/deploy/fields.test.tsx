@@ -41,8 +41,7 @@ function show(order: Order, said: Said = []) {
   const onChange = vi.fn<(order: Order) => void>();
   render(
     <UiProvider>
-      <OrderForm order={order} offer={offer} offerProblems={[]} onOfferAgain={vi.fn()} installers={[]} machines={[]} said={said} busy={false} checking={null}
-        passed={false} onChange={onChange} onCheck={onCheck} onClear={vi.fn()} />
+      <OrderForm order={order} offer={offer} offerProblems={[]} onOfferAgain={vi.fn()} installers={[]} machines={[]} said={said} busy={false} checking={null} passed={false} onChange={onChange} onCheck={onCheck} onClear={vi.fn()} />
     </UiProvider>,
   );
   return { onCheck, onChange };
