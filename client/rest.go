@@ -33,7 +33,9 @@ func (e *APIError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s (%s)", e.Message, e.Code)
 	for _, f := range e.Fields {
-		fmt.Fprintf(&b, "; %s %s", f.Field, f.Message)
+		if !strings.Contains(e.Message, f.Message) { // else it was said
+			fmt.Fprintf(&b, "; %s %s", f.Field, f.Message)
+		}
 	}
 	if e.Hint != "" {
 		b.WriteString("; " + e.Hint)
