@@ -115,7 +115,7 @@ export function OrderForm({ order, offer, offerProblems, onOfferAgain, installer
           </div>
         </details>
         <div className={classes.submit}>
-          <Button type="submit" size="sm" variant={passed ? 'default' : 'filled'} loading={checking !== null} disabled={busy && checking === null}>
+          <Button type="submit" size="sm" {...(passed ? { variant: 'default' } : {})} loading={checking !== null} disabled={busy && checking === null}>
             Check
           </Button>
           <span className={classes.quiet} role="status">
