@@ -1116,6 +1116,8 @@ type DeploymentStateQueryDeploymentFailure struct {
 	Message string `json:"message"`
 	// What to do about it.
 	Hint *string `json:"hint"`
+	// The last lines of the machine's log, when it sent them.
+	LogTail *string `json:"logTail"`
 }
 
 // GetPhaseKey returns DeploymentStateQueryDeploymentFailure.PhaseKey, and is useful for accessing the field via an interface.
@@ -1129,6 +1131,9 @@ func (v *DeploymentStateQueryDeploymentFailure) GetMessage() string { return v.M
 
 // GetHint returns DeploymentStateQueryDeploymentFailure.Hint, and is useful for accessing the field via an interface.
 func (v *DeploymentStateQueryDeploymentFailure) GetHint() *string { return v.Hint }
+
+// GetLogTail returns DeploymentStateQueryDeploymentFailure.LogTail, and is useful for accessing the field via an interface.
+func (v *DeploymentStateQueryDeploymentFailure) GetLogTail() *string { return v.LogTail }
 
 // DeploymentStateQueryDeploymentNodeBareMetalNode includes the requested fields of the GraphQL type BareMetalNode.
 // The GraphQL type's documentation follows.
@@ -3704,6 +3709,7 @@ query DeploymentStateQuery ($id: ID!) {
 			code
 			message
 			hint
+			logTail
 		}
 	}
 }

@@ -239,6 +239,29 @@ func followOne(ctx context.Context, api *client.Client, d client.Deployment, giv
 	}
 }
 
+// failureLines are the most lines of a machine's log that are shown with its
+// failure; GET /api/status/history has all that it sent.
+const failureLines = 12
+
+// printFailure tells why a deployment failed, what to do about it, and what the
+// machine said last.
+func printFailure(out io.Writer, d *client.State) {
+	f := d.Failure
+	fmt.Fprintf(out, "%s: failed in %s: %s (%s)\n", d.Node.Name, f.PhaseKey, oneLine(f.Message), f.Code)
+	indent := strings.Repeat(" ", len(d.Node.Name))
+	if hint := value(f.Hint); hint != "" {
+		fmt.Fprintf(out, "%s  -> %s\n", indent, oneLine(hint))
+	}
+	tail := strings.TrimRight(value(f.LogTail), "\n")
+	if tail == "" {
+		return
+	}
+	lines := strings.Split(tail, "\n")
+	for _, line := range lines[max(0, len(lines)-failureLines):] {
+		fmt.Fprintf(out, "%s  | %s\n", indent, oneLineLog(line))
+	}
+}
+
 // results reads how the deployments ended and gives the worst as exit code.
 func results(ctx context.Context, api *client.Client, list []client.Deployment) error {
 	code := exitOK
@@ -256,10 +279,7 @@ func results(ctx context.Context, api *client.Client, list []client.Deployment) 
 			fmt.Printf("%s: deployed%s\n", d.Node.Name, address)
 		case d.Failure != nil:
 			code = exitFailed
-			fmt.Printf("%s: failed in %s: %s (%s)\n", d.Node.Name, d.Failure.PhaseKey, oneLine(d.Failure.Message), d.Failure.Code)
-			if d.Failure.Hint != nil && *d.Failure.Hint != "" {
-				fmt.Printf("%s  -> %s\n", strings.Repeat(" ", len(d.Node.Name)), oneLine(*d.Failure.Hint))
-			}
+			printFailure(os.Stdout, d)
 		default:
 			if code == exitOK {
 				code = exitCanceled

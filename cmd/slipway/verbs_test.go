@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -33,6 +34,18 @@ func TestPlansAreShownWithMarks(t *testing.T) {
 	seconds := 2400.0
 	printPlan(&out, "web-01", client.Plan{OK: true, EstimatedSeconds: &seconds})
 	require.Equal(t, "web-01\nIt can be deployed, in about 40m0s. Nothing was done.\n", out.String())
+}
+
+func TestAFailureShowsTheLastLinesOfTheLog(t *testing.T) {
+	var d client.State
+	require.NoError(t, json.Unmarshal([]byte(`{"node":{"name":"web-1"},"failure":{"phaseKey":"installation","code":"reported_failure","message":"no\nroom","hint":"look","logTail":"1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n\u001b[2J13\n"}}`), &d))
+	var out bytes.Buffer
+	printFailure(&out, &d)
+	require.Regexp(t, `^web-1: failed in installation: no room \(reported_failure\)\n       -> look\n       \| 2\n(       \| \d+\n){10}       \|  \[2J13\n$`, out.String())
+	d.Failure.LogTail = nil
+	out.Reset()
+	printFailure(&out, &d)
+	require.NotContains(t, out.String(), "|")
 }
 
 func TestDriftForPrograms(t *testing.T) {
