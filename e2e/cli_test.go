@@ -101,7 +101,7 @@ func (y *system) deployAndWatch(t *testing.T) {
 	require.NotContains(t, y.cli("nodes", "cli-1").out, "dark-cli")
 	require.Equal(t, 1, y.cli("watch", "nobody").code)
 	require.Equal(t, 1, y.cli("nodes", "--token=slw_wrong").code)
-	require.Equal(t, 1, y.cli("nodes", "--server=http://"+freeAddress(t)).code)
+	require.Equal(t, 4, y.cli("nodes", "--server=http://"+freeAddress(t)).code, "nobody is there")
 }
 
 // TestWatchGivesUp: a server that is gone for good ends in an exit code of its
