@@ -298,9 +298,9 @@ func (w *world) grown(ctx context.Context, members int) error {
 }
 
 // undisturbed waits until every deployment has succeeded, and not for the others
-// of one that has failed, who would wait for it.
+// of one that has failed, who would wait for it. Ten cores come and go meanwhile.
 func (w *world) undisturbed(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, 3*patience)
 	defer cancel()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
