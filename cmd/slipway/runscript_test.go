@@ -55,6 +55,8 @@ func TestRunScript(t *testing.T) {
 		return p.State == deploy.ProcessEnded
 	})
 	require.Equal(t, 4, p.ExitCode, "%+v", p)
+	// Its supervisor may still be writing what it leaves behind.
+	until(func() bool { return os.RemoveAll(dir) == nil })
 }
 
 func TestRunScriptIsNotForPeople(t *testing.T) {
