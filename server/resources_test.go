@@ -93,7 +93,11 @@ func TestAdoptOverREST(t *testing.T) {
 		st := r.get(made.json(t)["monitoring_endpoint"].(string)).json(t)
 		require.Equal(t, "deployed", st["current_phase"])
 		require.Equal(t, "10.0.0.99", st["server_ip"])
-		require.Equal(t, 409, adopt("", `{"server":"old-server","name":"old-2"}`).status)
+		for _, q := range []string{"", "?dry_run=true"} {
+			taken := adopt(q, `{"server":"old-server","name":"old-2"}`)
+			require.Equal(t, 409, taken.status)
+			require.Contains(t, taken.body, "belongs to the node old-1 already")
+		}
 	})
 }
 

@@ -22,7 +22,7 @@ type clusterCmd struct {
 	List    clusterListCmd    `cmd:"" help:"List clusters, the newest first."`
 	Show    clusterShowCmd    `cmd:"" help:"Show a cluster: its nodes, what is waited for, its formation and health."`
 	Watch   clusterWatchCmd   `cmd:"" help:"Follow a cluster until it is deployed, or somebody has to decide."`
-	Without clusterWithoutCmd `cmd:"" help:"Have it go on without a node; that may join later."`
+	Without clusterWithoutCmd `cmd:"" help:"Have it go on without a node, which joins when it is ready; for good, if it was left out before and has ended."`
 	Replace clusterReplaceCmd `cmd:"" help:"Put another node into the place of one whose deployment ended."`
 	Cancel  clusterCancelCmd  `cmd:"" help:"End the deployments of its nodes; what was made for them stays."`
 	Cleanup clusterCleanupCmd `cmd:"" help:"Release everything that its nodes hold; the cluster and its data are lost."`

@@ -66,7 +66,7 @@ func TestARackMachineIsOrderedByTheCommandLine(t *testing.T) {
 
 	code, out = run("deploy", "rack-02", "--provider=rack", "--serial=7CX1Y23", "--management-ip=10.0.8.21")
 	require.Equal(t, exitFailed, code)
-	require.Contains(t, out, "another node has this serial number")
+	require.Contains(t, out, "the node rack-01 has this serial number")
 	code, out = run("plan", "rack-02", "--provider=rack", "--serial=8yyy888", "--management-ip=10.0.8.21", "--netmask=24")
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, out, "the machine is known by its serial number 8YYY888")
@@ -76,7 +76,7 @@ func TestARackMachineIsOrderedByTheCommandLine(t *testing.T) {
 	require.Equal(t, exitFailed, code, "one is refused: %s", out)
 	require.Contains(t, out, "rack-04: deployment #1 accepted")
 	require.Contains(t, out, "rack-05: refused: ")
-	require.Contains(t, out, "another node has this serial number")
+	require.Contains(t, out, "the node rack-01 has this serial number")
 	require.Contains(t, out, "rack-06: deployment #1 accepted")
 	var batches, nodes int
 	require.NoError(t, w.Store.Read.QueryRow(`SELECT count(DISTINCT batch_id), count(*) FROM deployments WHERE (config LIKE '%10.0.8.24"%' OR config LIKE '%10.0.8.26"%') AND batch_id IS NOT NULL`).Scan(&batches, &nodes))
@@ -92,7 +92,7 @@ func TestARackMachineIsOrderedByTheCommandLine(t *testing.T) {
 	require.JSONEq(t, `["rack-07", 1, null]`, picked(t, out, "name", "number", "refused"))
 	code, out = run("deploy", "rack-08", "--provider=rack", "--serial=8yyy888", "--management-ip=10.0.8.28", "--netmask=24", "--json")
 	require.Equal(t, exitFailed, code, out)
-	require.JSONEq(t, `["rack-08", null, "nodes.0.spec.rack.serial: already_exists: another node has this serial number"]`, picked(t, out, "name", "number", "refused"))
+	require.JSONEq(t, `["rack-08", null, "nodes.0.spec.rack.serial: already_exists: the node rack-07 has this serial number"]`, picked(t, out, "name", "number", "refused"))
 
 	code, out = run("deploy", "--dry-run", "rack-02", "--provider=rack", "--mac=52-54-00-12-34-57", "--management-ip=10.0.8.21", "--netmask=24", "--gateway=10.0.9.1")
 	require.Equal(t, exitFailed, code)

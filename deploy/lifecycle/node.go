@@ -137,12 +137,12 @@ func (tx *Tx) insertNode(name, provider, profile, ip, serial string, macs []stri
 	if len(macs) > 0 {
 		mac = macs[0]
 	}
-	var taken string
-	err := tx.sql.QueryRowContext(tx.ctx, `SELECT CASE WHEN name=$1 THEN 'name' WHEN management_ip=$2 THEN 'management_ip' WHEN mac=$3 THEN 'mac' ELSE 'its serial' END
-		FROM nodes WHERE name=$1 OR management_ip=$2 OR mac=$3 OR serial=$4 ORDER BY 1 DESC LIMIT 1`, name, nullText(ip), nullText(mac), nullText(serial)).Scan(&taken)
+	var taken, holder string
+	err := tx.sql.QueryRowContext(tx.ctx, `SELECT CASE WHEN name=$1 THEN 'name' WHEN management_ip=$2 THEN 'management_ip' WHEN mac=$3 THEN 'mac' ELSE 'its serial' END, name
+		FROM nodes WHERE name=$1 OR management_ip=$2 OR mac=$3 OR serial=$4 ORDER BY 1 DESC LIMIT 1`, name, nullText(ip), nullText(mac), nullText(serial)).Scan(&taken, &holder)
 	switch {
 	case err == nil:
-		return nil, inUse(taken, name)
+		return nil, inUse(taken, holder)
 	case !errors.Is(err, sql.ErrNoRows):
 		return nil, fmt.Errorf("lifecycle: looking for the name %q: %w", name, err)
 	}
@@ -208,18 +208,24 @@ func (w *Writer) UpdateNode(ctx context.Context, c NodeChange) error {
 	return w.named(err)
 }
 
-func inUse(what, name string) error {
+// inUse refuses what a node has that another is to have; holder is that node's
+// name, empty if it is not known.
+func inUse(what, holder string) error {
+	other := "another node"
+	if holder != "" {
+		other = "the node " + holder
+	}
 	switch what {
 	case "name":
-		return &deploy.Error{Code: deploy.CodeNameInUse, Message: fmt.Sprintf("a node named %s exists; nothing of it was touched", name), Hint: "choose another name; or retry, reinitialize or clean up that node",
+		return &deploy.Error{Code: deploy.CodeNameInUse, Message: fmt.Sprintf("a node named %s exists; nothing of it was touched", holder), Hint: "choose another name; or retry, reinitialize or clean up that node",
 			Fields: []deploy.FieldError{{Field: "name", Code: deploy.CodeNameInUse, Message: "is in use"}}}
 	case "management_ip":
-		return &deploy.Error{Code: deploy.CodeAlreadyExists, Message: "another node holds this management address", Fields: []deploy.FieldError{{Field: "management_ip", Code: deploy.CodeAlreadyExists, Message: "is held by another node"}}}
+		return &deploy.Error{Code: deploy.CodeAlreadyExists, Message: other + " holds this management address", Fields: []deploy.FieldError{{Field: "management_ip", Code: deploy.CodeAlreadyExists, Message: "is held by " + other}}}
 	}
 	if strings.HasSuffix(what, "serial") {
-		return &deploy.Error{Code: deploy.CodeAlreadyExists, Message: "another node has this serial number", Fields: []deploy.FieldError{{Field: "serial", Code: deploy.CodeAlreadyExists, Message: "belongs to another node"}}}
+		return &deploy.Error{Code: deploy.CodeAlreadyExists, Message: other + " has this serial number", Fields: []deploy.FieldError{{Field: "serial", Code: deploy.CodeAlreadyExists, Message: "belongs to " + other}}}
 	}
-	return &deploy.Error{Code: deploy.CodeAlreadyExists, Message: "another node has this MAC address", Fields: []deploy.FieldError{{Field: "mac", Code: deploy.CodeAlreadyExists, Message: "belongs to another node"}}}
+	return &deploy.Error{Code: deploy.CodeAlreadyExists, Message: other + " has this MAC address", Fields: []deploy.FieldError{{Field: "mac", Code: deploy.CodeAlreadyExists, Message: "belongs to " + other}}}
 }
 
 // named turns a lost race for a unique name into the answer that the check

@@ -40,13 +40,13 @@ func (tx *Tx) unused(column, value string, id int64) error {
 	if value == "" {
 		return nil
 	}
-	var other int64
-	err := tx.sql.QueryRowContext(tx.ctx, `SELECT id FROM nodes WHERE `+column+` = $1 AND id <> $2`, value, id).Scan(&other)
+	var other string
+	err := tx.sql.QueryRowContext(tx.ctx, `SELECT name FROM nodes WHERE `+column+` = $1 AND id <> $2`, value, id).Scan(&other)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil
 	case err != nil:
 		return fmt.Errorf("lifecycle: looking for another node: %w", err)
 	}
-	return inUse(column, "")
+	return inUse(column, other)
 }

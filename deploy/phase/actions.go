@@ -36,8 +36,8 @@ type ActionFacts struct {
 	Open         Key    // the open phase
 	ProbeClass   string // how the last attempt to reach the host ended, as far as it is known
 	Current      bool   // the deployment is its node's current one
-	Clustered    bool   // the node is a member of a formed cluster: it is not canceled
-	Protected    bool   // the node is held, or is a member of a formed cluster: it is neither released nor installed anew
+	Clustered    bool   // the node is a member of a formed cluster, or may be: it is not canceled
+	Protected    bool   // the node is held, or is a member of a formed cluster, or may be: it is neither released nor installed anew
 }
 
 // AllowedActions lists what may be asked of a deployment now. The list is

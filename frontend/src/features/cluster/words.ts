@@ -77,7 +77,7 @@ export function memberMark(member: Pick<Member, 'state' | 'ready' | 'formedAt' |
 const choiceWords: Record<ClusterMemberChoice, { label: string; means: string }> = {
   RETRY: { label: 'Retry this node…', means: 'Another attempt of this node alone; the others wait where they are, and the cluster goes on when it is there.' },
   REPLACE: { label: 'Replace it…', means: 'Another node takes its place. What this one holds stays until it is cleaned up by itself.' },
-  GO_ON_WITHOUT: { label: 'Go on without it…', means: 'The cluster is formed by the others; this node may join later.' },
+  GO_ON_WITHOUT: { label: 'Go on without it…', means: 'The cluster is formed by the others; this node joins when it is ready.' },
 };
 
 /**
