@@ -51,6 +51,7 @@ systems() {
 	apart go "whole systems" "${race[@]}" "${flags[@]}" -p=1 -timeout=30m "${system[@]}"
 	apart go "killed at every boundary" "${flags[@]}" -timeout=20m ./e2e/crash
 	apart node "protocol" e2e/protocol/*.test.mjs
+	step vitest "app: vitest" frontend # where its row is the shortest
 }
 browser() {
 	apart node "browser" e2e/browser/*.test.mjs
@@ -75,7 +76,6 @@ environment=$!
 # The rows need it: built once, not at the same time by each. What does not build
 # is said by the steps.
 CGO_ENABLED=1 go build "${race[@]}" "${packages[@]}" || true
-step vitest "app: vitest" frontend
 wait "$environment" || cat "$SUITE_RESULTS/installer.log"
 
 # The first row is shown as it goes, the others at the end.
