@@ -24,14 +24,12 @@ type applyCmd struct {
 	IdempotencyKey string `help:"The same key twice is one run."`
 }
 
-// applyMost is the largest file that the server takes, in bytes.
-const applyMost = 256 << 10
-
 // Run writes configurations of nodes and runs the deployment script over them.
 func (c *applyCmd) Run(ctx context.Context) error { return c.run(ctx, stdConsole(), os.Stderr) }
 
 func (c *applyCmd) run(ctx context.Context, tty console, complaints io.Writer) error {
-	raw, err := c.read(tty.in)
+	file := inputFile(c.File)
+	raw, err := file.read(tty.in)
 	if err != nil {
 		return err
 	}
@@ -41,7 +39,7 @@ func (c *applyCmd) run(ctx context.Context, tty console, complaints io.Writer) e
 	}
 	plan, err := api.PlanApply(ctx, raw)
 	if err != nil {
-		return refusedApply(complaints, c.name(), raw, err)
+		return refusedApply(complaints, file.name(), raw, err)
 	}
 	printApplyPlan(tty.out, plan)
 	if c.DryRun {
@@ -52,7 +50,7 @@ func (c *applyCmd) run(ctx context.Context, tty console, complaints io.Writer) e
 	}
 	done, err := api.Apply(ctx, raw, c.IdempotencyKey)
 	if err != nil {
-		return refusedApply(complaints, c.name(), raw, err)
+		return refusedApply(complaints, file.name(), raw, err)
 	}
 	word := "started"
 	if done.Existing {
@@ -60,33 +58,6 @@ func (c *applyCmd) run(ctx context.Context, tty console, complaints io.Writer) e
 	}
 	fmt.Fprintf(tty.out, "run_%d %s: %s\n", done.RunID, word, oneLine(done.Message))
 	return c.follow(ctx, tty.out, api, done)
-}
-
-// name is what the file is called in messages.
-func (c *applyCmd) name() string {
-	if c.File == "-" {
-		return "standard input"
-	}
-	return c.File
-}
-
-func (c *applyCmd) read(in io.Reader) ([]byte, error) {
-	if c.File != "-" {
-		file, err := os.Open(c.File)
-		if err != nil {
-			return nil, fmt.Errorf("reading configurations: %w", err)
-		}
-		defer file.Close()
-		in = file
-	}
-	raw, err := io.ReadAll(io.LimitReader(in, applyMost+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("reading configurations: %w", err)
-	case len(raw) > applyMost:
-		return nil, fmt.Errorf("%s has more than %d bytes", c.name(), applyMost)
-	}
-	return raw, nil
 }
 
 // follow shows what was asked for: the nodes, the script's output, or both.

@@ -161,7 +161,7 @@ func TestConfigurationsAreShownThenAppliedThenFollowed(t *testing.T) {
 	}
 	missing := applyCmd{serverFlags: flags, File: filepath.Join(t.TempDir(), "none.json")}
 	require.ErrorIs(t, missing.run(t.Context(), console{out: &out}, &complaints), os.ErrNotExist)
-	large := applyCmd{serverFlags: flags, File: written(t, strings.Repeat(" ", applyMost+1))}
+	large := applyCmd{serverFlags: flags, File: written(t, strings.Repeat(" ", inputMost+1))}
 	require.ErrorContains(t, large.run(t.Context(), console{out: &out}, &complaints), "more than 262144 bytes")
 }
 

@@ -156,7 +156,7 @@ func (c *clusterFlags) ofFile(in io.Reader) ([]byte, error) {
 		c.Address+c.Profile+c.Zone+c.ManagementSubnet+c.Image+c.Installer+c.Netmask+c.Gateway != "" {
 		return nil, exit{exitUsage, errors.New("with -f everything about the cluster stands in the file")}
 	}
-	raw, err := (&applyCmd{File: c.File}).read(in)
+	raw, err := inputFile(c.File).read(in)
 	if err != nil {
 		return nil, err
 	}

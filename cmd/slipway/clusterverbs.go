@@ -72,7 +72,7 @@ func (c *clusterReplaceCmd) other(in io.Reader) (any, error) {
 	case c.File != "" && c.Profile+c.Zone+c.Installer != "":
 		return nil, exit{exitUsage, errors.New("with -f everything about the node stands in the file")}
 	case c.File != "":
-		raw, err := (&applyCmd{File: c.File}).read(in)
+		raw, err := inputFile(c.File).read(in)
 		if err == nil && !json.Valid(raw) {
 			err = fmt.Errorf("%s is not JSON", c.File)
 		}

@@ -40,7 +40,7 @@ func (f machineFlags) machines(in io.Reader) ([]machineFlags, error) {
 		}
 		return out, nil
 	}
-	file := applyCmd{File: f.File}
+	file := inputFile(f.File)
 	raw, err := file.read(in)
 	if err != nil {
 		return nil, err
